@@ -1,0 +1,39 @@
+"""The four ways in which a command ends. `cli.main` turns them into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["Diverged", "GenbenchError", "InputError", "Stopped", "nearest"]
+
+
+class GenbenchError(Exception):
+    """Ends a command with one clear line."""
+
+    exit_code = 1
+
+
+class InputError(GenbenchError):
+    """Bad input: the line names the thing and what would be right. Nothing was changed."""
+
+    exit_code = 2
+
+
+class Diverged(GenbenchError):
+    """The loss became NaN or infinite. Recorded and final."""
+
+    exit_code = 3
+
+
+class Stopped(GenbenchError):
+    """Stopped before the end; the same command resumes."""
+
+    exit_code = 75
+
+
+def nearest(name: str, right: Iterable[str]) -> str:
+    """A sentence that says what would be right: "did you mean 'vae'?", or the choices."""
+    right = sorted(set(right))
+    close = difflib.get_close_matches(name, right, n=1, cutoff=0.55)
+    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(right) or 'nothing is there'}"

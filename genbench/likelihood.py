@@ -1,0 +1,103 @@
+r"""Formulas that likelihood models share. Everything is in nats of integer images.
+
+    bits/dim            -log p(x) / (D ln 2)
+    Gaussian KL         KL(N(m_q, s_q^2) || N(m_p, s_p^2)) = log s_p/s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
+    bin mass            P(x = k) = F(v_k + h) - F(v_k - h),  v_k = 2k/(L-1) - 1,  h = 1/(L-1);  the outer bins reach to infinity
+    dequantisation      log p(x) >= E_{u ~ U[0,1)^D} log f((x + u)/L) - D log L          (Theis et al. 2016, arXiv:1511.01844)
+
+Pixels become reals in [-1, 1] by `to_real`, at the bin centres v_k, and integers again by `to_pixels`, which rounds to the
+nearest centre. The bins of v_k meet half-way, so the masses of the L bins add up to one exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genbench.rng import Rng
+
+__all__ = [
+    "bits_per_dim",
+    "dequantise",
+    "gaussian_kl",
+    "gaussian_log_density",
+    "gaussian_log_mass",
+    "logistic_log_mass",
+    "sum_dims",
+    "to_pixels",
+    "to_real",
+]
+
+
+def to_real(x: Tensor, levels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Integer pixels 0 .. levels - 1 -> bin centres in [-1, 1]."""
+    return x.to(dtype) * (2 / (levels - 1)) - 1
+
+
+def to_pixels(v: Tensor, levels: int) -> Tensor:
+    """Reals -> the nearest pixel value, uint8. Inverse of `to_real`."""
+    return ((v + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
+
+
+def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
+    """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
+    return (x.to(rng.dtype) + rng.uniform(x.shape[1:])) / levels
+
+
+def sum_dims(v: Tensor) -> Tensor:
+    """(B, ...) -> (B,): the sum over an image."""
+    return v.flatten(1).sum(1)
+
+
+def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
+    """Nats of an image -> bits per dimension."""
+    return -log_prob / (dims * math.log(2))
+
+
+def gaussian_kl(m_q: Tensor, log_s_q: Tensor, m_p: Tensor, log_s_p: Tensor) -> Tensor:
+    """KL(N(m_q, s_q^2) || N(m_p, s_p^2)) in nats, elementwise, by the log standard deviations."""
+    return log_s_p - log_s_q + 0.5 * (torch.exp(2 * (log_s_q - log_s_p)) + (m_q - m_p) ** 2 * torch.exp(-2 * log_s_p) - 1)
+
+
+def gaussian_log_density(z: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
+    """log N(z; m, s^2) in nats, elementwise."""
+    return -0.5 * ((z - m) * torch.exp(-log_s)) ** 2 - log_s - 0.5 * math.log(2 * math.pi)
+
+
+def logistic_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Tensor:
+    """Log mass in nats of pixel x under a logistic(mean, s) on [-1, 1] cut into `levels` bins, elementwise.
+
+    Salimans et al. (2017), PixelCNN++, arXiv:1701.05517, eq. 2. With a = (v - h - mean)/s and b = (v + h - mean)/s,
+    log(sigma(b) - sigma(a)) = log(1 - exp(a - b)) + log sigma(b) + log sigma(-a), which no tail can cancel.
+    """
+    lower, upper = _edges(x, levels, mean, log_s)
+    width = torch.exp(-log_s) * (2 / (levels - 1))
+    inner = torch.log(-torch.expm1(-width)) + F.logsigmoid(upper) + F.logsigmoid(-lower)
+    return _with_tails(x, levels, inner, F.logsigmoid(upper), F.logsigmoid(-lower))
+
+
+def gaussian_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Tensor:
+    """Log mass in nats of pixel x under N(mean, s^2) on [-1, 1] cut into `levels` bins, elementwise.
+
+    Ho et al. (2020), arXiv:2006.11239, eq. 13. Differences are taken in the tail where they are small: by symmetry
+    Phi(b) - Phi(a) = Phi(-a) - Phi(-b), so both edges are moved to the lower side first.
+    """
+    lower, upper = _edges(x, levels, mean, log_s)
+    flip = lower + upper > 0
+    a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    log_a, log_b = torch.special.log_ndtr(a), torch.special.log_ndtr(b)
+    # log(e^log_b - e^log_a); the clamp keeps the gradient finite where a bin is narrower than rounding
+    inner = log_b + torch.log(-torch.expm1((log_a - log_b).clamp(max=-1e-7)))
+    return _with_tails(x, levels, inner, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
+
+
+def _edges(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
+    centred, half, inverse = to_real(x, levels, mean.dtype) - mean, 1 / (levels - 1), torch.exp(-log_s)
+    return (centred - half) * inverse, (centred + half) * inverse
+
+
+def _with_tails(x: Tensor, levels: int, inner: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    return torch.where(x == 0, lowest, torch.where(x == levels - 1, highest, inner))

@@ -1,0 +1,191 @@
+r"""The contract that every model keeps, and the training step that none has to write.
+
+A leaf implements `loss`, `sample` and, where it has a density, `log_prob`, all about integer images x in {0, ..., levels - 1}:
+
+    loss      what is minimised, in whatever unit the method uses
+    sample    uint8 images, a function of the random streams alone
+    log_prob  nats of the integer image: `exact`, a lower `bound`, or an `estimate`, as the class declares
+
+Adversarial methods override `players`. Everything else (data, optimizer steps, gradient reduction, averaging of weights, counting,
+logging, checkpoints, evaluation) is the same for all and lives outside the leaf.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, distributed, nn
+from torch.optim import Optimizer
+
+from genbench.likelihood import to_pixels, to_real
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["Batch", "GenerativeModel", "Likelihood", "Losses", "Optimization", "OptimizerFactory", "Player"]
+
+Likelihood = Literal["exact", "bound", "estimate"]
+Losses = dict[str, Tensor]
+OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
+
+
+class Batch(NamedTuple):
+    """Training images x, uint8 (B, C, H, W), their labels y, int64 (B,) or None, and one random stream per image."""
+
+    x: Tensor
+    y: Tensor | None
+    rng: Rng
+
+
+class Player(NamedTuple):
+    """One side of a game: its parameters, its loss(x, y, rng), and how many steps it takes in a row."""
+
+    parameters: list[nn.Parameter]
+    loss: Callable[[Tensor, Tensor | None, Rng], Losses]
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How gradients become steps, in images so that a run means the same at any batch size.
+
+    Args:
+        warmup_images: The learning rate rises linearly from 0 over this many images.
+        clip_norm: Largest L2 norm of a player's gradient; longer ones are scaled down. None: no clipping.
+        ema_half_life: Half-life of the moving average of the weights, in images; 0: the last weights are the result.
+    """
+
+    warmup_images: int = 0
+    clip_norm: float | None = None
+    ema_half_life: int = 0
+
+    def __post_init__(self) -> None:
+        if self.warmup_images < 0 or self.ema_half_life < 0 or (self.clip_norm is not None and self.clip_norm <= 0):
+            raise ValueError("optimization: warmup_images and ema_half_life are >= 0, clip_norm is > 0 or null")
+
+
+class GenerativeModel(LightningModule, ABC):
+    """A generative model of integer images.
+
+    Attributes:
+        likelihood: What `log_prob` is; None where there is no density.
+        batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
+        spec: Shape, levels and labels of the images.
+    """
+
+    likelihood: Likelihood | None = None
+    batch_coupled: bool = False
+
+    def __init__(self, spec: Spec, optimizer: OptimizerFactory) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.spec, self.optimizer, self.optimization = spec, optimizer, Optimization()
+        self._images_seen = 0
+        self._turns: list[tuple[int, str, Player]] = []
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C, H, W)."""
+
+    @abstractmethod
+    def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
+        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's signature."""
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> Tensor:
+        """Nats of the integer images x, uint8 (B, C, H, W) -> (B,). `rng=None` is a fixed one.
+
+        Raises:
+            TypeError: The density is implicit.
+        """
+        raise TypeError(f"{type(self).__name__} has an implicit density: it samples, but has no log_prob")
+
+    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> dict[str, Tensor]:
+        """The parts of -log_prob, each (B,) nats, that add up to it. Takes the options of `log_prob`."""
+        return {"nll": -self.log_prob(x, y, rng, **options)}
+
+    def players(self) -> dict[str, Player]:
+        """Who steps, in order. One player around `loss` unless the method is a game."""
+        return {"model": Player(list(self.parameters()), self.loss)}
+
+    def after_step(self, name: str) -> None:
+        """After player `name` has stepped: weight clipping, control variables, codebooks."""
+
+    def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
+        """Once, on the averaged weights, before they are used: whatever is estimated in a pass rather than by gradients.
+
+        Results are buffers. `batches` go over the training set; `rng` has one stream, for this purpose.
+        """
+
+    # --- what leaves use ----------------------------------------------------------------------------------------------
+
+    @property
+    def images_seen(self) -> int:
+        """Training images seen so far, over all players and processes. Schedules are functions of it."""
+        return self._images_seen
+
+    def to_real(self, x: Tensor) -> Tensor:
+        """Integer pixels -> bin centres in [-1, 1], in the model's floating type."""
+        return to_real(x, self.spec.levels, self.dtype)
+
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """Reals in [-1, 1] -> the nearest integer pixels, uint8."""
+        return to_pixels(v, self.spec.levels)
+
+    def fixed_rng(self, x: Tensor) -> Rng:
+        """The streams behind `log_prob(x)` when none are given."""
+        return Rng(0, range(len(x)), self.dtype, x.device).split("log_prob")
+
+    # --- the training step --------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        players = self.players()
+        self._turns = [(i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)]
+        optimizers = [self.optimizer(player.parameters) for player in players.values()]
+        for group in _groups(optimizers):
+            group["initial_lr"] = group["lr"]
+        return optimizers
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Losses:
+        """One step of one player on fresh data: the turn is a function of the images seen, so a resumed run keeps it."""
+        images = len(batch.x) * self.trainer.world_size
+        turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
+        losses = player.loss(batch.x, batch.y, batch.rng.split(name))
+
+        # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are never touched
+        gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
+        for parameter, gradient in zip(player.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        _average([p.grad for p in player.parameters if p.grad is not None], self.trainer.world_size)
+        if self.optimization.clip_norm is not None:
+            nn.utils.clip_grad_norm_(player.parameters, self.optimization.clip_norm)
+
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        optimizer = optimizers[turn] if isinstance(optimizers, list) else optimizers
+        self._images_seen += images
+        if self._images_seen - images < self.optimization.warmup_images:
+            for group in _groups([optimizer]):
+                group["lr"] = group["initial_lr"] * min(1.0, self._images_seen / self.optimization.warmup_images)
+        optimizer.step()
+        self.after_step(name)
+        return {(k if len(self._turns) == 1 else f"{name}/{k}"): v.detach() for k, v in losses.items()}
+
+
+def _groups(optimizers: list[Optimizer]) -> Iterator[dict[str, Any]]:
+    return (group for optimizer in optimizers for group in optimizer.param_groups)
+
+
+def _average(gradients: list[Tensor], world_size: int) -> None:
+    """One coalesced all-reduce: the mean over the processes, in place."""
+    if world_size == 1:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= world_size
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
