@@ -1,0 +1,133 @@
+"""Files appear whole or not at all: written beside, flushed, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import InputError, Stopped
+
+__all__ = ["canonical_json", "digest", "file_digest", "lock", "project_root", "stop_if_disk_full", "write_atomic", "write_json"]
+
+
+def project_root() -> Path:
+    """The checkout: what holds configs/, runs/ and leaderboards/."""
+    return Path(__file__).resolve().parent.parent
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a plain JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old one or the new one, whatever happens in between.
+
+    Raises:
+        Stopped: The disk is full; the old file is still there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with stop_if_disk_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as readable JSON, atomically."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+@contextmanager
+def stop_if_disk_full(path: Path) -> Iterator[None]:
+    """Turn a full disk into exit code 75: free some space, and the same command resumes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise Stopped(f"disk full while writing {path}: free some space and give the same command again") from None
+        raise
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a run folder alone. A dead owner's lock is taken over.
+
+    Raises:
+        Stopped: A living process holds it.
+    """
+    path, mine = folder / "lock", {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".lock.{uuid.uuid4().hex[:8]}.tmp"
+    beside.write_text(canonical_json(mine))
+    try:
+        while True:
+            try:
+                os.link(beside, path)  # atomic also on shared file systems: fails where the lock exists
+                break
+            except FileExistsError:
+                if _alive(path):
+                    owner = path.read_text()
+                    raise Stopped(f"{folder} is in use by a running process {owner}; wait for it, or remove {path}") from None
+                path.unlink(missing_ok=True)
+        yield
+        path.unlink(missing_ok=True)
+    except BaseException:
+        if path.exists() and path.samefile(beside):
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _alive(path: Path) -> bool:
+    try:
+        owner = json.loads(path.read_text())
+        if owner["host"] != socket.gethostname():
+            return True  # cannot be told from here
+        return _started(int(owner["pid"])) == owner["started"] and owner["started"] is not None
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
+
+
+def _started(pid: int) -> str | None:
+    """Start time of a process, so that a reused process id is not taken for the old owner; None if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        pass
+    try:  # no /proc on this system
+        os.kill(pid, 0)
+        return "unknown"
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return "unknown"
