@@ -155,7 +155,7 @@ class GenerativeModel(LightningModule, ABC):
         """One step of one player on fresh data: the turn is a function of the images seen, so a resumed run keeps it."""
         images = len(batch.x) * self.trainer.world_size
         turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
-        losses = player.loss(batch.x, batch.y, batch.rng.split(name))
+        losses = player.loss(batch.x, batch.y, batch.rng)
 
         # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are never touched
         gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)

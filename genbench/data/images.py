@@ -35,6 +35,8 @@ Split = Literal["train", "val", "test"]
 Arrays = tuple[np.ndarray, np.ndarray | None]
 # Smaller sets live on the training device: a batch is then one index operation.
 _ON_DEVICE_BYTES = 2**29
+# Indices and stream keys are made for this many batches at once: many small operations cost more than a few larger ones.
+_BLOCK = 64
 
 
 def default_root() -> Path:
@@ -147,15 +149,18 @@ class ImageData(LightningDataModule, ABC):
         """This rank's part of the batches that begin at image counts start, start + B, ... < stop."""
         x, y = self.tensors("train", device)
         share = self.batch_size // world_size
-        for count in range(start, stop, self.batch_size):
-            counter = np.arange(count + rank * share, count + (rank + 1) * share)
-            epochs, position = np.divmod(counter, len(x))
-            index = np.concatenate(
-                [_order(self.seed, int(e), len(x))[position[epochs == e]] for e in np.unique(epochs)]
-            )
-            rows = torch.from_numpy(index).to(device)
+        for block in range(start, stop, _BLOCK * self.batch_size):
+            first = np.arange(block, min(block + _BLOCK * self.batch_size, stop), self.batch_size)
+            counter = (first[:, None] + rank * share + np.arange(share)).ravel()
+            rows = torch.from_numpy(self._index(counter, len(x))).to(device)
             rng = Rng(self.seed, torch.from_numpy(counter), dtype, device).split("train")
-            yield Batch(x[rows], None if y is None else y[rows], rng)
+            for part in (slice(i * share, (i + 1) * share) for i in range(len(first))):
+                yield Batch(x[rows[part]], None if y is None else y[rows[part]], rng[part])
+
+    def _index(self, counter: np.ndarray, images: int) -> np.ndarray:
+        """Image counts of the whole run -> indices into the training set."""
+        epochs, position = np.divmod(counter, images)
+        return np.concatenate([_order(self.seed, int(e), images)[position[epochs == e]] for e in np.unique(epochs)])
 
 
 @lru_cache(maxsize=4)
