@@ -26,6 +26,7 @@ __all__ = [
     "gaussian_log_density",
     "gaussian_log_mass",
     "logistic_log_mass",
+    "quantise",
     "sum_dims",
     "to_pixels",
     "to_real",
@@ -45,6 +46,11 @@ def to_pixels(v: Tensor, levels: int) -> Tensor:
 def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
     """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
     return (x.to(rng.dtype) + rng.uniform(x.shape[1:])) / levels
+
+
+def quantise(v: Tensor, levels: int) -> Tensor:
+    """Reals in (0, 1) -> the pixel in whose cell they lie, uint8. Inverse of `dequantise`."""
+    return (v * levels).floor().clamp(0, levels - 1).to(torch.uint8)
 
 
 def sum_dims(v: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,9 +23,10 @@ from torch.optim import Optimizer
 
 from genbench.likelihood import to_pixels, to_real
 from genbench.rng import Rng
+from genbench.settings import Optimization
 from genbench.spec import Spec
 
-__all__ = ["Batch", "GenerativeModel", "Likelihood", "Losses", "Optimization", "OptimizerFactory", "Player"]
+__all__ = ["Batch", "GenerativeModel", "Likelihood", "Losses", "OptimizerFactory", "Player"]
 
 Likelihood = Literal["exact", "bound", "estimate"]
 Losses = dict[str, Tensor]
@@ -47,25 +47,6 @@ class Player(NamedTuple):
     parameters: list[nn.Parameter]
     loss: Callable[[Tensor, Tensor | None, Rng], Losses]
     steps: int = 1
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How gradients become steps, in images so that a run means the same at any batch size.
-
-    Args:
-        warmup_images: The learning rate rises linearly from 0 over this many images.
-        clip_norm: Largest L2 norm of a player's gradient; longer ones are scaled down. None: no clipping.
-        ema_half_life: Half-life of the moving average of the weights, in images; 0: the last weights are the result.
-    """
-
-    warmup_images: int = 0
-    clip_norm: float | None = None
-    ema_half_life: int = 0
-
-    def __post_init__(self) -> None:
-        if self.warmup_images < 0 or self.ema_half_life < 0 or (self.clip_norm is not None and self.clip_norm <= 0):
-            raise ValueError("optimization: warmup_images and ema_half_life are >= 0, clip_norm is > 0 or null")
 
 
 class GenerativeModel(LightningModule, ABC):

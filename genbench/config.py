@@ -1,0 +1,376 @@
+"""From a YAML file and overrides to a checked configuration, and from there to data and model.
+
+A configuration names classes by `class_path`; the other keys beside it are the arguments of that class, typed by its Python
+signature:
+
+    model:
+      class_path: genbench.models.vae.vae.VAE
+      latent: 16
+      encoder: {class_path: genbench.nets.mlp.MLP, width: 256}
+
+`--model.encoder.width=64` on the command line overrides it. A class_path may name `genbench.*`, `torch.optim.*` and the modules
+that the user trusts (`--trust my_module`); it is checked before anything is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genbench.errors import InputError, nearest
+from genbench.files import digest, project_root
+from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
+
+__all__ = ["Config", "changes", "classes", "configs", "find_config", "load_config", "load_yaml"]
+
+_TRUSTED = ("genbench", "torch.optim")
+# What may differ between two commands on one run folder: where it runs and who watches. None of it changes the weights.
+_FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "wandb", "data.root", "run_dir", "evaluations", "protocol")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration.
+
+    Attributes:
+        name: The model's name in tables: the recipe's file name.
+        resolved: Every key with its value, plain JSON; what is saved in the run folder.
+        trust: Modules outside genbench that a class_path may name.
+    """
+
+    name: str
+    resolved: dict[str, Any]
+    trust: tuple[str, ...] = ()
+
+    @property
+    def seed(self) -> int:
+        return int(self.resolved["seed"])
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(**self.resolved["budget"])
+
+    @property
+    def optimization(self) -> Optimization:
+        return Optimization(**self.resolved["optimization"])
+
+    @property
+    def trainer(self) -> TrainerSettings:
+        return TrainerSettings(**self.resolved["trainer"])
+
+    @property
+    def wandb(self) -> WandbSettings:
+        return WandbSettings(**self.resolved["wandb"])
+
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """Row variants; the plain row is "" and the only one where none is named."""
+        given = self.resolved["evaluations"] or {"": {}}
+        return {("" if name == "default" else name): Evaluation(**options) for name, options in given.items()}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what decides the weights, apart from the seed."""
+        return digest({key: value for key, value in _leaves(self.resolved) if not _is_free(key) and key != "seed"})
+
+    @property
+    def family(self) -> str:
+        """The folder of the model's class: genbench.models.<family>; the module's name for a user's model."""
+        module = self.resolved["model"]["class_path"].split(".")
+        return str(module[2] if module[:2] == ["genbench", "models"] else module[0])
+
+    def instantiate(self) -> tuple[Any, Any]:
+        """The data module and the model, whose initial weights are a function of the seed alone.
+
+        Raises:
+            InputError: A class refuses its arguments.
+        """
+        import torch
+
+        parser = _parser()
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            torch.manual_seed(self.seed)
+            try:
+                warnings.simplefilter("ignore")  # deprecations inside jsonargparse, not ours
+                made = parser.instantiate(parser.parse_object(_nested({k: self.resolved[k] for k in ("data", "model")})))
+            except (ValueError, TypeError) as error:
+                raise InputError(_one_line(str(error))) from None
+        made.model.optimization = self.optimization
+        made.data.seed, made.data.budget = self.seed, self.budget.images
+        return made.data, made.model
+
+
+def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence[str] = (), smoke: bool = False) -> Config:
+    """Read, override and check a configuration.
+
+    Args:
+        name: A YAML file, or the name of a shipped recipe such as `digits/vae`.
+        overrides: `a.b=value`, each value in YAML.
+        trust: Further modules that a class_path may name.
+        smoke: Apply the recipe's own `smoke` overrides, which shrink it to seconds.
+
+    Raises:
+        InputError: One line that names what is wrong, and what would be right.
+    """
+    path = find_config(name)
+    tree = load_yaml(path)
+    shrink = tree.pop("smoke", {}) or {}
+    for key, value in shrink.items() if smoke else ():
+        _set(tree, key, value)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
+        _set(tree, key, _yaml(value, f"the value of --{key}"))
+    return check_config(tree, str(tree.pop("name", None) or path.stem), trust, str(path))
+
+
+def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: str) -> Config:
+    """Validate a tree of plain values against the signatures of the classes that it names."""
+    for key in ("data", "model"):
+        if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
+            raise InputError(f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}")
+    _check_paths(tree, trust, origin)
+    from jsonargparse import ArgumentError
+
+    parser = _parser()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside jsonargparse, not ours
+            parsed = parser.parse_object(_nested(tree)).as_dict()
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{origin}: {_explain(str(error), tree)}") from None
+    parsed["model"]["init_args"].pop("spec", None)
+    config = Config(name, _flat(json.loads(json.dumps(parsed))), tuple(trust))
+    try:
+        assert config.budget and config.optimization and config.trainer and config.wandb and config.evaluations
+        if config.seed < 0:
+            raise ValueError(f"seed is at least 0, not {config.seed}")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{origin}: {error}") from None
+    return config
+
+
+def find_config(name: str | Path) -> Path:
+    """A YAML file, seen from here or from the checkout, or a shipped recipe by its name."""
+    for path in (Path(name), project_root() / name, project_root() / "configs" / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    raise InputError(f"no configuration {str(name)!r}; {nearest(str(name).removeprefix('configs/').removesuffix('.yaml'), configs())}")
+
+
+def configs() -> list[str]:
+    """Names of the shipped recipes: <dataset>/<model>."""
+    folder = project_root() / "configs"
+    other = {"protocols", "suites", "features", "cluster"}
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.yaml") if p.parent.name not in other)
+
+
+def classes(package: str) -> dict[str, str]:
+    """Class paths of the public classes of a sub-package and the first line of their documentation, without importing them."""
+    found = {}
+    for path in sorted((project_root() / "genbench" / package).rglob("*.py")):
+        module = ".".join(("genbench", package, *path.relative_to(project_root() / "genbench" / package).with_suffix("").parts))
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.bases:
+                found[f"{module}.{node.name}"] = (ast.get_docstring(node) or "").split("\n")[0]
+    return found
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
+    try:
+        tree = _yaml(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} holds no settings: a configuration is a YAML mapping of keys to values")
+    return tree
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two configurations of one run folder and may not: "key was old, is now new"."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key, "absent"), after.get(key, "absent")
+        larger_budget = key == "budget.images" and isinstance(now, int) and isinstance(was, int) and now > was
+        if was != now and not _is_free(key) and not larger_budget:
+            found.append(f"{key} was {was}, is now {now}")
+    return found
+
+
+def _parser() -> Any:
+    from jsonargparse import ArgumentParser
+
+    from genbench.data.images import ImageData
+    from genbench.model import GenerativeModel
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run_dir", type=str | None, default=None)
+    parser.add_argument("--protocol", type=str | None, default=None)
+    for name, settings in {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}.items():
+        parser.add_class_arguments(settings, name)
+    parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
+    parser.add_subclass_arguments(ImageData, "data", required=True)
+    parser.add_subclass_arguments(GenerativeModel, "model", required=True)
+    parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+    return parser
+
+
+# --- trees of plain values --------------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats: 1e-3 is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$"), list("-+0123456789.")
+)
+
+
+def _yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise InputError(f"{origin} is not YAML: {_one_line(str(error))}") from None
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        child = tree.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--{key}: {part} is a value, not a group of settings")
+        tree = child
+    tree[last] = value
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, tree
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in _FREE)
+
+
+def _nested(tree: Any) -> Any:
+    """Arguments beside `class_path` -> jsonargparse's `init_args`."""
+    if isinstance(tree, list):
+        return [_nested(value) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: _nested(value) for key, value in tree.items()}
+    if "class_path" in tree:
+        return {"class_path": tree.pop("class_path"), "init_args": tree}
+    return tree
+
+
+def _flat(tree: Any) -> Any:
+    """Inverse of `_nested`."""
+    if isinstance(tree, list):
+        return [_flat(value) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "class_path" in tree:
+        return {"class_path": tree["class_path"], **_flat(tree.get("init_args") or {})}
+    return {key: _flat(value) for key, value in tree.items()}
+
+
+# --- what a class_path may name -----------------------------------------------------------------------------------------
+
+
+def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None:
+    trusted = (*_TRUSTED, *trust)
+    if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
+    for key, value in _leaves({k: tree[k] for k in ("data", "model")}):
+        # jsonargparse would import a dotted name given for a callable: treat every dotted name as one
+        if not isinstance(value, str) or not (key.endswith("class_path") or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value)):
+            continue
+        if key == "data.root":
+            continue
+        if not any(value.startswith(module + ".") for module in trusted):
+            raise InputError(
+                f"{origin}: {key} names {value!r}, outside the trusted modules ({', '.join(trusted)}); "
+                f"{nearest(value, _right_paths(key))}, or --trust {value.split('.')[0]} if you trust that code"
+            )
+        module, _, name = value.rpartition(".")
+        try:
+            getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            raise InputError(f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key))}") from None
+
+
+def _right_paths(key: str) -> dict[str, str]:
+    if key == "data.class_path":
+        return classes("data")
+    if key == "model.class_path":
+        return classes("models")
+    return classes("nets") if "optimizer" not in key else {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+
+
+# --- one line per error ---------------------------------------------------------------------------------------------------
+
+
+def _explain(message: str, tree: dict[str, Any]) -> str:
+    """The innermost complaint of jsonargparse, with the full key and the nearest right name."""
+    unknown = re.search(r"Option '([^']+)' is not accepted", message)
+    if unknown:
+        name = unknown[1]
+        key, node = next(((k, n) for k, n in _nodes(tree) if name.split(".")[0] in n and _is_unknown(name, n)), ("", tree))
+        return f"unknown key {f'{key}.{name}' if key else name!s}; {nearest(name, _right_keys(key, node))}"
+    keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
+    reasons = re.findall(r"((?:Expected|Value|Missing|Key|Option|Not|Invalid)[^\n]*)", message)
+    reason = next((r for r in reasons if "NoneType" not in r and "a path but" not in r), message)
+    missing = re.search(r'[Kk]ey "([^"]+)" is required', message)
+    if missing:
+        return f"{'.'.join(k for k in keys if k != missing[1])}.{missing[1]} is missing".removeprefix(".")
+    wanted = reason.replace("Expected a <class '", "expected ").replace("'>", "").replace("typing.", "")
+    return f"{'.'.join(keys)}: {_one_line(wanted)}"
+
+
+def _nodes(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(tree, dict):
+        yield prefix, tree
+        for key, value in tree.items():
+            yield from _nodes(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _is_unknown(name: str, node: dict[str, Any]) -> bool:
+    return "class_path" not in node or name not in _arguments(node["class_path"])
+
+
+def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
+    if "class_path" in node:
+        return [name for name in _arguments(node["class_path"]) if name not in ("self", "spec", "inputs", "outputs", "cond", "params")]
+    groups = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
+    if key in groups:
+        return list(groups[key].__dataclass_fields__)
+    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", *groups]
+
+
+def _arguments(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,142 @@
+r"""Variational autoencoder.
+
+    p(x) = \int p(x|z) p(z) dz,    p(z) = N(0, I),    q(z|x) = N(m(x), diag s(x)^2)
+
+    log p(x) >= ELBO = E_{q(z|x)} [log p(x|z)] - KL(q(z|x) || p(z))                                     (Kingma & Welling, eq. 3)
+    log p(x) >= E_{z_1..z_K ~ q} log 1/K sum_k w_k,    w_k = p(x|z_k) p(z_k) / q(z_k|x)                 (Burda et al., eq. 8)
+
+The decoder p(x|z) is a distribution of integer pixels: logistic or Gaussian bin masses on [-1, 1], or Bernoulli for two levels.
+
+References:
+    Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114
+    Burda, Grosse, Salakhutdinov (2016), Importance Weighted Autoencoders. arXiv:1509.00519
+    Higgins et al. (2017), beta-VAE.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genbench.likelihood import (
+    bits_per_dim,
+    gaussian_kl,
+    gaussian_log_density,
+    gaussian_log_mass,
+    logistic_log_mass,
+    sum_dims,
+)
+from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.nets.net import NetFactory
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["VAE"]
+
+
+class VAE(GenerativeModel):
+    """Gaussian encoder and prior; log_prob is a lower bound.
+
+    Args:
+        spec: The images.
+        encoder: x in [-1, 1] -> (m, log s), 2 x latent numbers.
+        decoder: z -> parameters of p(x|z): (mean, log scale) per pixel, or one logit per pixel.
+        optimizer: Optimizer of all parameters.
+        latent: Dimension of z.
+        likelihood_model: p(x|z). `bernoulli` needs two levels.
+        beta: Weight of the KL in the training loss; 1 is the ELBO. Evaluation always uses 1.
+    """
+
+    likelihood = "bound"
+
+    def __init__(
+        self,
+        spec: Spec,
+        encoder: NetFactory,
+        decoder: NetFactory,
+        optimizer: OptimizerFactory,
+        latent: int = 16,
+        likelihood_model: Literal["logistic", "gaussian", "bernoulli"] = "logistic",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if likelihood_model == "bernoulli" and spec.levels != 2:
+            raise ValueError(f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use logistic or gaussian")
+        if latent < 1:
+            raise ValueError(f"latent is at least 1, not {latent}")
+        self.latent, self.likelihood_model, self.beta = latent, likelihood_model, beta
+        C, H, W = spec.shape
+        self.encoder = encoder(spec.shape, (2 * latent,), 0)
+        self.decoder = decoder((latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), 0)
+
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """The negative ELBO and its two parts, in bits/dim."""
+        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng).items()}
+        return {"loss": parts["reconstruction"] + self.beta * parts["kl"], **parts}
+
+    def sample(self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
+        """z ~ p(z), then x ~ p(x|z), or the mean of p(x|z) before rounding, which most papers show."""
+        theta = self.decoder(rng.normal((self.latent,)))
+        if decoder == "mean":
+            return self.decoded_mean(theta)
+        if decoder != "sample":
+            raise ValueError(f"decoder is 'sample' or 'mean', not {decoder!r}")
+        u = rng.uniform(self.spec.shape)
+        if self.likelihood_model == "bernoulli":
+            return (u < torch.sigmoid(theta)).to(torch.uint8)
+        mean, log_s = _mean_and_scale(theta)
+        noise = torch.logit(u) if self.likelihood_model == "logistic" else math.sqrt(2) * torch.erfinv(2 * u - 1)
+        return self.to_pixels(mean + log_s.exp() * noise)
+
+    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
+        """-ELBO as reconstruction and KL (K = 1), or the negative importance-weighted bound of K samples. (B,) nats."""
+        rng = rng or self.fixed_rng(x)
+        m, log_s = self.encoder(self.to_real(x)).chunk(2, dim=1)
+        if K == 1:
+            z = m + log_s.exp() * rng.normal((self.latent,))
+            kl = gaussian_kl(m, log_s, torch.zeros_like(m), torch.zeros_like(m))
+            return {"reconstruction": -self.log_likelihood(x, z), "kl": sum_dims(kl)}
+        if K < 1:
+            raise ValueError(f"K is at least 1, not {K}")
+        log_w = []
+        for _ in range(K):
+            z = m + log_s.exp() * rng.normal((self.latent,))
+            prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
+            log_w.append(self.log_likelihood(x, z) + sum_dims(prior - gaussian_log_density(z, m, log_s)))
+        return {"importance-weighted": math.log(K) - torch.stack(log_w).logsumexp(0)}
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
+        """A stochastic lower bound of log p(x) by K samples of q: the ELBO for K = 1. (B,) nats."""
+        return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z), (B,) nats of the integer image."""
+        theta = self.decoder(z)
+        if self.likelihood_model == "bernoulli":
+            return -sum_dims(F.binary_cross_entropy_with_logits(theta, x.to(theta.dtype), reduction="none"))
+        mass = logistic_log_mass if self.likelihood_model == "logistic" else gaussian_log_mass
+        return sum_dims(mass(x, self.spec.levels, *_mean_and_scale(theta)))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The mean of q(z|x), (B, latent)."""
+        return self.encoder(self.to_real(x)).chunk(2, dim=1)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The mean of p(x|z) as an integer image, uint8 (B, C, H, W)."""
+        return self.decoded_mean(self.decoder(z))
+
+    def decoded_mean(self, theta: Tensor) -> Tensor:
+        """Decoder output -> the location of p(x|z), rounded."""
+        if self.likelihood_model == "bernoulli":
+            return (theta > 0).to(torch.uint8)
+        return self.to_pixels(_mean_and_scale(theta)[0])
+
+
+def _mean_and_scale(theta: Tensor) -> tuple[Tensor, Tensor]:
+    mean, log_s = theta.chunk(2, dim=1)
+    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but overflow
+    return mean, log_s.clamp(min=-7.0, max=5.0)

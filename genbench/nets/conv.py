@@ -1,0 +1,97 @@
+"""Convolutional networks from images to vectors and back, by DCGAN's rules.
+
+Strided convolutions in place of pooling, no fully connected layers, batch normalisation in all layers but the outermost,
+LeakyReLU on the way down and ReLU on the way up. Normalisation is an argument, so that the same networks serve as the encoder and
+decoder of an autoencoder.
+
+References:
+    Radford, Metz, Chintala (2016), Unsupervised Representation Learning with Deep Convolutional GANs. arXiv:1511.06434
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genbench.nets.net import Net
+from genbench.nets.norm import BatchNorm
+from genbench.spec import Shape
+
+__all__ = ["ConvDecoder", "ConvEncoder"]
+
+Norm = Literal["batch", "group", "none"]
+
+
+class ConvEncoder(Net):
+    """Images (B, C, H, W) -> vectors: a 3x3 convolution, `stages` halvings of the size, one convolution over what is left.
+
+    Args:
+        inputs: (C, H, W), H and W divisible by 2^stages.
+        outputs: Any shape.
+        cond: Length of the conditioning vector, appended to the image as constant channels.
+        width: Channels at full size; doubled at every halving.
+        stages: Number of halvings.
+        norm: Normalisation between the outermost layers.
+    """
+
+    def __init__(
+        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, stages: int = 2, norm: Norm = "group"
+    ) -> None:
+        super().__init__()
+        self.outputs = outputs
+        channels, height, width_left = _smallest(inputs, stages)
+        widths = [width * 2**stage for stage in range(stages + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels + cond, width, 3, padding=1), nn.LeakyReLU(0.2)]
+        for narrow, wide in zip(widths[:-1], widths[1:]):
+            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), _norm(norm, wide), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], math.prod(outputs), (height, width_left)))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        if cond is not None:
+            x = torch.cat((x, cond[:, :, None, None].expand(-1, -1, *x.shape[2:])), dim=1)
+        return self.layers(x).flatten(1).unflatten(1, self.outputs)
+
+
+class ConvDecoder(Net):
+    """Vectors -> images (B, C, H, W): mirror image of `ConvEncoder`, by transposed convolutions.
+
+    Args:
+        inputs: (features,).
+        outputs: (C, H, W), H and W divisible by 2^stages.
+        cond: Length of the conditioning vector, appended to the input.
+        width: Channels at full size; doubled at every halving.
+        stages: Number of doublings of the size.
+        norm: Normalisation between the outermost layers.
+    """
+
+    def __init__(
+        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, stages: int = 2, norm: Norm = "group"
+    ) -> None:
+        super().__init__()
+        channels, height, width_left = _smallest(outputs, stages)
+        widths = [width * 2**stage for stage in range(stages, -1, -1)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))]
+        layers += [_norm(norm, widths[0]), nn.ReLU()]
+        for wide, narrow in zip(widths[:-1], widths[1:]):
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), _norm(norm, narrow), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        x = x.flatten(1) if cond is None else torch.cat((x.flatten(1), cond), dim=1)
+        return self.layers(x[:, :, None, None])
+
+
+def _smallest(shape: Shape, stages: int) -> Shape:
+    channels, height, width = shape
+    if stages < 0 or height % 2**stages or width % 2**stages:
+        raise ValueError(f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages")
+    return channels, height // 2**stages, width // 2**stages
+
+
+def _norm(norm: Norm, channels: int) -> nn.Module:
+    if norm == "batch":
+        return BatchNorm(channels)
+    return nn.GroupNorm(math.gcd(8, channels), channels) if norm == "group" else nn.Identity()

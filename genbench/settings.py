@@ -1,0 +1,130 @@
+"""The settings that every configuration has besides its `data` and its `model`. `genbench train --help` prints this file's tables.
+
+Progress is counted in images everywhere, so that a run means the same at any batch size and on any number of devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Budget", "Evaluation", "Optimization", "TrainerSettings", "WandbSettings", "argument_table"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a run trains.
+
+    Args:
+        images: Training images over all players and processes; rounded up to whole batches. May be raised later.
+    """
+
+    images: int = 100_000
+
+    def __post_init__(self) -> None:
+        _require(self.images > 0, f"budget.images is at least 1, not {self.images}")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How gradients become steps.
+
+    Args:
+        warmup_images: The learning rate rises linearly from 0 over this many images.
+        clip_norm: Largest L2 norm of a player's gradient; longer ones are scaled down. null: no clipping.
+        ema_half_life: Half-life of the moving average of the weights, in images; 0: the last weights are the result.
+    """
+
+    warmup_images: int = 0
+    clip_norm: float | None = None
+    ema_half_life: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.warmup_images >= 0, f"optimization.warmup_images is at least 0, not {self.warmup_images}")
+        _require(self.ema_half_life >= 0, f"optimization.ema_half_life is at least 0, not {self.ema_half_life}")
+        _require(self.clip_norm is None or self.clip_norm > 0, f"optimization.clip_norm is positive, not {self.clip_norm}")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Where and how a run computes. Nothing here changes what is computed, up to rounding.
+
+    Args:
+        accelerator: cuda if there is one, else cpu; others only when asked for.
+        devices: Processes per node, one device each.
+        num_nodes: Nodes.
+        precision: float32, or bfloat16 inside the networks (losses and evaluation stay in float32).
+        compile: Compile the networks.
+        checkpoint_every: Images between checkpoints; null: a tenth of the budget.
+        log_every: Images between lines of the metrics file; null: a hundredth of the budget.
+        preview_every: Images between sample grids and validation losses; null: a quarter of the budget.
+    """
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    precision: Literal["fp32", "bf16-mixed"] = "fp32"
+    compile: bool = False
+    checkpoint_every: int | None = None
+    log_every: int | None = None
+    preview_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes", "checkpoint_every", "log_every", "preview_every"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"trainer.{name} is at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class WandbSettings:
+    """The run's page on Weights & Biases. Logging never ends a run.
+
+    Args:
+        mode: auto is online where a key is configured, else offline.
+        project: Project.
+        entity: Team or user; null: the default one.
+        group: Runs are compared within a group; null: the suite's name, else the data set's.
+        tags: Further tags.
+    """
+
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "genbench"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a row of the table samples and scores.
+
+    Args:
+        sample: Options of the model's `sample`.
+        log_prob: Options of the model's `log_prob`.
+    """
+
+    sample: dict[str, Any] = field(default_factory=dict)
+    log_prob: dict[str, Any] = field(default_factory=dict)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def argument_table() -> str:
+    """Every key with its default and meaning, from the docstrings above."""
+    lines = ["seed = 0: the run's seed", "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies"]
+    lines += ["protocol = the data set's name: configs/protocols/<protocol>.yaml, by which the run is evaluated"]
+    lines += ["data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: a class of genbench.data"]
+    lines += ["model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers likewise"]
+    groups = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
+    for group, settings in groups.items():
+        described = [line.strip() for line in (settings.__doc__ or "").split("Args:")[1].splitlines() if line.strip()]
+        for line in described:
+            name, _, meaning = line.partition(": ")
+            default = getattr(settings, name, [])
+            lines.append(f"{group}.{name} = {'null' if default is None else default}: {meaning}")
+    lines.append("evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and scores")
+    lines.append("smoke: overrides that shrink the run to seconds, as `--smoke` applies them")
+    return "\n".join(f"  {line}" for line in lines)
