@@ -1,0 +1,184 @@
+"""The run folder: everything that a run is, in plain files.
+
+    config.yaml         the resolved configuration; the input of evaluation
+    state.json          status (running, stopped, done, diverged), images seen, seconds
+    metrics.jsonl       one line per log point: images, seconds, losses
+    log.txt             what would clutter the terminal
+    checkpoints/        <images>-<hash>.ckpt, the last two
+    previews/           sample grids during training
+    model.safetensors   the recorded weights: moving averages, after `finalize`
+    lock                who is training here
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from genbench.config import Config, check_config, load_yaml
+from genbench.errors import InputError, nearest
+from genbench.files import file_digest, project_root, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from genbench.data.images import ImageData
+    from genbench.model import GenerativeModel
+
+__all__ = ["Loaded", "Run", "find_run", "find_runs", "load"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    # --- configuration and state ----------------------------------------------------------------------------------------
+
+    def write_config(self, config: Config) -> None:
+        text = yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False)
+        write_atomic(self.path / "config.yaml", text)
+
+    def config(self, trust: Sequence[str] = ()) -> Config:
+        """The configuration that the run was started with.
+
+        Raises:
+            InputError: The file is missing, damaged, or names a class outside the trusted modules.
+        """
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            raise InputError(f"{self.path} is not a run: it has no config.yaml")
+        tree = load_yaml(path)
+        return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
+
+    def write_state(self, **state: Any) -> None:
+        write_json(self.path / "state.json", state)
+
+    def state(self) -> dict[str, Any]:
+        """Status and progress; an empty status where nothing was trained yet."""
+        try:
+            return dict(json.loads((self.path / "state.json").read_text()))
+        except FileNotFoundError:
+            return {"status": "", "images_seen": 0, "seconds": 0.0}
+        except (ValueError, TypeError):
+            raise InputError(f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint") from None
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, state: dict[str, Any], images: int) -> Path:
+        """Write a checkpoint whose name carries its hash, and keep the last two."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        path = self.checkpoints / f"{images:012d}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt"
+        write_atomic(path, content)
+        for old in sorted(self.checkpoints.glob("*.ckpt"))[:-2]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that is whole, and a line about each damaged one that was passed over."""
+        import torch
+
+        damaged = []
+        for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
+            if file_digest(path)[:16] == path.stem.partition("-")[2]:
+                try:
+                    return dict(torch.load(path, map_location="cpu", weights_only=True)), damaged
+                except Exception:  # whatever unpickling refuses: the file has the hash of its name, but was not made here
+                    damaged.append(f"{path} is not a checkpoint of genbench; going back to the one before")
+                    continue
+            damaged.append(f"{path} is damaged (its content does not have the hash of its name); going back to the one before")
+        return None, damaged
+
+
+def find_run(name: str | Path) -> Run:
+    """A run folder, seen from here or from the checkout."""
+    for path in (Path(name), project_root() / name, project_root() / "runs" / name):
+        if (path / "config.yaml").is_file():
+            return Run(path)
+    known = [str(run.path.relative_to(project_root())) for run in find_runs(project_root() / "runs")]
+    raise InputError(f"no run in {str(name)!r}; {nearest(str(name), known)}")
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Every run below a folder."""
+    return [Run(path.parent) for path in sorted(folder.rglob("config.yaml")) if (path.parent / "state.json").exists()]
+
+
+class Loaded(NamedTuple):
+    """A finished run, ready for measuring."""
+
+    run: Run
+    config: Config
+    data: ImageData
+    model: GenerativeModel
+
+
+def open_run(name: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> Loaded:
+    """The model of a finished run with its recorded weights, and its data.
+
+    Raises:
+        InputError: There is no such run, it is not finished, or its weights are damaged.
+    """
+    run = name if isinstance(name, Run) else find_run(name)
+    status = run.state()["status"]
+    if status != "done":
+        raise InputError(f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command")
+    config = run.config(trust)
+    data, model = config.instantiate()
+    load_weights(model, run.weights)
+    return Loaded(run, config, data, model.eval().to(device))
+
+
+def load(run: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> GenerativeModel:
+    """The model of a finished run with its recorded weights, in evaluation mode.
+
+    Args:
+        run: Run folder.
+        trust: Modules outside genbench that its configuration may name.
+        device: Where to put it.
+    """
+    return open_run(run, trust, device).model
+
+
+def save_weights(model: GenerativeModel, path: Path) -> None:
+    """Parameters and buffers as safetensors: nothing in such a file can run."""
+    from safetensors.torch import save
+
+    write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
+
+
+def load_weights(model: GenerativeModel, path: Path) -> None:
+    """Inverse of `save_weights`.
+
+    Raises:
+        InputError: The file is missing, damaged or of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
