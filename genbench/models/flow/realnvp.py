@@ -1,0 +1,153 @@
+r"""RealNVP: affine couplings with checkerboard and channel-wise masks, at several scales.
+
+Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
+
+    x   integer image, D entries of L levels        u   uniform noise, one per entry        v = (x + u) / L
+    z   latent vector of D entries, z ~ N(0, I)     f   the flow, z = f(v), f^{-1} in closed form
+
+    log f(v)  =  log N(f(v); 0, I) + log|det df/dv|                                                                      (eq. 3)
+    log P(x) >=  E_u [ log mean_{k <= K} f((x + u_k) / L) ] - D log L            (K = 1: Theis et al. 2016, arXiv:1511.01844)
+
+P(x) is the probability that `sample` gives x: the mass of its cell, where cells at the border reach beyond the unit cube.
+
+Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an image's density does not
+depend on its batch; the same number of couplings in every group, where the paper has 3, 3 and, at the last scale, 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, sum_dims
+from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.models.flow.coupling import (
+    AffineCoupling,
+    Bijection,
+    Chain,
+    FactorOut,
+    Flatten,
+    Logit,
+    Squeeze,
+    channel_mask,
+    checkerboard_mask,
+)
+from genbench.nets.net import NetFactory
+from genbench.rng import Rng
+from genbench.spec import Shape, Spec
+
+__all__ = ["RealNVP"]
+
+
+class RealNVP(GenerativeModel):
+    """A flow of affine couplings.
+
+    Args:
+        spec: Shape and levels of the images.
+        net: Network of a coupling, (C, H, W) -> (2C, H, W).
+        optimizer: Optimizer of the weights.
+        scales: Scales s: height and width are halved s - 1 times, and half of the entries leave each time.
+        couplings: Couplings in a row between one change of mask type, squeeze or scale and the next.
+        alpha: Margin of the logit transform, 0 < alpha < 1/2.
+    """
+
+    likelihood = "bound"
+
+    def __init__(
+        self,
+        spec: Spec,
+        net: NetFactory,
+        optimizer: OptimizerFactory,
+        scales: int = 2,
+        couplings: int = 4,
+        alpha: float = 0.05,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if not 1 <= scales <= (most := _most_scales(spec.shape)):
+            raise ValueError(f"RealNVP: images of shape {spec.shape} allow at most {most} scales and at least 1, not {scales}")
+        if couplings < 2:
+            raise ValueError(f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone")
+        self.flow = Chain([Logit(alpha), _multi_scale(spec.shape, net, scales, couplings)])
+
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """The negative bound of one noise and its three parts, in bits/dim."""
+        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng).items()}
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
+        """z ~ N(0, I), then the cell that f^{-1}(z) lies in."""
+        return self.decode(rng.normal((self.spec.dims,)))
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
+        """A stochastic lower bound of log P(x) by K noises per image, tight as K grows. (B,) nats."""
+        return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
+
+    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
+        """The negative bound as prior, Jacobian and cell volume (K = 1), or the negative bound of K noises. (B,) nats."""
+        if K < 1:
+            raise ValueError(f"K is at least 1, not {K}")
+        rng = rng or self.fixed_rng(x)
+        cell = self.spec.dims * math.log(self.spec.levels)
+        if K == 1:
+            prior, jacobian = self._density_parts(self._dequantise(x, rng, 0))
+            return {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
+        log_f = torch.stack([self.log_density(self._dequantise(x, rng, k)) for k in range(K)])
+        return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
+
+    # --- the continuous model -----------------------------------------------------------------------------------------
+
+    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """v of shape (B, C, H, W) -> z of shape (B, D) and log|det dz/dv|, nats of shape (B,)."""
+        return self.flow(v)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """z of shape (B, D) -> v of shape (B, C, H, W), in the unit cube or beyond it by less than alpha / (1 - 2 alpha)."""
+        return self.flow.inverse(z)
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """Exact log f(v), nats of shape (B,), for v of shape (B, C, H, W)."""
+        prior, jacobian = self._density_parts(v)
+        return prior + jacobian
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Integer images -> latents (B, D) of the centres of their cells."""
+        return self((x.to(self.dtype) + 0.5) / self.spec.levels)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (B, D) -> the integer images in whose cells they lie, uint8. Inverse of `encode`."""
+        levels = self.spec.levels
+        return (self.inverse(z) * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+
+    def _dequantise(self, x: Tensor, rng: Rng, k: int) -> Tensor:
+        return dequantise(x, self.spec.levels, rng.split("dequantise", k))
+
+    def _density_parts(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        z, log_det = self(v)
+        return sum_dims(gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))), log_det
+
+
+def _multi_scale(shape: Shape, net: NetFactory, scales: int, couplings: int) -> Bijection:
+    """Section 3.6: couplings by checkerboard, squeeze, couplings by channel, factor out. No channel masks at the last scale."""
+    C, H, W = shape
+    checkerboard = [_coupling(checkerboard_mask(shape, i % 2), net) for i in range(couplings)]
+    if scales == 1:
+        return Chain([*checkerboard, Flatten(shape)])
+    squeezed = (4 * C, H // 2, W // 2)
+    channelwise = [_coupling(channel_mask(squeezed, i % 2), net) for i in range(couplings)]
+    rest = _multi_scale((2 * C, H // 2, W // 2), net, scales - 1, couplings)
+    return FactorOut(Chain([*checkerboard, Squeeze(), *channelwise]), rest, squeezed)
+
+
+def _coupling(mask: Tensor, net: NetFactory) -> AffineCoupling:
+    C, H, W = mask.shape
+    return AffineCoupling(mask, net((C, H, W), (2 * C, H, W), 0))
+
+
+def _most_scales(shape: Shape) -> int:
+    """How often height and width can be halved, leaving two pixels for the last checkerboard, and one; 0 for a single pixel."""
+    _, H, W = shape
+    if H * W < 2:
+        return 0
+    return 1 + (_most_scales((1, H // 2, W // 2)) if H % 2 == W % 2 == 0 else 0)
