@@ -15,6 +15,7 @@ that the user trusts (`--trust my_module`); it is checked before anything is imp
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import json
@@ -22,6 +23,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,10 @@ __all__ = ["Config", "changes", "classes", "configs", "find_config", "load_confi
 _TRUSTED = ("genbench", "torch.optim")
 # What may differ between two commands on one run folder: where it runs and who watches. None of it changes the weights.
 _FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "wandb", "data.root", "run_dir", "evaluations", "protocol")
+
+
+# Stands for the data's spec while arguments are checked: the data injects the real one.
+_ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
 
 @dataclass(frozen=True)
@@ -98,17 +104,17 @@ class Config:
         """
         import torch
 
-        parser = _parser()
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        from genbench.data.images import ImageData
+        from genbench.model import GenerativeModel
+
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            try:
-                warnings.simplefilter("ignore")  # deprecations inside jsonargparse, not ours
-                made = parser.instantiate(parser.parse_object(_nested({k: self.resolved[k] for k in ("data", "model")})))
-            except (ValueError, TypeError) as error:
-                raise InputError(_one_line(str(error))) from None
-        made.model.optimization = self.optimization
-        made.data.seed, made.data.budget = self.seed, self.budget.images
-        return made.data, made.model
+            data = _made(ImageData, self.resolved["data"])
+            spec = dataclasses.asdict(data.spec)
+            model = _made(GenerativeModel, {**self.resolved["model"], "spec": spec})
+        model.optimization = self.optimization
+        data.seed, data.budget = self.seed, self.budget.images
+        return data, model
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence[str] = (), smoke: bool = False) -> Config:
@@ -146,9 +152,10 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
 
     parser = _parser()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside jsonargparse, not ours
-            parsed = parser.parse_object(_nested(tree)).as_dict()
+        if "spec" in tree["model"]:
+            raise ValueError("Option 'spec' is not accepted")
+        with _own_warnings_only():
+            parsed = parser.parse_object(_nested({**tree, "model": {**tree["model"], "spec": _ANY_SPEC}})).as_dict()
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {_explain(str(error), tree)}") from None
     parsed["model"]["init_args"].pop("spec", None)
@@ -226,8 +233,26 @@ def _parser() -> Any:
     parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
     parser.add_subclass_arguments(ImageData, "data", required=True)
     parser.add_subclass_arguments(GenerativeModel, "model", required=True)
-    parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
     return parser
+
+
+def _made(base: type, node: dict[str, Any]) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "it", required=True)
+    try:
+        with _own_warnings_only():
+            return parser.instantiate(parser.parse_object({"it": _nested(node)})).it
+    except (ValueError, TypeError) as error:
+        raise InputError(_one_line(str(error))) from None
+
+
+@contextmanager
+def _own_warnings_only() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside jsonargparse
+        yield
 
 
 # --- trees of plain values --------------------------------------------------------------------------------------------

@@ -110,6 +110,10 @@ class GenerativeModel(LightningModule, ABC):
         """Training images seen so far, over all players and processes. Schedules are functions of it."""
         return self._images_seen
 
+    def resume_at(self, images: int) -> None:
+        """Go on from an image count, when the state of a checkpoint has been loaded."""
+        self._images_seen = images
+
     def to_real(self, x: Tensor) -> Tensor:
         """Integer pixels -> bin centres in [-1, 1], in the model's floating type."""
         return to_real(x, self.spec.levels, self.dtype)

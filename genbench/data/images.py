@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.files import digest, stop_if_disk_full
-from genbench.model import Batch
+from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
@@ -142,6 +142,11 @@ class ImageData(LightningDataModule, ABC):
         device = self.trainer.strategy.root_device if x.nbytes <= _ON_DEVICE_BYTES else torch.device("cpu")
         start = model.images_seen
         return self.batches(start, self.budget, self.trainer.global_rank, self.trainer.world_size, device, model.dtype)
+
+    def finalize_batches(self, model: GenerativeModel) -> Iterator[Batch]:
+        """One pass over the training set, whole batches first, for `GenerativeModel.finalize`."""
+        images = len(self.arrays("train")[0])
+        return self.batches(0, images - images % self.batch_size, 0, 1, model.device, model.dtype)
 
     def batches(
         self, start: int, stop: int, rank: int, world_size: int, device: torch.device, dtype: torch.dtype

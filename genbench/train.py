@@ -1,0 +1,237 @@
+"""From a configuration to a finished run folder. The same command again goes on where the last one stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+
+from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
+from genbench.config import Config, changes
+from genbench.data.images import ImageData
+from genbench.errors import Diverged, InputError, Stopped
+from genbench.files import lock, project_root
+from genbench.loggers import MetricsFile, WandbLog, cut_metrics
+from genbench.model import GenerativeModel
+from genbench.nets.net import Net
+from genbench.rng import Rng
+from genbench.run import Run, save_weights
+from genbench.settings import TrainerSettings
+
+__all__ = ["run_folder", "train"]
+
+log = logging.getLogger("genbench")
+Report = Callable[[int, float | None], None]
+
+
+def run_folder(config: Config, dataset: str) -> Run:
+    """Where a run lies: `run_dir`, else runs/<dataset>/<model>/s<seed> in the checkout."""
+    given = config.resolved["run_dir"]
+    return Run(Path(given) if given else project_root() / "runs" / dataset / config.name / f"s{config.seed}")
+
+
+def train(config: Config, report: Report = lambda images, loss: None, group: str | None = None) -> Run:
+    """Train a run to the end of its budget, from wherever it stands.
+
+    Args:
+        config: What to train.
+        report: Called with (images seen, loss) at every log point.
+        group: wandb's group; default the data set.
+
+    Returns:
+        The finished run. Nothing is done for a run that was finished before.
+
+    Raises:
+        InputError: The folder holds a run of another configuration, or the layout does not fit.
+        Stopped: Interrupted, disk full, or the folder is in use; the same command resumes.
+        Diverged: The loss became NaN or infinite. Final.
+    """
+    data, model = config.instantiate()
+    run = run_folder(config, data.name)
+    _check_layout(config, data.batch_size)
+    with lock(run.path) if _is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
+        if _begin(run, config) == "done":
+            return run
+        callbacks = _callbacks(run, config, report)
+        loggers = [MetricsFile(run.metrics), WandbLog(config.wandb, run.path, f"{config.name}-s{config.seed}",
+                   config.wandb.group or group or data.name, {"name": config.name, **config.resolved})]  # fmt: skip
+        _prepare_nets(model, config.trainer)
+        trainer = _trainer(config, [_restore(run, model, callbacks), *callbacks], loggers)
+        try:
+            with callbacks[-1].stop.listening():
+                trainer.fit(model, datamodule=data)
+        except FloatingPointError:
+            raise _diverged(run, callbacks[-1]) from None
+        finally:
+            for logger in loggers:
+                logger.finalize("success")
+        seen, seconds = model.images_seen, callbacks[-1].seconds
+        if seen < config.budget.images:
+            if _is_primary():
+                run.write_state(status="stopped", images_seen=seen, seconds=seconds)
+            raise Stopped(f"stopped at image {seen:,} of {config.budget.images:,}; the same command goes on from there")
+        _finish(run, config, data, model, callbacks)
+    return run
+
+
+def _begin(run: Run, config: Config) -> str:
+    """Refuse a folder of another configuration; write this one into a new folder. Returns the run's status."""
+    state = run.state()
+    if (run.path / "config.yaml").exists():
+        old = run.config(config.trust)
+        differences = changes(old.resolved, config.resolved)
+        if old.name != config.name:
+            differences.insert(0, f"the model was {old.name}, is now {config.name}")
+        if differences:
+            raise InputError(f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir")
+    if state["status"] == "diverged":
+        raise Diverged(f"{run.path} diverged at image {state['diverged_at']:,}; that is final. Another seed is another run")
+    if state["status"] == "done" and state["images_seen"] >= config.budget.images and run.weights.exists():
+        return "done"
+    run.write_config(config)
+    run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"])
+    return "running"
+
+
+def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:
+    settings, budget = config.trainer, config.budget.images
+    ema = EMA(config.optimization.ema_half_life)
+    keeper = Keeper(run, ema, settings.log_every or max(1, budget // 100), settings.checkpoint_every or max(1, budget // 10), report)
+    first = next(iter(config.evaluations.values()))
+    return ema, Preview(run, ema, settings.preview_every or max(1, budget // 4), first), keeper
+
+
+def _trainer(config: Config, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
+    settings = config.trainer
+    accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if settings.accelerator == "auto" else settings.accelerator
+    several = settings.devices * settings.num_nodes > 1
+    return Trainer(
+        accelerator=accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        # gradients are reduced in the training step; the reducer of DDP is never armed
+        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        callbacks=callbacks,
+        logger=loggers,
+        max_epochs=1,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        # Lightning's own requeueing saves inside the signal handler and picks up other jobs' checkpoints
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+    )
+
+
+def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> Restore:
+    """Bring model, counters and the metrics file to the newest whole checkpoint; the optimizers follow when they exist."""
+    state, damaged = run.newest_checkpoint()
+    for line in damaged:
+        log.warning(line)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        model.resume_at(int(state["images_seen"]))
+    if _is_primary():
+        cut_metrics(run.metrics, model.images_seen)
+    return Restore(state, callbacks[0], callbacks[-1])
+
+
+def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> None:
+    """The recorded weights: the final averages, after `finalize`."""
+    if not _is_primary():
+        return
+    ema, _, keeper = callbacks
+    model.to("cpu")
+    ema.average = [average.cpu() for average in ema.average]
+    with ema.applied(model), evaluation_mode(model):
+        model.finalize(data.finalize_batches(model), Rng(config.seed, [0], model.dtype).split("finalize"))
+        save_weights(model, run.weights)
+    run.write_state(status="done", images_seen=model.images_seen, seconds=keeper.seconds)
+
+
+def _diverged(run: Run, keeper: Keeper) -> Diverged:
+    at = keeper.diverged_at or 0
+    if _is_primary():
+        run.write_state(status="diverged", images_seen=at, seconds=keeper.seconds, diverged_at=at)
+    return Diverged(f"{run.path}: the loss is not finite in the batch at image {at:,}; the last good checkpoint is kept")
+
+
+# --- networks -------------------------------------------------------------------------------------------------------------
+
+
+def _prepare_nets(model: GenerativeModel, settings: TrainerSettings) -> None:
+    """Precision and compilation concern the networks alone: losses and log-determinants stay in float32, uncompiled."""
+    for net in _outermost_nets(model):
+        if settings.precision == "bf16-mixed":
+            _autocast_in_training(net)
+        if settings.compile:
+            net.compile()
+
+
+def _outermost_nets(module: nn.Module) -> Iterator[Net]:
+    for child in module.children():
+        if isinstance(child, Net):
+            yield child
+        else:
+            yield from _outermost_nets(child)
+
+
+def _autocast_in_training(net: Net) -> None:
+    forward = net.forward
+
+    def in_bf16(x: Tensor, cond: Tensor | None = None) -> Tensor:
+        if not net.training:
+            return forward(x, cond)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return forward(x, cond).float()
+
+    net.forward = in_bf16  # type: ignore[method-assign]
+
+
+# --- processes and noise --------------------------------------------------------------------------------------------------
+
+
+def _is_primary() -> bool:
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
+def _check_layout(config: Config, batch_size: int) -> None:
+    processes = config.trainer.devices * config.trainer.num_nodes
+    if batch_size % processes:
+        raise InputError(f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}")
+    if config.trainer.accelerator == "cuda" and torch.cuda.device_count() < config.trainer.devices:
+        raise InputError(f"trainer.devices is {config.trainer.devices}, but this machine has {torch.cuda.device_count()} CUDA devices")
+
+
+@contextlib.contextmanager
+def _quiet(path: Path) -> Iterator[None]:
+    """What libraries say goes to the run's log; what genbench warns of goes there and to the terminal."""
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    named = [logging.getLogger(name) for name in ("genbench", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    before = [(logger.propagate, list(logger.handlers)) for logger in named]
+    for logger in named:
+        logger.addHandler(handler)
+    for logger in named[1:]:
+        logger.propagate, logger.handlers = False, [handler]
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, (propagate, handlers) in zip(named, before):
+            logger.propagate, logger.handlers = propagate, handlers
+        handler.close()
