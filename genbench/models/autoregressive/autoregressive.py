@@ -1,0 +1,64 @@
+r"""Autoregressive models: the chain rule, one softmax per pixel.
+
+    log p(x) = sum_i log p(x_i | x_0, ..., x_{i-1}),       p(x_i = k | ...) = softmax(logits_i)_k
+
+over positions i = 0, ..., D - 1 in raster order, channels innermost. The logits are a network's, whose masks keep the order
+(`genbench.nets.autoregressive`). The sum is the exact probability of the integer image.
+
+References:
+    van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks. arXiv:1601.06759
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genbench.likelihood import bits_per_dim, sum_dims
+from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.nets.autoregressive import AutoregressiveNet, AutoregressiveNetFactory
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["Autoregressive"]
+
+
+class Autoregressive(GenerativeModel):
+    """Pixel by pixel, each from a softmax given the earlier ones (van den Oord et al. 2016, arXiv:1601.06759).
+
+    Args:
+        spec: Shape and levels of the images.
+        net: (C, H, W) -> logits (levels, C, H, W), masked.
+        optimizer: Makes the optimizer.
+    """
+
+    likelihood = "exact"
+
+    def __init__(self, spec: Spec, net: AutoregressiveNetFactory, optimizer: OptimizerFactory) -> None:
+        super().__init__(spec, optimizer)
+        self.net = net(spec.shape, (spec.levels, *spec.shape), 0)
+        if not isinstance(self.net, AutoregressiveNet):
+            raise ValueError(f"Autoregressive: net is an AutoregressiveNet, such as GatedPixelCNN, not {type(self.net).__name__}")
+
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """Bits per dimension."""
+        return {"loss": bits_per_dim(self.log_prob(x), self.spec.dims).mean()}
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> Tensor:
+        # the logits may come in half precision; the softmax over them is not taken there
+        logits = self.net(x.to(self.dtype)).to(self.dtype)
+        return -sum_dims(F.cross_entropy(logits, x.long(), reduction="none"))
+
+    @torch.no_grad()
+    def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
+        u = rng.uniform((self.spec.dims,)).double()
+
+        def choose(logits: Tensor, i: int) -> Tensor:
+            # inverse distribution function: the number of levels k with P(x_i <= k) < u_i
+            cdf = logits.double().softmax(dim=1).cumsum(dim=1)
+            return (cdf < u[:, i, None]).sum(dim=1).clamp(max=self.spec.levels - 1)
+
+        return self.net.generate(choose, len(rng)).to(torch.uint8)
