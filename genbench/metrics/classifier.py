@@ -1,0 +1,180 @@
+r"""The small classifier behind the shipped feature extractors, and its training.
+
+    h = phi(x)                   the features: `features` smooth units, the last hidden layer
+    l = W h + b                  logits; p(y | x) = softmax(l)
+    minimise over (phi, W, b)    -E sum_y q(y) log p(y | T x),    q = (1 - eps) onehot + eps/K  (Szegedy et al. 2015, sec. 7)
+
+T is a random rotation, scaling and shift. A classifier trained on the data itself knows these images better than one trained on
+photographs, and needs no download. It sees the training split only.
+
+`python -m genbench.metrics.classifier configs/features/digits.yaml` trains what the card says, writes the weights and prints
+the two lines of the card that depend on them.
+
+References:
+    Szegedy et al. (2015), Rethinking the Inception architecture for computer vision. arXiv:1512.00567
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genbench.errors import GenbenchError, InputError
+from genbench.files import file_digest, project_root, write_atomic
+from genbench.likelihood import to_real
+from genbench.rng import Rng
+from genbench.spec import Shape
+
+__all__ = ["Classifier", "Recipe", "accuracy", "augment", "main", "train"]
+
+
+class Classifier(nn.Module):
+    """Three 3x3 convolutions, the second and third at stride 2, then two dense layers. SiLU: smooth features.
+
+    Args:
+        shape: (C, H, W) of an image.
+        classes: Number of classes K.
+        width: Channels of the first convolution; the others have twice as many.
+        features: Length F of the feature vector.
+    """
+
+    def __init__(self, shape: Shape, classes: int, width: int = 16, features: int = 32) -> None:
+        super().__init__()
+        channels, height, length = shape
+        self.convolutions = nn.ModuleList(
+            (
+                nn.Conv2d(channels, width, 3, padding=1),
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+                nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1),
+            )
+        )
+        self.dense = nn.Linear(2 * width * math.ceil(height / 4) * math.ceil(length / 4), features)
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Reals in [-1, 1] of shape (B, C, H, W) -> features (B, F) and logits (B, K)."""
+        for convolution in self.convolutions:
+            v = F.silu(convolution(v))
+        h = F.silu(self.dense(v.flatten(1)))
+        return h, self.head(h)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained.
+
+    Args:
+        images: Training images seen.
+        batch_size: Images per step.
+        learning_rate: Of AdamW, at the start; it falls to 0 by a cosine.
+        weight_decay: Of AdamW.
+        label_smoothing: eps.
+        rotation: Largest angle in degrees, either way.
+        scale: Largest relative change of size, either way.
+        shift: Largest shift in pixels, either way, per axis.
+        seed: Of everything random.
+    """
+
+    images: int
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    rotation: float = 12.0
+    scale: float = 0.1
+    shift: float = 1.0
+    seed: int = 0
+
+
+def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
+    """T v: images in [-1, 1], each rotated, scaled and shifted by its own stream; what comes in is background, -1."""
+    angle, size, *shifts = (2 * rng.uniform((4,)) - 1).unbind(1)
+    angle, size = angle * math.radians(recipe.rotation), 1 + size * recipe.scale
+    cos, sin = size * angle.cos(), size * angle.sin()
+    # affine_grid measures in half images
+    across, down = (2 * recipe.shift * s / extent for s, extent in zip(shifts, (v.shape[3], v.shape[2])))
+    theta = torch.stack((torch.stack((cos, -sin, across), 1), torch.stack((sin, cos, down), 1)), 1)
+    grid = F.affine_grid(theta, list(v.shape), align_corners=False)
+    return F.grid_sample(v + 1, grid, align_corners=False) - 1
+
+
+def train(net: Classifier, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> None:
+    """Train in place, from the recipe's own initial weights.
+
+    Args:
+        net: The classifier; its present weights are overwritten.
+        x: Images, uint8 (N, C, H, W).
+        y: Labels, int64 (N,).
+        levels: Grey levels of x.
+        recipe: Images, rates, augmentations, seed.
+    """
+    _initialise(net, Rng(recipe.seed, [0]).split("weights"))
+    steps, v = math.ceil(recipe.images / recipe.batch_size), to_real(x, levels)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        rng = Rng(recipe.seed, range(step * recipe.batch_size, (step + 1) * recipe.batch_size)).split("train")
+        rows = rng.integers(len(x))
+        _, logits = net(augment(v[rows], recipe, rng.split("augment")))
+        optimizer.zero_grad()
+        F.cross_entropy(logits, y[rows], label_smoothing=recipe.label_smoothing).backward()
+        optimizer.step()
+
+
+@torch.no_grad()
+def accuracy(net: Classifier, x: Tensor, y: Tensor, levels: int) -> float:
+    """Fraction of the images x whose largest logit is at their label y, in the floating type of the weights."""
+    return (net(to_real(x, levels, net.head.weight.dtype))[1].argmax(1) == y).double().mean().item()
+
+
+def main(card: Path) -> None:
+    """Train the classifier of a card, write its weights and print what the card has to say about them."""
+    import yaml
+    from safetensors.torch import save
+
+    from genbench.data.digits import Digits
+
+    torch.set_num_threads(1)  # sums in one order
+    plan = _plan(yaml.safe_load(card.read_text()), card)
+    data, levels = Digits(), plan["levels"]
+    if plan["data"] != data.name:
+        raise InputError(f"{card}: data: {plan['data']} is not a data set that can be trained on here, {data.name} is")
+    with torch.device("meta"):
+        net = Classifier(**plan["init_args"])
+    net = net.to_empty(device="cpu")
+    (x, y), (x_test, y_test) = data.tensors("train"), data.tensors("test")
+    assert y is not None and y_test is not None
+    train(net, x, y, levels, Recipe(**plan["recipe"]))
+    weights = project_root() / plan["weights"]
+    write_atomic(weights, save(net.state_dict()))
+    print(f"sha256: {file_digest(weights)}")
+    print(f"test_accuracy: {accuracy(net.double(), x_test, y_test, levels):.4f}")
+
+
+def _plan(plan: Any, card: Path) -> dict[str, Any]:
+    missing = {"data", "levels", "init_args", "recipe", "weights"} - set(plan)
+    if missing:
+        raise InputError(f"{card}: the card lacks {', '.join(sorted(missing))}")
+    return dict(plan)
+
+
+@torch.no_grad()
+def _initialise(net: Classifier, rng: Rng) -> None:
+    """He et al. (2015), arXiv:1502.01852, eq. 10: weights N(0, 2 / fan-in), biases 0; from streams of the parameter's name."""
+    for name, parameter in net.named_parameters():
+        draw = rng.split(name).normal(parameter.shape)[0]
+        parameter.copy_(draw * math.sqrt(2 / parameter[0].numel()) if parameter.ndim > 1 else 0 * draw)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except GenbenchError as error:
+        sys.exit(f"genbench.metrics.classifier: {error}")

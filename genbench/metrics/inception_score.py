@@ -1,0 +1,62 @@
+r"""Inception score of a sample set, from the class probabilities p(y | x) of a classifier.
+
+    IS_k = exp( 1/n_k sum_{i in split k} KL(p(y | x_i) || q_k(y)) )
+         = exp( 1/n_k sum_i sum_y p log p  -  sum_y q_k log q_k ),      q_k = 1/n_k sum_i p(y | x_i)     (Salimans et al. 2016, sec. 4)
+
+Split k of S holds the images with indices floor(k n / S) <= i < floor((k + 1) n / S), whichever process makes them; the score is the
+mean over splits, its error their standard deviation (divisor S). 1 <= IS <= number of classes.
+
+References:
+    Salimans et al. (2016), Improved techniques for training GANs. arXiv:1606.03498
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+__all__ = ["InceptionScore"]
+
+
+class InceptionScore(Metric):
+    """Streaming inception score: three float64 sums per split, added up over processes.
+
+    Args:
+        images: Number n of images that will come.
+        classes: Number of classes K.
+        splits: Number of splits S.
+        options: Of `torchmetrics.Metric`.
+    """
+
+    count: Tensor
+    mass: Tensor
+    negentropy: Tensor
+
+    def __init__(self, images: int, classes: int, splits: int = 10, **options: Any) -> None:
+        super().__init__(**options)
+        if not 1 <= splits <= images:
+            raise ValueError(f"InceptionScore: splits is 1 to the number of images, {images}, not {splits}")
+        self.images, self.splits = images, splits
+        self.add_state("count", torch.zeros(splits, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("mass", torch.zeros(splits, classes, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("negentropy", torch.zeros(splits, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, index: Tensor, logits: Tensor) -> None:
+        """Global indices (B,) in {0, ..., n - 1} and logits (B, K)."""
+        starts = torch.tensor([k * self.images // self.splits for k in range(self.splits)], device=index.device)
+        split = torch.searchsorted(starts, index, right=True) - 1
+        p = logits.double().softmax(1)
+        self.count.index_add_(0, split, torch.ones_like(split))
+        self.mass.index_add_(0, split, p)
+        self.negentropy.index_add_(0, split, -torch.special.entr(p).sum(1))
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation over the splits."""
+        if int(self.count.sum()) != self.images:
+            raise ValueError(f"InceptionScore: {int(self.count.sum())} images came, not {self.images}")
+        q = self.mass / self.count[:, None]
+        score = (self.negentropy / self.count + torch.special.entr(q).sum(1)).exp()
+        return score.mean(), score.std(correction=0)

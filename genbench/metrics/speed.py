@@ -1,0 +1,185 @@
+"""Sampling speed of a model, apart from its quality, on one device.
+
+    images/s        n / median seconds of sample(n streams), at the batch size n where that is largest
+    latency         median seconds of sample(1 stream)
+    evaluations     sequential network evaluations per sample: the largest number of times that one layer (a module that owns
+                    parameters itself) is called while one image is made
+    peak memory     cuda: of the allocator, at the best batch size; cpu: resident set of the process, from its start
+
+First the batch grows while images/s do and the next size is sure to fit the time; then the time left goes to repeats, of the best
+size and of single images in turn.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from genbench.model import GenerativeModel
+from genbench.rng import Rng
+
+__all__ = ["count_evaluations", "device_name", "measure_speed"]
+
+_BATCHES = (1, 4, 16, 64, 256, 1024)
+_REPEATS = 7
+
+
+def measure_speed(
+    model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any] | None = None, budget_seconds: float = 10.0
+) -> dict[str, Any]:
+    """Sampling speed of a model. Moves the model to the device; leaves its weights and its mode as they were.
+
+    Args:
+        model: What samples.
+        device: Where.
+        options: Options of `model.sample`.
+        budget_seconds: Time that the measurement may take. Two single images are made, however long they take.
+
+    Returns:
+        images_per_second, batch (where that is best), repeats (behind its median), latency_seconds, latency_repeats,
+        network_evaluations, peak_memory_bytes, peak_memory_of ("cuda allocator" or "process"), device.
+    """
+    device, deadline = torch.device(device), time.perf_counter() + budget_seconds
+    sampler = _Sampler(model.to(device), device, dict(options or {}))
+    with _evaluating(model), torch.no_grad():
+        evaluations = count_evaluations(model, device, sampler.options)
+        latency, best = _grow(sampler, deadline)
+        _repeat(sampler, [best, latency] if best is not latency else [best], deadline)
+    return {
+        "images_per_second": best.images_per_second,
+        "batch": best.batch,
+        "repeats": len(best.seconds),
+        "latency_seconds": statistics.median(latency.seconds),
+        "latency_repeats": len(latency.seconds),
+        "network_evaluations": evaluations,
+        "peak_memory_bytes": best.peak_bytes if device.type == "cuda" else _resident_bytes(),
+        "peak_memory_of": "cuda allocator" if device.type == "cuda" else "process",
+        "device": device_name(device),
+    }
+
+
+def count_evaluations(model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any]) -> int:
+    """Calls of the busiest layer while one image is made; 0 where sampling calls no layer."""
+    calls: Counter[nn.Module] = Counter()
+    layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: calls.update([layer])) for layer in layers]
+    try:
+        model.sample(Rng(0, range(1), model.dtype, device), **options)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(calls.values(), default=0)
+
+
+def device_name(device: torch.device | str) -> str:
+    """Of a GPU its name, of a CPU its model and the number of threads in use."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@dataclass
+class _Timing:
+    """Seconds of each counted call at a batch size."""
+
+    batch: int
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        return self.batch / statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    model: GenerativeModel
+    device: torch.device
+    options: dict[str, Any]
+
+    def time(self, timing: _Timing) -> None:
+        """One more call, counted. The same streams every time, so that adaptive samplers do the same work."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self._synchronise()
+        start = time.perf_counter()
+        self.model.sample(Rng(0, range(timing.batch), self.model.dtype, self.device), **self.options)
+        self._synchronise()
+        timing.seconds.append(time.perf_counter() - start)
+        if self.device.type == "cuda":
+            timing.peak_bytes = max(timing.peak_bytes, torch.cuda.max_memory_allocated(self.device))
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _grow(sampler: _Sampler, deadline: float) -> tuple[_Timing, _Timing]:
+    """Timings of single images and of the best batch size. The caller has made one image already, as a warm-up."""
+    latency = best = _first(sampler, 1, deadline)
+    for batch in _BATCHES[1:]:
+        # at worst the time is proportional to the batch
+        if time.perf_counter() + batch / best.images_per_second > deadline:
+            break
+        try:
+            timing = _first(sampler, batch, deadline)
+        except torch.OutOfMemoryError:
+            break
+        if timing.images_per_second <= best.images_per_second:
+            break
+        best = timing
+    return latency, best
+
+
+def _first(sampler: _Sampler, batch: int, deadline: float) -> _Timing:
+    """One counted call at a batch size; where that leaves time in plenty, it was the warm-up and the second one counts."""
+    timing = _Timing(batch)
+    sampler.time(timing)
+    if time.perf_counter() + 10 * timing.seconds[0] <= deadline:
+        sampler.time(timing)
+        del timing.seconds[0]
+    return timing
+
+
+def _repeat(sampler: _Sampler, timings: list[_Timing], deadline: float) -> None:
+    """Repeats of each timing in turn, until there are enough or the next would be late."""
+    for _ in range(_REPEATS):
+        for timing in timings:
+            if len(timing.seconds) < _REPEATS and time.perf_counter() + max(timing.seconds) <= deadline:
+                sampler.time(timing)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _resident_bytes() -> int:
+    # kilobytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
