@@ -203,7 +203,7 @@ class Keeper(Callback):
                 "keeper": {"seconds": self.seconds, "sums": self._sums, "counts": self._counts},
             }
             self.run.save_checkpoint(state, model.images_seen)
-            self.run.write_state(status="running", images_seen=model.images_seen, seconds=self.seconds)
+            self.run.write_state(**{**self.run.state(), "images_seen": model.images_seen, "seconds": self.seconds})
 
 
 class Restore(Callback):

@@ -54,11 +54,13 @@ class GenerativeModel(LightningModule, ABC):
 
     Attributes:
         likelihood: What `log_prob` is; None where there is no density.
+        dequantisation: "uniform" where the density is one of reals that fill the pixels' cells.
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
         spec: Shape, levels and labels of the images.
     """
 
     likelihood: Likelihood | None = None
+    dequantisation: str | None = None
     batch_coupled: bool = False
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory) -> None:

@@ -23,6 +23,7 @@ from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import lock, project_root
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.model import GenerativeModel
+from genbench.metrics.speed import device_name
 from genbench.nets.net import Net
 from genbench.rng import Rng
 from genbench.run import Run, save_weights
@@ -71,14 +72,14 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
             with callbacks[-1].stop.listening():
                 trainer.fit(model, datamodule=data)
         except FloatingPointError:
-            raise _diverged(run, callbacks[-1]) from None
+            raise _diverged(run, config, callbacks[-1]) from None
         finally:
             for logger in loggers:
                 logger.finalize("success")
         seen, seconds = model.images_seen, callbacks[-1].seconds
         if seen < config.budget.images:
             if _is_primary():
-                run.write_state(status="stopped", images_seen=seen, seconds=seconds)
+                run.write_state(status="stopped", images_seen=seen, seconds=seconds, device=_device(config))
             raise Stopped(f"stopped at image {seen:,} of {config.budget.images:,}; the same command goes on from there")
         _finish(run, config, data, model, callbacks)
     return run
@@ -99,7 +100,7 @@ def _begin(run: Run, config: Config) -> str:
     if state["status"] == "done" and state["images_seen"] >= config.budget.images and run.weights.exists():
         return "done"
     run.write_config(config)
-    run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"])
+    run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"], device=_device(config))
     return "running"
 
 
@@ -113,10 +114,9 @@ def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, 
 
 def _trainer(config: Config, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
     settings = config.trainer
-    accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if settings.accelerator == "auto" else settings.accelerator
     several = settings.devices * settings.num_nodes > 1
     return Trainer(
-        accelerator=accelerator,
+        accelerator=_accelerator(config),
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         # gradients are reduced in the training step; the reducer of DDP is never armed
@@ -157,13 +157,13 @@ def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, c
     with ema.applied(model), evaluation_mode(model):
         model.finalize(data.finalize_batches(model), Rng(config.seed, [0], model.dtype).split("finalize"))
         save_weights(model, run.weights)
-    run.write_state(status="done", images_seen=model.images_seen, seconds=keeper.seconds)
+    run.write_state(status="done", images_seen=model.images_seen, seconds=keeper.seconds, device=_device(config))
 
 
-def _diverged(run: Run, keeper: Keeper) -> Diverged:
+def _diverged(run: Run, config: Config, keeper: Keeper) -> Diverged:
     at = keeper.diverged_at or 0
     if _is_primary():
-        run.write_state(status="diverged", images_seen=at, seconds=keeper.seconds, diverged_at=at)
+        run.write_state(status="diverged", images_seen=at, seconds=keeper.seconds, diverged_at=at, device=_device(config))
     return Diverged(f"{run.path}: the loss is not finite in the batch at image {at:,}; the last good checkpoint is kept")
 
 
@@ -204,6 +204,16 @@ def _autocast_in_training(net: Net) -> None:
 
 def _is_primary() -> bool:
     return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
+def _accelerator(config: Config) -> str:
+    given = config.trainer.accelerator
+    return given if given != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _device(config: Config) -> str:
+    processes = config.trainer.devices * config.trainer.num_nodes
+    return f"{f'{processes} x ' if processes > 1 else ''}{device_name(torch.device(_accelerator(config)))}"
 
 
 def _check_layout(config: Config, batch_size: int) -> None:

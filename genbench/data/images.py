@@ -63,6 +63,16 @@ class ImageData(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.seed, self.budget = 0, 0
 
+    @property
+    def protocol(self) -> str:
+        """By which protocol models of this data are judged, unless a configuration names another."""
+        return self.name
+
+    @property
+    def known_components(self) -> np.ndarray | None:
+        """w_k p(x | k) of every image, (K, levels, ..., levels), where the distribution is known."""
+        return None
+
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:
         """Read the source: uint8 images (N, C, H, W) and int64 labels (N,) or None, per split."""

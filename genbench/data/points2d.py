@@ -48,15 +48,19 @@ class Points2d(ImageData):
         self.name = "points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}"
         self.spec = Spec((1, 1, 2), levels, labels=len(components(cloud, 16)))
 
+    @property
+    def protocol(self) -> str:
+        return "points2d"
+
     @cached_property
-    def components(self) -> np.ndarray:
+    def known_components(self) -> np.ndarray:  # type: ignore[override]
         """w_k p_k(i, j), float64 of shape (K, L, L), sum 1."""
         return components(self.cloud, self.spec.levels)
 
     @property
     def table(self) -> np.ndarray:
         """p(i, j), float64 of shape (L, L)."""
-        return self.components.sum(0)
+        return self.known_components.sum(0)
 
     @property
     def entropy(self) -> float:
@@ -71,8 +75,8 @@ class Points2d(ImageData):
         """Inverse distribution function over all (component, cell) pairs. The data seed is part of the data set: 0."""
         bits = Rng(0, range(n)).split(f"points2d/{split}").bits((2,)).numpy()
         u = (bits[:, 0] * 2.0**21 + (bits[:, 1] >> 11) + 0.5) * 2.0**-53
-        cell = np.searchsorted(np.cumsum(self.components.ravel()), u).clip(max=self.components.size - 1)
-        k, i, j = np.unravel_index(cell, self.components.shape)
+        cell = np.searchsorted(np.cumsum(self.known_components.ravel()), u).clip(max=self.known_components.size - 1)
+        k, i, j = np.unravel_index(cell, self.known_components.shape)
         return np.stack((i, j), axis=1).astype(np.uint8)[:, None, None, :], k.astype(np.int64)
 
 

@@ -1,0 +1,337 @@
+"""From a finished run to one record: samples, metrics, likelihood, speed, cost, provenance.
+
+Work is dealt to processes in chunks of consecutive global indices, the last one padded and cut, so that every image is computed by
+the same arithmetic whatever the number of processes; results are gathered in index order.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import math
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from genbench.data.images import ImageData
+from genbench.errors import GenbenchError, InputError, nearest
+from genbench.files import file_digest, project_root
+from genbench.leaderboard.record import NOISE_FLOOR, Cost, Likelihood, Metric, Provenance, Record, Speed, file_stem, write_record
+from genbench.leaderboard.record import Protocol as RecordedProtocol
+from genbench.leaderboard.record import record_id, record_path
+from genbench.metrics.energy import energy_distance
+from genbench.metrics.extractor import load_extractor
+from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.points import kl_divergence, mode_coverage
+from genbench.metrics.speed import measure_speed
+from genbench.model import GenerativeModel
+from genbench.pictures import save_grid
+from genbench.protocol import Protocol, load_protocol
+from genbench.rng import Rng
+from genbench.run import Loaded, Run, open_run
+from genbench.settings import Evaluation
+
+__all__ = ["draw", "evaluate", "expected_record", "noise_floor", "record_divergence"]
+
+_PICTURE = 64
+
+
+def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> Path:
+    """Measure a finished run and write its record and its sample grid.
+
+    Args:
+        name: The run.
+        variant: Which of its configuration's evaluations; "" is the plain one.
+        out: Folder with records/ and pictures/.
+        trust: Modules outside genbench that its configuration may name.
+        device: Where to compute.
+
+    Returns:
+        The record's file. An existing record is left as it is.
+    """
+    loaded = open_run(name, trust, device)
+    config, data, model = loaded.config, loaded.data, loaded.model
+    evaluation = _evaluation(loaded, variant)
+    protocol = _protocol(loaded)
+    path = expected_record(loaded, variant, out, device)
+    if path.exists():
+        return path
+
+    with torch.no_grad():
+        images = _sampled(model, evaluation, protocol, device)
+        likelihood, log_table = None, None
+        if model.likelihood is not None:
+            likelihood = _likelihood(model, data, evaluation, protocol, device)
+            if "kl" in protocol.metrics:
+                log_table = _log_table(model, data, evaluation, protocol, device)
+        metrics = _metrics(images, data, protocol, device, log_table)
+        speed = measure_speed(model, device, evaluation.sample)
+    record = _record(
+        loaded, variant, device,
+        status="done", metrics=metrics, likelihood=likelihood, sampler=evaluation.sample,
+        speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
+        weights_hash=file_digest(loaded.run.weights),
+    )  # fmt: skip
+    if _rank() == 0:
+        _picture(images, data, out, config.name, variant, config.seed)
+        write_record(out, record)
+    return path
+
+
+def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> list[Path]:
+    """Write what is known of a diverged run: that it diverged, and at which image. One record per evaluation."""
+    config = run.config(trust)
+    loaded = Loaded(run, config, *config.instantiate())
+    return [
+        write_record(out, _record(loaded, variant, device, status="diverged", diverged_at=run.state()["diverged_at"]))
+        for variant in config.evaluations
+    ]
+
+
+def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> Path | None:
+    """The record of a perfect model: as many training images as a protocol generates, against the same reference.
+
+    The seed decides which training images, where there are more than needed; None where there are fewer.
+    """
+    protocol = load_protocol(data.protocol)
+    identity, kind = protocol_identity(protocol, data), torch.device(device).type
+    path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", kind))
+    x, _ = data.tensors("train", device)
+    if len(x) < protocol.images or path.exists():
+        return path if path.exists() else None
+    order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
+    images = x[order[: protocol.images]]
+    record = Record(
+        dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
+        protocol=identity, metrics=_metrics(images, data, protocol, device, None), likelihood=None, sampler={}, speed=None,
+        cost=Cost(0, 0, 0.0, "-"), provenance=_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=_now(),
+    )  # fmt: skip
+    _picture(images, data, out, NOISE_FLOOR, "", seed)
+    return write_record(out, record)
+
+
+def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
+    """Where the record of an evaluation lies, whether it is there or not."""
+    config, kind = loaded.config, torch.device(device).type
+    id8 = record_id(config.hash, protocol_identity(_protocol(loaded), loaded.data), variant, kind)
+    return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+
+
+def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
+    """Everything that a number depends on besides the model: what two records must share to share a table."""
+    return RecordedProtocol(
+        name=protocol.name,
+        dataset=data.name,
+        data_hash=data.content_hash,
+        split=protocol.split,
+        shape=data.spec.shape,
+        levels=data.spec.levels,
+        reference_images=len(data.arrays(protocol.split)[0]),
+        generated_images=protocol.images,
+        extractor=protocol.extractor,
+        extractor_hash=load_extractor(protocol.extractor).hash if protocol.extractor else None,
+        evaluation_seed=protocol.evaluation_seed,
+        chunk=protocol.chunk,
+        metrics=protocol.metrics,
+    )
+
+
+def _protocol(loaded: Loaded) -> Protocol:
+    return load_protocol(loaded.config.resolved["protocol"] or loaded.data.protocol)
+
+
+# --- chunks of global indices -------------------------------------------------------------------------------------------
+
+
+def draw(model: GenerativeModel, n: int, seed: int, chunk: int, options: dict[str, Any], device: str) -> Iterator[tuple[int, Tensor]]:
+    """This process's share of n samples, as (first index, uint8 images): sample i is a function of (weights, seed, i)."""
+    for first, indices in _chunks(n, chunk):
+        rng = Rng(seed, indices, model.dtype, device).split("sample")
+        try:
+            images = model.sample(rng, **options)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"sample options {options}: {error}") from None
+        yield first, images[: n - first]
+
+
+def _chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
+    """This process's chunks of 0 .. n - 1: every one of full size, the last one beyond n."""
+    for first in range(_rank() * chunk, n, _world() * chunk):
+        yield first, range(first, first + chunk)
+
+
+def _sampled(model: GenerativeModel, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
+    parts = draw(model, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
+    return _gathered(list(parts), model.spec.shape, torch.uint8, device)
+
+
+def _scored(
+    model: GenerativeModel, x: Tensor, protocol: Protocol, device: str, score: Callable[[Tensor, Rng], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Scores (N,) float64 of images x, each with its own stream, by chunks."""
+    parts: dict[str, list[tuple[int, Tensor]]] = {}
+    for first, indices in _chunks(len(x), protocol.chunk):
+        rows = torch.tensor(indices, device=device)
+        rng = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob")
+        for name, values in score(x[rows.clamp(max=len(x) - 1)], rng).items():
+            parts.setdefault(name, []).append((first, values[: len(x) - first].double()))
+    return {name: _gathered(values, (), torch.float64, device) for name, values in parts.items()}
+
+
+def _gathered(parts: list[tuple[int, Tensor]], shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:
+    if _world() > 1:
+        everyone: list[Any] = [None] * _world()
+        distributed.all_gather_object(everyone, [(first, rows.cpu()) for first, rows in parts])
+        parts = [(first, rows.to(device)) for shard in everyone for first, rows in shard]
+    return torch.cat([torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))])
+
+
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _world() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+# --- what is measured -----------------------------------------------------------------------------------------------------
+
+
+def _metrics(images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None) -> dict[str, Metric]:
+    reference, _ = data.tensors(protocol.split, device)
+    found: dict[str, float] = {}
+    if protocol.extractor:
+        found |= sample_metrics(_features(images, protocol, device), _features(reference, protocol, device))
+    if "energy_distance" in protocol.metrics:
+        found["energy_distance"] = energy_distance(images.flatten(1).double(), reference.flatten(1).double())
+    if data.known_components is not None:
+        modes, quality = mode_coverage(images.cpu().numpy(), data.known_components)
+        found |= {"modes_covered": float(modes), "high_quality": quality}
+        if log_table is not None:
+            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table)
+    errors = {"is": found.get("is_std"), "kid": found.get("kid_error")}
+    return {name: Metric(found[name], errors.get(name)) for name in protocol.metrics if name in found}
+
+
+def _features(images: Tensor, protocol: Protocol, device: str) -> Features:
+    assert protocol.extractor is not None
+    extractor = load_extractor(protocol.extractor, device)
+    first, logits = extractor(images[:1])
+    bank = FeatureBank(first.shape[1], logits.shape[1]).to(device)
+    for start, indices in _chunks(len(images), protocol.chunk):
+        rows = torch.tensor(indices, device=device)
+        keep = len(images) - start
+        features, logits = extractor(images[rows.clamp(max=len(images) - 1)])
+        bank.update(rows[:keep], features[:keep], logits[:keep])
+    return bank.compute()
+
+
+def _likelihood(
+    model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str
+) -> Likelihood:
+    x, _ = data.tensors(protocol.split, device)
+    try:
+        terms = _scored(model, x, protocol, device, lambda part, rng: model.terms(part, None, rng, **evaluation.log_prob))
+    except TypeError as error:
+        raise InputError(f"log_prob options {evaluation.log_prob}: {error}") from None
+    nats = torch.stack(list(terms.values())).sum(0)
+    bad = (~torch.isfinite(nats)).nonzero()
+    if len(bad):
+        raise GenbenchError(f"log_prob of {protocol.split} image {int(bad[0])} is {-float(nats[bad[0]])}: not a probability")
+    bits = 1 / (model.spec.dims * math.log(2))
+    assert model.likelihood is not None
+    return Likelihood(
+        kind=model.likelihood,
+        bits_per_dim=float(nats.mean()) * bits,
+        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits,
+        nats=float(nats.mean()),
+        images=len(nats),
+        dequantisation=model.dequantisation,
+        conditional=False,
+        options=evaluation.log_prob,
+        terms={name: float(values.mean()) * bits for name, values in terms.items()},
+    )
+
+
+def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> np.ndarray:
+    """log q of every image of a universe that is small enough to list."""
+    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
+    x = universe.reshape(-1, *data.spec.shape).to(device)
+    return _scored(model, x, protocol, device, lambda part, rng: {"q": model.log_prob(part, None, rng, **evaluation.log_prob)})["q"].cpu().numpy()
+
+
+# --- the record -----------------------------------------------------------------------------------------------------------
+
+
+def _evaluation(loaded: Loaded, variant: str) -> Evaluation:
+    known = loaded.config.evaluations
+    if variant not in known:
+        names = [name or "default" for name in known]
+        raise InputError(f"{loaded.run.path} has no evaluation {variant or 'default'!r}; {nearest(variant, names)}")
+    return known[variant]
+
+
+def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None = None, **measured: Any) -> Record:
+    config, model, state = loaded.config, loaded.model, loaded.run.state()
+    blank = {"metrics": {}, "likelihood": None, "sampler": {}, "speed": None, "diverged_at": None}
+    return Record(
+        dataset=loaded.data.name,
+        model=config.name,
+        family=config.family,
+        variant=variant,
+        seed=config.seed,
+        device_class=torch.device(device).type,
+        density="explicit" if model.likelihood else "implicit",
+        protocol=protocol_identity(_protocol(loaded), loaded.data),
+        cost=Cost(
+            parameters=sum(p.numel() for p in model.parameters()),
+            images_seen=state["images_seen"],
+            train_seconds=round(state["seconds"], 1),
+            device=state["device"],
+        ),
+        provenance=_provenance(_portable(config.resolved), config.hash, weights_hash),
+        evaluated_at=_now(),
+        **{**blank, **measured},
+    )
+
+
+def _picture(images: Tensor, data: ImageData, out: Path, model: str, variant: str, seed: int) -> None:
+    shown = images if data.spec.dims == 2 else images[:_PICTURE]
+    save_grid(shown.cpu().numpy(), data.spec, out / "pictures" / data.name / f"{file_stem(model, variant, seed)}.png")
+
+
+def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without where it lay and who watched: a record names no folder of anybody's machine."""
+    data = {key: value for key, value in resolved["data"].items() if key != "root"}
+    return {key: value for key, value in resolved.items() if key not in ("run_dir", "wandb")} | {"data": data}
+
+
+def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
+    packages = ("torch", "lightning", "torchmetrics", "numpy")
+    return Provenance(
+        commit=_git("rev-parse", "HEAD"),
+        dirty=bool(_git("status", "--porcelain", "--", "genbench", "configs")),
+        config=config,
+        config_hash=config_hash,
+        weights_hash=weights_hash,
+        versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}},
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(project_root()), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
