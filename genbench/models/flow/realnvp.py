@@ -65,7 +65,8 @@ class RealNVP(GenerativeModel):
         alpha: float = 0.05,
     ) -> None:
         super().__init__(spec, optimizer)
-        if not 1 <= scales <= (most := _most_scales(spec.shape)):
+        most = _most_scales(spec.shape)
+        if not 1 <= scales <= most:
             raise ValueError(f"RealNVP: images of shape {spec.shape} allow at most {most} scales and at least 1, not {scales}")
         if couplings < 2:
             raise ValueError(f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone")
