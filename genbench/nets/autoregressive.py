@@ -2,8 +2,8 @@ r"""What networks of autoregressive models have in common: logits of every pixel
 
     p(x) = prod_{i=0}^{D-1} p(x_i | x_0, ..., x_{i-1})            D = C H W
 
-Positions i go in raster order over the pixels with the channels innermost: i = (row W + column) C + channel, so that green is drawn
-given red. One evaluation scores a whole image; drawing one takes D steps.
+Positions i go in raster order over the pixels with the channels innermost: i = (row W + column) C + channel, so that green is
+drawn given red. One evaluation scores a whole image; drawing one takes D steps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class AutoregressiveNet(Net):
     def __init__(self, inputs: Shape, outputs: Shape) -> None:
         super().__init__()
         if len(inputs) != 3 or tuple(outputs[1:]) != tuple(inputs):
-            raise ValueError(f"{type(self).__name__}: inputs are (C, H, W) and outputs (levels, C, H, W), not {inputs}, {outputs}")
+            raise ValueError(
+                f"{type(self).__name__}: inputs are (C, H, W) and outputs (levels, C, H, W), not {inputs}, {outputs}"
+            )
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
 
     @property

@@ -1,17 +1,17 @@
 r"""MADE: a multilayer perceptron whose weights are masked so that no output sees its own pixel or a later one.
 
-Positions i = 0, ..., D - 1 in raster order, channels innermost. Every hidden unit k has a number m(k) and sees the first m(k) pixels:
+Positions i = 0, ..., D - 1 go in raster order, channels innermost. Hidden unit k has a number m(k) and sees the first m(k) pixels:
 
     M^W_{k, i}   =  1[m(k) > i]            from pixel i to a unit of the first layer                           (eq. 8)
-    M^W_{k', k}  =  1[m(k') >= m(k)]       from unit k to unit k' of the next layer                            (eq. 13)
+    M^W_{k', k}  =  1[m(k') >= m(k)]       from unit k to unit k' of the next layer                            (eq. 12)
     M^V_{i, k}   =  1[i >= m(k)]           from a unit to the logits of position i                             (eq. 9)
 
-(the paper counts positions from 1). The numbers go round 1, ..., D - 1 in place of random ones, the same in all layers, so that a
-layer may be residual. A conditioning vector is for all to see: it adds units of number 0, which carry it to the first pixel.
+(the paper counts positions from 1). The numbers go round 1, ..., D - 1 in place of random ones, the same in all layers, so that
+a layer may be residual. A conditioning vector is for all to see: it adds units of number 0, which carry it to the first pixel.
 
-A pixel enters as a "thermometer", 1[x >= t] for t = 1, ..., levels - 1: p(x_1 | x_0) may change at any level of x_0, which a smooth
-function of the real value can hardly follow, while neighbouring levels share all steps but one, which one-hot vectors do not (they
-overfit the 65,536 cells of a point on 256 x 256 levels).
+A pixel enters as a "thermometer", 1[x >= t] for t = 1, ..., levels - 1: p(x_1 | x_0) may change at any level of x_0, which a
+smooth function of the real value can hardly follow, while neighbouring levels share all steps but one, which one-hot vectors do
+not (they overfit the 65,536 cells of a point on 256 x 256 levels).
 
 References:
     Germain, Gregor, Murray, Larochelle (2015), MADE: masked autoencoder for distribution estimation. arXiv:1502.03509
@@ -32,7 +32,7 @@ __all__ = ["MADE"]
 
 
 class MADE(AutoregressiveNet):
-    """Masked autoencoder (Germain et al. 2015, arXiv:1502.03509), residual after the first hidden layer; for points and tiny images.
+    """Masked autoencoder (Germain et al. 2015, arXiv:1502.03509) for points and tiny images; residual after the first layer.
 
     Args:
         inputs: (C, H, W).

@@ -11,21 +11,24 @@ In layer l, with * a convolution, "down" a shift by one row, s a linear map of t
     c_h  =  W_h * h^{l-1} + down(W_l c_v) + s_h              W_h: 1 x (p + 1), columns j - p, ..., j
     h^l  =  W_o gate(c_h) + h^{l-1}                          no residual in the first layer
 
-Features belong to the channels of the image in equal groups. At the pixel itself, group g sees the groups < g in the first layer,
-whose input are the pixels (mask A), and the groups <= g later on (mask B). The vertical stack only ever reaches the horizontal one
-a row further down and needs no masks.
+Features belong to the channels of the image in equal groups. At the pixel itself, group g sees the groups < g in the first
+layer, whose inputs are the pixels (mask A), and the groups <= g later on (mask B). The vertical stack needs no masks: what it
+knows of a row reaches the horizontal one a row further down.
 
-Sampling keeps what each layer has computed. A row of v is made once, when the row above is whole; a position costs one window
-of each horizontal layer, for the group of its channel alone, and one call of the head: O(1) evaluations of the network per image
-in place of O(D).
+Sampling keeps what each layer has computed. A row of v is made once, when its pixels are drawn; a position costs one window of
+each horizontal layer, for the group of its channel alone, and one call of the head. A whole image costs about as much
+arithmetic as one evaluation of the network, in place of D.
 
 References:
-    van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), Conditional image generation with PixelCNN decoders.
-    arXiv:1606.05328
+    van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), Conditional image generation with PixelCNN
+    decoders. arXiv:1606.05328
     van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks. arXiv:1601.06759 (masks A and B)
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +44,8 @@ __all__ = ["GatedPixelCNN"]
 class GatedPixelCNN(AutoregressiveNet):
     """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the head shared by the channels.
 
-    A pixel enters as its real value beside a constant one, by which the layers tell the border from mid grey. A pixel sees
-    layers * (kernel // 2) pixels far.
+    A pixel enters as its real value beside a constant one, by which the layers tell the border from mid grey. It sees the
+    earlier pixels up to layers * (kernel // 2) rows and columns away.
 
     Args:
         inputs: (C, H, W).
@@ -53,9 +56,7 @@ class GatedPixelCNN(AutoregressiveNet):
         kernel: Width of the kernels, odd and at least 3.
     """
 
-    def __init__(
-        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, layers: int = 6, kernel: int = 3
-    ) -> None:
+    def __init__(self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, layers: int = 6, kernel: int = 3) -> None:
         super().__init__(inputs, outputs)
         if width < 1 or layers < 1:
             raise ValueError(f"GatedPixelCNN: width and layers are at least 1, not {width} and {layers}")
@@ -74,7 +75,7 @@ class GatedPixelCNN(AutoregressiveNet):
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
         channels, height, width = self.inputs
         x = torch.zeros(batch, *self.inputs, dtype=torch.int64, device=self._like.device)
-        caches = [_Cache(layer, self._like.new_zeros(batch, 0), width, cond) for layer in self.layers]
+        caches = [_Cache(layer, batch, width, cond) for layer in cast("Iterable[_Layer]", self.layers)]
         for i in range(channels * height * width):
             channel, row, column = i % channels, i // channels // width, i // channels % width
             if row > 0 and column == channel == 0:
@@ -121,10 +122,11 @@ class _Layer(nn.Module):
         out = self.out(self.gate(c_h))
         return self.gate(c_v), out if self.first else out + h
 
-    def shifts(self, cond: Tensor | None) -> tuple[Tensor, Tensor] | tuple[float, float]:
-        """s_v and s_h, each of shape (B, gates, 1, 1)."""
+    def shifts(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        """s_v and s_h, each of shape (B, gates, 1, 1); without a conditioning vector zeros of shape (1, 1, 1, 1)."""
         if self.shift is None or cond is None:
-            return 0.0, 0.0
+            zero = self.vertical.weight.new_zeros(1, 1, 1, 1)
+            return zero, zero
         s_v, s_h = self.shift(cond)[:, :, None, None].chunk(2, dim=1)
         return s_v, s_h
 
@@ -158,13 +160,14 @@ class _CausalConv(nn.Conv2d):
 class _Cache:
     """What a layer has computed of the images so far: `next_row` moves the vertical stack on, `step` the horizontal one."""
 
-    def __init__(self, layer: _Layer, like: Tensor, columns: int, cond: Tensor | None) -> None:
-        batch, p, inputs = len(like), layer.reach, layer.vertical.in_channels
-        self.layer, (self.s_v, s_h) = layer, layer.shifts(cond)
-        self.rows = like.new_zeros(batch, inputs, p + 1, columns + 2 * p)
+    def __init__(self, layer: _Layer, batch: int, columns: int, cond: Tensor | None) -> None:
+        p, inputs = layer.reach, layer.vertical.in_channels
+        self.layer = layer
+        self.s_v, s_h = layer.shifts(cond)
+        self.rows = s_h.new_zeros(batch, inputs, p + 1, columns + 2 * p)
         # left of column 0 lie p zeros; what the present row has not overwritten yet only meets masked weights
-        self.h = like.new_zeros(batch, p + columns, inputs)
-        self.gates = like.new_zeros(batch, layer.groups, layer.width)
+        self.h = s_h.new_zeros(batch, p + columns, inputs)
+        self.gates = s_h.new_zeros(batch, layer.groups, layer.width)
         assert layer.horizontal.bias is not None and layer.out.bias is not None
         self.bias = layer.horizontal.bias[:, None, None] + s_h
         self.above = self._by_column(self.bias.expand(batch, -1, 1, columns))

@@ -41,7 +41,9 @@ class Autoregressive(GenerativeModel):
         super().__init__(spec, optimizer)
         self.net = net(spec.shape, (spec.levels, *spec.shape), 0)
         if not isinstance(self.net, AutoregressiveNet):
-            raise ValueError(f"Autoregressive: net is an AutoregressiveNet, such as GatedPixelCNN, not {type(self.net).__name__}")
+            raise ValueError(
+                f"Autoregressive: net is an AutoregressiveNet, such as GatedPixelCNN, not {type(self.net).__name__}"
+            )
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Bits per dimension."""

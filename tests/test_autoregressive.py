@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import nn
+
+from genbench.models.autoregressive.autoregressive import Autoregressive
+from genbench.nets.autoregressive import AutoregressiveNet
+from genbench.nets.made import MADE
+from genbench.nets.mlp import MLP
+from genbench.nets.pixelcnn import GatedPixelCNN
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+UNIVERSES = [((1, 1, 2), 16), ((1, 2, 2), 3), ((2, 1, 2), 3), ((1, 2, 1), 5), ((3, 1, 1), 4)]
+MAKERS = {
+    "pixelcnn": lambda i, o, c: GatedPixelCNN(i, o, c, width=6, layers=3),
+    "made": lambda i, o, c: MADE(i, o, c, width=12, depth=2),
+}
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, lr=3e-3)
+
+
+def randomise(net, scale=0.5):
+    """Weights far from zero, so that a dependency that exists can be seen, and one that must not would be."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        parameter.data = scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    return net
+
+
+def random_model(kind, shape, levels):
+    model = Autoregressive(Spec(shape, levels), MAKERS[kind], adam)
+    randomise(model.net)
+    return model
+
+
+def universe(shape, levels):
+    return torch.tensor(list(itertools.product(range(levels), repeat=math.prod(shape))), dtype=torch.uint8).view(-1, *shape)
+
+
+def in_order(x):
+    """(..., C, H, W) -> (..., D) by position."""
+    return x.movedim(-3, -1).flatten(-3)
+
+
+def strictly_later(dims):
+    """Entry (i, j): whether the logits of position i depend on pixel j."""
+    return torch.ones(dims, dims).tril(-1).bool()
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "kernel", "cond"),
+    [
+        ((1, 6, 6), 6, 3, 0),
+        ((1, 4, 7), 4, 5, 0),
+        ((1, 7, 3), 7, 3, 0),
+        ((3, 4, 5), 5, 3, 0),
+        ((2, 5, 3), 3, 5, 2),
+        ((1, 1, 5), 5, 3, 0),
+    ],
+)
+def test_pixelcnn_depends_on_all_earlier_positions_and_no_others(double, shape, layers, kernel, cond):
+    net = randomise(GatedPixelCNN(shape, (4, *shape), cond, width=4, layers=layers, kernel=kernel))
+    # at several images, since the rectifiers before the last layer may cut a path at one
+    x, dims = Rng(0, range(8), torch.float64).uniform(shape) * 3, math.prod(shape)
+    vector = torch.full((8, cond), 0.3) if cond else None
+    mixture = torch.linspace(-1, 2, 4).view(4, 1, 1, 1)
+    jacobian = torch.autograd.functional.jacobian(lambda x: in_order((net(x, vector) * mixture).sum((0, 1))), x)
+    assert torch.equal(in_order(jacobian).abs().sum(1) > 0, strictly_later(dims))
+
+
+@pytest.mark.parametrize(("shape", "cond"), [((1, 1, 2), 0), ((1, 3, 2), 0), ((3, 2, 1), 0), ((2, 2, 2), 3), ((1, 1, 1), 2)])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_changing_a_pixel_changes_the_logits_of_all_later_positions_and_no_others(double, kind, shape, cond):
+    # differences in place of a Jacobian, since MADE reads integers
+    net, dims, images = randomise(MAKERS[kind](shape, (5, *shape), cond)), math.prod(shape), 8
+    x = Rng(0, range(images)).integers(5, shape)
+    vector = torch.full((images, cond), 0.3) if cond else None
+    before, seen = net(x, vector), []
+    for i in range(dims):
+        changed = x.clone()
+        changed[:, i % shape[0], i // shape[0] // shape[2], i // shape[0] % shape[2]] += 2
+        seen.append(in_order((net(changed % 5, vector) - before).abs().sum((0, 1))) > 1e-9)
+    assert torch.equal(torch.stack(seen, dim=1), strictly_later(dims))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_conditioning_vector_reaches_every_position(double, kind):
+    shape = (2, 2, 2)
+    net = randomise(MAKERS[kind](shape, (3, *shape), 2))
+    x, vector = torch.ones(1, *shape), torch.tensor([[0.3, -0.4]])
+    jacobian = torch.autograd.functional.jacobian(lambda v: in_order(net(x, v)[:, 1]).flatten(), vector)
+    assert (jacobian != 0).all()
+
+
+@pytest.mark.parametrize(("shape", "levels"), UNIVERSES)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_probabilities_of_all_images_add_up_to_one(double, kind, shape, levels):
+    log_prob = random_model(kind, shape, levels).log_prob(universe(shape, levels))
+    assert log_prob.std() > 0.3
+    assert abs(log_prob.exp().sum().item() - 1) < 1e-10
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_log_prob_is_the_sum_of_the_conditionals_met_while_sampling(double, kind):
+    model, met = random_model(kind, (2, 2, 3), 5), []
+    rng = Rng(3, range(7), torch.float64)
+    x = model.sample(rng)
+    values = in_order(x).long()
+
+    def choose(logits, i):
+        met.append(logits.log_softmax(1).gather(1, values[:, i, None])[:, 0])
+        return values[:, i]
+
+    assert torch.equal(model.net.generate(choose, 7), x.long())
+    torch.testing.assert_close(model.log_prob(x), sum(met), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "levels"), [((1, 1, 2), 6), ((1, 2, 2), 3), ((2, 1, 2), 3)])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_frequencies_of_samples_are_the_probabilities(double, kind, shape, levels):
+    model, n = random_model(kind, shape, levels), 20_000
+    probability = model.log_prob(universe(shape, levels)).exp().detach()
+    x = model.sample(Rng(0, range(n), torch.float64))
+    place = levels ** torch.arange(math.prod(shape) - 1, -1, -1)
+    counts = torch.bincount((x.flatten(1).long() * place).sum(1), minlength=len(probability))
+    # chi-square needs some expected counts per cell: the rare images are one cell
+    often = probability * n >= 10
+    observed = torch.cat((counts[often], counts[~often].sum()[None]))
+    expected = torch.cat((probability[often], probability[~often].sum()[None])) * n
+    kept = expected > 0
+    assert often.sum() > 10
+    assert chisquare(observed[kept], expected[kept]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "cond"), [((1, 4, 6), 3, 0), ((3, 5, 4), 3, 0), ((3, 5, 4), 5, 3), ((2, 1, 3), 7, 0), ((1, 5, 1), 3, 2)]
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_cached_generation_equals_the_naive_one(shape, kernel, cond, dtype, tolerance):
+    net = GatedPixelCNN(shape, (7, *shape), cond, width=5, layers=3, kernel=kernel).to(dtype)
+    vector = Rng(1, range(3), dtype).normal((cond,)) if cond else None
+    images, logits = [], []
+    for generate in (net.generate, lambda *arguments: AutoregressiveNet.generate(net, *arguments)):
+        met, values = [], Rng(0, range(3)).integers(7, (math.prod(shape),))
+
+        def choose(logits, i, met=met, values=values):
+            met.append(logits)
+            return values[:, i]
+
+        images.append(generate(choose, 3, vector))
+        logits.append(torch.stack(met))
+    assert torch.equal(*images)
+    assert logits[0].std() > 0.03
+    torch.testing.assert_close(*logits, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5), (3, 5, 4)])
+def test_cached_samples_are_the_naive_samples(double, shape, monkeypatch):
+    model = random_model("pixelcnn", shape, 9)
+    fast = model.sample(Rng(0, range(16), torch.float64))
+    monkeypatch.setattr(GatedPixelCNN, "generate", AutoregressiveNet.generate)
+    assert torch.equal(fast, model.sample(Rng(0, range(16), torch.float64)))
+    assert fast.unique().numel() == 9
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_sampling_calls_the_busiest_layer_once_per_position(kind):
+    model, calls = random_model(kind, (2, 3, 4), 5), {}
+    for name, module in model.named_modules():
+        if list(module.parameters(recurse=False)):
+            calls[name] = 0
+            module.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    model.sample(Rng(0, range(2)))
+    assert max(calls.values()) == 24
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_an_image_does_not_depend_on_its_batch(double, kind):
+    model, rng = random_model(kind, (2, 3, 3), 6), Rng(5, range(6), torch.float64)
+    x = model.sample(rng[:])
+    assert x.dtype == torch.uint8 and x.shape == (6, 2, 3, 3) and x.max() < 6
+    assert torch.equal(x, torch.cat([model.sample(rng[i : i + 1]) for i in range(6)]))
+    alone = torch.cat([model.log_prob(x[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(model.log_prob(x), alone, rtol=0, atol=1e-12)
+
+
+def test_impossible_levels_are_never_drawn(double):
+    model = random_model("made", (1, 1, 3), 4)
+    model.net.last.bias.data.view(3, 4)[:, [0, 2]] = -torch.inf
+    assert model.sample(Rng(0, range(500), torch.float64)).unique().tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_training_beats_the_uniform_distribution(kind):
+    spec = Spec((1, 4, 4), levels=5)
+    model = Autoregressive(spec, MAKERS[kind], adam)
+    # rows of one grey level each: a vertical gradient with a random start
+    start, rng = Rng(0, range(64)).integers(5), Rng(0, range(64))
+    x = ((start[:, None] + torch.arange(4)) % 5)[:, None, :, None].expand(-1, 1, 4, 4).to(torch.uint8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.loss(x, None, rng)["loss"].backward()
+        optimizer.step()
+    # the loss is in bits per dimension: log2(5) where nothing is known, log2(5) / 16 where all is
+    assert math.log2(5) / 16 - 0.02 < model.loss(x, None, rng)["loss"] < 0.5 * math.log2(5)
+    assert model.loss(x, None, rng)["loss"].item() == pytest.approx(-model.log_prob(x).mean().item() / (16 * math.log(2)))
+
+
+def test_labels_and_streams_leave_the_likelihood_alone():
+    model, x = random_model("pixelcnn", (1, 2, 2), 3), universe((1, 2, 2), 3)[:9]
+    assert model.likelihood == "exact"
+    assert torch.equal(model.log_prob(x), model.log_prob(x, torch.zeros(9, dtype=torch.int64), Rng(8, range(9))))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GatedPixelCNN((1, 2, 2), (3, 1, 2, 2), kernel=4), "kernel is odd"),
+        (lambda: GatedPixelCNN((1, 2, 2), (3, 1, 2, 2), layers=0), "layers are at least 1"),
+        (lambda: GatedPixelCNN((1, 2, 2), (1, 2, 2)), "outputs"),
+        (lambda: MADE((1, 2, 2), (3, 1, 2, 2), depth=0), "depth are at least 1"),
+        (lambda: MADE((4,), (3, 4)), r"\(C, H, W\)"),
+        (lambda: Autoregressive(Spec((1, 2, 2), 3), MLP, adam), "not MLP"),
+    ],
+)
+def test_wrong_arguments_raise_one_clear_line(make, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        make()
+    assert "\n" not in str(raised.value)
+
+
+def test_networks_have_no_state_but_their_parameters():
+    for make in MAKERS.values():
+        net = make((2, 2, 2), (3, 2, 2, 2), 0)
+        assert set(net.state_dict()) == {name for name, _ in net.named_parameters()}
+        assert not any(isinstance(module, (nn.Dropout, nn.modules.batchnorm._BatchNorm)) for module in net.modules())
