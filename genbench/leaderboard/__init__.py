@@ -1,0 +1,11 @@
+"""From records to tables, plots and one page. Everything regenerates byte for byte; nothing here needs torch."""
+
+from __future__ import annotations
+
+from genbench.leaderboard.page import build, write_page
+from genbench.leaderboard.record import Record, record_id, record_path, records_in, write_record
+from genbench.leaderboard.table import render_tables, write_board
+
+__all__ = [
+    "Record", "build", "record_id", "record_path", "records_in", "render_tables", "write_board", "write_page", "write_record",
+]  # fmt: skip

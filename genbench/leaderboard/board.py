@@ -1,0 +1,381 @@
+r"""Which numbers may stand in one table, and which of them may be called best.
+
+A board holds the records of one protocol: every field equal. A row of it is one model, variant, configuration (without its
+seed) and class of device, over its training seeds:
+
+    x_1, ..., x_n    the value of each run that finished
+    m = 1/n sum_s x_s                        never the minimum
+    sd^2 = 1/(n-1) sum_s (x_s - m)^2         the spread over training seeds; unknown for n = 1
+    e = sd, for n = 1 the error of the measurement itself, and 0 where that is unknown too
+
+Row a *beats* row b in a metric if m_a is better than m_b by more than sqrt(e_a^2 + e_b^2). A row is *best* if it beats every
+other row and none of its runs diverged: a mean over survivors wins nothing, though it can keep others from winning. The noise
+floor is printed, not ranked.
+
+Bits per dimension are claims of different strength about the truth b of a model, given the printed value v:
+
+    exact      b = v
+    bound      b <= v
+    estimate   b = v up to an error of either sign
+
+so a beats b only if a is exact or a bound, b is exact, and v_a < v_b by more than the spread. In particular an exact value
+under a rival's bound proves nothing. Besides, the lowest of several values of one kind is marked as *lead*: the lowest figure,
+which is no claim about the models. p(x) and p(x | y) are different columns. Speeds are compared on one device only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from statistics import fmean, stdev
+from typing import Literal
+
+from genbench.errors import InputError
+from genbench.files import canonical_json
+from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind, Protocol, Record
+
+__all__ = [
+    "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric", "metric_info",
+    "quality_metric", "quality_words", "speed_words", "stability_words",
+]  # fmt: skip
+
+Mark = Literal["", "best", "lead"]
+FAMILIES = ("vae", "gan", "autoregressive", "flow", "diffusion")
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a metric is printed and ranked.
+
+    Attributes:
+        title: Column head.
+        better: Which direction is better, or None: not ranked.
+        digits: Decimals.
+    """
+
+    title: str
+    better: Literal["lower", "higher"] | None
+    digits: int
+
+
+METRICS = {
+    "fid": MetricInfo("FID", "lower", 2),
+    "is": MetricInfo("IS", "higher", 2),
+    "kid": MetricInfo("KID", "lower", 4),
+    "precision": MetricInfo("Precision", "higher", 3),
+    "recall": MetricInfo("Recall", "higher", 3),
+    "density": MetricInfo("Density", None, 3),  # of neighbours: 1 for the data itself, above 1 is no better
+    "coverage": MetricInfo("Coverage", "higher", 3),
+    "energy_distance": MetricInfo("Energy distance", "lower", 4),
+    "modes_covered": MetricInfo("Modes covered", "higher", 1),
+    "high_quality": MetricInfo("High quality", "higher", 3),
+    "kl": MetricInfo("KL(data ‖ model)", "lower", 4),
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One quantity of a row over its training seeds.
+
+    Attributes:
+        values: One per run that finished, in the order of the seeds.
+        error: Mean error of the single measurements, None where one is unknown.
+    """
+
+    values: tuple[float, ...]
+    error: float | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation over training seeds."""
+        return stdev(self.values) if self.n > 1 else None
+
+    @property
+    def spread(self) -> float:
+        """e of the module's docstring."""
+        return self.sd if self.sd is not None else self.error or 0.0
+
+    def below(self, other: Summary) -> bool:
+        """Whether this mean is lower by more than the spread of the two."""
+        return other.mean - self.mean > math.hypot(self.spread, other.spread)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, variant, configuration and class of device over its training seeds.
+
+    Attributes:
+        label: <model>[@variant], with as much of the configuration's hash and the device as tells two rows apart.
+        records: Sorted by seed.
+    """
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+    @property
+    def family(self) -> str:
+        return self.first.family
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(record.seed for record in self.records)
+
+    @property
+    def diverged(self) -> int:
+        """How many of the runs diverged."""
+        return sum(record.status == "diverged" for record in self.records)
+
+    @property
+    def model_key(self) -> tuple[str, str]:
+        """What was trained, whatever the options of its evaluation."""
+        return self.first.model, self.first.provenance.config_hash
+
+    def metric(self, name: str) -> Summary | None:
+        """A metric over the seeds."""
+        found = [record.metrics[name] for record in self.records if name in record.metrics]
+        return _summary([(metric.value, metric.error) for metric in found])
+
+    def bits(self, conditional: bool = False) -> Summary | None:
+        """Bits per dimension of p(x), or of p(x | y)."""
+        found = [x for x in self._likelihoods if x.conditional is conditional]
+        return _summary([(likelihood.bits_per_dim, likelihood.stderr) for likelihood in found])
+
+    @property
+    def kind(self) -> LikelihoodKind | None:
+        """What kind of number the bits per dimension are."""
+        return self._likelihoods[0].kind if self._likelihoods else None
+
+    @property
+    def images_per_second(self) -> Summary | None:
+        return _summary([(record.speed.images_per_second, None) for record in self.records if record.speed])
+
+    @property
+    def latency_seconds(self) -> Summary | None:
+        return _summary([(record.speed.latency_seconds, None) for record in self.records if record.speed])
+
+    @property
+    def network_evaluations(self) -> Summary | None:
+        return _summary([(record.speed.network_evaluations, None) for record in self.records if record.speed])
+
+    @property
+    def train_seconds(self) -> Summary:
+        return Summary(tuple(record.cost.train_seconds for record in self.records))
+
+    @property
+    def speed_device(self) -> str | None:
+        """Name of the device that was timed."""
+        return " / ".join(sorted({record.speed.device for record in self.records if record.speed})) or None
+
+    @property
+    def _likelihoods(self) -> list[Likelihood]:
+        return [record.likelihood for record in self.records if record.likelihood]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows of one protocol.
+
+    Attributes:
+        protocol: How every row was measured.
+        rows: Sorted by family and label, without the noise floor.
+        floor: Rows of the noise floor; empty where it was not measured.
+    """
+
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    floor: tuple[Row, ...]
+
+    @cached_property
+    def conditional(self) -> tuple[bool, ...]:
+        """Which likelihood columns there are: False for p(x), True for p(x | y)."""
+        return tuple(c for c in (False, True) if c is False or any(row.bits(True) for row in self.rows))
+
+    def mark(self, row: Row, metric: str) -> Mark:
+        """Whether the row is best in a metric."""
+        info = metric_info(metric)
+        rivals = [other for other in self.rows if other is not row and other.metric(metric)]
+        if info.better is None or row.diverged or row.metric(metric) is None or not rivals:
+            return ""
+        return "best" if all(_beats(row, other, metric) for other in rivals) else ""
+
+    def bits_mark(self, row: Row, conditional: bool = False) -> Mark:
+        """Whether the row is proved best in bits per dimension, or has the lowest value of its kind."""
+        mine = row.bits(conditional)
+        if mine is None or row.diverged:
+            return ""
+        rivals = [other for other in self.rows if other.model_key != row.model_key and other.bits(conditional)]
+        if rivals and all(_proves_below(row, other, conditional) for other in rivals):
+            return "best"
+        alike = [bits for other in rivals if other.kind == row.kind and (bits := other.bits(conditional))]
+        return "lead" if alike and all(mine.mean < bits.mean for bits in alike) else ""
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """One board per protocol, sorted by data set, name and hash of the protocol.
+
+    Raises:
+        InputError: Records of one row contradict each other.
+    """
+    ordered = sorted(records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.hash))
+    return [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
+
+
+def metric_info(name: str) -> MetricInfo:
+    """A metric by name; one that is not known here is printed under its own name and not ranked."""
+    return METRICS.get(name, MetricInfo(name, None, 4))
+
+
+def quality_metric(protocol: Protocol) -> str | None:
+    """The metric that stands for sample quality."""
+    return next((name for name in ("fid", "energy_distance", "kl", "kid") if name in protocol.metrics), None)
+
+
+def diversity_metric(protocol: Protocol) -> str | None:
+    """The metric that stands for diversity."""
+    return next((name for name in ("recall", "coverage", "modes_covered") if name in protocol.metrics), None)
+
+
+# --- words, computed from numbers only ------------------------------------------------------------------------------------
+
+
+def quality_words(board: Board, row: Row, metric: str) -> str:
+    """ "best", "×1.9 the best", "at the noise floor", and what the spread does not resolve."""
+    mine = row.metric(metric)
+    rivals = [other for other in board.rows if other.metric(metric)]
+    lower = metric_info(metric).better == "lower"
+    if mine is None:
+        return ""
+    words = []
+    if len(rivals) > 1 and metric_info(metric).better is not None:
+        leader = (min if lower else max)(rivals, key=lambda other: _mean(other, metric))
+        words.append(_rank_words(board, row, leader, metric))
+    if any(_at_floor(mine, floor, lower) for f in board.floor if (floor := f.metric(metric))):
+        words.append("at the noise floor")
+    return ", ".join([*words, "finished runs only"] if row.diverged else words)
+
+
+def speed_words(board: Board, row: Row) -> str:
+    """ "fastest" or "×12 slower than the fastest", among the rows that were timed on the same device."""
+    mine = row.images_per_second
+    speeds = [x.mean for other in board.rows if other.speed_device == row.speed_device and (x := other.images_per_second)]
+    if mine is None or len(speeds) < 2:
+        return ""
+    ratio = max(speeds) / mine.mean
+    return "fastest" if ratio == 1 else f"×{_ratio(ratio)} slower than the fastest"
+
+
+def stability_words(board: Board, row: Row) -> str:
+    """sd / mean of the quality metric over training seeds, and diverged runs."""
+    n, metric = len(row.records), quality_metric(board.protocol)
+    quality = row.metric(metric) if metric else None
+    words = [f"{row.diverged} of {n} diverged"] if n > 1 or row.diverged else []
+    if n == 1:
+        return ", ".join(["one seed: not measured", *words])
+    if quality and quality.sd is not None and quality.mean > 0:
+        words.insert(0, f"{100 * quality.sd / quality.mean:.2g} %")
+    return ", ".join(words)
+
+
+def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
+    lower = metric_info(metric).better == "lower"
+    won = board.mark(leader, metric) == "best"
+    if row is leader:
+        return "best" if won else f"{'lowest' if lower else 'highest'}, not resolved"
+    top, mine = _mean(leader, metric), _mean(row, metric)
+    name = "best" if won else "lowest" if lower else "highest"
+    words = f"×{_ratio(mine / top)} the {name}" if top > 0 and mine > 0 else f"behind the {name}"
+    return words if _beats(leader, row, metric) else f"{words}, not resolved"
+
+
+def _at_floor(mine: Summary, floor: Summary, lower: bool) -> bool:
+    excess = mine.mean - floor.mean if lower else floor.mean - mine.mean
+    spread = math.hypot(mine.spread, floor.spread)
+    # a spread as wide as the floor itself resolves nothing
+    return excess <= 0 or (excess <= spread and spread < abs(floor.mean))
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{float(f'{value:.2g}'):,.0f}"
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------------
+
+
+def _board(records: Sequence[Record]) -> Board:
+    if len({record.protocol.hash for record in records}) != 1:
+        raise InputError("records of different protocols never share a table")
+    groups: dict[tuple[str, str, str, str], list[Record]] = {}
+    for r in sorted(records, key=lambda r: (r.model, r.variant, r.provenance.config_hash, r.device_class, r.seed)):
+        groups.setdefault((r.model, r.variant, r.provenance.config_hash, r.device_class), []).append(r)
+    rows = [_row(key, list(groups), tuple(found)) for key, found in groups.items()]
+    rows.sort(key=lambda row: (_family_order(row.family), row.label))
+    floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
+    return Board(records[0].protocol, tuple(row for row in rows if row not in floor), floor)
+
+
+def _row(key: tuple[str, str, str, str], keys: list[tuple[str, str, str, str]], records: tuple[Record, ...]) -> Row:
+    model, variant, config, device = key
+    alike = [other for other in keys if other[:2] == key[:2]]
+    parts = [config[:6]] if len({other[2] for other in alike}) > 1 else []
+    parts += [device] if len({other[3] for other in alike}) > 1 else []
+    label = f"{model}{'@' if variant else ''}{variant}" + (f" ({', '.join(parts)})" if parts else "")
+    _check_row(label, records)
+    return Row(label, records)
+
+
+def _check_row(label: str, records: tuple[Record, ...]) -> None:
+    seeds = [record.seed for record in records]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"two records of {label} have the same training seed: {seeds}")
+    if len({record.family for record in records}) > 1:
+        raise InputError(f"records of {label} disagree about the family")
+    meanings = {
+        canonical_json([x.kind, x.conditional, x.dequantisation, x.options]) for record in records if (x := record.likelihood)
+    }
+    if len(meanings) > 1:
+        raise InputError(f"likelihoods of {label} are of different kinds or options and cannot be averaged: {sorted(meanings)}")
+
+
+def _family_order(family: str) -> tuple[int, str]:
+    return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), family)
+
+
+def _summary(found: list[tuple[float, float | None]]) -> Summary | None:
+    if not found:
+        return None
+    errors = [error for _, error in found if error is not None]
+    return Summary(tuple(float(value) for value, _ in found), fmean(errors) if len(errors) == len(found) else None)
+
+
+def _mean(row: Row, metric: str) -> float:
+    summary = row.metric(metric)
+    return summary.mean if summary else math.nan
+
+
+def _beats(row: Row, other: Row, metric: str) -> bool:
+    mine, theirs = row.metric(metric), other.metric(metric)
+    if mine is None or theirs is None:
+        return False
+    return mine.below(theirs) if metric_info(metric).better == "lower" else theirs.below(mine)
+
+
+def _proves_below(row: Row, other: Row, conditional: bool) -> bool:
+    mine, theirs = row.bits(conditional), other.bits(conditional)
+    if mine is None or theirs is None:
+        return False
+    return row.kind in ("exact", "bound") and other.kind == "exact" and mine.below(theirs)

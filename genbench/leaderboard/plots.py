@@ -1,0 +1,315 @@
+r"""The two pictures of the comparison, as SVG from a template: the same records give the same bytes.
+
+    quality over speed       y = sample quality (lower is better) against x = seconds per image, both with sd over seeds
+    likelihood over quality  y = bits per dimension against x = sample quality; the marker shows the kind of the likelihood
+
+A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily, each at the candidate around
+its point with the smallest cost: area that covers other labels, markers and error bars, then distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.leaderboard.board import FAMILIES, Board, Row, Summary, metric_info, quality_metric
+
+__all__ = [
+    "Axis", "Box", "Point", "environment", "family_class", "likelihood_plot", "marker", "place_labels", "plots", "quality_plot",
+    "scatter",
+]  # fmt: skip
+
+WIDTH, HEIGHT = 760, 500
+LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 56.0, 70.0
+FONT, RADIUS = 16.0, 7.0
+# The average letter of a system font is narrower than 0.56 em; the excess is the space between labels.
+_LETTER = 0.56
+# One shape per family beside its colour: legible without colours.
+_MARKERS = {
+    "vae": "M-6.5-6.5H6.5V6.5H-6.5Z",
+    "gan": "M0-8.5L8 6.5H-8Z",
+    "autoregressive": "M0-9L9 0L0 9L-9 0Z",
+    "flow": "M0 8.5L8-6.5H-8Z",
+    "diffusion": "M7.2 0A7.2 7.2 0 1 1-7.2 0A7.2 7.2 0 1 1 7.2 0Z",
+}
+_OTHER_MARKER = "M-2.5-8H2.5V-2.5H8V2.5H2.5V8H-2.5V2.5H-8V-2.5H-2.5Z"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row in a plot: x and y over seeds, and the kind of its likelihood where that is plotted."""
+
+    label: str
+    family: str
+    x: Summary
+    y: Summary
+    kind: str = "exact"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis from `low` to `high`, and its ticks as (value, text)."""
+
+    title: str
+    low: float
+    high: float
+    log: bool
+    ticks: tuple[tuple[float, str], ...]
+
+    def at(self, value: float) -> float:
+        """Position from 0 (low) to 1 (high), clipped."""
+        f: Callable[[float], float] = math.log if self.log else float
+        if self.log and value <= 0:
+            return 0.0
+        return min(1.0, max(0.0, (f(value) - f(self.low)) / (f(self.high) - f(self.low))))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in user units of the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def overlap(self, other: Box) -> float:
+        """Common area."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(0.0, width) * max(0.0, height)
+
+
+def environment() -> Any:
+    """Jinja with the templates of this folder; everything is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("genbench.leaderboard")
+    return Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def family_class(family: str) -> str:
+    """The style class of a family; a user's family has one of its own for all."""
+    return f"family-{family}" if family in FAMILIES else "family-other"
+
+
+def marker(family: str) -> str:
+    """Outline of a family's marker around the origin, as an SVG path."""
+    return _MARKERS.get(family, _OTHER_MARKER)
+
+
+def plots(board: Board) -> list[str]:
+    """The pictures that the records of a board allow."""
+    return [picture for picture in (quality_plot(board), likelihood_plot(board)) if picture]
+
+
+def quality_plot(board: Board) -> str | None:
+    """Sample quality against seconds per image; None where no row has both."""
+    metric = quality_metric(board.protocol)
+    if metric is None:
+        return None
+    found = [
+        Point(row.label, row.family, _seconds_per_image(row), y)
+        for row in board.rows
+        if row.images_per_second and (y := row.metric(metric))
+    ]
+    title = metric_info(metric).title
+    floor = next((f.mean for row in board.floor if (f := row.metric(metric))), None)
+    return scatter(
+        found,
+        f"{title} against sampling time",
+        "seconds per image",
+        f"{title} (lower is better)",
+        floor=floor,
+        log_x=True,
+        seconds=True,
+    )
+
+
+def likelihood_plot(board: Board) -> str | None:
+    """Bits per dimension of p(x) against sample quality; None where no row has both."""
+    metric = quality_metric(board.protocol)
+    if metric is None:
+        return None
+    found = [
+        Point(row.label, row.family, x, y, str(row.kind))
+        for row in board.rows
+        if (x := row.metric(metric)) and (y := row.bits())
+    ]
+    title = metric_info(metric).title
+    return scatter(found, f"Likelihood against {title}", f"{title} (lower is better)", "bits/dim (lower is better)", kinds=True)
+
+
+def scatter(
+    points: Sequence[Point],
+    title: str,
+    x_title: str,
+    y_title: str,
+    floor: float | None = None,
+    log_x: bool = False,
+    seconds: bool = False,
+    kinds: bool = False,
+) -> str | None:
+    """Labelled points with error bars, as an SVG document.
+
+    Args:
+        points: What to draw; None is returned without any.
+        title: Title for readers who hear the picture.
+        x_title: Title of the x axis.
+        y_title: Title of the y axis.
+        floor: A value of y that is drawn as a line.
+        log_x: Logarithmic x axis; otherwise where the values span more than a decade.
+        seconds: x is in seconds.
+        kinds: Markers show the kind of a likelihood: filled, hollow, with an arrow.
+    """
+    if not points:
+        return None
+    x = _axis([p.x for p in points], x_title, log_x or None, seconds)
+    y = _axis([p.y for p in points] + ([Summary((floor,))] if floor is not None else []), y_title, False if kinds else None)
+    drawn = [_drawn(point, x, y) for point in sorted(points, key=lambda p: (p.x.mean, p.y.mean, p.label))]
+    line = None if floor is None else _to_y(y.at(floor))
+    _label(drawn, line)
+    return environment().get_template("plot.svg.j2").render(
+        title=title, width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP, bottom=HEIGHT - BOTTOM, font=FONT,
+        x_title=x_title, y_title=y_title, drawn=drawn, floor=None if line is None else f"{line:.1f}", kinds=kinds,
+        x_ticks=[(f"{_to_x(x.at(v)):.1f}", text) for v, text in x.ticks],
+        y_ticks=[(f"{_to_y(y.at(v)):.1f}", text) for v, text in y.ticks], legend=_legend(points),
+    )  # fmt: skip
+
+
+# --- axes --------------------------------------------------------------------------------------------------------------------
+
+
+def _axis(summaries: Sequence[Summary], title: str, log: bool | None, seconds: bool = False) -> Axis:
+    """An axis that holds every mean and error bar; log=None: logarithmic where positive values span more than a decade."""
+    means = [s.mean for s in summaries]
+    if log is None:
+        log = min(means) > 0 and max(means) > 10 * min(means)
+    low, high = min(s.mean - (s.sd or 0) for s in summaries), max(s.mean + (s.sd or 0) for s in summaries)
+    if log:
+        low = max(low, min(means) / 2)  # a bar that reaches zero would never end on this axis
+        pad = max(0.08 * math.log10(high / low), 0.15)
+        low, high = low / 10**pad, high * 10**pad
+        return Axis(title, low, high, True, _log_ticks(low, high, seconds))
+    pad = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
+    low, high = low - pad, high + pad
+    return Axis(title, low, high, False, _linear_ticks(low, high))
+
+
+def _linear_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    raw = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
+    decimals = max(0, -math.floor(math.log10(step)) + (step / power == 2.5))
+    count = range(math.ceil(low / step), math.floor(high / step) + 1)
+    return tuple((i * step, f"{i * step:,.{decimals}f}") for i in count)
+
+
+def _log_ticks(low: float, high: float, seconds: bool) -> tuple[tuple[float, str], ...]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    multiples = (1, 2, 5) if high / low < 1000 else (1,)
+    values = [float(f"{m}e{d}") for d in decades for m in multiples if low <= float(f"{m}e{d}") <= high]
+    return tuple((v, _seconds(v) if seconds else f"{v:,g}") for v in values)
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale * (1 - 1e-9):
+            return f"{value / scale:,g} {unit}"
+    return f"{value * 1e9:,.3g} ns"
+
+
+def _seconds_per_image(row: Row) -> Summary:
+    return Summary(tuple(1 / record.speed.images_per_second for record in row.records if record.speed))
+
+
+# --- points and labels ---------------------------------------------------------------------------------------------
+
+
+def _drawn(point: Point, x: Axis, y: Axis) -> dict[str, Any]:
+    cx, cy, (sx, sy) = _to_x(x.at(point.x.mean)), _to_y(y.at(point.y.mean)), (point.x.sd or 0.0, point.y.sd or 0.0)
+    xs = (_to_x(x.at(point.x.mean - sx)), _to_x(x.at(point.x.mean + sx)))
+    ys = (_to_y(y.at(point.y.mean + sy)), _to_y(y.at(point.y.mean - sy)))
+    text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
+    return {
+        "cx": cx, "cy": cy, "xs": xs, "ys": ys, "text": text, "full": point.label, "kind": point.kind,
+        "family": family_class(point.family), "marker": marker(point.family),
+        "x_value": f"{point.x.mean:.4g}", "y_value": f"{point.y.mean:.4g}",
+    }  # fmt: skip
+
+
+def _label(drawn: list[dict[str, Any]], line: float | None) -> None:
+    """Gives every point the place of its label."""
+    obstacles = [box for d in drawn for box in _ink(d)]
+    if line is not None:
+        obstacles.append(Box(LEFT, line - 2, WIDTH - LEFT - RIGHT, 4))
+        obstacles.append(Box(WIDTH - RIGHT - _text_width("noise floor"), line - FONT - 4, _text_width("noise floor"), FONT + 4))
+    boxes = place_labels([(d["cx"], d["cy"]) for d in drawn], [_text_width(d["text"]) for d in drawn], obstacles)
+    for d, box in zip(drawn, boxes):
+        near = (min(max(d["cx"], box.x), box.x + box.width), min(max(d["cy"], box.y), box.y + box.height))
+        far = math.dist(near, (d["cx"], d["cy"])) > 2.4 * RADIUS
+        d |= {"label_x": box.x, "label_y": box.y + 0.8 * box.height, "leader": near if far else None}
+
+
+def place_labels(centres: Sequence[tuple[float, float]], widths: Sequence[float], obstacles: Sequence[Box]) -> list[Box]:
+    """Boxes of labels beside their points that cover neither each other nor, where there is room, the obstacles."""
+    placed: list[Box] = []
+    for (cx, cy), width in zip(centres, widths):
+        placed.append(min(_candidates(cx, cy, width), key=lambda c: _cost(c[0], c[1], placed, obstacles))[0])
+    return placed
+
+
+def _candidates(cx: float, cy: float, width: float) -> list[tuple[Box, float]]:
+    """(box, preference): rings of growing distance; right of the point first."""
+    found, height = [], FONT * 1.15
+    for distance in (RADIUS + 5, 24.0, 40.0, 58.0, 80.0, 105.0, 135.0, 170.0):
+        for rank, angle in enumerate((0, 180, 270, 90, 315, 45, 225, 135, 290, 70, 250, 110)):
+            dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            x = cx + distance * dx - width * (1 - dx) / 2
+            y = cy + distance * dy - height * (1 - dy) / 2
+            found.append((Box(x, y, width, height), distance + rank))
+    return found
+
+
+def _cost(box: Box, preference: float, placed: Sequence[Box], obstacles: Sequence[Box]) -> float:
+    frame = Box(LEFT + 3, TOP + 3, WIDTH - LEFT - RIGHT - 6, HEIGHT - TOP - BOTTOM - 6)
+    outside = box.width * box.height - box.overlap(frame)
+    return 1000 * outside + 1000 * sum(map(box.overlap, placed)) + 20 * sum(map(box.overlap, obstacles)) + preference
+
+
+def _ink(d: dict[str, Any]) -> list[Box]:
+    """What a point covers: its marker and its error bars."""
+    size = 2 * RADIUS + 4
+    bars = [Box(d["xs"][0], d["cy"] - 2, d["xs"][1] - d["xs"][0], 4), Box(d["cx"] - 2, d["ys"][0], 4, d["ys"][1] - d["ys"][0])]
+    arrow = [Box(d["cx"] - 6, d["cy"], 12, 26)] if d["kind"] == "bound" else []
+    return [Box(d["cx"] - size / 2, d["cy"] - size / 2, size, size), *bars, *arrow]
+
+
+def _legend(points: Sequence[Point]) -> list[dict[str, Any]]:
+    families = sorted({p.family for p in points}, key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f))
+    found, x = [], LEFT + 8
+    for family in families:
+        found.append({"x": f"{x:.1f}", "marker": marker(family), "class": family_class(family), "text": family})
+        x += _text_width(family) + 36
+    return found
+
+
+def _text_width(text: str) -> float:
+    return _LETTER * FONT * len(text)
+
+
+def _to_x(fraction: float) -> float:
+    return LEFT + fraction * (WIDTH - LEFT - RIGHT)
+
+
+def _to_y(fraction: float) -> float:
+    return HEIGHT - BOTTOM - fraction * (HEIGHT - TOP - BOTTOM)

@@ -1,0 +1,359 @@
+"""What is stored of one evaluated run: one immutable JSON, `records/<dataset>/<model>[@variant]-s<seed>-<id8>.json`.
+
+    id8 = the first 8 hex digits of SHA-256 over the canonical JSON of [config_hash, protocol, variant, device_class]
+
+The dataclasses below are the schema: every field is required, none may be added, and a file is read against their types. A
+record of a diverged run has no metrics; it says after how many images the run diverged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from genbench.errors import InputError
+from genbench.files import digest, write_json
+
+__all__ = [
+    "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
+    "file_stem", "record_id", "record_path", "records_in", "write_record",
+]  # fmt: skip
+
+SCHEMA = 1
+NOISE_FLOOR = "noise-floor"  # the model name of held-out training images that are scored as if they were samples
+LikelihoodKind = Literal["exact", "bound", "estimate"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a run was measured. Records that differ in any of these fields never share a table.
+
+    Attributes:
+        name: configs/protocols/<name>.yaml.
+        dataset: Name of the data set.
+        data_hash: SHA-256 of the decoded arrays.
+        split: What the samples are compared with.
+        shape: (C, H, W).
+        levels: Grey levels of a pixel.
+        reference_images: Images of the reference.
+        generated_images: Images that every model generates.
+        extractor: Name of the feature extractor; None where the metrics need none.
+        extractor_hash: SHA-256 of its weights.
+        evaluation_seed: Seed of the samples.
+        chunk: Images that are sampled and scored together.
+        metrics: Names of the metrics, in the order of the table's columns.
+    """
+
+    name: str
+    dataset: str
+    data_hash: str
+    split: str
+    shape: tuple[int, int, int]
+    levels: int
+    reference_images: int
+    generated_images: int
+    extractor: str | None
+    extractor_hash: str | None
+    evaluation_seed: int
+    chunk: int
+    metrics: tuple[str, ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of every field."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured value and the standard error of the measurement itself, where one is known."""
+
+    value: float
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """-log2 p of integer images, and what kind of number it is.
+
+    Attributes:
+        kind: exact; bound: from above on the bits; estimate: with an error of either sign.
+        bits_per_dim: Mean over the images.
+        stderr: Standard error of that mean over the images, bits per dimension.
+        nats: Mean of -log p per image.
+        images: How many images were scored.
+        dequantisation: "uniform" where a density of reals gave the bound.
+        conditional: p(x | y) instead of p(x).
+        options: Options of `log_prob`.
+        terms: Parts of bits_per_dim that add up to it.
+    """
+
+    kind: LikelihoodKind
+    bits_per_dim: float
+    stderr: float | None
+    nats: float
+    images: int
+    dequantisation: str | None
+    conditional: bool
+    options: dict[str, Any]
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Sampling speed, measured apart from quality, on one device.
+
+    Attributes:
+        images_per_second: At the best batch size.
+        batch: That batch size.
+        latency_seconds: One image at batch size 1.
+        network_evaluations: Sequential ones per sample.
+        peak_memory_bytes: Largest memory in use.
+        device: Name of the device.
+        repeats: Measurements whose median this is.
+    """
+
+    images_per_second: float
+    batch: int
+    latency_seconds: float
+    network_evaluations: int
+    peak_memory_bytes: int
+    device: str
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the run took: parameters, training images over all players, seconds of training and on which device."""
+
+    parameters: int
+    images_seen: int
+    train_seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes:
+        commit: Git commit, or None outside a checkout.
+        dirty: Whether genbench/ or configs/ held uncommitted changes.
+        config: The resolved configuration.
+        config_hash: SHA-256 of the configuration without its seed.
+        weights_hash: SHA-256 of the recorded weights; None where there are none.
+        versions: Package versions.
+    """
+
+    commit: str | None
+    dirty: bool
+    config: dict[str, Any]
+    config_hash: str
+    weights_hash: str | None
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluated run.
+
+    Attributes:
+        dataset: Name of the data set.
+        model: Name of the recipe, or "noise-floor".
+        family: vae, gan, autoregressive, flow, diffusion; "-" for the noise floor; anything for a user's model.
+        variant: "" for the plain row, else the name of another sampler or of other options: its own row.
+        seed: Training seed.
+        device_class: Kind of device that evaluated.
+        status: done, or diverged: final, without metrics.
+        density: Whether the model has an explicit density; "-" for the noise floor.
+        protocol: How it was measured.
+        metrics: By name; only names of the protocol.
+        likelihood: None without one.
+        sampler: Options of `sample`.
+        speed: None where it was not measured.
+        cost: What training took.
+        provenance: Where the numbers come from.
+        diverged_at: Training images seen when the run diverged, else None.
+        evaluated_at: ISO 8601 time.
+    """
+
+    dataset: str
+    model: str
+    family: str
+    variant: str
+    seed: int
+    device_class: Literal["cpu", "cuda", "mps"]
+    status: Literal["done", "diverged"]
+    density: Literal["explicit", "implicit", "-"]
+    protocol: Protocol
+    metrics: dict[str, Metric]
+    likelihood: Likelihood | None
+    sampler: dict[str, Any]
+    speed: Speed | None
+    cost: Cost
+    provenance: Provenance
+    diverged_at: int | None
+    evaluated_at: str
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "model", "variant"):
+            value = getattr(self, name)
+            if (not value and name != "variant") or value.startswith(".") or any(c in value for c in "/\\@\0\n\r"):
+                raise ValueError(f"{name} is {value!r}: it is part of a file name, without / \\ @ and no leading dot")
+        if self.dataset != self.protocol.dataset:
+            raise ValueError(f"dataset is {self.dataset!r}, but its protocol is about {self.protocol.dataset!r}")
+        unknown = sorted(self.metrics.keys() - set(self.protocol.metrics))
+        if unknown:
+            raise ValueError(f"metrics.{unknown[0]} is not a metric of the protocol ({', '.join(self.protocol.metrics)})")
+        if (self.status == "diverged") != (self.diverged_at is not None):
+            raise ValueError(f"diverged_at is {self.diverged_at} in a record whose status is {self.status!r}")
+        if self.status == "diverged" and (self.metrics or self.likelihood):
+            raise ValueError("a diverged run has neither metrics nor a likelihood")
+        if self.speed is not None and not (self.speed.images_per_second > 0 and self.speed.latency_seconds > 0):
+            raise ValueError("speed.images_per_second and speed.latency_seconds are positive")
+        datetime.fromisoformat(self.evaluated_at)
+
+    @property
+    def id(self) -> str:
+        """id8: of configuration, protocol, variant and device class, not of the seed."""
+        return record_id(self.provenance.config_hash, self.protocol, self.variant, self.device_class)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **asdict(self)}, allow_nan=False))
+
+    def to_json(self) -> str:
+        """Readable, with sorted keys: one text per record."""
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, tree: Any) -> Record:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: One line that names the field and what is wrong with it.
+        """
+        if not isinstance(tree, dict) or "schema" not in tree:
+            raise ValueError("it is no record of genbench: it has no schema")
+        if tree["schema"] != SCHEMA:
+            raise ValueError(f"schema is {tree['schema']!r}; this version reads schema {SCHEMA}")
+        rest = {key: value for key, value in tree.items() if key not in ("schema", "id")}
+        record: Record = _read(cls, rest, "")
+        if tree.get("id") != record.id:
+            raise ValueError(f"id is {tree.get('id')!r}, but its contents hash to {record.id!r}: the record was edited")
+        return record
+
+    @classmethod
+    def from_json(cls, text: str, origin: str | Path = "record") -> Record:
+        """Inverse of `to_json`.
+
+        Raises:
+            InputError: One line that names `origin` and what is wrong.
+        """
+        try:
+            return cls.from_dict(json.loads(text, parse_constant=_no_constant))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{origin}: not JSON, perhaps truncated: {error}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{origin}: {error}") from None
+
+
+def record_id(config_hash: str, protocol: Protocol, variant: str, device_class: str) -> str:
+    """id8, known before anything is evaluated."""
+    return digest([config_hash, asdict(protocol), variant, device_class])[:8]
+
+
+def file_stem(model: str, variant: str, seed: int) -> str:
+    """<model>[@variant]-s<seed>: how records and pictures begin."""
+    return f"{model}{'@' if variant else ''}{variant}-s{seed}"
+
+
+def record_path(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> Path:
+    """Where a record lies under a leaderboard's folder."""
+    return out / "records" / dataset / f"{file_stem(model, variant, seed)}-{id8}.json"
+
+
+def write_record(out: Path, record: Record) -> Path:
+    """Write a record, atomically. Records are immutable: one that is already there stays as it is."""
+    path = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
+    Record.from_dict(record.to_dict())  # what is written can be read
+    if not path.exists():
+        write_json(path, record.to_dict())
+    return path
+
+
+def records_in(out: Path) -> list[Record]:
+    """Every record under <out>/records, sorted by path.
+
+    Raises:
+        InputError: One line that names the first bad file: truncated, corrupt, foreign, edited or renamed.
+    """
+    paths = sorted((out / "records").rglob("*.json"))
+    return [_record_at(path, out) for path in paths if not path.name.startswith(".")]
+
+
+def _record_at(path: Path, out: Path) -> Record:
+    try:
+        record = Record.from_json(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    right = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
+    if path != right:  # a copy under another name would count twice
+        raise InputError(f"{path}: a record of this content is named {right.relative_to(out)}")
+    return record
+
+
+# --- a plain value against a type ---------------------------------------------------------------------------------------
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return _read_fields(kind, value, where)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _read(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is Literal:
+        return value if value in arguments else _fail(where, f"one of {', '.join(arguments)}", value)
+    if origin is tuple and isinstance(value, list):
+        each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(each) == len(value):
+            return tuple(_read(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(each, value)))
+    if origin is dict and isinstance(value, dict):
+        return {key: _read(arguments[1], v, f"{where}.{key}") for key, v in value.items()}
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if kind is Any or (type(value) is kind and kind is not float):
+        return value
+    return _fail(where, _name(kind), value)
+
+
+def _read_fields(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        _fail(where, "a group of fields", value)
+    prefix, names = f"{where}." if where else "", [field.name for field in fields(kind)]
+    if missing := [name for name in names if name not in value]:
+        raise ValueError(f"{prefix}{missing[0]} is missing")
+    if unknown := sorted(value.keys() - set(names)):
+        raise ValueError(f"{prefix}{unknown[0]} is not a field of a record")
+    hints = get_type_hints(kind)
+    return kind(**{name: _read(hints[name], value[name], prefix + name) for name in names})
+
+
+def _fail(where: str, wanted: str, value: Any) -> NoReturn:
+    shown = repr(value)
+    raise ValueError(f"{where} is {shown if len(shown) <= 60 else shown[:57] + '...'}, not {wanted}")
+
+
+def _name(kind: Any) -> str:
+    plain = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false"}
+    return plain.get(kind, {tuple: "a list of the right length", dict: "a group of fields"}.get(get_origin(kind), str(kind)))
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a finite number")

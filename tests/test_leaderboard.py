@@ -1,0 +1,554 @@
+"""Records, the rules of comparison, and what is written from them. No model is trained: the records are made up."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html.parser
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from genbench.errors import InputError
+from genbench.leaderboard import build, page, plots, record_path, records_in, render_tables, table, write_board, write_record
+from genbench.leaderboard.board import Summary, boards, quality_words, speed_words, stability_words
+from genbench.leaderboard.record import Cost, Likelihood, Metric, Protocol, Provenance, Record, Speed
+
+PROTOCOL = Protocol(
+    "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
+    ("fid", "is", "kid", "precision", "recall", "density", "coverage"),
+)  # fmt: skip
+POINTS = dataclasses.replace(
+    PROTOCOL, name="points2d", dataset="points2d", shape=(1, 1, 2), levels=256, generated_images=2000, reference_images=10_000,
+    extractor=None, extractor_hash=None, metrics=("energy_distance", "modes_covered", "high_quality", "kl"),
+)  # fmt: skip
+
+
+def make(
+    model="vae", fid=(20.0,), family="vae", variant="", kind=None, bits=(), recall=0.6, speed=1000.0, nfe=1, diverged=(),
+    protocol=PROTOCOL, config="cccccccc", device="one core", density="explicit", conditional=False, options=None, sampler=None,
+):  # fmt: skip
+    """One record per value of the quality metric; seeds 0, 1, 2, …"""
+    found = []
+    for seed, value in enumerate(fid):
+        dead = seed in diverged
+        values = dict.fromkeys(protocol.metrics, recall) | {protocol.metrics[0]: value}
+        likelihood = None
+        if kind and not dead:
+            b = bits[seed % len(bits)]
+            likelihood = Likelihood(
+                kind,
+                b,
+                0.01,
+                b * 64 * math.log(2),
+                719,
+                None,
+                conditional,
+                options or {},
+                {"rate": b / 4, "distortion": 3 * b / 4},
+            )
+        found.append(
+            Record(
+                dataset=protocol.dataset, model=model, family=family, variant=variant, seed=seed, device_class="cpu",
+                status="diverged" if dead else "done", density=density, protocol=protocol,
+                metrics={} if dead else {name: Metric(v, None) for name, v in values.items()}, likelihood=likelihood,
+                sampler=sampler or {}, diverged_at=12_800 if dead else None, evaluated_at="2026-01-01T00:00:00+00:00",
+                speed=Speed(speed * (1 + 0.02 * seed), 256, 2 / speed, nfe, 10**8, device, 5) if speed and not dead else None,
+                cost=Cost(150_000, 200_000, 60.0 + seed, device),
+                provenance=Provenance("f" * 40, False, {"seed": seed}, config * 8, "a" * 64, {"torch": "2.15"}),
+            )
+        )  # fmt: skip
+    return found
+
+
+def lecture(protocol=PROTOCOL, scale=1.0):
+    """All five families, three seeds each, a variant, a diverged run and the noise floor; metrics are multiplied by scale."""
+
+    def bound(*bits):
+        return {"kind": "bound", "bits": bits}
+
+    implicit, steps = {"density": "implicit"}, {"variant": "ddim50", "sampler": {"steps": 50}}
+    rows = [
+        ("vae", (44.1, 46.0, 43.2), "vae", 0.42, 42_000, 1, bound(2.31, 2.30, 2.33)),
+        ("iwae", (39.5, 41.0, 40.2), "vae", 0.45, 41_000, 1, {"options": {"K": 64}, **bound(2.21, 2.22, 2.20)}),
+        ("dcgan", (19.5, 31.2, 24.0), "gan", 0.31, 51_000, 1, {"diverged": (1,), **implicit}),
+        ("wgan-gp", (22.5, 24.2, 23.0), "gan", 0.38, 50_400, 1, implicit),
+        ("pixelcnn", (28.8, 29.4, 30.1), "autoregressive", 0.61, 35, 64, {"kind": "exact", "bits": (2.08, 2.09, 2.08)}),
+        ("realnvp", (61.0, 58.2, 63.9), "flow", 0.5, 9_800, 1, bound(2.52, 2.55, 2.50)),
+        ("ddpm", (9.8, 10.1, 9.6), "diffusion", 0.66, 19, 500, bound(2.19, 2.20, 2.18)),
+        ("ddpm", (12.5, 12.9, 12.3), "diffusion", 0.63, 188, 50, steps | bound(2.19, 2.20, 2.18)),
+        ("flow-matching", (11.0, 10.2, 11.4), "diffusion", 0.65, 110, 100, {"kind": "estimate", "bits": (2.12, 2.14, 2.11)}),
+        ("noise-floor", (4.2,), "-", 0.72, None, 1, {"density": "-"}),
+    ]
+    found = []
+    for model, fid, family, recall, speed, nfe, more in rows:
+        found += make(model, fid, family, recall=recall, speed=speed, nfe=nfe, protocol=protocol, config=model, **more)
+    return [dataclasses.replace(r, metrics={k: Metric(m.value * scale, None) for k, m in r.metrics.items()}) for r in found]
+
+
+def write(out, records):
+    for record in records:
+        write_record(out, record)
+
+
+@pytest.fixture
+def out(tmp_path):
+    write(tmp_path, lecture() + lecture(POINTS, scale=0.01))
+    return tmp_path
+
+
+# --- records --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_survives_its_file(tmp_path):
+    for record in lecture():
+        path = write_record(tmp_path, record)
+        assert Record.from_json(path.read_text()) == record
+        assert path.name == f"{record.model}{'@' * bool(record.variant)}{record.variant}-s{record.seed}-{record.id}.json"
+    assert len(records_in(tmp_path)) == len(lecture())
+
+
+def test_the_id_is_of_configuration_protocol_variant_and_device_but_not_of_the_seed():
+    a, b = make(fid=(1.0, 2.0))
+    other = [
+        make(config="zzzzzzzz")[0],
+        make(variant="k64")[0],
+        make(protocol=dataclasses.replace(PROTOCOL, evaluation_seed=1))[0],
+        dataclasses.replace(a, device_class="cuda"),
+    ]
+    assert a.id == b.id
+    assert len({r.id for r in [a, *other]}) == 5
+
+
+def test_a_record_is_never_overwritten(tmp_path):
+    first = make(fid=(20.0,))[0]
+    path = write_record(tmp_path, first)
+    before = path.read_bytes()
+    assert write_record(tmp_path, make(fid=(30.0,))[0]) == path
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop("cost"), "cost is missing"),
+        (lambda t: t["protocol"].pop("chunk"), "protocol.chunk is missing"),
+        (lambda t: t.update(nice=1), "nice is not a field"),
+        (lambda t: t["protocol"].update(shape=[1, 8]), "protocol.shape"),
+        (lambda t: t.update(status="ok"), "status is 'ok', not one of done, diverged"),
+        (lambda t: t.update(seed="0"), "seed is '0', not an integer"),
+        (lambda t: t.update(seed=True), "seed is True, not an integer"),
+        (lambda t: t["metrics"]["fid"].update(value=None), "metrics.fid.value is None, not a finite number"),
+        (lambda t: t["metrics"].update(fidd={"value": 1.0, "error": None}), "metrics.fidd is not a metric of the protocol"),
+        (lambda t: t.update(schema=2), "schema is 2"),
+        (lambda t: t.pop("schema"), "no record of genbench"),
+        (lambda t: t["protocol"].update(evaluation_seed=7), "the record was edited"),
+        (lambda t: t.update(diverged_at=3), "diverged_at is 3 in a record whose status is 'done'"),
+        (lambda t: t.update(status="diverged", diverged_at=3), "neither metrics nor a likelihood"),
+        (lambda t: t.update(model="../vae"), "model is '../vae'"),
+        (lambda t: t.update(evaluated_at="yesterday"), "yesterday"),
+        (lambda t: t["likelihood"].update(kind="guess"), "likelihood.kind is 'guess', not one of exact, bound, estimate"),
+    ],
+)
+def test_a_bad_record_is_refused_in_one_line_that_names_it(change, says):
+    tree = make(kind="exact", bits=(2.0,))[0].to_dict()
+    change(tree)
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        Record.from_json(json.dumps(tree), "some/file.json")
+    assert str(error.value).startswith("some/file.json: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("bad", ["", "{", "[]", "null", '"text"', "NaN", '{"schema": NaN}', "[" * 100_000, b"\xff\xfe\x00"])
+def test_one_corrupt_file_stops_everything_and_nothing_is_written(out, bad):
+    victim = sorted((out / "records").rglob("*.json"))[3]
+    victim.write_bytes(bad if isinstance(bad, bytes) else bad.encode())
+    before = sorted(out.rglob("*"))
+    with pytest.raises(InputError, match=re.escape(str(victim))) as error:
+        build(out)
+    assert "\n" not in str(error.value)
+    assert sorted(out.rglob("*")) == before
+
+
+def test_truncation_anywhere_is_noticed():
+    text = make(kind="bound", bits=(2.0,))[0].to_json()
+    for length in range(0, len(text) - 2, 37):
+        with pytest.raises(InputError):
+            Record.from_json(text[:length])
+
+
+def test_infinity_is_not_a_number_even_where_json_allows_it():
+    text = make(fid=(123.25,))[0].to_json()
+    for bad in ("Infinity", "NaN", "1e999"):
+        with pytest.raises(InputError, match="finite"):
+            Record.from_json(text.replace("123.25", bad))
+
+
+def test_a_copied_record_would_count_twice_and_is_refused(tmp_path):
+    path = write_record(tmp_path, make()[0])
+    (path.parent / "copy.json").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"copy\.json.*is named records/digits/vae-s0-"):
+        records_in(tmp_path)
+
+
+def test_the_path_is_known_before_anything_is_measured(tmp_path):
+    record = make(variant="k64")[0]
+    assert write_record(tmp_path, record) == record_path(tmp_path, "digits", "vae", "k64", 0, record.id)
+
+
+# --- rules of comparison -----------------------------------------------------------------------------------------------------
+
+
+def test_means_and_sample_standard_deviations_are_those_of_numpy():
+    values = tuple(np.random.default_rng(0).normal(30, 5, 7).tolist())
+    summary = boards(make(fid=values))[0].rows[0].metric("fid")
+    np.testing.assert_allclose([summary.mean, summary.sd], [np.mean(values), np.std(values, ddof=1)], rtol=1e-13)
+    assert summary.n == 7
+    assert Summary((1.0,)).sd is None
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Protocol) if f.name != "dataset"])
+def test_records_whose_protocols_differ_in_any_field_never_share_a_table(field):
+    value = getattr(PROTOCOL, field)
+    changed = {
+        int: lambda v: v + 1,
+        str: lambda v: v + "x",
+        tuple: lambda v: (*v[:-1], 9) if isinstance(v[-1], int) else v[:-1],
+    }
+    other = dataclasses.replace(PROTOCOL, **{field: changed[type(value)](value)})
+    records = make() + [dataclasses.replace(r, metrics={"fid": Metric(5.0, None)}) for r in make("gan", protocol=other)]
+    assert [[row.label for row in board.rows] for board in sorted(boards(records), key=lambda b: b.protocol != PROTOCOL)] == [
+        ["vae"],
+        ["gan"],
+    ]
+
+
+def test_rows_are_told_apart_by_variant_configuration_and_device():
+    cuda = [dataclasses.replace(r, device_class="cuda") for r in make(config="aaaaaaaa")]
+    records = make(config="aaaaaaaa") + make(config="bbbbbbbb") + make(config="aaaaaaaa", variant="k64") + cuda
+    assert [row.label for row in boards(records)[0].rows] == [
+        "vae (aaaaaa, cpu)",
+        "vae (aaaaaa, cuda)",
+        "vae (bbbbbb, cpu)",
+        "vae@k64",
+    ]
+
+
+def test_seeds_of_one_row_must_differ_and_mean_the_same():
+    with pytest.raises(InputError, match="same training seed"):
+        boards(make() + make())
+    mixed = make(fid=(1.0, 2.0), kind="exact", bits=(2.0,))
+    mixed[1] = dataclasses.replace(mixed[1], likelihood=dataclasses.replace(mixed[1].likelihood, kind="bound"))
+    with pytest.raises(InputError, match="different kinds"):
+        boards(mixed)
+
+
+def mark(records, metric="fid"):
+    board = boards(records)[0]
+    return {row.label: board.mark(row, metric) for row in board.rows}
+
+
+def test_best_needs_a_lead_beyond_the_spread_and_no_diverged_run():
+    wide, far, narrow = (18.0, 22.0), (40.0, 41.0), (20.9, 21.1)
+    assert mark(make("a", wide) + make("b", far)) == {"a": "best", "b": ""}
+    assert mark(make("a", wide) + make("b", narrow)) == {"a": "", "b": ""}
+    assert mark(make("a", wide, diverged=()) + make("b", (20.0,))) == {"a": "", "b": ""}
+    assert mark(make("a", (18.0, 22.0, 0.0), diverged=(2,)) + make("b", far)) == {"a": "", "b": ""}
+    assert mark(make("a", wide)) == {"a": ""}  # best of one is nothing
+    assert mark(make("a", recall=0.7) + make("b", recall=0.6), "recall") == {"a": "best", "b": ""}
+    assert mark(make("a", recall=0.7) + make("b", recall=0.6), "density") == {"a": "", "b": ""}
+    assert mark(make("a", wide) + make("b", far) + make("noise-floor", (1.0,), "-")) == {"a": "best", "b": ""}
+
+
+def test_the_mean_decides_and_never_the_minimum():
+    board = boards(make("lucky", (1.0, 60.0, 60.0)) + make("steady", (20.0, 20.1, 19.9)))[0]
+    row = {r.label: r for r in board.rows}
+    assert row["lucky"].metric("fid").mean == pytest.approx(121 / 3)
+    assert quality_words(board, row["steady"], "fid") == "lowest, not resolved"
+
+
+def bits_marks(*rows):
+    records = [r for name, kind, bits in rows for r in make(name, kind=kind, bits=bits, fid=(1.0, 1.0))]
+    board = boards(records)[0]
+    return {row.label: board.bits_mark(row) for row in board.rows}
+
+
+def test_an_exact_value_under_a_rivals_bound_proves_nothing():
+    exact, bound, estimate = ("ar", "exact", (2.0, 2.01)), ("vae", "bound", (2.5, 2.51)), ("ode", "estimate", (2.6, 2.61))
+    assert bits_marks(exact, bound) == {"ar": "", "vae": ""}
+    assert bits_marks(exact, estimate) == {"ar": "", "ode": ""}
+    # a bound below an exact value is a proof, and so is exact against exact
+    assert bits_marks(exact, ("vae", "bound", (1.5, 1.51))) == {"ar": "", "vae": "best"}
+    assert bits_marks(exact, ("ar2", "exact", (2.2, 2.21))) == {"ar": "best", "ar2": ""}
+    assert bits_marks(exact, ("ar2", "exact", (2.2, 2.21)), bound) == {"ar": "lead", "ar2": "", "vae": ""}
+    # the lower of two bounds is only the lower figure; an estimate proves nothing
+    assert bits_marks(bound, ("flow", "bound", (2.4, 2.41))) == {"vae": "", "flow": "lead"}
+    assert bits_marks(exact, ("ode", "estimate", (1.0, 1.01))) == {"ar": "", "ode": ""}
+
+
+def test_two_samplers_of_one_model_are_no_rivals_in_likelihood():
+    records = make("ddpm", kind="exact", bits=(2.0,)) + make("ddpm", variant="ddim", kind="exact", bits=(2.0,))
+    records += make("vae", kind="exact", bits=(3.0,))
+    board = boards(records)[0]
+    assert {row.label: board.bits_mark(row) for row in board.rows} == {"ddpm": "best", "ddpm@ddim": "best", "vae": ""}
+
+
+def test_words_follow_from_the_numbers():
+    board = boards(lecture())[0]
+    row = {r.label: r for r in board.rows}
+    assert quality_words(board, row["ddpm"], "fid") == "best"
+    assert quality_words(board, row["vae"], "fid") == "×4.5 the best"
+    assert quality_words(board, row["dcgan"], "fid") == "×2.2 the best, finished runs only"
+    assert quality_words(board, row["pixelcnn"], "recall") == "×0.92 the best"
+    assert speed_words(board, row["vae"]) == "×1.2 slower than the fastest"
+    assert speed_words(board, row["ddpm"]) == "×2,700 slower than the fastest"
+    assert speed_words(board, row["dcgan"]) == "fastest"
+    assert stability_words(board, row["dcgan"]) == "15 %, 1 of 3 diverged"
+    assert stability_words(board, board.floor[0]) == "one seed: not measured"
+    assert stability_words(board, row["vae"]).endswith("0 of 3 diverged")
+
+
+def test_the_noise_floor_is_reached_only_by_a_spread_that_resolves_it():
+    def words(fid):
+        board = boards(make("a", fid) + make("noise-floor", (4.0,), "-"))[0]
+        return quality_words(board, board.rows[0], "fid")
+
+    assert words((4.0, 4.3)) == words((3.0, 3.1)) == "at the noise floor"
+    assert words((5.0, 5.1)) == ""
+    assert words((1.0, 21.0)) == ""  # 11 ± 14 says nothing
+
+
+def test_speeds_are_compared_on_one_device_only():
+    board = boards(make("a", speed=10.0) + make("b", speed=5.0) + make("c", speed=999.0, device="GPU"))[0]
+    assert [speed_words(board, row) for row in board.rows] == ["fastest", "×2 slower than the fastest", ""]
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------------
+
+
+def cells(text, name):
+    """The cells of a row in every Markdown table."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {name} ")]
+    return [cell.strip() for line in lines for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_a_likelihood_prints_its_kind():
+    records = [
+        *make("ar", kind="exact", bits=(2.94,)),
+        *make("vae", kind="bound", bits=(3.12,), options={"K": 64}),
+        *make("ode", kind="estimate", bits=(2.99,)),
+        *make("gan", density="implicit"),
+        *make("three", fid=(1.0, 1.0, 1.0), kind="bound", bits=(3.0, 3.1, 3.2)),
+    ]
+    text = table.render(boards(records), "md")
+    assert "2.94" in cells(text, "ar")
+    assert "<= 3.12 (K = 64)" in cells(text, "vae")
+    assert "~ 2.99" in cells(text, "ode")
+    assert "–" in cells(text, "gan")
+    assert any("<= 3.10 ± 0.10" in cell for cell in cells(text, "three"))
+
+
+def test_conditional_likelihoods_have_their_own_column():
+    assert "p(x \\| y)" not in table.render(boards(make(kind="exact", bits=(2.0,))), "md")
+    records = make("a", kind="exact", bits=(2.0,)) + make("b", kind="exact", bits=(1.5,), conditional=True)
+    board = boards(records)[0]
+    made = table.board_table(board)
+    heads = [column.title for column in made.columns]
+    places = [heads.index(title) for title in ("bits/dim p(x)", "bits/dim p(x | y)")]
+    shown = {line.cells[0].text: tuple(line.cells[place].text for place in places) for line in made.lines}
+    assert shown["a"] == ("2.00", "–")
+    assert shown["b"] == ("–", "1.50")
+    assert board.bits_mark(board.rows[1], conditional=True) == ""  # not best against another question
+
+
+def test_small_spreads_get_their_digits():
+    assert table._value(Summary((2.940, 2.944)), 2).text == "2.942 ± 0.003"
+    assert table._value(Summary((20.0, 30.0)), 2).text == "25.00 ± 7.07"
+    assert table._value(Summary((2.5,)), 2).text == "2.50"
+
+
+def test_headers_say_how_it_was_measured(out):
+    text = render_tables(out, "md")
+    samples = ("719 generated against 719 of the test split", "digits (sha256 eeeeeeee)", "Evaluation: seed 0")
+    for fact in (*samples, "0, 1, 2", "one core", "200,000 training images seen", "1×8×8, 17 levels"):
+        assert fact in text
+    assert "noise-floor" in table.render(boards(make()), "md")  # printed as not measured
+
+
+def test_csv_parses_back_with_the_same_numbers(out):
+    lines = {}
+    for line in csv.DictReader(io.StringIO(render_tables(out, "csv"))):
+        key = line["protocol"], line["model"], line["variant"], line["quantity"]
+        assert key not in lines
+        lines[key] = line
+    for board in table.load_boards(out):
+        for row in (*board.rows, *board.floor):
+            key = board.protocol.hash, row.first.model, row.first.variant
+            for name in board.protocol.metrics:
+                summary, line = row.metric(name), lines[*key, name]
+                assert (float(line["mean"]), int(line["n"])) == (summary.mean, summary.n)
+                assert (float(line["sd"]) if line["sd"] else None) == summary.sd
+            bits, line = row.bits(), lines.get((*key, "bits_per_dim"))
+            assert (bits is None) == (line is None)
+            if bits:
+                assert float(line["mean"]) == bits.mean
+                assert line["kind"].split(",")[0] == row.kind
+
+
+def test_names_are_escaped_in_every_format(tmp_path):
+    evil = r"<script>|&_%$#{}~^*`[a](b)"
+    write(tmp_path, make(evil, family="<b>&") + make("plain", fid=(9.0,)))
+    build(tmp_path)
+    markdown = render_tables(tmp_path, "md")
+    assert r"\<script>\|\&\_%$#{}\~^\*\`\[a\](b)" in markdown
+    tables = re.findall(r"(?:^\|.*\n?)+", markdown, re.M)
+    assert all(len({len(re.split(r"(?<!\\)\|", line)) for line in t.splitlines()}) == 1 for t in tables)
+    latex = "\n".join(line for line in render_tables(tmp_path, "latex").splitlines() if not line.startswith("%"))
+    assert r"$<$script$>$$|$\&\_\%\$\#\{\}$\sim$\textasciicircum{}*`[a](b)" in latex
+    html_text = (tmp_path / "index.html").read_text()
+    assert "&lt;script&gt;" in html_text
+    assert html_text.count("<script>") == 1  # the page's own
+    assert "<b>" not in html_text
+
+
+def test_latex_has_no_special_character_left(out):
+    body = "\n".join(line for line in render_tables(out, "latex").splitlines() if not line.startswith("%"))
+    assert not re.search(r"[±×–‖≤↓<>_](?![^$]*\$)|(?<!\\)[%#]", re.sub(r"\$[^$]*\$", "", body))
+    assert r"$\leq$ 2.19 $\pm$ 0.01" in body
+    for line in body.splitlines():
+        if line.endswith(r"\\"):
+            assert len(re.findall(r"(?<!\\)&", line)) in (8, 17, 14)
+    assert body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == 4
+
+
+def test_unknown_formats_and_empty_folders_end_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no records in"):
+        render_tables(tmp_path)
+    write(tmp_path, make())
+    with pytest.raises(InputError, match="did you mean 'latex'"):
+        render_tables(tmp_path, "latexx")
+    with pytest.raises(InputError, match="did you mean 'digits'"):
+        write_board(tmp_path, "digit")
+
+
+# --- plots and page ---------------------------------------------------------------------------------------------------------
+
+
+def test_everything_regenerates_byte_for_byte_in_any_order(tmp_path):
+    records = lecture() + lecture(POINTS, scale=0.01)
+    contents = []
+    for name, order in {"a": records, "b": records[::-1], "c": sorted(records, key=lambda r: (r.seed, r.model))}.items():
+        write(tmp_path / name, order)
+        for _ in range(2):
+            written = build(tmp_path / name)
+            contents.append({path.name: path.read_bytes() for path in written})
+    assert set(contents[0]) == {"digits.md", "points2d.md", "index.html"}
+    assert all(content == contents[0] for content in contents)
+    shuffled = records[::2] + records[1::2][::-1]
+    assert table.render(boards(records), "csv") == table.render(boards(shuffled), "csv")
+
+
+def test_write_board_is_what_build_writes(out):
+    build(out)
+    text = (out / "digits.md").read_text()
+    assert write_board(out, "digits") == out / "digits.md"
+    assert (out / "digits.md").read_text() == text
+    assert "points2d" not in text
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.ids, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.addresses += [given[name] for name in ("src", "href", "srcset", "data", "action", "poster") if name in given]
+        self.ids += [given["id"]] if "id" in given else []
+        if tag not in ("meta", "link", "img", "br", "path", "line"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("path", "line"):
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
+    grid = out / "pictures" / "digits" / "ddpm@ddim50-s1.png"
+    grid.parent.mkdir(parents=True)
+    grid.write_bytes(b"png")
+    text = page.write_page(out).read_text()
+    found = Page(text)
+    assert found.open == []
+    assert len(set(found.ids)) == len(found.ids)
+    for address in found.addresses:
+        assert address.startswith("#") or address in ("data:,", "pictures/digits/ddpm%40ddim50-s1.png")
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg\")", text)
+    assert "pictures/digits/vae" not in text
+    parts = ("Comparison on digits", '<svg class="gb-plot', "Every measurement on digits", "<img")
+    assert sorted(parts, key=text.index) == list(parts)
+
+
+def test_plots_are_wellformed_and_draw_every_row():
+    board = boards(lecture())[0]
+    quality, likelihood = (ElementTree.fromstring(picture) for picture in plots.plots(board))
+    name = "{http://www.w3.org/2000/svg}"
+    labels = {e.text for e in quality.iter(f"{name}text") if "label" in e.get("class", "")}
+    assert labels == {row.label for row in board.rows}
+    labels = {e.text for e in likelihood.iter(f"{name}text") if "label" in e.get("class", "")}
+    assert labels == {row.label for row in board.rows if row.bits()}
+    assert plots.quality_plot(boards(make(speed=None))[0]) is None
+    assert plots.likelihood_plot(boards(make())[0]) is None
+
+
+def test_axes_put_values_where_they_belong():
+    axis = plots.Axis("", 1e-3, 1e1, True, ())
+    assert axis.at(1e-1) == pytest.approx(0.5)
+    assert plots.Axis("", 2.0, 6.0, False, ()).at(3.0) == pytest.approx(0.25)
+    assert axis.at(0.0) == 0.0
+    found = [Summary((0.0017, 0.0018)), Summary((40.0, 50.0))]
+    made = plots._axis(found, "", None, seconds=True)
+    assert made.log and made.low < 0.0017 and made.high > 50
+    assert ("1 s" in {text for _, text in made.ticks}) and ("10 ms" in {text for _, text in made.ticks})
+    assert not plots._axis([Summary((2.0,)), Summary((2.5,))], "", None).log
+    assert not plots._axis([Summary((-1.0,)), Summary((25.0,))], "", None).log
+    single = plots._axis([Summary((2.0,))], "", False)
+    assert single.low < 2 < single.high and len(single.ticks) >= 2
+
+
+@pytest.mark.parametrize("case", ["lecture", "pile", "column"])
+def test_labels_never_cover_each_other_and_stay_inside(case):
+    if case == "lecture":
+        texts = [row.label for row in boards(lecture())[0].rows]
+        centres = [(100.0 + 60 * i, 100.0 + 12 * (i % 3)) for i in range(len(texts))]
+    elif case == "pile":  # ten models with one result
+        texts, centres = [f"model-{i}@variant" for i in range(10)], [(400.0, 250.0)] * 10
+    else:
+        texts, centres = [f"model-{i}" for i in range(12)], [(700.0, 100.0 + 12 * i) for i in range(12)]
+    markers = [plots.Box(x - 9, y - 9, 18, 18) for x, y in centres]
+    boxes = plots.place_labels(centres, [plots._text_width(t) for t in texts], markers)
+    for i, box in enumerate(boxes):
+        assert all(box.overlap(other) == 0 for other in boxes[:i])
+        assert box.x >= plots.LEFT and box.x + box.width <= plots.WIDTH - plots.RIGHT
+        assert box.y >= plots.TOP and box.y + box.height <= plots.HEIGHT - plots.BOTTOM
+
+
+def test_tables_need_neither_torch_nor_numpy(out):
+    code = """
+import sys, pathlib
+from genbench.leaderboard import build
+assert "jinja2" not in sys.modules
+build(pathlib.Path(sys.argv[1]))
+heavy = {"torch", "lightning", "numpy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(out)], check=True)
