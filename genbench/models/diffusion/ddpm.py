@@ -1,0 +1,308 @@
+r"""Denoising diffusion probabilistic model.
+
+    q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I):    x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,  eps ~ N(0, I) (eq. 4)
+    p(x_{t-1} | x_t) = N(mu(x_t, x0_hat), sigma_t^2 I),    x0_hat = (x_t - sqrt(1 - abar_t) eps_hat(x_t, t)) / sqrt(abar_t)
+
+where mu(x_t, x_0) is the mean of q(x_{t-1} | x_t, x_0), equation 7. The bound, in nats of the integer image, with D dimensions:
+
+    -log p(x) <= L_T + sum_{t=2}^T L_{t-1} + L_0                                                                         (eq. 5)
+    L_T       = KL(q(x_T | x_0) || N(0, I))
+    L_{t-1}   = E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) = C_t D + lambda_t E |eps - eps_hat|^2,
+                lambda_t = beta_t^2 / (2 sigma_t^2 (1 - beta_t) (1 - abar_t))                                           (eq. 12)
+    L_0       = -E log p(x_0 | x_1),  masses of N(mu, sigma_1^2) on the bins of the pixels                              (eq. 13)
+
+sigma_t^2 is the posterior variance (1 - abar_{t-1}) / (1 - abar_t) beta_t, for which C_t = 0, or beta_t. The first is 0 at
+t = 1, which no decoder can use: as in the program that Ho et al. published, sigma_1^2 is then that of t = 2.
+
+Training draws one t per image, from which two weightings are made:
+
+    simple        mean |eps - eps_hat|^2 / D,  t = 1, ..., T                                                            (eq. 14)
+    variational   the bound in bits/dim: L_T + T L_{t-1}, whose expectation it is
+
+Sampling walks down a sub-sequence of the times; s < t are neighbours in it, and 0 is its end:
+
+    ancestral     x_s ~ p(x_s | x_t), the same formulas with beta_t = 1 - abar_t / abar_s         (Nichol & Dhariwal, section 4)
+    ddim          x_s = sqrt(abar_s) x0_hat + sqrt(1 - abar_s - v) eps_hat + sqrt(v) z                     (Song et al., eq. 12)
+                  v = eta^2 (1 - abar_s) / (1 - abar_t) (1 - abar_t / abar_s)                              (Song et al., eq. 16)
+
+References:
+    Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
+    Song, Meng, Ermon (2021), Denoising diffusion implicit models. arXiv:2010.02502
+    Nichol, Dhariwal (2021), Improved denoising diffusion probabilistic models. arXiv:2102.09672
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genbench.likelihood import bits_per_dim, gaussian_kl, gaussian_log_mass, sum_dims
+from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.models.diffusion.schedules import Schedule, betas
+from genbench.nets.net import NetFactory
+from genbench.nets.time import Fourier, Sinusoidal
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["DDPM", "ancestral_step", "ddim_step", "sub_sequence"]
+
+Variance = Literal["posterior", "beta"]
+Sampler = Literal["ancestral", "ddim"]
+
+# (image, time) pairs per call of the network while a bound is summed: memory stays modest
+_PAIRS = 1024
+
+
+class DDPM(GenerativeModel):
+    """Noise prediction on a fixed chain of T steps; log_prob is a lower bound.
+
+    Args:
+        spec: The images.
+        net: x_t -> eps_hat, conditioned on features of t.
+        optimizer: Optimizer of all parameters.
+        T: Steps of the chain, at least 2.
+        schedule: beta_t.
+        weighting: Training loss: eq. 14, or the bound itself.
+        variance: sigma_t^2 of p(x_{t-1} | x_t).
+        time: Features of t: geometric frequencies, or random ones.
+        cond_width: Length of the conditioning vector made from t, even.
+    """
+
+    likelihood = "bound"
+    abar: Tensor
+    sigma2: Tensor
+    weight: Tensor
+    constant: Tensor
+
+    def __init__(
+        self,
+        spec: Spec,
+        net: NetFactory,
+        optimizer: OptimizerFactory,
+        T: int = 1000,
+        schedule: Schedule = "linear",
+        weighting: Literal["simple", "variational"] = "simple",
+        variance: Variance = "posterior",
+        time: Literal["sinusoidal", "fourier"] = "sinusoidal",
+        cond_width: int = 128,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if T < 2:
+            raise ValueError(f"T is at least 2, not {T}")
+        for name, value, known in (
+            ("weighting", weighting, ("simple", "variational")),
+            ("variance", variance, ("posterior", "beta")),
+            ("time", time, ("sinusoidal", "fourier")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is one of {known}, not {value!r}")
+        self.T, self.weighting, self.variance = T, weighting, variance
+        self._register(betas(schedule, T))
+        # t in thousandths of the chain, or as a fraction of it: what features tell apart should not depend on T
+        self.unit = (1000 if time == "sinusoidal" else 1) / T
+        features = Sinusoidal(cond_width) if time == "sinusoidal" else Fourier(cond_width)
+        self.time = nn.Sequential(features, nn.Linear(cond_width, cond_width), nn.SiLU(), nn.Linear(cond_width, cond_width))
+        self.net = net(spec.shape, spec.shape, cond_width)
+
+    def _register(self, beta: Tensor) -> None:
+        """What depends on t alone, float64 of shape (T + 1,), by t = 0, ..., T; nothing but abar_0 = 1 has a meaning at 0."""
+        beta = torch.cat((beta.new_zeros(1), beta))
+        abar = torch.cumprod(1 - beta, dim=0)
+        posterior = torch.zeros_like(beta)
+        posterior[1:] = (1 - abar[:-1]) / (1 - abar[1:]) * beta[1:]
+        sigma2 = beta.clone() if self.variance == "beta" else posterior.clone()
+        if self.variance == "posterior":
+            sigma2[1] = posterior[2]
+        weight, constant = torch.zeros_like(beta), torch.zeros_like(beta)
+        # eq. 12 and the part of the KL that no mean can change
+        weight[2:] = (beta**2 / (2 * sigma2 * (1 - beta) * (1 - abar)))[2:]
+        constant[2:] = (0.5 * (torch.log(sigma2 / posterior) + posterior / sigma2 - 1))[2:]
+        for name, value in (("abar", abar), ("sigma2", sigma2), ("weight", weight), ("constant", constant)):
+            self.register_buffer(name, value, persistent=False)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """Eq. 14, a mean square without unit, or an unbiased estimate of the bound in bits/dim."""
+        t = 1 + rng.integers(self.T)
+        x_0, eps = self.to_real(x), rng.normal(self.spec.shape)
+        if self.weighting == "simple":
+            return {"loss": ((eps - self.predict_noise(self.diffuse(x_0, t, eps), t)) ** 2).mean()}
+        nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, clip=False)
+        return {"loss": bits_per_dim(-nats.mean(), self.spec.dims)}
+
+    def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t of eq. 4. t: int64 (B,)."""
+        return self._at(self.abar.sqrt(), t) * x_0 + self._at((1 - self.abar).sqrt(), t) * eps
+
+    def predict_noise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """eps_hat(x_t, t), shape of x_t. t: int64 (B,)."""
+        return self.net(x_t, self.time(t.to(x_t.dtype) * self.unit))
+
+    def predict_data(self, x_t: Tensor, t: Tensor, clip: bool) -> Tensor:
+        """x0_hat, inside [-1, 1] where `clip`."""
+        noise = self._at((1 - self.abar).sqrt(), t) * self.predict_noise(x_t, t)
+        x_0 = (x_t - noise) / self._at(self.abar.sqrt(), t)
+        return x_0.clamp(-1, 1) if clip else x_0
+
+    # --- the bound ----------------------------------------------------------------------------------------------------
+
+    def last_term(self, x_0: Tensor) -> Tensor:
+        """L_T, (B,) nats."""
+        mean, zero = self.abar[-1].sqrt().to(x_0.dtype) * x_0, torch.zeros_like(x_0)
+        return sum_dims(gaussian_kl(mean, zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype), zero, zero))
+
+    def step_term(self, x: Tensor, t: Tensor, eps: Tensor, clip: bool = True) -> Tensor:
+        """L_{t-1} for one noise, (B,) nats; L_0 where t = 1. x: uint8 (B, C, H, W). t: int64 (B,)."""
+        x_0 = self.to_real(x)
+        x_t = self.diffuse(x_0, t, eps)
+        x0_hat = self.predict_data(x_t, t, clip)
+        eps_hat = (x_t - self._at(self.abar.sqrt(), t) * x0_hat) / self._at((1 - self.abar).sqrt(), t)
+        inner = self._at(self.constant, t) + self._at(self.weight, t) * (eps - eps_hat) ** 2
+        # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused gradients finite
+        first = self._expand(t) == 1
+        mean, log_s = torch.where(first, x0_hat, x_0), 0.5 * self.sigma2[1].log().to(x_0.dtype)
+        return sum_dims(torch.where(first, -gaussian_log_mass(x, self.spec.levels, mean, log_s), inner))
+
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, timesteps: int | None = None, clip: bool = True
+    ) -> dict[str, Tensor]:
+        """L_T, the sum of L_{t-1} over t = 2, ..., T, and L_0: (B,) nats each, for one noise per term.
+
+        Args:
+            x: uint8 (B, C, H, W).
+            y: Not used.
+            rng: One stream per image.
+            timesteps: K, 1 to T - 1: the sum is estimated, without bias, from K stratified times per image. Default: all times.
+            clip: x0_hat is set to [-1, 1], as in `sample`; it only tightens the bound.
+        """
+        rng, K = rng or self.fixed_rng(x), self.T - 1 if timesteps is None else timesteps
+        if not 1 <= K < self.T:
+            raise ValueError(f"timesteps is from 1 to T - 1 = {self.T - 1}, not {K}")
+        t = self.strata(rng.split("offset").integers(self.T - 1), K)
+        inner = self._step_terms(x, t, rng.split("noise"), clip).sum(1) * ((self.T - 1) / K)
+        first = self._step_terms(x, torch.ones_like(t[:, :1]), rng.split("first"), clip).sum(1)
+        return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": first}
+
+    def log_prob(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        rng: Rng | None = None,
+        timesteps: int | None = None,
+        clip: bool = True,
+    ) -> Tensor:
+        """A stochastic lower bound of log p(x), (B,) nats. Options of `terms`."""
+        return -torch.stack(list(self.terms(x, y, rng, timesteps, clip).values())).sum(0)
+
+    def term_per_step(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True) -> Tensor:
+        """(L_0, L_1, ..., L_{T-1}, L_T), (B, T + 1) nats that add up to those of `terms` over all times."""
+        rng = rng or self.fixed_rng(x)
+        t = torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1)
+        first = self._step_terms(x, torch.ones_like(t[:, :1]), rng.split("first"), clip)
+        inner = self._step_terms(x, t, rng.split("noise"), clip)
+        return torch.cat((first, inner, self.last_term(self.to_real(x))[:, None]), dim=1)
+
+    def strata(self, offset: Tensor, K: int) -> Tensor:
+        """K times of {2, ..., T}, evenly spread; (B,) offsets in {0, ..., T - 2} -> int64 (B, K).
+
+        Over all offsets every time occurs K times: the numbers k (T - 1) + offset are 0, ..., K (T - 1) - 1, once each.
+        """
+        return 2 + (torch.arange(K, device=offset.device) * (self.T - 1) + offset[:, None]) // K
+
+    @torch.no_grad()
+    def _step_terms(self, x: Tensor, t: Tensor, rng: Rng, clip: bool) -> Tensor:
+        """`step_term` at K times per image: int64 (B, K) -> (B, K) nats. The k-th noise is the k-th child of the stream."""
+        parts = []
+        for some in torch.arange(t.shape[1], device=x.device).split(max(1, _PAIRS // max(1, len(x)))):
+            eps = torch.stack([rng.split("x_t", int(k)).normal(self.spec.shape) for k in some], dim=1)
+            terms = self.step_term(x.repeat_interleave(len(some), dim=0), t[:, some].flatten(), eps.flatten(0, 1), clip)
+            parts.append(terms.unflatten(0, (len(x), -1)))
+        return torch.cat(parts, dim=1)
+
+    # --- sampling -----------------------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        rng: Rng,
+        y: Tensor | None = None,
+        sampler: Sampler = "ancestral",
+        steps: int | None = None,
+        eta: float = 0.0,
+        clip: bool = True,
+    ) -> Tensor:
+        """x_T ~ N(0, I), then down to x_0, rounded.
+
+        Args:
+            rng: One stream per image.
+            y: Not used.
+            sampler: Ancestral, or DDIM.
+            steps: Evaluations of the network, 1 to T. Default: T.
+            eta: Noise of DDIM: 0 is deterministic given x_T, 1 has the posterior variance.
+            clip: x0_hat is set to [-1, 1] in every step.
+        """
+        images = self.trajectory(rng.normal(self.spec.shape), rng, sampler, steps, eta, clip)
+        return self.to_pixels(deque(images, maxlen=1).pop())
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        x: Tensor,
+        rng: Rng,
+        sampler: Sampler = "ancestral",
+        steps: int | None = None,
+        eta: float = 0.0,
+        clip: bool = True,
+    ) -> Iterator[Tensor]:
+        """From x_T, the real images after every step, the last of which is x_0. Arguments as `sample`."""
+        if sampler not in ("ancestral", "ddim"):
+            raise ValueError(f"sampler is 'ancestral' or 'ddim', not {sampler!r}")
+        if eta and sampler == "ancestral":
+            raise ValueError("eta is an option of sampler = 'ddim'")
+        if not 0 <= eta <= 1:
+            raise ValueError(f"eta is from 0 to 1, not {eta}")
+        times = sub_sequence(self.T, self.T if steps is None else steps)
+        for t, s in zip(times, [*times[1:], 0]):
+            x0_hat = self.predict_data(x, torch.full((len(x),), t, device=x.device), clip)
+            abar_t, abar_s = float(self.abar[t]), float(self.abar[s])
+            if sampler == "ddim":
+                x, variance = ddim_step(x, x0_hat, abar_t, abar_s, eta)
+            else:
+                x, variance = ancestral_step(x, x0_hat, abar_t, abar_s, self.variance)
+            # Algorithm 2: the last step shows the mean
+            if s > 0 and variance > 0:
+                x = x + variance**0.5 * rng.normal(self.spec.shape)
+            yield x
+
+    def _at(self, values: Tensor, t: Tensor) -> Tensor:
+        """values[t] in the model's floating type, (B, 1, 1, 1)."""
+        return self._expand(values[t].to(self.dtype))
+
+    def _expand(self, t: Tensor) -> Tensor:
+        return t.view(-1, *(1,) * len(self.spec.shape))
+
+
+def ancestral_step(x_t: Tensor, x_0: Tensor, abar_t: float, abar_s: float, variance: Variance) -> tuple[Tensor, float]:
+    """Mean and variance of p(x_s | x_t), given the predicted x_0. At neighbouring times this is eq. 7 of Ho et al."""
+    beta = 1 - abar_t / abar_s
+    mean = (abar_s**0.5 * beta * x_0 + (1 - beta) ** 0.5 * (1 - abar_s) * x_t) / (1 - abar_t)
+    return mean, beta if variance == "beta" else (1 - abar_s) / (1 - abar_t) * beta
+
+
+def ddim_step(x_t: Tensor, x_0: Tensor, abar_t: float, abar_s: float, eta: float) -> tuple[Tensor, float]:
+    """Mean and variance of DDIM's x_s given x_t and the predicted x_0. The noise is that which x_0 leaves of x_t."""
+    eps = (x_t - abar_t**0.5 * x_0) / (1 - abar_t) ** 0.5
+    # eq. 16, then eq. 12 of Song et al.
+    v = eta**2 * (1 - abar_s) / (1 - abar_t) * (1 - abar_t / abar_s)
+    return abar_s**0.5 * x_0 + (1 - abar_s - v) ** 0.5 * eps, v
+
+
+def sub_sequence(T: int, steps: int) -> list[int]:
+    """`steps` distinct times from T downwards, evenly spread; the step after the last of them goes to 0."""
+    if not 1 <= steps <= T:
+        raise ValueError(f"steps is from 1 to T = {T}, not {steps}")
+    return [i * T // steps for i in range(steps, 0, -1)]
