@@ -39,7 +39,7 @@ from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind,
 
 __all__ = [
     "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric", "metric_info",
-    "quality_metric", "quality_words", "speed_words", "stability_words",
+    "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
 ]  # fmt: skip
 
 Mark = Literal["", "best", "lead"]
@@ -254,7 +254,7 @@ def diversity_metric(protocol: Protocol) -> str | None:
 
 
 def quality_words(board: Board, row: Row, metric: str) -> str:
-    """ "best", "×1.9 the best", "at the noise floor", and what the spread does not resolve."""
+    """Words such as "best", "×1.9 the best", "at the noise floor", and what the spread does not resolve."""
     mine = row.metric(metric)
     rivals = [other for other in board.rows if other.metric(metric)]
     lower = metric_info(metric).better == "lower"
@@ -270,25 +270,28 @@ def quality_words(board: Board, row: Row, metric: str) -> str:
 
 
 def speed_words(board: Board, row: Row) -> str:
-    """ "fastest" or "×12 slower than the fastest", among the rows that were timed on the same device."""
+    """Words such as "fastest" and "×12 slower", among the rows that were timed on the same device."""
     mine = row.images_per_second
     speeds = [x.mean for other in board.rows if other.speed_device == row.speed_device and (x := other.images_per_second)]
     if mine is None or len(speeds) < 2:
         return ""
     ratio = max(speeds) / mine.mean
-    return "fastest" if ratio == 1 else f"×{_ratio(ratio)} slower than the fastest"
+    # timings repeat to a few per cent
+    return "fastest" if ratio == 1 else f"×{_ratio(ratio)} slower" if ratio >= 1.05 else "within 5 % of the fastest"
 
 
-def stability_words(board: Board, row: Row) -> str:
-    """sd / mean of the quality metric over training seeds, and diverged runs."""
-    n, metric = len(row.records), quality_metric(board.protocol)
+def relative_spread(board: Board, row: Row) -> float | None:
+    """sd / mean of the quality metric over training seeds."""
+    metric = quality_metric(board.protocol)
     quality = row.metric(metric) if metric else None
-    words = [f"{row.diverged} of {n} diverged"] if n > 1 or row.diverged else []
-    if n == 1:
-        return ", ".join(["one seed: not measured", *words])
-    if quality and quality.sd is not None and quality.mean > 0:
-        words.insert(0, f"{100 * quality.sd / quality.mean:.2g} %")
-    return ", ".join(words)
+    return quality.sd / quality.mean if quality and quality.sd is not None and quality.mean > 0 else None
+
+
+def stability_words(row: Row) -> str:
+    """How many runs diverged, and whether a spread over seeds was measured at all."""
+    n = len(row.records)
+    words = ["one seed: not measured"] if n == 1 else []
+    return ", ".join([*words, f"{row.diverged} of {n} diverged"] if n > 1 or row.diverged else words)
 
 
 def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:

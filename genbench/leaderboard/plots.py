@@ -24,8 +24,8 @@ __all__ = [
 WIDTH, HEIGHT = 760, 500
 LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 56.0, 70.0
 FONT, RADIUS = 16.0, 7.0
-# The average letter of a system font is narrower than 0.56 em; the excess is the space between labels.
-_LETTER = 0.56
+# The average bold letter of DejaVu Sans, the widest of the usual system fonts.
+_LETTER = 0.66
 # One shape per family beside its colour: legible without colours.
 _MARKERS = {
     "vae": "M-6.5-6.5H6.5V6.5H-6.5Z",

@@ -32,6 +32,7 @@ from genbench.leaderboard.board import (
     metric_info,
     quality_metric,
     quality_words,
+    relative_spread,
     speed_words,
     stability_words,
 )
@@ -148,7 +149,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     return [
         ("Protocol", f"{p.name} ({p.hash[:8]})"),
         ("Data", f"{p.dataset} ({p.data_hash[:8]}), {shape}, {p.levels} levels"),
-        ("Samples", f"{p.generated_images:,} generated against {p.reference_images:,} of the {p.split} split"),
+        ("Samples", f"{p.generated_images:,} generated against {p.reference_images:,} images of the {p.split} split"),
         ("Extractor", extractor),
         ("Evaluation", f"seed {p.evaluation_seed}, chunks of {p.chunk:,}"),
         ("Training seeds", ", ".join(map(str, sorted({record.seed for record in runs}))) or NONE),
@@ -161,15 +162,15 @@ def facts(board: Board) -> list[tuple[str, str]]:
 def board_table(board: Board) -> Table:
     """Every quantity of every row."""
     makers = _columns(board)
-    lines = [_line(row, [make(row) for _, make in makers]) for row in board.rows]
-    floor = [_line(row, [make(row) for _, make in makers], floor=True) for row in board.floor]
-    return Table("Every measurement", tuple(column for column, _ in makers), (*lines, *(floor or [_no_floor(len(makers))])))
+    lines = [Line(tuple(make(row) for _, make in makers), row.family) for row in board.rows]
+    floor = [_floor_line(row, makers, 2 + len(board.protocol.metrics)) for row in board.floor]
+    return Table("Every measurement", tuple(column for column, _ in makers), (*lines, *(floor or [_no_floor(makers)])))
 
 
 def comparison_table(board: Board) -> Table:
     """The comparison of the lectures, in words from numbers: quality, diversity, likelihood, speed, stability, density."""
     quality, diversity = quality_metric(board.protocol), diversity_metric(board.protocol)
-    makers: list[_Maker] = [(Column("Model", words=True), _bare_name_cell), (Column("Family", words=True), _family_cell)]
+    makers: list[_Maker] = [(Column("Model", words=True), lambda row: Cell(row.label, row.label, note=row.family))]
     for metric, title in ((quality, "Sample quality"), (diversity, "Diversity")):
         if metric is not None:
             info = metric_info(metric)
@@ -177,11 +178,11 @@ def comparison_table(board: Board) -> Table:
     makers.append((Column("Likelihood: bits/dim", "lower"), lambda row: _likelihood_words(board, row)))
     makers.append((Column("Sampling: images/s", "higher"), lambda row: _speed_cell(board, row)))
     makers.append((Column("Network evaluations"), lambda row: _plain(row.network_evaluations)))
-    makers.append((Column("Spread over seeds", words=True), lambda row: _stability_cell(board, row)))
+    makers.append((Column("Stability: sd/mean over seeds", "lower"), lambda row: _stability_cell(board, row)))
     makers.append((Column("Density", words=True), lambda row: Cell(row.first.density, row.first.density)))
-    lines = [_line(row, [make(row) for _, make in makers]) for row in board.rows]
-    floor = [_line(row, [make(row) for _, make in makers], floor=True) for row in board.floor]
-    return Table("Comparison", tuple(column for column, _ in makers), (*lines, *(floor or [_no_floor(len(makers))])))
+    lines = [Line(tuple(make(row) for _, make in makers), row.family) for row in board.rows]
+    floor = [_floor_line(row, makers, len(makers)) for row in board.floor]
+    return Table("Comparison", tuple(column for column, _ in makers), (*lines, *(floor or [_no_floor(makers)])))
 
 
 _Maker = tuple[Column, Callable[[Row], Cell]]
@@ -198,7 +199,7 @@ def _columns(board: Board) -> list[_Maker]:
     return [
         *makers,
         (Column("Images/s", "higher"), lambda row: _plain(row.images_per_second)),
-        (Column("Latency s", "lower"), lambda row: _plain(row.latency_seconds)),
+        (Column("Latency ms", "lower"), lambda row: _plain(row.latency_seconds, 1000)),
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
         (Column("Parameters"), lambda row: _counts(record.cost.parameters for record in row.records)),
         (Column("Images seen"), lambda row: _counts(record.cost.images_seen for record in row.records)),
@@ -208,22 +209,20 @@ def _columns(board: Board) -> list[_Maker]:
     ]
 
 
-def _line(row: Row, cells: list[Cell], floor: bool = False) -> Line:
-    return Line(tuple(cells), row.family, floor)
+def _floor_line(row: Row, makers: list[_Maker], measured: int) -> Line:
+    """The noise floor has quality, but no likelihood, speed or cost."""
+    cells = [replace(make(row), note="") for _, make in makers[:measured]]
+    return Line((*cells, *(Cell(NONE) for _ in makers[measured:])), row.family, floor=True)
 
 
-def _no_floor(columns: int) -> Line:
-    return Line(
-        (Cell(NOISE_FLOOR), Cell("-"), Cell("not measured"), *(Cell(NONE) for _ in range(columns - 3))), "-", floor=True
-    )
+def _no_floor(makers: list[_Maker]) -> Line:
+    cells = [Cell(NONE) for _ in makers]
+    cells[0] = Cell(NOISE_FLOOR, note="not measured")
+    return Line(tuple(cells), "-", floor=True)
 
 
 def _name_cell(row: Row) -> Cell:
     return Cell(row.label, row.label, note=_options(row.first.sampler))
-
-
-def _bare_name_cell(row: Row) -> Cell:
-    return Cell(row.label, row.label)
 
 
 def _family_cell(row: Row) -> Cell:
@@ -273,10 +272,9 @@ def _speed_cell(board: Board, row: Row) -> Cell:
 
 
 def _stability_cell(board: Board, row: Row) -> Cell:
-    metric = quality_metric(board.protocol)
-    quality = row.metric(metric) if metric else None
-    relative = quality.sd / quality.mean if quality and quality.sd is not None and quality.mean > 0 else None
-    return Cell(stability_words(board, row) if row in board.rows else NONE, relative)
+    relative = relative_spread(board, row)
+    text = NONE if relative is None else f"{100 * relative:.2g} %"
+    return Cell(text, relative, note=stability_words(row) if row in board.rows else "")
 
 
 def _meaning(row: Row) -> str:
@@ -306,11 +304,11 @@ def _value(summary: Summary | None, digits: int, mark: Mark = "", prefix: str = 
     return Cell(text, summary.mean, mark)
 
 
-def _plain(summary: Summary | None) -> Cell:
+def _plain(summary: Summary | None, scale: float = 1) -> Cell:
     """A mean to three significant digits."""
     if summary is None:
         return Cell(NONE)
-    mean = summary.mean
+    mean = scale * summary.mean
     return Cell(f"{float(f'{mean:.3g}'):,.0f}" if mean >= 100 or mean == int(mean) else f"{mean:.3g}", mean)
 
 
