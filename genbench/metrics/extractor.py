@@ -1,7 +1,8 @@
 """Feature extractors: named, hashed, and kept apart from the models that they judge.
 
-An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card states: a record that names the
-hash names the ruler. An extractor is not a `torch.nn.Module`, so that no model can swallow it, switch it to training mode or save it.
+An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card states: a record that names
+the hash names the ruler. An extractor is not a `torch.nn.Module`, so that no model can swallow it, switch it to training mode
+or save it.
 """
 
 from __future__ import annotations
@@ -72,9 +73,8 @@ class NetworkExtractor:
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images, uint8 (B, C, H, W) with 0 <= x < levels -> features, float32 (B, F), and logits, float32 (B, K)."""
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != self.shape:
-            raise ValueError(
-                f"extractor {self.name}: uint8 images of {self.shape}, not {images.dtype} of {tuple(images.shape[1:])}"
-            )
+            given = f"{images.dtype} of {tuple(images.shape[1:])}"
+            raise ValueError(f"extractor {self.name}: images are torch.uint8 of {self.shape}, not {given}")
         if len(images) and int(images.max()) >= self.levels:
             raise ValueError(f"extractor {self.name}: pixels are 0 to {self.levels - 1}, not {int(images.max())}")
         features, logits = self.net(to_real(images, self.levels, torch.float64))
@@ -98,9 +98,8 @@ def load_extractor(name: str, device: torch.device | str = "cpu") -> Extractor:
     weights = project_root() / card["weights"]
     found = file_digest(weights) if weights.is_file() else "no file"
     if found != card["sha256"]:
-        raise InputError(
-            f"extractor {name}: {weights} is not the card's: sha256 {card['sha256'][:12]} expected, {found[:12]} found"
-        )
+        expected = str(card["sha256"])[:12]
+        raise InputError(f"extractor {name}: sha256 of {weights} is {found[:12]}, the card says {expected}; restore the file")
     net = _network(card, weights).to(device, torch.float64).requires_grad_(False).eval()
     shape = tuple(card["init_args"]["shape"])
     return NetworkExtractor(name, found, int(card["init_args"]["features"]), shape, int(card["levels"]), net)

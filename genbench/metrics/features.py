@@ -3,8 +3,8 @@
     features h   (N, F), the extractor's last hidden layer: Fréchet and kernel distance, precision, recall, density, coverage
     logits l     (N, K), its class scores: inception score
 
-A `FeatureBank` collects them with the global index of each image, on as many processes as there are, and gives them back in index
-order: the metrics are then computed from the same rows in the same order whatever the world size.
+A `FeatureBank` collects them with the global index of each image, on as many processes as there are, and gives them back in
+index order: the metrics are then computed from the same rows in the same order whatever the world size.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class GaussianStatistics(Metric):
         self.outer += h.T @ h
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean (F,) and covariance (F, F). One pass loses the digits by which the mean exceeds the spread; `moments` does not."""
+        """Mean (F,) and covariance (F, F). Loses the digits by which the mean exceeds the spread; `moments` does not."""
         _require_two(int(self.count))
         mean = self.total / self.count
         return mean, (self.outer - self.count * torch.outer(mean, mean)) / (self.count - 1)

@@ -1,10 +1,10 @@
 r"""Inception score of a sample set, from the class probabilities p(y | x) of a classifier.
 
     IS_k = exp( 1/n_k sum_{i in split k} KL(p(y | x_i) || q_k(y)) )
-         = exp( 1/n_k sum_i sum_y p log p  -  sum_y q_k log q_k ),      q_k = 1/n_k sum_i p(y | x_i)     (Salimans et al. 2016, sec. 4)
+         = exp( 1/n_k sum_i sum_y p log p - sum_y q_k log q_k ),   q_k = 1/n_k sum_i p(y | x_i)   (Salimans et al. 2016, sec. 4)
 
-Split k of S holds the images with indices floor(k n / S) <= i < floor((k + 1) n / S), whichever process makes them; the score is the
-mean over splits, its error their standard deviation (divisor S). 1 <= IS <= number of classes.
+Split k of S holds the images with indices floor(k n / S) <= i < floor((k + 1) n / S), whichever process makes them; the score
+is the mean over splits, its error their standard deviation (divisor S). 1 <= IS <= number of classes.
 
 References:
     Salimans et al. (2016), Improved techniques for training GANs. arXiv:1606.03498

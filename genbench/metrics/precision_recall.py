@@ -7,8 +7,8 @@ Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k
     density   = 1/(k n) sum_j sum_i 1[x_j in open B(r_i)]   k = 5, may exceed 1       (Naeem et al. 2020, eq. 4)
     coverage  = 1/m sum_i 1[some x_j in open B(r_i)]        k = 5                     (eq. 5)
 
-x_1 ... x_n are generated, r_1 ... r_m are reference. Distances are float64, from differences and not from inner products, so that
-copies are at distance zero and no result depends on the block size.
+x_1 ... x_n are generated, r_1 ... r_m are reference. Distances are float64, from differences and not from inner products, so
+that copies are at distance zero and no result depends on the block size.
 
 References:
     Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative models. arXiv:1904.06991

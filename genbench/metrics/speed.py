@@ -6,8 +6,8 @@
                     parameters itself) is called while one image is made
     peak memory     cuda: of the allocator, at the best batch size; cpu: resident set of the process, from its start
 
-First the batch grows while images/s do and the next size is sure to fit the time; then the time left goes to repeats, of the best
-size and of single images in turn.
+First the batch grows while images/s do and the next size is sure to fit the time; then the time left goes to repeats, of the
+best size and of single images in turn.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def count_evaluations(model: GenerativeModel, device: torch.device | str, option
     layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_pre_hook(lambda layer, _: calls.update([layer])) for layer in layers]
     try:
-        model.sample(Rng(0, range(1), model.dtype, device), **options)
+        model.sample(_streams(model, 1, device), **options)
     finally:
         for hook in hooks:
             hook.remove()
@@ -117,7 +117,7 @@ class _Sampler:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._synchronise()
         start = time.perf_counter()
-        self.model.sample(Rng(0, range(timing.batch), self.model.dtype, self.device), **self.options)
+        self.model.sample(_streams(self.model, timing.batch, self.device), **self.options)
         self._synchronise()
         timing.seconds.append(time.perf_counter() - start)
         if self.device.type == "cuda":
@@ -161,6 +161,11 @@ def _repeat(sampler: _Sampler, timings: list[_Timing], deadline: float) -> None:
         for timing in timings:
             if len(timing.seconds) < _REPEATS and time.perf_counter() + max(timing.seconds) <= deadline:
                 sampler.time(timing)
+
+
+def _streams(model: GenerativeModel, images: int, device: torch.device | str) -> Rng:
+    assert isinstance(model.dtype, torch.dtype)
+    return Rng(0, range(images), model.dtype, device)
 
 
 @contextmanager

@@ -1,0 +1,335 @@
+"""Sample metrics against independent implementations, closed forms and their symmetries."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from genbench.metrics.energy import energy_distance
+from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.frechet import GaussianStatistics, frechet_distance, moments
+from genbench.metrics.inception_score import InceptionScore
+from genbench.metrics.kid import kernel_distance
+from genbench.metrics.precision_recall import density_coverage, precision_recall
+from genbench.rng import Rng
+
+
+def draw(purpose, rows, columns):
+    return Rng(0, range(rows), torch.float64).split(purpose).normal((columns,))
+
+
+def feature_sets(n=300, m=240, width=12):
+    """Two correlated, offset sets that overlap."""
+    mix = draw("mix", width, width)
+    return draw("x", n, width) @ mix * 1.2 + 5, draw("r", m, width) @ mix + 5.4
+
+
+def frechet(x, r):
+    return frechet_distance(*moments(x), *moments(r))
+
+
+# --- Fréchet distance ---------------------------------------------------------------------------------------------------
+
+
+def test_frechet_distance_equals_torch_fidelity():
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    x, r = feature_sets()
+    theirs = fid_statistics_to_metric(fid_features_to_statistics(x), fid_features_to_statistics(r), False)
+    assert frechet(x, r) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-9)
+
+
+def test_frechet_distance_of_commuting_covariances_is_the_closed_form():
+    # diagonal: sum (a - b)^2 of the standard deviations, zeros (deficient rank, not in the same places) included
+    a, b = torch.tensor([0.0, 1.0, 2.0, 0.0]), torch.tensor([3.0, 0.0, 0.5, 0.0])
+    rotation = torch.linalg.qr(draw("rotation", 4, 4))[0]
+    covs = [rotation @ s.double().square().diag() @ rotation.T for s in (a, b)]
+    mean = draw("mean", 1, 4)[0]
+    distance = frechet_distance(mean, covs[0], mean + 1, covs[1])
+    assert distance == pytest.approx(4 + float((a - b).square().sum()), rel=1e-10)
+
+
+@pytest.mark.parametrize(("n", "width"), [(2, 64), (20, 64), (64, 64), (500, 64)])
+def test_frechet_distance_of_a_set_to_itself_is_zero_at_any_rank(n, width):
+    x = draw("x", n, width) @ draw("mix", width, width)
+    scale = float(x.var(0).sum())
+    assert frechet(x, x) <= 1e-10 * scale
+    assert frechet(x, x.flip(0)) <= 1e-10 * scale
+    # a shift of both changes nothing, a shift of one by c adds ||c||^2
+    assert frechet(x + 1, x) == pytest.approx(width, rel=1e-8)
+
+
+def test_frechet_distance_of_constant_images():
+    x, r = feature_sets()
+    constant = torch.full((50, x.shape[1]), 0.1, dtype=torch.float64)
+    assert frechet(constant, constant) <= 1e-12
+    expected = float((moments(r)[0] - 0.1).square().sum() + moments(r)[1].trace())
+    assert frechet(constant, r) == pytest.approx(expected, rel=1e-9)
+    assert frechet(r, constant) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_of_two_points_is_that_of_their_lines():
+    # covariances a a^T and b b^T: tr of the root is |a . b|
+    x, r = draw("x", 2, 9), draw("r", 2, 9)
+    a, b = ((s[0] - s[1]) / math.sqrt(2) for s in (x, r))
+    expected = (x.mean(0) - r.mean(0)).square().sum() + a @ a + b @ b - 2 * (a @ b).abs()
+    assert frechet(x, r) == pytest.approx(float(expected), rel=1e-10)
+
+
+def test_covariance_needs_two_images():
+    with pytest.raises(ValueError, match="at least 2 images, not 1"):
+        moments(torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 300])
+def test_streamed_moments_equal_numpy_whatever_the_batch(batch):
+    x, _ = feature_sets()
+    statistics = GaussianStatistics(x.shape[1])
+    for rows in x.float().split(batch):
+        statistics.update(rows)
+    mean, cov = statistics.compute()
+    torch.testing.assert_close(mean, moments(x.float())[0], rtol=1e-12, atol=0)
+    np.testing.assert_allclose(cov.numpy(), np.cov(x.float().double().numpy(), rowvar=False), rtol=1e-10, atol=1e-10)
+
+
+def test_streamed_moments_keep_float64_in_a_half_precision_module():
+    statistics = GaussianStatistics(3).half().float()
+    statistics.update(torch.full((2, 3), 1e5))
+    assert statistics.compute()[1].dtype == torch.float64
+
+
+# --- inception score ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "splits"), [(100, 10), (103, 10), (7, 7), (50, 1)])
+def test_inception_score_equals_torch_fidelity_in_any_order(n, splits):
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = 3 * draw("logits", n, 10)
+    theirs = isc_features_to_metric(logits, splits, shuffle=False)
+    score = InceptionScore(n, 10, splits)
+    for rows in torch.argsort(draw("order", n, 1)[:, 0]).split(8):
+        score.update(rows, logits[rows])
+    mean, std = score.compute()
+    assert float(mean) == pytest.approx(theirs["inception_score_mean"], rel=1e-12)
+    assert float(std) == pytest.approx(theirs["inception_score_std"], rel=1e-9, abs=1e-12)
+
+
+def test_inception_score_runs_from_one_to_the_number_of_classes():
+    certain = torch.eye(10).repeat(10, 1) * 1e4
+    for logits, expected in ((certain, 10.0), (torch.zeros(100, 10), 1.0), (certain[:1].repeat(100, 1), 1.0)):
+        score = InceptionScore(100, 10, splits=5)
+        score.update(torch.arange(100), logits)
+        assert float(score.compute()[0]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_inception_score_refuses_missing_images_and_empty_splits():
+    score = InceptionScore(20, 10, splits=2)
+    score.update(torch.arange(19), torch.zeros(19, 10))
+    with pytest.raises(ValueError, match="19 images came, not 20"):
+        score.compute()
+    with pytest.raises(ValueError, match="splits is 1 to the number of images"):
+        InceptionScore(5, 10)
+
+
+# --- kernel distance ----------------------------------------------------------------------------------------------------
+
+
+def test_kernel_distance_equals_torch_fidelity_on_one_subset_of_everything():
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x, r = feature_sets(n=200, m=200)
+    theirs = kid_features_to_metric(x, r, kid_subsets=1, kid_subset_size=200, verbose=False)
+    assert kernel_distance(x, r)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
+
+
+def test_kernel_distance_does_not_depend_on_order_or_blocks_and_is_symmetric():
+    x, r = feature_sets()
+    value, error = kernel_distance(x, r)
+    for other in (kernel_distance(x.flip(0), r.roll(5, 0)), kernel_distance(x, r, block=17), kernel_distance(r, x)):
+        assert other == (pytest.approx(value, rel=1e-9), pytest.approx(error, rel=1e-9))
+
+
+def test_kernel_distance_error_is_the_jackknife_done_one_by_one():
+    x, r = feature_sets(n=9, m=7)
+    variance = 0.0
+    for first, second in ((x, r), (r, x)):
+        rows = range(len(first))
+        left = torch.tensor([kernel_distance(first[[j for j in rows if j != i]], second)[0] for i in rows], dtype=torch.float64)
+        variance += float((len(first) - 1) * left.var(correction=0))
+    assert kernel_distance(x, r)[1] == pytest.approx(math.sqrt(variance), rel=1e-9)
+
+
+def test_kernel_distance_is_unbiased_and_its_error_is_honest():
+    # 60 pairs of sets from one distribution: the mean is zero within its error, the errors are of the size of the spread
+    sets = [draw(f"set {i}", 40, 6) for i in range(120)]
+    pairs = torch.tensor([kernel_distance(sets[i], sets[i + 60]) for i in range(60)], dtype=torch.float64)
+    spread = float(pairs[:, 0].std())
+    assert abs(float(pairs[:, 0].mean())) < 3 * spread / math.sqrt(60)
+    assert 0.7 < float(pairs[:, 1].square().mean().sqrt()) / spread < 2
+
+
+# --- precision, recall, density, coverage -------------------------------------------------------------------------------
+
+
+def test_precision_recall_equals_torch_fidelity():
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    x, r = feature_sets()
+    theirs = prc_features_to_metric(x, r, prc_neighborhood=3, prc_batch_size=100, save_cpu_ram=False, verbose=False)
+    precision, recall = precision_recall(x, r, block=37)
+    assert 0.05 < precision < 0.98 and 0.05 < recall < 0.98
+    # theirs are means in float32
+    assert (precision, recall) == pytest.approx((theirs["precision"], theirs["recall"]), abs=1e-6)
+
+
+def test_density_coverage_equals_prdc(capsys):
+    prdc = pytest.importorskip("prdc")
+    x, r = feature_sets()
+    theirs = prdc.compute_prdc(r.numpy(), x.numpy(), nearest_k=5)
+    density, coverage = density_coverage(x, r, block=37)
+    assert 0.05 < coverage < 0.95
+    assert (density, coverage) == pytest.approx((theirs["density"], theirs["coverage"]), rel=1e-12)
+
+
+def test_copies_are_perfect_and_a_collapsed_generator_is_not_diverse():
+    _, r = feature_sets()
+    assert precision_recall(r, r) == (1, 1)
+    # a sample among its own copies: balls of radius zero hold their centre
+    precision, recall = precision_recall(r[:1].repeat(20, 1), r)
+    assert (precision, recall) == (1, pytest.approx(1 / len(r)))
+    density, coverage = density_coverage(r[:1].repeat(20, 1), r)
+    assert coverage < 0.2 < density
+
+
+def test_far_away_samples_have_nothing():
+    x, r = feature_sets()
+    assert precision_recall(x + 1e3, r) == (0, 0)
+    assert density_coverage(x + 1e3, r) == (0, 0)
+
+
+def test_precision_and_recall_are_each_other_with_the_sets_exchanged():
+    x, r = feature_sets()
+    assert precision_recall(x, r) == precision_recall(r, x)[::-1]
+
+
+def test_neighbours_must_exist():
+    with pytest.raises(ValueError, match="k is 1 to the number of images less one, 2, not 3"):
+        precision_recall(torch.zeros(3, 2), torch.zeros(3, 2))
+
+
+# --- energy distance ----------------------------------------------------------------------------------------------------
+
+
+def test_energy_distance_is_the_formula_over_pairs():
+    x, y = draw("x", 11, 2).tolist(), (draw("y", 8, 2) + 1).tolist()
+    across = [math.dist(a, b) for a in x for b in y]
+    within = [[math.dist(a, b) for i, a in enumerate(s) for j, b in enumerate(s) if i != j] for s in (x, y)]
+    expected = 2 * np.mean(across) - np.mean(within[0]) - np.mean(within[1])
+    for block in (3, 2048):
+        assert energy_distance(torch.tensor(x).double(), torch.tensor(y).double(), block) == pytest.approx(expected, rel=1e-6)
+
+
+def test_energy_distance_of_integers_and_of_two_places():
+    # all of x at 0, all of y at (3, 4): 2 * 5 - 0 - 0
+    x, y = torch.zeros(6, 2, dtype=torch.uint8), torch.tensor([[3, 4]], dtype=torch.uint8).repeat(9, 1)
+    assert energy_distance(x, y) == 10
+
+
+def test_energy_distance_is_unbiased():
+    values = torch.tensor([energy_distance(draw(f"x {i}", 20, 2), draw(f"y {i}", 30, 2)) for i in range(200)])
+    assert abs(float(values.mean())) < 3 * float(values.std()) / math.sqrt(200)
+    # while the V-statistic's bias is many times that
+    assert float(values.std()) / math.sqrt(200) < 0.02
+
+
+# --- the bank -----------------------------------------------------------------------------------------------------------
+
+
+def test_bank_returns_rows_in_index_order_whatever_the_batches():
+    features, logits = draw("features", 50, 6).float(), draw("logits", 50, 10).float()
+    bank = FeatureBank(6, 10)
+    for rows in torch.argsort(draw("order", 50, 1)[:, 0]).split(7):
+        bank.update(rows, features[rows], logits[rows])
+    assert torch.equal(bank.compute().features, features)
+    assert torch.equal(bank.compute().logits, logits)
+    bank.reset()
+    bank.update(torch.arange(3), features[:3], logits[:3])
+    assert bank.compute().features.shape == (3, 6)
+
+
+def test_bank_refuses_an_image_twice_and_wrong_shapes():
+    bank = FeatureBank(2, 3)
+    bank.update(torch.tensor([4, 1]), torch.zeros(2, 2), torch.zeros(2, 3))
+    bank.update(torch.tensor([4]), torch.zeros(1, 2), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="same image index came twice"):
+        bank.compute()
+    with pytest.raises(ValueError, match="have shapes"):
+        bank.update(torch.tensor([5]), torch.zeros(1, 3), torch.zeros(1, 3))
+
+
+def test_one_pass_gives_every_metric():
+    x, r = feature_sets()
+    logits = 3 * draw("logits", len(x), 10)
+    metrics = sample_metrics(Features(x.float(), logits.float()), Features(r.float(), r[:, :10].float()))
+    assert list(metrics) == ["fid", "is", "is_std", "kid", "kid_error", "precision", "recall", "density", "coverage"]
+    assert all(type(value) is float and math.isfinite(value) for value in metrics.values())
+    assert metrics["fid"] == frechet(x.float(), r.float())
+    assert (metrics["kid"], metrics["kid_error"]) == kernel_distance(x.float(), r.float())
+    assert (metrics["precision"], metrics["recall"]) == precision_recall(x.float(), r.float(), k=3)
+    assert (metrics["density"], metrics["coverage"]) == density_coverage(x.float(), r.float(), k=5)
+
+
+RANK = """
+import sys, torch
+from datetime import timedelta
+from torch import distributed
+from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.frechet import GaussianStatistics
+from genbench.metrics.inception_score import InceptionScore
+
+torch.set_num_threads(1)
+rank, folder = int(sys.argv[1]), sys.argv[2]
+distributed.init_process_group(
+    "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+)
+x, logits, r = torch.load(f"{folder}/features.pt", weights_only=True)
+# unequal shards in unequal numbers of batches; then one process without a single image
+for cut in (37, 100):
+    bank, statistics, score = FeatureBank(x.shape[1], 10), GaussianStatistics(x.shape[1]), InceptionScore(len(x), 10)
+    for rows in torch.arange(len(x))[slice(cut) if rank == 0 else slice(cut, None)].flip(0).split(8):
+        bank.update(rows, x[rows], logits[rows])
+        statistics.update(x[rows])
+        score.update(rows, logits[rows])
+    metrics = sample_metrics(bank.compute(), Features(r, r[:, :10]))
+    torch.save((metrics, *statistics.compute(), *score.compute()), f"{folder}/{cut}-{rank}.pt")
+distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_of_unequal_shards_measure_what_one_does(tmp_path):
+    x, r = (v.float() for v in feature_sets(n=100, m=80))
+    logits = draw("logits", 100, 10).float()
+    torch.save((x, logits, r), tmp_path / "features.pt")
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        for rank in range(2)
+    ]
+    try:
+        assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    expected = sample_metrics(Features(x, logits), Features(r, r[:, :10]))
+    for cut in (37, 100):
+        for rank in range(2):
+            metrics, mean, cov, score, std = torch.load(tmp_path / f"{cut}-{rank}.pt", weights_only=True)
+            assert metrics == pytest.approx(expected, rel=1e-9, abs=1e-12)
+            assert (float(score), float(std)) == pytest.approx((expected["is"], expected["is_std"]), rel=1e-9)
+            assert frechet_distance(mean, cov, *moments(r)) == pytest.approx(expected["fid"], rel=1e-9)

@@ -1,0 +1,116 @@
+"""Speed: what is counted, what is timed, and that the time is kept."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from genbench.metrics import speed
+from genbench.metrics.speed import count_evaluations, device_name, measure_speed
+from genbench.model import GenerativeModel
+from genbench.spec import Spec
+
+
+class Walk(GenerativeModel):
+    """Calls one layer `steps` times and another once; takes `base + each * n` seconds for n images."""
+
+    def __init__(self, base=0.0, each=0.0):
+        super().__init__(Spec((1, 2, 2), 4), lambda parameters: torch.optim.SGD(parameters, lr=1))
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.SiLU())
+        self.last = nn.Linear(4, 4)
+        self.base, self.each = base, each
+        self.modes, self.batches = [], []
+
+    def loss(self, x, y, rng):
+        raise NotImplementedError
+
+    def sample(self, rng, y=None, steps=7):
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        self.batches.append(len(rng))
+        time.sleep(self.base + self.each * len(rng))
+        v = rng.normal((4,))
+        for _ in range(steps):
+            v = self.block(v)
+        return self.to_pixels(self.last(v).view(-1, 1, 2, 2))
+
+
+def test_evaluations_are_the_calls_of_the_busiest_layer():
+    model = Walk()
+    assert count_evaluations(model, "cpu", {}) == 7
+    assert count_evaluations(model, "cpu", {"steps": 3}) == 3
+    assert measure_speed(model, "cpu", {"steps": 11}, 0.5)["network_evaluations"] == 11
+    assert not model.last._forward_pre_hooks and not model.block[0]._forward_pre_hooks
+
+
+def test_a_model_without_layers_has_no_evaluations():
+    model = Walk()
+    model.block, model.last = nn.Sequential(), nn.Identity()
+    assert count_evaluations(model, "cpu", {}) == 0
+
+
+def test_times_are_those_of_the_model():
+    # 20 ms however many images, so the largest batch is best
+    result = measure_speed(Walk(base=0.02), "cpu", {}, 3)
+    assert 0.02 < result["latency_seconds"] < 0.03
+    assert result["batch"] == 1024 and 1024 / 0.03 < result["images_per_second"] < 1024 / 0.02
+    assert result["repeats"] == result["latency_repeats"] == 7
+    assert result["peak_memory_of"] == "process" and result["peak_memory_bytes"] > 2**24
+    assert "thread" in result["device"]
+
+
+def test_the_batch_stops_growing_when_it_does_not_pay(monkeypatch):
+    # seconds of a call are a function of the batch: 0.1 s + 10 ms per image beyond 16
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    model = Walk()
+    monkeypatch.setattr(time, "sleep", lambda _: clock.__setitem__(0, clock[0] + 0.1 + 0.01 * max(0, model.batches[-1] - 16)))
+    result = measure_speed(model, "cpu", {}, 1000.0)
+    assert result["batch"] == 16 and result["images_per_second"] == pytest.approx(160)
+    assert max(model.batches) == 64
+    assert result["latency_seconds"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("base", "each"), [(0.0, 0.05), (0.05, 0.0), (0.05, 0.01), (0.002, 0.001)])
+@pytest.mark.parametrize("budget", [0.5, 2.0, 60.0])
+def test_the_budget_is_kept(base, each, budget, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    result = measure_speed(Walk(base, each), "cpu", {}, budget)
+    assert clock[0] <= budget
+    assert result["latency_seconds"] == pytest.approx(base + each)
+    assert result["images_per_second"] == pytest.approx(result["batch"] / (base + each * result["batch"]))
+
+
+def test_a_slow_model_gets_one_repeat():
+    model = Walk(base=0.2)
+    result = measure_speed(model, "cpu", {}, 0.1)
+    assert model.batches == [1, 1]
+    assert result["repeats"] == result["latency_repeats"] == result["batch"] == 1
+    assert result["latency_seconds"] == pytest.approx(0.2, abs=0.05)
+
+
+def test_the_model_samples_in_evaluation_mode_and_is_left_as_it_was():
+    model = Walk().train()
+    measure_speed(model, "cpu", {}, 0.05)
+    assert set(model.modes) == {(False, False)} and model.training
+    model.eval()
+    measure_speed(model, "cpu", {}, 0.05)
+    assert not model.training
+
+
+def test_a_batch_that_does_not_fit_the_memory_ends_the_growth():
+    class Small(Walk):
+        def sample(self, rng, y=None, steps=7):
+            if len(rng) > 16:
+                raise torch.OutOfMemoryError
+            return super().sample(rng, y, steps)
+
+    assert measure_speed(Small(base=0.01), "cpu", {}, 5.0)["batch"] == 16
+
+
+def test_cpu_names_its_threads():
+    assert device_name("cpu").endswith(", 1 thread")
