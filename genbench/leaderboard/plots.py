@@ -206,7 +206,7 @@ def _axis(summaries: Sequence[Summary], title: str, log: bool | None, seconds: b
 
 
 def _linear_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    raw = (high - low) / 5
+    raw = (high - low) / 7
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
     decimals = max(0, -math.floor(math.log10(step)) + (step / power == 2.5))
@@ -257,7 +257,11 @@ def _label(drawn: list[dict[str, Any]], line: float | None) -> None:
     for d, box in zip(drawn, boxes):
         near = (min(max(d["cx"], box.x), box.x + box.width), min(max(d["cy"], box.y), box.y + box.height))
         far = math.dist(near, (d["cx"], d["cy"])) > 2.4 * RADIUS
-        d |= {"label_x": box.x, "label_y": box.y + 0.8 * box.height, "leader": near if far else None}
+        # the text keeps to the side of its box that is next to the point, whatever its true width
+        left, right = box.x >= d["cx"], box.x + box.width <= d["cx"]
+        anchor, at = ("start", 0.0) if left else ("end", 1.0) if right else ("middle", 0.5)
+        d |= {"anchor": anchor, "label_x": box.x + at * box.width, "label_y": box.y + 0.8 * box.height}
+        d["leader"] = near if far else None
 
 
 def place_labels(centres: Sequence[tuple[float, float]], widths: Sequence[float], obstacles: Sequence[Box]) -> list[Box]:
@@ -304,7 +308,7 @@ def _legend(points: Sequence[Point]) -> list[dict[str, Any]]:
 
 
 def _text_width(text: str) -> float:
-    return _LETTER * FONT * len(text)
+    return _LETTER * FONT * len(text) + 4
 
 
 def _to_x(fraction: float) -> float:

@@ -179,7 +179,7 @@ def comparison_table(board: Board) -> Table:
     makers.append((Column("Sampling: images/s", "higher"), lambda row: _speed_cell(board, row)))
     makers.append((Column("Network evaluations"), lambda row: _plain(row.network_evaluations)))
     makers.append((Column("Stability: sd/mean over seeds", "lower"), lambda row: _stability_cell(board, row)))
-    makers.append((Column("Density", words=True), lambda row: Cell(row.first.density, row.first.density)))
+    makers.append((Column("Density", words=True), _density_cell))
     lines = [Line(tuple(make(row) for _, make in makers), row.family) for row in board.rows]
     floor = [_floor_line(row, makers, len(makers)) for row in board.floor]
     return Table("Comparison", tuple(column for column, _ in makers), (*lines, *(floor or [_no_floor(makers)])))
@@ -227,6 +227,10 @@ def _name_cell(row: Row) -> Cell:
 
 def _family_cell(row: Row) -> Cell:
     return Cell(row.family, row.family)
+
+
+def _density_cell(row: Row) -> Cell:
+    return Cell(NONE if row.first.density == "-" else row.first.density, row.first.density)
 
 
 def _metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
