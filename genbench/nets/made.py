@@ -1,6 +1,6 @@
 r"""MADE: a multilayer perceptron whose weights are masked so that no output sees its own pixel or a later one.
 
-Positions i = 0, ..., D - 1 go in raster order, channels innermost. Hidden unit k has a number m(k) and sees the first m(k) pixels:
+Positions i = 0, ..., D - 1 go in raster order, channels innermost. A hidden unit k sees the first m(k) pixels:
 
     M^W_{k, i}   =  1[m(k) > i]            from pixel i to a unit of the first layer                           (eq. 8)
     M^W_{k', k}  =  1[m(k') >= m(k)]       from unit k to unit k' of the next layer                            (eq. 12)
