@@ -41,6 +41,7 @@ _TRUSTED = ("genbench", "torch.optim")
 _FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "wandb", "data.root", "run_dir", "evaluations", "protocol")
 
 
+_GROUPS: dict[str, Any] = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
 # Stands for the data's spec while arguments are checked: the data injects the real one.
 _ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
@@ -184,15 +185,21 @@ def configs() -> list[str]:
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.yaml") if p.parent.name not in other)
 
 
-def classes(package: str) -> dict[str, str]:
-    """Class paths of the public classes of a sub-package and the first line of their documentation, without importing them."""
-    found = {}
-    for path in sorted((project_root() / "genbench" / package).rglob("*.py")):
-        module = ".".join(("genbench", package, *path.relative_to(project_root() / "genbench" / package).with_suffix("").parts))
+def classes(package: str, base: str) -> dict[str, str]:
+    """Class paths below genbench.<package> of the leaves of `base`, with the first line of their documentation; imports nothing."""
+    folder, found, bases = project_root() / "genbench" / package, {}, dict[str, set[str]]()
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(("genbench", package, *path.relative_to(folder).with_suffix("").parts))
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.bases:
-                found[f"{module}.{node.name}"] = (ast.get_docstring(node) or "").split("\n")[0]
-    return found
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = (f"{module}.{node.name}", (ast.get_docstring(node) or "").split("\n")[0])
+                bases[node.name] = {ast.unparse(parent) for parent in node.bases}
+    derived, parents = set[str](), {base}
+    while parents:
+        parents = {name for name, its in bases.items() if its & parents}
+        derived |= parents
+    leaves = derived - set[str]().union(*bases.values())
+    return dict(entry for name, entry in found.items() if name in leaves)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -228,7 +235,7 @@ def _parser() -> Any:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run_dir", type=str | None, default=None)
     parser.add_argument("--protocol", type=str | None, default=None)
-    for name, settings in {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}.items():
+    for name, settings in _GROUPS.items():
         parser.add_class_arguments(settings, name)
     parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
     parser.add_subclass_arguments(ImageData, "data", required=True)
@@ -245,7 +252,9 @@ def _made(base: type, node: dict[str, Any]) -> Any:
         with _own_warnings_only():
             return parser.instantiate(parser.parse_object({"it": _nested(node)})).it
     except (ValueError, TypeError) as error:
-        raise InputError(_one_line(str(error))) from None
+        # what the constructor said stands between the lines of jsonargparse
+        said = re.search(r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL)
+        raise InputError(_one_line(said[1] if said else str(error))) from None
 
 
 @contextmanager
@@ -346,10 +355,10 @@ def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> Non
 
 def _right_paths(key: str) -> dict[str, str]:
     if key == "data.class_path":
-        return classes("data")
+        return classes("data", "ImageData")
     if key == "model.class_path":
-        return classes("models")
-    return classes("nets") if "optimizer" not in key else {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+        return classes("models", "GenerativeModel")
+    return classes("nets", "Net") if "optimizer" not in key else {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
 
 
 # --- one line per error ---------------------------------------------------------------------------------------------------
@@ -357,10 +366,10 @@ def _right_paths(key: str) -> dict[str, str]:
 
 def _explain(message: str, tree: dict[str, Any]) -> str:
     """The innermost complaint of jsonargparse, with the full key and the nearest right name."""
-    unknown = re.search(r"Option '([^']+)' is not accepted", message)
+    unknown = re.search(r"(?:Option|does not accept option) '([^']+)'", message)
     if unknown:
         name = unknown[1]
-        key, node = next(((k, n) for k, n in _nodes(tree) if name.split(".")[0] in n and _is_unknown(name, n)), ("", tree))
+        key, node = next(((k, n) for k, n in _nodes(tree) if name in n and _is_unknown(name, k, n)), ("", tree))
         return f"unknown key {f'{key}.{name}' if key else name!s}; {nearest(name, _right_keys(key, node))}"
     keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
     reasons = re.findall(r"((?:Expected|Value|Missing|Key|Option|Not|Invalid)[^\n]*)", message)
@@ -379,17 +388,16 @@ def _nodes(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _nodes(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def _is_unknown(name: str, node: dict[str, Any]) -> bool:
-    return "class_path" not in node or name not in _arguments(node["class_path"])
+def _is_unknown(name: str, key: str, node: dict[str, Any]) -> bool:
+    return name not in (_arguments(node["class_path"]) if "class_path" in node else _right_keys(key, node))
 
 
 def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
     if "class_path" in node:
         return [name for name in _arguments(node["class_path"]) if name not in ("self", "spec", "inputs", "outputs", "cond", "params")]
-    groups = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
-    if key in groups:
-        return list(groups[key].__dataclass_fields__)
-    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", *groups]
+    if key in _GROUPS:
+        return list(_GROUPS[key].__dataclass_fields__)
+    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", *_GROUPS]
 
 
 def _arguments(class_path: str) -> list[str]:

@@ -1,0 +1,273 @@
+"""The command line. Heavy libraries are imported only inside the command that needs them, so that help and lists answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from genbench.errors import GenbenchError, InputError, Stopped, nearest
+from genbench.settings import argument_table
+
+__all__ = ["main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line per error; no abbreviations, which would swallow overrides."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{self.prog.removeprefix('genbench').strip()} {message}".strip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 2 bad input, 3 diverged, 75 stopped (the same command resumes)."""
+    logging.getLogger("genbench").addHandler(_to_terminal())
+    try:
+        parser = _parser()
+        given, rest = parser.parse_known_args(arguments)
+        if rest and given.command != "train":
+            raise InputError(f"genbench {given.command}: unknown argument {rest[0]}; see genbench {given.command} --help")
+        if given.command == "train":
+            given.overrides = _overrides(rest)
+        given.act(given)
+    except GenbenchError as error:
+        print(f"genbench: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("genbench: interrupted; the same command goes on", file=sys.stderr)
+        return Stopped.exit_code
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="genbench", description="Deep generative models, trained on the same data and measured by one harness.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    train = commands.add_parser(
+        "train", help="train a configuration; the same command again goes on", epilog="keys, each as --key=value:\n" + argument_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage="genbench train -c CONFIG [--a.b=value ...]",
+    )  # fmt: skip
+    train.add_argument("-c", "--config", required=True, help="a YAML file, or a recipe such as digits/vae (see genbench list)")
+    train.add_argument("--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how")
+    train.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    train.set_defaults(act=_train)
+
+    sample = commands.add_parser("sample", help="sample from a finished run")
+    sample.add_argument("run", help="run folder")
+    sample.add_argument("-n", type=_positive, default=64, help="number of images (64)")
+    sample.add_argument("-o", "--out", type=Path, required=True, help="grid.png, images.npz, or a folder for one PNG per image")
+    sample.add_argument("--seed", type=_natural, default=0, help="sample i is a function of the weights, this seed and i (0)")
+    sample.add_argument("--variant", default="default", help="which of the configuration's evaluations gives the sampler's options")
+    sample.add_argument("--batch", type=_positive, default=256, help="images computed at once; does not change them (256)")
+    sample.set_defaults(act=_sample)
+
+    evaluate = commands.add_parser("evaluate", help="measure a finished run: one record per evaluation")
+    evaluate.add_argument("run", help="run folder")
+    evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
+    evaluate.add_argument("--out", type=Path, help="folder for records/ and pictures/ (runs, in the checkout)")
+    evaluate.set_defaults(act=_evaluate)
+
+    bench = commands.add_parser("bench", help="train and evaluate a suite, and write its tables and page")
+    bench.add_argument("suite", help="a YAML file, or a name in configs/suites")
+    bench.set_defaults(act=_bench)
+
+    table = commands.add_parser("table", help="print the tables of a folder of records")
+    table.add_argument("out", nargs="?", type=Path, help="folder with records/ (leaderboards, in the checkout)")
+    table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
+    table.add_argument("--write", action="store_true", help="also write <dataset>.md and index.html into the folder")
+    table.set_defaults(act=_table)
+
+    lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
+    lister.set_defaults(act=_list)
+
+    for command in (train, sample, evaluate, bench):
+        command.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a module that a class_path may name")
+    for command in (sample, evaluate, bench):
+        command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda if there is one)")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
+    return int(text)
+
+
+def _overrides(rest: Sequence[str]) -> list[str]:
+    for argument in rest:
+        if not argument.startswith("--") or "=" not in argument:
+            raise InputError(f"genbench train: {argument!r} is not an override; write --key=value")
+    return [argument[2:] for argument in rest]
+
+
+def _to_terminal() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("genbench: %(message)s"))
+    return handler
+
+
+def _device(given: str) -> str:
+    import torch
+
+    if given == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=given)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {given}: {str(error).splitlines()[0]}") from None
+    return given
+
+
+# --- commands -------------------------------------------------------------------------------------------------------------
+
+
+def _train(given: Any) -> None:
+    from genbench.config import load_config
+
+    config = load_config(given.config, given.overrides, given.trust, given.smoke)
+    if given.dry_run:
+        import yaml
+
+        print(yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False), end="")
+        return
+    data, _ = config.instantiate()  # an impossible value ends the command before anything is written
+    from genbench.errors import Diverged
+    from genbench.evaluate import record_divergence
+    from genbench.files import project_root
+    from genbench.progress import reporter
+    from genbench.run import find_run
+    from genbench.train import run_folder, train
+
+    with reporter() as report:
+        report.step(f"train {config.name} seed {config.seed}", config.budget.images)
+        try:
+            run = train(config, report.progress)
+        except Diverged:
+            record_divergence(find_run(run_folder(config, data.name).path), project_root() / "runs", tuple(given.trust))
+            raise
+    state = run.state()
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        print(f"{run.path}: done, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}")
+
+
+def _sample(given: Any) -> None:
+    import numpy as np
+    import torch
+
+    from genbench.evaluate import draw
+    from genbench.pictures import grid, png, save_grid
+    from genbench.run import open_run
+
+    loaded = open_run(given.run, given.trust, _device(given.device))
+    variant = "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
+    if given.variant == "default" and "" not in loaded.config.evaluations:
+        variant = next(iter(loaded.config.evaluations))
+    if variant not in loaded.config.evaluations:
+        raise InputError(f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}")
+    options = loaded.config.evaluations[variant].sample
+    with torch.no_grad():
+        parts = [x.cpu().numpy() for _, x in draw(loaded.model, given.n, given.seed, given.batch, options, _device(given.device))]
+    images, spec = np.concatenate(parts), loaded.data.spec
+    if given.out.suffix == ".png":
+        save_grid(images, spec, given.out)
+    elif given.out.suffix == ".npz":
+        import io
+
+        from genbench.files import write_atomic
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=images, levels=spec.levels)
+        write_atomic(given.out, buffer.getvalue())
+    elif given.out.suffix:
+        raise InputError(f"--out {given.out}: a .png file (grid), an .npz file, or a folder")
+    else:
+        from genbench.files import write_atomic
+
+        for i, image in enumerate(images):
+            write_atomic(given.out / f"{i:06d}.png", png(grid(image[None], spec, gap=0)))
+    print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}")
+
+
+def _evaluate(given: Any) -> None:
+    from genbench.evaluate import evaluate
+    from genbench.files import project_root
+    from genbench.leaderboard import render_tables
+    from genbench.run import find_run
+
+    run, out = find_run(given.run), given.out or project_root() / "runs"
+    variants = list(run.config(given.trust).evaluations) if given.variant is None else [given.variant.replace("default", "")]
+    for variant in variants:
+        print(evaluate(run, variant, out, tuple(given.trust), _device(given.device)))
+    print()
+    print(render_tables(out, "md"), end="")
+
+
+def _bench(given: Any) -> None:
+    from genbench.suite import load_suite
+
+    suite = load_suite(given.suite)
+    suite.pairs()
+    from genbench.leaderboard import render_tables
+    from genbench.progress import reporter
+    from genbench.suite import bench
+
+    with reporter() as report:
+        written = bench(suite, report, _device(given.device), given.trust)
+    print(render_tables(suite.out, "md"))
+    if report.steps == 1:
+        print(f"Nothing to do: every run of {suite.name} is trained and evaluated.")
+    print(f"The page: {next(path for path in written if path.suffix == '.html')}")
+
+
+def _table(given: Any) -> None:
+    from genbench.files import project_root
+    from genbench.leaderboard import build, render_tables
+
+    out = given.out or project_root() / "leaderboards"
+    if not (out / "records").is_dir():
+        raise InputError(f"{out} has no records/; genbench bench or genbench evaluate writes them")
+    print(render_tables(out, given.format), end="")
+    if given.write:
+        build(out)
+
+
+def _list(given: Any) -> None:
+    from genbench.config import classes, configs
+    from genbench.files import project_root
+    from genbench.run import find_runs
+
+    for title, package, base in (("models", "models", "GenerativeModel"), ("data", "data", "ImageData"), ("networks", "nets", "Net")):
+        print(f"{title}:")
+        for path, summary in classes(package, base).items():
+            print(f"  {path:<58} {summary}")
+    print("configurations (genbench train -c NAME):")
+    print("\n".join(f"  {name}" for name in configs()))
+    print("suites (genbench bench NAME):")
+    print("\n".join(f"  {path.stem}" for path in sorted((project_root() / "configs" / "suites").glob("*.yaml"))))
+    print("runs:")
+    for run in find_runs(project_root() / "runs"):
+        try:
+            state = run.state()
+            line = f"{state['status']:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+        except (GenbenchError, KeyError):
+            line = "damaged state.json"
+        print(f"  {run.path.relative_to(project_root())!s:<44} {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Progress on the terminal: one bar for the suite, one for the run. Where there is no terminal, one line per step."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["Bars", "Lines", "reporter"]
+
+
+class Lines:
+    """One line at the beginning of each step."""
+
+    def __init__(self) -> None:
+        self.steps, self._done, self._start = 0, 0, time.perf_counter()
+
+    def begin(self, steps: int) -> None:
+        self.steps = steps
+
+    def step(self, what: str, images: int = 0) -> None:
+        self._done += 1
+        of = f"[{self._done}/{self.steps}] " if self.steps else ""
+        print(f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)", file=sys.stderr)
+
+    def progress(self, images: int, loss: float | None) -> None:
+        """Quiet: the metrics file has it."""
+
+    def note(self, line: str) -> None:
+        print(f"genbench: {line}", file=sys.stderr)
+
+
+class Bars:
+    """Two bars: steps of the suite; images, loss, images/s and time left of the run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.steps, self._progress, self._since = 0, progress, 0.0
+        self._suite: TaskID | None = None
+        self._run: TaskID | None = None
+        self._first: int | None = None
+
+    def begin(self, steps: int) -> None:
+        self.steps = steps
+        self._suite = self._progress.add_task("suite", total=steps, detail="")
+
+    def step(self, what: str, images: int = 0) -> None:
+        if self._run is not None:
+            self._progress.remove_task(self._run)
+            if self._suite is not None:
+                self._progress.advance(self._suite)
+        self._run = self._progress.add_task(what, total=images or None, detail="")
+        self._since, self._first = time.perf_counter(), None
+
+    def progress(self, images: int, loss: float | None) -> None:
+        assert self._run is not None
+        if self._first is None:  # a resumed run does not count what was done before
+            self._first, self._since = images, time.perf_counter()
+        speed = (images - self._first) / max(time.perf_counter() - self._since, 1e-9)
+        detail = f"{speed:,.0f} images/s" + ("" if loss is None else f"  loss {loss:.4g}")
+        self._progress.update(self._run, completed=images, detail=detail)
+
+    def note(self, line: str) -> None:
+        self._progress.console.print(f"genbench: {line}", markup=False)
+
+
+@contextmanager
+def reporter() -> Iterator[Bars | Lines]:
+    """Bars on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description:<34}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[detail]}"), console=Console(stderr=True)) as progress:
+        yield Bars(progress)

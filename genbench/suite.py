@@ -1,0 +1,188 @@
+"""A suite: (configuration, seed) pairs -> runs, records, tables and the page. The same command again does what is missing.
+
+    out: runs/quickstart             # records/, pictures/, <dataset>.md and index.html; in the checkout unless absolute
+    runs: runs/quickstart            # run folders: <runs>/<dataset>/<model>/s<seed>
+    seeds: [0]
+    overrides: {wandb.mode: offline} # for every run
+    entries:
+      - config: digits/vae
+      - config: digits/ddpm
+        evaluations: [ddim50]        # which of the recipe's; all where not given
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from genbench.config import Config, load_config, load_yaml
+from genbench.errors import Diverged, GenbenchError, InputError, Stopped, nearest
+from genbench.files import project_root
+
+__all__ = ["Entry", "Reporter", "Suite", "bench", "load_suite"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a suite: a recipe and which of its evaluations become rows."""
+
+    config: str
+    evaluations: tuple[str, ...] | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite file."""
+
+    name: str
+    out: Path
+    runs: Path
+    seeds: tuple[int, ...]
+    overrides: dict[str, Any]
+    entries: tuple[Entry, ...]
+
+    def pairs(self) -> list[tuple[Config, tuple[str, ...]]]:
+        """Every run with the variants that are evaluated, seed by seed. Checks all before anything is trained.
+
+        Raises:
+            InputError: A configuration is missing or wrong.
+        """
+        return [self._pair(entry, seed) for seed in self.seeds for entry in self.entries]
+
+    def _pair(self, entry: Entry, seed: int) -> tuple[Config, tuple[str, ...]]:
+        changes = {**self.overrides, **entry.overrides, "seed": seed}
+        config = load_config(entry.config, [f"{key}={_text(value)}" for key, value in changes.items()])
+        known = {name or "default": name for name in config.evaluations}
+        for name in entry.evaluations or ():
+            if name not in known:
+                raise InputError(f"suite {self.name}: {entry.config} has no evaluation {name!r}; {nearest(name, known)}")
+        return config, tuple(known[name] for name in entry.evaluations or known)
+
+
+def load_suite(name: str | Path) -> Suite:
+    """A suite file, or the name of one in configs/suites/.
+
+    Raises:
+        InputError: It is missing, or not a suite.
+    """
+    folder = project_root() / "configs" / "suites"
+    path = next((p for p in (Path(name), folder / f"{name}.yaml") if p.is_file()), None)
+    if path is None:
+        raise InputError(f"no suite {str(name)!r}; {nearest(str(name), [p.stem for p in folder.glob('*.yaml')])}")
+    tree = load_yaml(path)
+    right = ["out", "runs", "seeds", "overrides", "entries"]
+    for key in tree:
+        if key not in right:
+            raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
+    entries, seeds, out = tree.get("entries"), tree.get("seeds", [0]), tree.get("out", f"runs/{path.stem}")
+    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) and "config" in e for e in entries):
+        raise InputError(f"{path}: entries is a list of mappings, each with a config")
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise InputError(f"{path}: seeds is a list of integers, at least 0")
+    return Suite(
+        name=path.stem,
+        out=project_root() / out,
+        runs=project_root() / tree.get("runs", out),
+        seeds=tuple(seeds),
+        overrides=tree.get("overrides") or {},
+        entries=tuple(_entry(entry, path) for entry in entries),
+    )
+
+
+def _entry(tree: dict[str, Any], path: Path) -> Entry:
+    right = ["config", "evaluations", "overrides"]
+    for key in tree:
+        if key not in right:
+            raise InputError(f"{path}: unknown key {key} of an entry; {nearest(key, right)}")
+    names = tree.get("evaluations")
+    return Entry(tree["config"], None if names is None else tuple(names), tree.get("overrides") or {})
+
+
+def _text(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+class Reporter(Protocol):
+    """Who is told how a suite proceeds."""
+
+    def begin(self, steps: int) -> None:
+        """There are so many steps to do."""
+
+    def step(self, what: str, images: int = 0) -> None:
+        """The next step begins: training so many images, or something else."""
+
+    def progress(self, images: int, loss: float | None) -> None:
+        """Images seen by the run in training."""
+
+    def note(self, line: str) -> None:
+        """Something to know."""
+
+
+def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence[str] = ()) -> list[Path]:
+    """Train and evaluate whatever the suite lacks, then write tables and page.
+
+    Returns:
+        The files of the leaderboard.
+
+    Raises:
+        InputError: Something is wrong with the suite, before anything is trained.
+        Stopped: Interrupted; the same command goes on.
+        GenbenchError: Some runs could not be evaluated; the others were, and the tables are written.
+    """
+    from genbench.evaluate import evaluate, noise_floor, record_divergence
+    from genbench.leaderboard import build
+    from genbench.run import Run
+    from genbench.train import run_folder, train
+
+    plans = [_Plan(config, variants, suite, device) for config, variants in suite.pairs()]
+    missing = [plan for plan in plans if not plan.done()]
+    floors = {(plan.data.name, plan.config.seed): plan.data for plan in plans}
+    reporter.begin(2 * len(missing) + 1)
+    failures = []
+    for plan in missing:
+        label = f"{plan.data.name}/{plan.config.name} seed {plan.config.seed}"
+        run = Run(run_folder(plan.config, plan.data.name).path)
+        try:
+            reporter.step(f"train {label}", plan.config.budget.images)
+            train(plan.config, reporter.progress, group=suite.name)
+            reporter.step(f"evaluate {label}")
+            for variant in plan.variants:
+                evaluate(run, variant, suite.out, tuple(trust), device)
+        except Diverged as error:
+            reporter.note(str(error))
+            record_divergence(run, suite.out, tuple(trust), device)
+        except Stopped:
+            raise
+        except GenbenchError as error:
+            reporter.note(f"{label}: {error}")
+            failures.append(label)
+    reporter.step("tables")
+    for (_, seed), data in floors.items():
+        noise_floor(data, seed, suite.out, device)
+    written = build(suite.out)
+    if failures:
+        raise GenbenchError(f"not evaluated: {', '.join(failures)}; the same command tries them again")
+    return written
+
+
+class _Plan:
+    """One run of a suite, and where its records will lie."""
+
+    def __init__(self, config: Config, variants: tuple[str, ...], suite: Suite, device: str) -> None:
+        from genbench.evaluate import expected_record
+        from genbench.run import Loaded, Run
+
+        data, model = config.instantiate()
+        folder = suite.runs / data.name / config.name / f"s{config.seed}"
+        self.config = Config(config.name, {**config.resolved, "run_dir": str(folder)}, config.trust)
+        self.variants, self.data = variants, data
+        loaded = Loaded(Run(folder), self.config, data, model)
+        self.records = [expected_record(loaded, variant, suite.out, device) for variant in variants]
+
+    def done(self) -> bool:
+        return all(path.exists() for path in self.records)
