@@ -148,6 +148,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     for key in ("data", "model"):
         if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
             raise InputError(f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}")
+    _check_evaluations(tree, origin)
     _check_paths(tree, trust, origin)
     from jsonargparse import ArgumentError
 
@@ -168,6 +169,20 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
+
+
+def _check_evaluations(tree: dict[str, Any], origin: str) -> None:
+    """Done by hand: jsonargparse lets unknown keys pass in a mapping of dataclasses."""
+    right = list(Evaluation.__dataclass_fields__)
+    evaluations = tree.get("evaluations") or {}
+    if not isinstance(evaluations, dict) or not all(isinstance(options, dict | None) for options in evaluations.values()):
+        raise InputError(f"{origin}: evaluations maps names of rows to their options: {', '.join(right)}")
+    for name, options in evaluations.items():
+        for key, value in (options or {}).items():
+            if key not in right:
+                raise InputError(f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, right)}")
+            if not isinstance(value, dict):
+                raise InputError(f"{origin}: evaluations.{name}.{key} maps options to values, and is {value!r}")
 
 
 def find_config(name: str | Path) -> Path:
