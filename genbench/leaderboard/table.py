@@ -260,7 +260,7 @@ def _bits_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
 def _likelihood_words(board: Board, row: Row) -> Cell:
     found = [(c, _bits_cell(board, c)(row)) for c in board.conditional if row.bits(c)]
     if not found:
-        return Cell(NONE, note="" if row in board.floor else "none")
+        return Cell(NONE, note="none" if row.first.density == "implicit" else "not measured")
     conditional, cell = found[0]
     words = [str(row.kind), "proved best" if cell.mark == "best" else f"lowest {row.kind}" if cell.mark == "lead" else ""]
     words = words[1:] if cell.mark == "lead" else words
