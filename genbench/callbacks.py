@@ -53,19 +53,17 @@ class EMA(Callback):
 
     @contextmanager
     def applied(self, model: GenerativeModel) -> Iterator[None]:
-        """The averaged weights inside, the training weights again afterwards."""
-        raw = [p.detach().clone() for p in model.parameters()] if self.half_life else []
-        _copy(self.average, model)
+        """The averaged weights inside; the training weights, and the buffers that `finalize` changes, again afterwards."""
+        tensors = [p.detach() for p in model.parameters()] if self.half_life else []
+        buffers = list(model.buffers())
+        before = [tensor.clone() for tensor in (*tensors, *buffers)]
+        for tensor, average in zip(tensors, self.average):
+            tensor.copy_(average)
         try:
             yield
         finally:
-            _copy(raw, model)
-
-
-@torch.no_grad()
-def _copy(values: list[Tensor], model: GenerativeModel) -> None:
-    if values:
-        torch._foreach_copy_([p.detach() for p in model.parameters()], values)
+            for tensor, old in zip((*tensors, *buffers), before):
+                tensor.copy_(old)
 
 
 @contextmanager
