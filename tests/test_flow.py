@@ -145,6 +145,12 @@ def test_masks_halve_and_alternate():
     assert (board[:, 1:] != board[:, :-1]).all() and (board[:, :, 1:] != board[:, :, :-1]).all()
 
 
+def test_every_pair_of_couplings_transforms_all_entries():
+    masks = [f.mask for f in flow(*KINDS["digits"], couplings=2).modules() if isinstance(f, AffineCoupling)]
+    assert [tuple(b.shape) for b in masks[::2]] == [(1, 8, 8), (4, 4, 4), (2, 4, 4), (8, 2, 2), (4, 2, 2)]
+    assert all(torch.equal(a, 1 - b) for a, b in zip(masks[::2], masks[1::2], strict=True))
+
+
 def test_squeeze_is_a_permutation_that_keeps_squares_together():
     x = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6)
     y, log_det = Squeeze()(x.double())
