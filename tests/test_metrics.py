@@ -82,6 +82,15 @@ def test_frechet_distance_of_two_points_is_that_of_their_lines():
     assert frechet(x, r) == pytest.approx(float(expected), rel=1e-10)
 
 
+def test_frechet_distance_of_a_line_to_a_full_set():
+    # a a^T against C: tr of the root is sqrt(a^T C a); the eigenvalues of a a^T that are rounding must not be seen
+    x, r = draw("x", 2, 64), draw("r", 500, 64) @ draw("mix", 64, 64)
+    a, (mean, cov) = (x[0] - x[1]) / math.sqrt(2), moments(r)
+    expected = float((x.mean(0) - mean).square().sum() + a @ a + cov.trace() - 2 * (a @ cov @ a).sqrt())
+    assert frechet(x, r) == pytest.approx(expected, rel=1e-12)
+    assert frechet(r, x) == pytest.approx(expected, rel=1e-12)
+
+
 def test_covariance_needs_two_images():
     with pytest.raises(ValueError, match="at least 2 images, not 1"):
         moments(torch.zeros(1, 3))
@@ -204,6 +213,7 @@ def test_copies_are_perfect_and_a_collapsed_generator_is_not_diverse():
     # a sample among its own copies: balls of radius zero hold their centre
     precision, recall = precision_recall(r[:1].repeat(20, 1), r)
     assert (precision, recall) == (1, pytest.approx(1 / len(r)))
+    assert precision_recall(r, r[:1].repeat(20, 1)) == (pytest.approx(1 / len(r)), 1)
     density, coverage = density_coverage(r[:1].repeat(20, 1), r)
     assert coverage < 0.2 < density
 

@@ -73,6 +73,21 @@ def test_the_batch_stops_growing_when_it_does_not_pay(monkeypatch):
     assert result["latency_seconds"] == pytest.approx(0.1)
 
 
+def test_the_first_call_at_a_batch_size_is_a_warm_up(monkeypatch):
+    # 0.1 s however many images, and 2 s more at the first call of a size
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    model = Walk()
+
+    def cost(_):
+        clock[0] += 2.1 if model.batches.count(model.batches[-1]) == 1 else 0.1
+
+    monkeypatch.setattr(time, "sleep", cost)
+    result = measure_speed(model, "cpu", {}, 1000.0)
+    assert (result["batch"], result["images_per_second"]) == (1024, pytest.approx(10240))
+    assert result["latency_seconds"] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(("base", "each"), [(0.0, 0.05), (0.05, 0.0), (0.05, 0.01), (0.002, 0.001)])
 @pytest.mark.parametrize("budget", [0.5, 2.0, 60.0])
 def test_the_budget_is_kept(base, each, budget, monkeypatch):
