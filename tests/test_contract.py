@@ -1,0 +1,110 @@
+"""The contract, over every configuration that lies in configs/: a new model is tested without editing a test."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from conftest import CONFIGS
+from genbench.config import find_config
+from genbench.rng import Rng
+
+POINTS = [name for name in CONFIGS if name.startswith("points2d/")]
+
+
+def build(tiny, name: str, *overrides: str):
+    data, model = tiny(name, *overrides).instantiate()
+    # away from the initial weights, where zero-initialised layers hide mistakes
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.add_(0.1 * Rng(i, [0], p.dtype).normal(p.shape)[0])
+    model.finalize(data.finalize_batches(model), Rng(0, [0], model.dtype).split("finalize"))
+    return data, model.eval()
+
+
+def test_there_are_five_families(tiny):
+    families = {tiny(name).family for name in CONFIGS}
+    assert {"vae", "gan", "autoregressive", "flow", "diffusion"} <= families
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_recipe_begins_with_what_hardware_figures_and_command(name):
+    text = find_config(name).read_text()
+    header = text.split("\ndata:")[0]
+    assert header.startswith("# ")
+    assert "Hardware:" in header
+    assert "Figures:" in header
+    assert f"genbench train -c {name}" in header
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_player_learns_with_every_parameter(name, tiny):
+    data, model = tiny(name).instantiate()
+    batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
+    owned: list[int] = []
+    # zero-initialised last layers block gradients in the first step: move off them
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.add_(0.01 * Rng(i, [0]).normal(p.shape)[0])
+    for player in model.players().values():
+        losses = player.loss(batch.x, batch.y, batch.rng)
+        assert losses["loss"].dim() == 0
+        assert all(torch.isfinite(value).all() for value in losses.values())
+        gradients = torch.autograd.grad(losses["loss"], player.parameters)
+        assert all(torch.isfinite(g).all() for g in gradients)
+        owned += [id(p) for p in player.parameters]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, tiny, double):
+    _, model = build(tiny, name)
+    evaluation = next(iter(tiny(name).evaluations.values()))
+    with torch.no_grad():
+        together = model.sample(Rng(3, range(6), torch.float64).split("sample"), **evaluation.sample)
+        apart = [model.sample(Rng(3, [i], torch.float64).split("sample"), **evaluation.sample) for i in (5, 0, 2)]
+    assert together.dtype == torch.uint8
+    assert tuple(together.shape) == (6, *model.spec.shape)
+    assert int(together.max()) < model.spec.levels
+    assert torch.equal(torch.cat(apart), together[[5, 0, 2]])
+    assert len(torch.unique(together, dim=0)) > 1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, tiny, double):
+    data, model = build(tiny, name)
+    x = torch.tensor(data.arrays("val")[0][:5])
+    if model.likelihood is None:
+        with pytest.raises(TypeError, match="implicit density"):
+            model.log_prob(x)
+        return
+    rng = lambda rows: Rng(1, rows, torch.float64).split("log_prob")  # noqa: E731
+    options = next(iter(tiny(name).evaluations.values())).log_prob
+    with torch.no_grad():
+        together = model.log_prob(x, None, rng(range(5)), **options)
+        terms = model.terms(x, None, rng(range(5)), **options)
+        assert together.shape == (5,)
+        assert torch.isfinite(together).all()
+        torch.testing.assert_close(-sum(terms.values()), together, rtol=1e-12, atol=1e-9)
+        torch.testing.assert_close(model.log_prob(x[3:4], None, rng([3]), **options), together[3:4], rtol=1e-10, atol=1e-9)
+        # without streams there are fixed ones
+        assert torch.equal(model.log_prob(x, **options), model.log_prob(x, **options))
+    assert (model.likelihood == "exact") == torch.equal(together, model.log_prob(x, None, rng(range(7, 12)), **options))
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_probabilities_of_a_universe_add_up(name, tiny, double):
+    """All 16 x 16 images: exact is 1; the exponential of a mean bound is at most 1, and no model beats the entropy."""
+    data, model = build(tiny, name, "data.levels=16")
+    if model.likelihood is None:
+        return
+    x = torch.cartesian_prod(torch.arange(16), torch.arange(16)).to(torch.uint8).reshape(-1, 1, 1, 2)
+    draws = 1 if model.likelihood == "exact" else 24
+    with torch.no_grad():
+        log_q = torch.stack([model.log_prob(x, None, Rng(k, range(256), torch.float64)) for k in range(draws)]).mean(0)
+    total = float(log_q.exp().sum())
+    assert math.isclose(total, 1, abs_tol=1e-10) if model.likelihood == "exact" else total <= 1
+    table = torch.tensor(data.table).flatten()
+    assert float(-(table * log_q).sum()) >= data.entropy

@@ -1,0 +1,259 @@
+"""Training: the same command again resumes, and nothing that happens in between shows in the result."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import CONFIGS
+from genbench.callbacks import EMA
+from genbench.config import load_config
+from genbench.errors import Diverged, InputError, Stopped
+from genbench.files import lock
+from genbench.loggers import cut_metrics, read_metrics
+from genbench.run import Run, load
+from genbench.train import train
+
+EXAMPLE = "digits/vae"
+
+
+def interrupt_at(images: int):
+    """What a scheduler does: a signal in the middle of an epoch."""
+
+    def report(seen: int, loss: float | None) -> None:
+        if seen == images:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return report
+
+
+def outcome(run: Run) -> tuple[dict[str, torch.Tensor], dict, list[dict]]:
+    """Everything that a run ends with, without its seconds."""
+    state, damaged = run.newest_checkpoint()
+    assert state is not None
+    assert not damaged
+    state["keeper"].pop("seconds")
+    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(run.metrics)]
+    return load(run.path).state_dict(), state, lines
+
+
+def same(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit(name, tiny):
+    often = ("trainer.log_every=1", "trainer.checkpoint_every=160", "optimization.ema_half_life=100", "budget.images=480")
+    whole = train(tiny(name, *often, folder="whole"))
+    cut = tiny(name, *often, folder="cut")
+    for images in (112, 208):
+        with pytest.raises(Stopped, match="the same command goes on"):
+            train(cut, interrupt_at(images))
+    assert same(outcome(train(cut)), outcome(whole))
+
+
+def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
+    command = [sys.executable, "-m", "genbench.cli", "train", "-c", EXAMPLE, "--smoke", "--wandb.mode=disabled", "--budget.images=6400"]
+    command += ["--trainer.checkpoint_every=320", f"--run_dir={tmp_path / 'killed'}"]
+    for enough in (320, 3200):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 90
+        while _newest(tmp_path / "killed") < enough and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()  # SIGKILL: no handler runs
+        process.wait()
+    assert _newest(tmp_path / "killed") >= 3200
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    whole = train(tiny(EXAMPLE, "budget.images=6400", "trainer.checkpoint_every=320", folder="whole"))
+    assert same(outcome(Run(tmp_path / "killed")), outcome(whole))
+
+
+def _newest(folder: Path) -> int:
+    return max((int(path.stem.split("-")[0]) for path in (folder / "checkpoints").glob("0*.ckpt")), default=0)
+
+
+def test_a_finished_run_is_left_alone_and_a_larger_budget_goes_on(tiny):
+    first = train(tiny(EXAMPLE, "budget.images=320"))
+    before = first.weights.stat().st_mtime_ns
+    train(tiny(EXAMPLE, "budget.images=320"))
+    assert first.weights.stat().st_mtime_ns == before
+    longer = train(tiny(EXAMPLE, "budget.images=640"))
+    assert longer.state()["images_seen"] == 640
+    whole = train(tiny(EXAMPLE, "budget.images=640", folder="whole"))
+    assert same(load(longer.path).state_dict(), load(whole.path).state_dict())
+
+
+def test_another_configuration_is_refused_with_its_differences(tiny):
+    run = train(tiny(EXAMPLE, "budget.images=160"))
+    before = (run.path / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match=r"model\.latent was 12, is now 5"):
+        train(tiny(EXAMPLE, "budget.images=160", "model.latent=5"))
+    with pytest.raises(InputError, match=r"budget\.images was 160, is now 80"):
+        train(tiny(EXAMPLE, "budget.images=80"))
+    assert (run.path / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, damage, caplog):
+    often = ("trainer.checkpoint_every=80", "trainer.log_every=16", "budget.images=480")
+    cut = tiny(EXAMPLE, *often)
+    with pytest.raises(Stopped):
+        train(cut, interrupt_at(256))
+    run = Run(Path(cut.resolved["run_dir"]))
+    newest = sorted(run.checkpoints.glob("*.ckpt"))[-1]
+    content = newest.read_bytes()
+    newest.write_bytes({"truncate": content[:-100], "flip": content[:500] + b"?" + content[501:], "empty": b""}[damage])
+    train(cut)
+    assert "is damaged" in caplog.text
+    newest.unlink(missing_ok=True)
+    assert same(outcome(run), outcome(train(tiny(EXAMPLE, *often, folder="whole"))))
+
+
+def test_a_checkpoint_that_would_run_code_is_passed_over(tmp_path):
+    import hashlib
+    import pickle
+
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    content = pickle.dumps(Payload())
+    run = Run(tmp_path)
+    run.checkpoints.mkdir()
+    (run.checkpoints / f"{16:012d}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt").write_bytes(content)
+    state, damaged = run.newest_checkpoint()
+    assert state is None
+    assert len(damaged) == 1
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_final(tiny):
+    config = tiny(EXAMPLE, "model.optimizer.lr=1e30", "optimization.clip_norm=null", "budget.images=640", "trainer.log_every=16")
+    with pytest.raises(Diverged, match=r"in the batch at image \d+"):
+        train(config)
+    run = Run(Path(config.resolved["run_dir"]))
+    state = run.state()
+    assert state["status"] == "diverged"
+    good, _ = run.newest_checkpoint()
+    assert good is None or all(torch.isfinite(v).all() for v in good["model"].values())
+    with pytest.raises(Diverged, match="final"):
+        train(config)
+
+
+def test_a_folder_in_use_is_refused_and_a_dead_owner_is_not_an_owner(tiny, tmp_path):
+    config = tiny(EXAMPLE, "budget.images=32")
+    with lock(tmp_path / "run"), pytest.raises(Stopped, match="in use"):
+        train(config)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    import socket
+
+    (tmp_path / "run" / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid, "started": "1"}))
+    assert train(config).state()["status"] == "done"
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_a_full_disk_stops_and_the_same_command_resumes(tiny, monkeypatch):
+    often = ("trainer.checkpoint_every=160", "budget.images=480")
+    config = tiny(EXAMPLE, *often)
+    replace, full = Path.replace, [False]
+
+    def replaced(self: Path, target: Path) -> Path:
+        if full[0] and target.suffix == ".ckpt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    def fill(images: int, loss: float | None) -> None:
+        full[0] = images >= 240
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    with pytest.raises(Stopped, match="disk full"):
+        train(config, fill)
+    assert not list(Path(config.resolved["run_dir"]).rglob("*.tmp"))
+    full[0] = False
+    assert same(outcome(train(config)), outcome(train(tiny(EXAMPLE, *often, folder="whole"))))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(tiny):
+    with pytest.raises(InputError, match="divisible by their number, 3"):
+        train(tiny(EXAMPLE, "trainer.devices=3"))
+
+
+def test_metrics_are_cut_at_the_checkpoint(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"images": 16, "loss": 1.0}\n{"images": 32, "loss": 2.0}\n{"images": 48, "lo')
+    cut_metrics(path, 32)
+    assert [line["images"] for line in read_metrics(path)] == [16, 32]
+    cut_metrics(path, 16)
+    assert path.read_text() == '{"images": 16, "loss": 1.0}\n'
+
+
+def test_the_average_has_its_half_life_in_images(tiny, double):
+    """Weights that jump from 0 to 1: after one half-life the average is one half, whatever the batch size."""
+    for batch in (10, 50):
+        _, model = tiny(EXAMPLE).instantiate()
+        torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in model.parameters())), model.parameters())
+        ema = EMA(100)
+        model.resume_at(10**6)  # late enough for the full half-life
+        ema.begin(model, None)
+        torch.nn.utils.vector_to_parameters(torch.ones(sum(p.numel() for p in model.parameters())), model.parameters())
+        for count in range(batch, 101, batch):
+            model.resume_at(10**6 + count)
+            ema.on_train_batch_end(None, model)
+        torch.testing.assert_close(ema.average[0], torch.full_like(ema.average[0], 0.5))
+        with ema.applied(model):
+            assert torch.equal(next(model.parameters()), ema.average[0])
+        assert float(next(model.parameters()).detach().mean()) == 1
+
+
+def test_initial_weights_are_a_function_of_the_seed():
+    states = []
+    for seed in (0, 0, 1):
+        torch.rand(7)  # the global generator does not matter, and is not touched
+        before = torch.get_rng_state()
+        states.append(load_config(EXAMPLE, [f"seed={seed}"], smoke=True).instantiate()[1].state_dict())
+        assert torch.equal(before, torch.get_rng_state())
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
+
+
+def test_bf16_changes_the_networks_and_not_the_losses(tiny):
+    runs = [train(tiny(EXAMPLE, f"trainer.precision={p}", "budget.images=160", folder=p)) for p in ("fp32", "bf16-mixed")]
+    weights = [load(run.path).state_dict() for run in runs]
+    assert not same(*weights)
+    assert all(v.dtype == torch.float32 for v in weights[1].values())
+    first = [read_metrics(run.metrics)[0]["loss"] for run in runs]
+    assert first[0] == pytest.approx(first[1], rel=0.05)
+
+
+def test_wandb_offline_logs_and_its_failure_does_not_end_a_run(tiny, tmp_path, monkeypatch, caplog):
+    with contextlib.suppress(KeyError):
+        monkeypatch.delenv("WANDB_API_KEY")
+    run = train(tiny(EXAMPLE, "wandb.mode=auto", "budget.images=160"))
+    assert list(run.path.glob("wandb/offline-run-*/run-*.wandb"))
+    import wandb
+
+    def broken(**_):
+        raise RuntimeError("no home folder")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    run = train(tiny(EXAMPLE, "wandb.mode=offline", "budget.images=160", folder="broken"))
+    assert run.state()["status"] == "done"
+    assert "wandb is off for this run: no home folder" in caplog.text
+    assert read_metrics(run.metrics)
