@@ -177,15 +177,14 @@ class DDPM(GenerativeModel):
             x: uint8 (B, C, H, W).
             y: Not used.
             rng: One stream per image.
-            timesteps: K, 1 to T - 1: the sum is estimated, without bias, from K stratified times per image. Default: all times.
+            timesteps: K: the sum is estimated, without bias, from K stratified times per image. Default: all T - 1.
             clip: x0_hat is set to [-1, 1], as in `sample`; it only tightens the bound.
         """
-        rng, K = rng or self.fixed_rng(x), self.T - 1 if timesteps is None else timesteps
-        if not 1 <= K < self.T:
-            raise ValueError(f"timesteps is from 1 to T - 1 = {self.T - 1}, not {K}")
-        t = self.strata(rng.split("offset").integers(self.T - 1), K)
-        inner = self._step_terms(x, t, rng.split("noise"), clip).sum(1) * ((self.T - 1) / K)
-        first = self._step_terms(x, torch.ones_like(t[:, :1]), rng.split("first"), clip).sum(1)
+        if timesteps is not None and timesteps < 1:
+            raise ValueError(f"timesteps is at least 1, not {timesteps}")
+        rng = rng or self.fixed_rng(x)
+        first = self._step_terms(x, torch.ones(len(x), 1, dtype=torch.int64, device=x.device), rng.split("first"), clip).sum(1)
+        inner = self._all_inner(x, rng, clip).sum(1) if timesteps is None else self._some_inner(x, rng, clip, timesteps)
         return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": first}
 
     def log_prob(
@@ -202,17 +201,29 @@ class DDPM(GenerativeModel):
     def term_per_step(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True) -> Tensor:
         """(L_0, L_1, ..., L_{T-1}, L_T), (B, T + 1) nats that add up to those of `terms` over all times."""
         rng = rng or self.fixed_rng(x)
-        t = torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1)
-        first = self._step_terms(x, torch.ones_like(t[:, :1]), rng.split("first"), clip)
-        inner = self._step_terms(x, t, rng.split("noise"), clip)
-        return torch.cat((first, inner, self.last_term(self.to_real(x))[:, None]), dim=1)
+        first = self._step_terms(x, torch.ones(len(x), 1, dtype=torch.int64, device=x.device), rng.split("first"), clip)
+        return torch.cat((first, self._all_inner(x, rng, clip), self.last_term(self.to_real(x))[:, None]), dim=1)
 
-    def strata(self, offset: Tensor, K: int) -> Tensor:
-        """K times of {2, ..., T}, evenly spread; (B,) offsets in {0, ..., T - 2} -> int64 (B, K).
+    def strata(self, u: Tensor, K: int) -> Tensor:
+        """K times of {2, ..., T} by one offset in (0, 1) per image: (B,) -> int64 (B, K).
 
-        Over all offsets every time occurs K times: the numbers k (T - 1) + offset are 0, ..., K (T - 1) - 1, once each.
+        Systematic sampling of p_t = lambda_t / sum lambda, which is about uniform in the log signal-to-noise ratio: what is left
+        to estimate is |eps - eps_hat|^2, at most about D at any time, while L_{t-1} varies by orders of magnitude.
         """
-        return 2 + (torch.arange(K, device=offset.device) * (self.T - 1) + offset[:, None]) // K
+        cumulative = self.weight.cumsum(0)
+        points = (torch.arange(K, device=u.device) + u[:, None].double()) / K
+        return torch.searchsorted(cumulative / cumulative[-1], points).clamp(2, self.T)
+
+    def _all_inner(self, x: Tensor, rng: Rng, clip: bool) -> Tensor:
+        """L_1, ..., L_{T-1}, (B, T - 1) nats."""
+        return self._step_terms(x, torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1), rng.split("noise"), clip)
+
+    def _some_inner(self, x: Tensor, rng: Rng, clip: bool, K: int) -> Tensor:
+        """Their sum from K times, (B,) nats: E_{t ~ p} L_{t-1} / p_t, but for C_t D, whose sum is known."""
+        t, constant = self.strata(rng.split("offset").uniform(), K), self.constant * self.spec.dims
+        scale = self.weight.sum() / self.weight[t]
+        varying = (self._step_terms(x, t, rng.split("noise"), clip) - constant[t]) * scale
+        return (varying.mean(1) + constant.sum()).to(self.dtype)
 
     @torch.no_grad()
     def _step_terms(self, x: Tensor, t: Tensor, rng: Rng, clip: bool) -> Tensor:
