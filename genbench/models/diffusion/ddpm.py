@@ -207,7 +207,7 @@ class DDPM(GenerativeModel):
     def strata(self, u: Tensor, K: int) -> Tensor:
         """K times of {2, ..., T} by one offset in (0, 1) per image: (B,) -> int64 (B, K).
 
-        Systematic sampling of p_t = lambda_t / sum lambda, which is about uniform in the log signal-to-noise ratio: what is left
+        Systematic sampling of p_t = lambda_t / sum lambda, about uniform in the log signal-to-noise ratio: what is left
         to estimate is |eps - eps_hat|^2, at most about D at any time, while L_{t-1} varies by orders of magnitude.
         """
         cumulative = self.weight.cumsum(0)
