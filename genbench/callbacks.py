@@ -79,6 +79,8 @@ def evaluation_mode(model: GenerativeModel) -> Iterator[None]:
 class StopRequest:
     """A signal asks, the loop obeys at the next batch: nothing is ever saved inside a handler."""
 
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
     def __init__(self) -> None:
         self.signal: int | None = None
 
@@ -88,13 +90,19 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-        before = {number: signal.signal(number, self._handle) for number in signals}
+        before = {number: signal.getsignal(number) for number in self._SIGNALS}
+        self.listen()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals, also from Lightning, whose own handler raises in the middle of the loop."""
+        if threading.current_thread() is threading.main_thread():
+            for number in self._SIGNALS:
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: Any) -> None:
         if self.signal == signal.SIGINT == number:
@@ -128,6 +136,7 @@ class Keeper(Callback):
 
     def begin(self, trainer: Trainer, model: GenerativeModel, state: dict[str, Any] | None) -> None:
         """Fresh, or as a checkpoint left it."""
+        self.stop.listen()
         self._clock = time.perf_counter()
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=model.device)
         if state is not None:

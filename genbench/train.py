@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
@@ -69,7 +70,8 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
         _prepare_nets(model, config.trainer)
         trainer = _trainer(config, [_restore(run, model, callbacks), *callbacks], loggers)
         try:
-            with callbacks[-1].stop.listening():
+            # Lightning's own SIGTERM, if one comes before the first batch: nothing was done, so nothing is lost
+            with callbacks[-1].stop.listening(), contextlib.suppress(SIGTERMException):
                 trainer.fit(model, datamodule=data)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
