@@ -211,6 +211,17 @@ def test_fewer_timesteps_are_unbiased(double):
     torch.testing.assert_close(per_step[:, [0, -1]], torch.stack((full["L_0"], full["L_T"]), 1))
 
 
+def test_every_term_has_its_own_noise(double):
+    """A net that predicts nothing leaves |eps|^2, chi-squared of two degrees of freedom, independent over times and images."""
+    model = small(T=40)
+    for parameter in model.net.last.parameters():
+        nn.init.zeros_(parameter)
+    squares = model.term_per_step(PIXELS, rng=streams(256), clip=False)[:, 1:-1] / model.weight[2:]
+    assert float(squares.mean()) == pytest.approx(2, rel=0.06)
+    correlation = torch.corrcoef(squares.T) - torch.eye(39)
+    assert correlation.abs().max() < 0.4
+
+
 def expected_bound(model: DDPM, nodes: int) -> Tensor:
     """E[sum of terms] of every image of the universe, (256,) nats, by Gauss-Hermite quadrature over both noises."""
     z, w = np.polynomial.hermite_e.hermegauss(nodes)
@@ -479,6 +490,17 @@ def test_unet_shapes_gradients_and_conditioning(double, shape, options, injectio
     with torch.no_grad():
         assert not torch.allclose(net(x, c), net(x, c.flip(0)))
         torch.testing.assert_close(net(x[1:2], c[1:2]), out[1:2], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("injection", ["add", "adagn"])
+def test_unet_injection_is_its_formula(double, injection):
+    """A residual block, layer by layer, from the equations."""
+    block = excited(UNet((1, 4, 4), (1, 4, 4), cond=3, width=8, injection=injection)).down[0].stages[0].block
+    h, c = streams(2).normal((8, 4, 4)), streams(2, seed=1).normal((3,))
+    n, silu = block.before[0], nn.functional.silu
+    u, w = block.before[2](silu(n(h))), (c @ block.inject.weight.T + block.inject.bias)[:, :, None, None]
+    a = block.norm(u + w) if injection == "add" else (1 + w[:, :8]) * block.norm(u) + w[:, 8:]
+    torch.testing.assert_close(block(h, c), h + block.after[1](silu(a)))
 
 
 def test_unet_without_conditioning(double):

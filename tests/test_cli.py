@@ -1,0 +1,111 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genbench.cli import main
+from genbench.train import train
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "genbench.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"], ["table", "--help"], ["bench", "--help"]])
+def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
+    code = (
+        "import sys; from genbench.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'lightning', 'numpy', 'wandb'} & set(sys.modules)"
+    )
+    best = 9.0
+    for _ in range(3):  # the best of three: other tests share the machine
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+        best = min(best, time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert best < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["trian"], 2, "invalid choice"),
+        (["train"], 2, "-c/--config"),
+        (["train", "-c", "digits/vea"], 2, "did you mean 'digits/vae'?"),
+        (["train", "-c", "digits/vae", "seed=3"], 2, "write --key=value"),
+        (["sample", "nowhere", "-o", "x.png"], 2, "no run in 'nowhere'"),
+        (["sample", "nowhere", "-n", "-3", "-o", "x.png"], 2, "not a positive number"),
+        (["evaluate", "nowhere"], 2, "no run in 'nowhere'"),
+        (["evaluate", "nowhere", "--varient", "x"], 2, "unknown argument --varient"),
+        (["bench", "quickstrat"], 2, "did you mean 'quickstart'?"),
+        (["table", "nowhere"], 2, "has no records/"),
+    ],
+)
+def test_bad_commands_end_in_one_line(arguments, code, says, capsys):
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+
+
+def test_train_sample_evaluate_table(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "-c", "digits/vae", "--smoke", f"--run_dir={run}", "--wandb.mode=disabled", "--budget.images=160"]) == 0
+    assert "done, 160 images" in capsys.readouterr().out
+    assert main(["sample", run, "-n", "9", "-o", str(tmp_path / "grid.png"), "--variant", "mean"]) == 0
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (3 * 52 + 4, 3 * 52 + 4)
+    assert main(["sample", run, "-n", "9", "-o", str(tmp_path / "images.npz"), "--batch", "4"]) == 0
+    with np.load(tmp_path / "images.npz") as file:
+        assert file["images"].shape == (9, 1, 8, 8)
+        assert int(file["levels"]) == 17
+    assert main(["sample", run, "-n", "3", "-o", str(tmp_path / "folder")]) == 0
+    assert len(list((tmp_path / "folder").glob("*.png"))) == 3
+    assert main(["sample", run, "-n", "3", "-o", str(tmp_path / "x.gif")]) == 2
+    assert main(["evaluate", run, "--out", str(tmp_path / "out"), "--variant", "mean"]) == 0
+    capsys.readouterr()
+    for form, expected in (("md", "| "), ("csv", ","), ("latex", "tabular")):
+        assert main(["table", str(tmp_path / "out"), "--format", form]) == 0
+        text = capsys.readouterr().out
+        assert expected in text
+        assert "mean" in text
+
+
+def test_a_dry_run_prints_the_resolved_configuration_and_does_nothing(tmp_path, capsys):
+    assert main(["train", "-c", "digits/vae", "--dry-run", f"--run_dir={tmp_path / 'run'}"]) == 0
+    assert "class_path: genbench.models.vae.vae.VAE" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_exit_codes_of_a_stopped_and_a_diverged_run(tiny, tmp_path, monkeypatch, capsys):
+    from genbench import files
+
+    monkeypatch.setattr(files, "project_root", lambda: tmp_path)
+    run = ["train", "-c", "digits/vae", "--smoke", "--wandb.mode=disabled"]
+    with files.lock(tmp_path / "held"):
+        assert main([*run, f"--run_dir={tmp_path / 'held'}"]) == 75
+    assert "in use" in capsys.readouterr().err
+    bad = ["--model.optimizer.lr=1e30", "--optimization.clip_norm=null", f"--run_dir={tmp_path / 'bad'}"]
+    assert main([*run, *bad]) == 3
+    assert "not finite in the batch at image" in capsys.readouterr().err
+    assert len(list((tmp_path / "runs" / "records").rglob("*.json"))) == 2
+
+
+def test_a_corrupt_record_is_named(tiny, tmp_path, capsys):
+    from genbench.evaluate import evaluate
+
+    path = evaluate(train(tiny("digits/vae", "budget.images=160")), "", tmp_path)
+    path.write_text(path.read_text()[:-40])
+    assert main(["table", str(tmp_path)]) == 2
+    assert path.name in capsys.readouterr().err

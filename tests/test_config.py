@@ -1,0 +1,119 @@
+"""Configurations: every shipped one is valid, and bad input gets one line that says what would be right."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from conftest import CONFIGS
+from genbench.config import changes, check_config, configs, load_config
+from genbench.errors import InputError
+
+RECIPE = "digits/vae"
+
+
+def complaint(*overrides: str, name: str = RECIPE) -> str:
+    with pytest.raises(InputError) as error:
+        load_config(name, overrides).instantiate()
+    line = str(error.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
+    config = load_config(name)
+    again = check_config(yaml.safe_load(yaml.safe_dump(config.resolved)), config.name, (), "again")
+    assert again.resolved == config.resolved
+    assert again.hash == config.hash
+    assert not changes(config.resolved, again.resolved)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("budget.imagse=3", "unknown key budget.imagse; did you mean 'images'?"),
+        ("sed=3", "unknown key sed; did you mean 'seed'?"),
+        ("model.latnt=3", "unknown key model.latnt; did you mean 'latent'?"),
+        ("model.encoder.wdth=3", "unknown key model.encoder.wdth; did you mean 'width'?"),
+        ("model.spec=3", "unknown key spec"),
+        ("data.batch_sz=3", "unknown key data.batch_sz; did you mean 'batch_size'?"),
+        ("evaluations.mean.smaple={}", "unknown key evaluations.mean.smaple; did you mean 'sample'?"),
+        ("model.latent=abc", "model.latent: expected int. Got value: abc"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr: expected float"),
+        ("model.likelihood_model=cauchy", "model.likelihood_model: Expected a Literal['logistic', 'gaussian', 'bernoulli']"),
+        ("model.latent=0", "latent is at least 1, not 0"),
+        ("budget.images=0", "budget.images is at least 1, not 0"),
+        ("data.batch_size=0", "data.batch_size is at least 1, not 0"),
+        ("optimization.clip_norm=-1", "optimization.clip_norm is positive, not -1"),
+        ("seed=-1", "seed is at least 0, not -1"),
+        ("model.encoder.stages=4", "stages = 4 does not fit images of 8 x 8"),
+        ("model.likelihood_model=bernoulli", "bernoulli needs data of 2 levels, not 17"),
+        ("model.class_path=genbench.models.vae.vae.VEA", "did you mean 'genbench.models.vae.vae.VAE'?"),
+        ("data.class_path=genbench.data.digits.Digit", "did you mean 'genbench.data.digits.Digits'?"),
+        ("model.encoder.class_path=genbench.nets.conv.ConvEncodr", "did you mean 'genbench.nets.conv.ConvEncoder'?"),
+        ("model.class_path=os.system", "outside the trusted modules (genbench, torch.optim)"),
+        ("model.encoder=os.system", "outside the trusted modules"),
+        ("model.encoder.norm=subprocess.run", "outside the trusted modules"),
+        ("model=3", "model.class_path is missing"),
+        ("budget", "override 'budget' has no value"),
+        ("budget.images.more=3", "images is a value, not a group"),
+    ],
+)
+def test_bad_values_get_one_line_that_says_what_would_be_right(override, says):
+    assert says in complaint(override)
+
+
+def test_nothing_untrusted_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n\nclass Net: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "--trust trap" in complaint("model.encoder.class_path=trap.Net")
+    assert "--trust trap" in complaint("model.encoder=trap.Net")
+    assert "outside" in complaint("model.encoder.class_path=genbenchmark.Net")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "holds no settings"),
+        ("data: {class_path: genbench.data.digits.Digits", "is not YAML"),
+        ("just text", "holds no settings"),
+        ("data: {}\nmodel: {}", "data.class_path is missing"),
+        ("\x00\x01", "is not YAML"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, content, says):
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    line = complaint(name=str(path))
+    assert says in line
+    assert str(path) in line
+
+
+def test_a_missing_recipe_suggests_the_nearest():
+    assert "did you mean 'digits/vae'?" in complaint(name="digits/vea")
+    assert set(configs()) == set(CONFIGS)
+
+
+def test_small_floats_are_numbers_and_overrides_are_yaml():
+    config = load_config(RECIPE, ["model.optimizer.lr=1e-5", "wandb.tags=[a, b]", "optimization.clip_norm=null", "budget.images=1_000"])
+    assert config.resolved["model"]["optimizer"]["lr"] == 1e-5
+    assert config.wandb.tags == ["a", "b"]
+    assert config.optimization.clip_norm is None
+    assert config.budget.images == 1000
+
+
+def test_the_hash_is_of_what_decides_the_weights():
+    base = load_config(RECIPE)
+    for free in ("seed=7", "run_dir=elsewhere", "wandb.project=x", "trainer.devices=2", "data.root=elsewhere"):
+        assert load_config(RECIPE, [free]).hash == base.hash
+    for bound in ("model.latent=7", "budget.images=7", "data.batch_size=7", "trainer.precision=bf16-mixed", "model.optimizer.lr=7"):
+        assert load_config(RECIPE, [bound]).hash != base.hash
+
+
+def test_what_may_change_on_an_existing_run():
+    base = load_config(RECIPE).resolved
+    for allowed in ("wandb.project=x", "trainer.devices=2", "data.root=elsewhere", "budget.images=10_000_000"):
+        assert not changes(base, load_config(RECIPE, [allowed]).resolved)
+    for refused in ("model.latent=7", "budget.images=7", "seed=5", "trainer.compile=true"):
+        assert len(changes(base, load_config(RECIPE, [refused]).resolved)) == 1

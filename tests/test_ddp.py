@@ -1,0 +1,68 @@
+"""Two processes, one spawned pair for all models: the ranks agree, and in float64 they agree with one process and the whole batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import CONFIGS
+
+WORKER = Path(__file__).with_name("ddp_worker.py")
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Every recipe trained for 20 steps of 16 images by two processes and by one."""
+    out = tmp_path_factory.mktemp("ddp")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
+    jobs = [("two", "2", rank) for rank in "01"] + [("one", "1", "0")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(out / folder), devices, *CONFIGS],
+            env={**common, "LOCAL_RANK": rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for folder, devices, rank in jobs
+    ]  # fmt: skip
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-3000:]
+    return out
+
+
+def weights(out: Path, folder: str, name: str, rank: int) -> dict[str, torch.Tensor]:
+    state = torch.load(out / folder / name.replace("/", "-") / f"rank{rank}.pt", weights_only=True)
+    return {**state["raw"], **{f"average {i}": value for i, value in enumerate(state["average"])}}
+
+
+def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_ranks_end_with_identical_weights(name, outcomes):
+    assert distance(weights(outcomes, "two", name, 0), weights(outcomes, "two", name, 1)) == 0
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_two_processes_equal_one_with_the_whole_batch(name, outcomes, tiny, capsys):
+    _, model = tiny(name).instantiate()
+    apart = distance(weights(outcomes, "two", name, 0), weights(outcomes, "one", name, 0))
+    start = {key: value.double() for key, value in model.state_dict().items()}
+    one = weights(outcomes, "one", name, 0)
+    assert max(float((one[key].double() - start[key]).abs().max()) for key in start) > 1e-3  # it did train
+    if model.batch_coupled:
+        with capsys.disabled():
+            print(f"\nexempt, its loss couples the images of a batch: {name} (differs by {apart:.1e})")
+        assert apart > 1e-8
+    else:
+        assert apart < 1e-8

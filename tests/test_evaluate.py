@@ -1,0 +1,139 @@
+"""Evaluation: one run, one record; the numbers mean what they say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import genbench
+from genbench.data.digits import Digits
+from genbench.data.points2d import Points2d
+from genbench.errors import GenbenchError, InputError
+from genbench.evaluate import draw, evaluate, noise_floor, record_divergence
+from genbench.leaderboard.record import Record, records_in
+from genbench.metrics.extractor import load_extractor
+from genbench.metrics.frechet import frechet_distance, moments
+from genbench.protocol import load_protocol
+from genbench.run import Run, open_run
+from genbench.train import train
+
+
+@pytest.fixture
+def run(tiny):
+    return train(tiny("digits/vae", "budget.images=160"))
+
+
+def test_a_record_says_what_was_measured(run, tmp_path):
+    path = evaluate(run, "mean", tmp_path)
+    record = Record.from_json(path.read_text())
+    assert (record.model, record.variant, record.family, record.seed, record.status) == ("vae", "mean", "vae", 0, "done")
+    assert record.protocol.generated_images == record.protocol.reference_images == 719
+    assert record.sampler == {"decoder": "mean"}
+    assert record.likelihood.kind == "bound"
+    assert math.isclose(sum(record.likelihood.terms.values()), record.likelihood.bits_per_dim, rel_tol=1e-9)
+    assert record.speed.network_evaluations == 1
+    assert record.cost.images_seen == 160
+    assert set(record.metrics) == set(load_protocol("digits").metrics)
+    assert "root" not in record.provenance.config["data"]
+    assert str(tmp_path) not in path.read_text()
+    before = path.read_bytes()
+    evaluate(run, "mean", tmp_path)
+    assert path.read_bytes() == before  # immutable
+    assert (tmp_path / "pictures" / "digits" / "vae@mean-s0.png").exists()
+
+
+def test_its_numbers_are_those_of_the_model(run, tmp_path):
+    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    model, data, extractor = genbench.load(run.path), Digits(), load_extractor("digits")
+    with torch.no_grad():
+        images = torch.cat([x for _, x in draw(model, 719, 0, 256, {}, "cpu")])
+        test, _ = data.tensors("test")
+        bits = -model.log_prob(test) / (64 * math.log(2))
+    fid = frechet_distance(*moments(extractor(images)[0]), *moments(extractor(test)[0]))
+    assert record.metrics["fid"].value == pytest.approx(fid, rel=1e-9)
+    # other noise, same mean: within the error that the record states
+    assert abs(record.likelihood.bits_per_dim - float(bits.mean())) < 4 * record.likelihood.stderr
+
+
+@pytest.mark.parametrize("chunk", [1, 50, 719])
+def test_samples_do_not_depend_on_the_chunk(run, chunk):
+    model = genbench.load(run.path).double()
+    with torch.no_grad():
+        whole = torch.cat([x for _, x in draw(model, 100, 0, 100, {}, "cpu")])
+        parts = torch.cat([x for _, x in draw(model, 100, 0, chunk, {}, "cpu")])
+    assert torch.equal(whole, parts)
+
+
+def test_the_noise_floor_is_training_images_against_the_reference(tmp_path):
+    paths = [noise_floor(Digits(), seed, tmp_path) for seed in (0, 1)]
+    floors = [Record.from_json(path.read_text()).metrics["fid"].value for path in paths]
+    assert 0 < min(floors) < max(floors) < 3
+    assert {record.model for record in records_in(tmp_path)} == {"noise-floor"}
+
+
+def test_points_are_measured_against_the_exact_table(tiny, tmp_path, double):
+    config = tiny("points2d/made", "data.levels=16", "budget.images=16000", "model.optimizer.lr=0.01")
+    run = train(config)
+    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    data, model = Points2d(levels=16), genbench.load(run.path)
+    x = torch.cartesian_prod(torch.arange(16), torch.arange(16)).to(torch.uint8).reshape(-1, 1, 1, 2)
+    p, log_q = data.table.ravel(), model.log_prob(x).detach().numpy()
+    kl = float((p * (np.log(np.where(p > 0, p, 1)) - log_q)).sum())
+    assert record.metrics["kl"].value == pytest.approx(kl, abs=1e-9)
+    assert 0 <= kl < 1
+    cross_entropy = record.likelihood.nats
+    assert cross_entropy == pytest.approx(data.entropy + kl, abs=0.1)
+
+
+def test_a_diverged_run_has_a_record_that_says_so(tiny, tmp_path):
+    from genbench.errors import Diverged
+
+    config = tiny("digits/vae", "model.optimizer.lr=1e30", "optimization.clip_norm=null")
+    with pytest.raises(Diverged):
+        train(config)
+    path, _ = record_divergence(Run(tmp_path / "run"), tmp_path)
+    record = Record.from_json(path.read_text())
+    assert record.status == "diverged"
+    assert record.diverged_at is not None
+    assert not record.metrics
+
+
+def test_a_probability_that_is_not_finite_names_its_image(run, tmp_path, monkeypatch):
+    from genbench.models.vae.vae import VAE
+
+    real = VAE.terms
+
+    def broken(self, x, y=None, rng=None, K=1):
+        terms = real(self, x, y, rng, K)
+        return {**terms, "kl": torch.where((x == Digits().tensors("test")[0][300]).flatten(1).all(1), torch.inf, terms["kl"])}
+
+    monkeypatch.setattr(VAE, "terms", broken)
+    with pytest.raises(GenbenchError, match="test image 300 is -inf"):
+        evaluate(run, "", tmp_path)
+    assert not (tmp_path / "records").exists()
+
+
+def test_bad_input_is_named(run, tmp_path):
+    with pytest.raises(InputError, match="did you mean 'mean'"):
+        evaluate(run, "maen", tmp_path)
+    with pytest.raises(InputError, match="no run in"):
+        evaluate(tmp_path / "nowhere", "", tmp_path)
+    run.weights.write_bytes(run.weights.read_bytes()[:-50])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        evaluate(run, "", tmp_path)
+    run.write_state(**{**run.state(), "status": "stopped"})
+    with pytest.raises(InputError, match="is not finished"):
+        open_run(run.path)
+
+
+def test_a_loaded_model_works_as_in_the_contract(run):
+    from genbench.rng import Rng
+
+    model = genbench.load(run.path)
+    images = model.sample(Rng(0, range(3)))
+    assert images.dtype == torch.uint8
+    assert model.log_prob(images).shape == (3,)
+    assert not model.training

@@ -1,0 +1,97 @@
+"""Suites: checked before anything is trained, run once, resumed, and their tables regenerate byte for byte."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from genbench.errors import InputError
+from genbench.leaderboard import build
+from genbench.leaderboard.record import records_in
+from genbench.progress import Lines
+from genbench.suite import bench, load_suite
+
+SMOKE = "overrides: {wandb.mode: disabled, budget.images: 160, data.batch_size: 16}"
+
+
+def suite_file(folder: Path, entries: str, seeds: str = "[0, 1]") -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(f"out: {folder / 'out'}\nseeds: {seeds}\n{SMOKE}\nentries: {entries}\n")
+    return path
+
+
+def test_a_suite_runs_once_and_a_repeat_does_nothing(tmp_path, capsys):
+    entries = "[{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}]"
+    suite = load_suite(suite_file(tmp_path, entries))
+    written = bench(suite, Lines())
+    names = sorted(record.model for record in records_in(suite.out))
+    assert names == ["noise-floor", "noise-floor", "vae", "vae"]
+    assert {path.name for path in written} == {"digits.md", "index.html"}
+    before = {path: path.read_bytes() for path in suite.out.rglob("*") if path.is_file()}
+    again = Lines()
+    bench(suite, again)
+    assert again.steps == 1  # only the tables
+    build(suite.out)
+    assert {path: path.read_bytes() for path in suite.out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ("[{config: digits/vae}, {config: digits/gna}]", "did you mean 'digits/gan'?"),
+        ("[{config: digits/vae, evaluations: [maen]}]", "did you mean 'mean'?"),
+        ("[{config: digits/vae, evalutions: [mean]}]", "did you mean 'evaluations'?"),
+        ("[{config: digits/vae, overrides: {model.latnt: 3}}]", "did you mean 'latent'?"),
+        ("[]", "entries is a list"),
+        ("[digits/vae]", "entries is a list of mappings"),
+    ],
+)
+def test_a_wrong_suite_trains_nothing(tmp_path, entries, says):
+    with pytest.raises(InputError) as error:
+        bench(load_suite(suite_file(tmp_path, entries)), Lines())
+    assert says in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_diverged_run_is_recorded_and_the_suite_goes_on(tmp_path):
+    bad = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
+    suite = load_suite(suite_file(tmp_path, f"[{bad}, {{config: digits/gan}}]", "[0]"))
+    bench(suite, Lines())
+    found = {record.model: record.status for record in records_in(suite.out)}
+    assert found == {"vae": "diverged", "gan": "done", "noise-floor": "done"}
+    again = Lines()
+    bench(suite, again)
+    assert again.steps == 1  # divergence is final
+
+
+def test_an_interrupted_suite_goes_on_and_ends_the_same(tmp_path):
+    entries = "[{config: digits/vae, evaluations: [mean]}]"
+    folders = [tmp_path / "cut", tmp_path / "whole"]
+    for folder in folders:
+        folder.mkdir()
+    cut = suite_file(folders[0], entries, "[0]")
+    command = [sys.executable, "-m", "genbench.cli", "bench", str(cut)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    run, deadline = folders[0] / "out" / "digits" / "vae" / "s0", time.monotonic() + 60
+    while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 75), errors
+    assert "Traceback" not in errors
+    bench(load_suite(cut), Lines())
+    whole = load_suite(suite_file(folders[1], entries, "[0]"))
+    bench(whole, Lines())
+    metrics = [{r.model: r.metrics for r in records_in(folder / "out")} for folder in folders]
+    assert metrics[0] == metrics[1]
+
+
+def test_shipped_suites_are_valid():
+    for path in Path(__file__).parents[1].glob("configs/suites/*.yaml"):
+        assert load_suite(path.stem).pairs()
