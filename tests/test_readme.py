@@ -1,0 +1,77 @@
+"""The README cannot drift: its commands are those of the Makefile, its example model is trained and measured as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genbench.config import load_config
+from genbench.leaderboard.record import records_in
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_plain_commands_are_those_of_make():
+    make = (ROOT / "Makefile").read_text().replace("$(BIN)", ".venv/bin")
+    _, plain, *_ = blocks("sh")
+    for command in ("-m pip install", ".venv/bin/genbench bench quickstart", ".venv/bin/python -m pytest"):
+        assert command in plain
+        assert command in make
+    assert all(f"\n{target}:" in make for target in re.findall(r"^make (\w+)", blocks("sh")[0], re.MULTILINE))
+
+
+def test_every_command_of_the_readme_parses():
+    from genbench.cli import _parser
+
+    lines = [line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines() if line.startswith("genbench ")]
+    assert {line[1] for line in lines} == {"list", "train", "sample", "evaluate", "bench", "table"}
+    for line in lines:
+        _, rest = _parser().parse_known_args(line[1:])
+        assert all(re.fullmatch(r"--[a-z_.]+=\S+", argument) for argument in rest)
+
+
+def test_the_configuration_shown_is_the_recipe():
+    shown = yaml.safe_load(next(block for block in blocks("yaml") if "VAE" in block))
+    recipe = load_config("digits/vae").resolved
+    assert shown["model"]["latent"] == recipe["model"]["latent"]
+    assert shown["model"]["encoder"]["width"] == recipe["model"]["encoder"]["width"]
+    assert shown["budget"]["images"] == recipe["budget"]["images"]
+
+
+def test_python_example_works(tiny, monkeypatch):
+    from genbench.train import train
+
+    run = train(tiny("digits/vae", "budget.images=160"))
+    code = next(block for block in blocks("python") if "genbench.load" in block).replace("runs/digits/vae/s1", str(run.path))
+    names: dict = {}
+    exec(code, names)
+    assert names["nats"].shape == (16,)
+
+
+@pytest.mark.parametrize("outside", [True])
+def test_the_example_model_trains_and_is_measured(tmp_path, outside):
+    (tmp_path / "my_model.py").write_text(next(block for block in blocks("python") if "class Histogram" in block))
+    (tmp_path / "histogram.yaml").write_text(next(block for block in blocks("yaml") if "Histogram" in block))
+    (block,) = [block for block in blocks("sh") if "--trust" in block]
+    environment = {**os.environ, "WANDB_MODE": "disabled"}
+    for line in block.splitlines():
+        arguments = line.split()[1:] + (["--out", "out"] if " evaluate " in line else [])
+        done = subprocess.run(
+            [sys.executable, "-m", "genbench.cli", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    (record,) = records_in(tmp_path / "out")
+    assert (record.model, record.family, record.likelihood.kind) == ("histogram", "my_model", "exact")
+    # a histogram per pixel of the training set has 2.27 bits/dim on the training images themselves
+    assert 2.0 < record.likelihood.bits_per_dim < 3.0
