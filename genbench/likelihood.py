@@ -45,7 +45,9 @@ def to_pixels(v: Tensor, levels: int) -> Tensor:
 
 def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
     """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
-    return (x.to(rng.dtype) + rng.uniform(x.shape[1:])) / levels
+    # u this near to 0 or 1 would be rounded into a neighbouring cell, or to 1 itself
+    rounding = levels * torch.finfo(rng.dtype).eps
+    return (x.to(rng.dtype) + rng.uniform(x.shape[1:]).clamp(rounding, 1 - rounding)) / levels
 
 
 def quantise(v: Tensor, levels: int) -> Tensor:
@@ -94,10 +96,19 @@ def gaussian_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Te
     lower, upper = _edges(x, levels, mean, log_s)
     flip = lower + upper > 0
     a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
-    log_a, log_b = torch.special.log_ndtr(a), torch.special.log_ndtr(b)
+    log_a, log_b = _log_ndtr(a), _log_ndtr(b)
     # log(e^log_b - e^log_a); the clamp keeps the gradient finite where a bin is narrower than rounding
     inner = log_b + torch.log(-torch.expm1((log_a - log_b).clamp(max=-1e-7)))
-    return _with_tails(x, levels, inner, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
+    return _with_tails(x, levels, inner, _log_ndtr(upper), _log_ndtr(-lower))
+
+
+def _log_ndtr(t: Tensor) -> Tensor:
+    """log Phi(t). The values are those of torch.special.log_ndtr, whose float32 gradient is lost in the lower tail."""
+    tail = t < -1
+    low, high = torch.where(tail, t, -1), torch.where(tail, -1, t)
+    # Phi(t) = erfcx(-t / sqrt 2) exp(-t^2 / 2) / 2
+    log_tail = torch.log(0.5 * torch.special.erfcx(-math.sqrt(0.5) * low)) - 0.5 * low**2
+    return torch.where(tail, log_tail, torch.special.log_ndtr(high))
 
 
 def _edges(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:

@@ -94,4 +94,8 @@ def _smallest(shape: Shape, stages: int) -> Shape:
 def _norm(norm: Norm, channels: int) -> nn.Module:
     if norm == "batch":
         return BatchNorm(channels)
-    return nn.GroupNorm(math.gcd(8, channels), channels) if norm == "group" else nn.Identity()
+    if norm == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm is 'batch', 'group' or 'none', not {norm!r}")

@@ -62,6 +62,8 @@ class GAN(GenerativeModel):
         super().__init__(spec, optimizer)
         if latent < 1 or critic_steps < 1:
             raise ValueError(f"latent and critic_steps are at least 1, not {latent} and {critic_steps}")
+        if game not in ("non-saturating", "minimax"):
+            raise ValueError(f"game is 'non-saturating' or 'minimax', not {game!r}")
         self.latent, self.game, self.critic_steps = latent, game, critic_steps
         self.G = generator((latent,), spec.shape, 0)
         self.D = discriminator(spec.shape, (1,), 0)
