@@ -105,7 +105,7 @@ class WandbLog(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         if self._run is not None:
-            self._guarded(lambda: self._run.finish(exit_code=0 if status == "success" else 1, quiet=True))
+            self._guarded(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
             self._run = None
 
     def _begin(self) -> Any:

@@ -247,6 +247,7 @@ def test_wandb_offline_logs_and_its_failure_does_not_end_a_run(tiny, tmp_path, m
         monkeypatch.delenv("WANDB_API_KEY")
     run = train(tiny(EXAMPLE, "wandb.mode=auto", "budget.images=160"))
     assert list(run.path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert "wandb is off" not in caplog.text
     import wandb
 
     def broken(**_):
