@@ -72,7 +72,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             if "kl" in protocol.metrics:
                 log_table = _log_table(model, data, evaluation, protocol, device)
         metrics = _metrics(images, data, protocol, device, log_table)
-        speed = measure_speed(model, device, evaluation.sample)
+        speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
     record = _record(
         loaded, variant, device,
         status="done", metrics=metrics, likelihood=likelihood, sampler=evaluation.sample,

@@ -102,7 +102,7 @@ class ImageData(LightningDataModule, ABC):
             card = json.loads(path.read_text())
             if card["hash"] != _content_hash(self.spec, {split: self._read(split) for split in get_args(Split)}):
                 raise ValueError("its arrays do not have the hash of its card")
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
         return dict(card)
 
@@ -135,7 +135,9 @@ class ImageData(LightningDataModule, ABC):
                 try:
                     beside.rename(folder)
                 except OSError:
-                    if not (folder / "card.json").exists():  # else another process was first, with the same content
+                    if folder.exists() and not (folder / "card.json").exists():
+                        raise InputError(f"damaged data in {folder} (no card.json); delete that folder, it is decoded again") from None
+                    if not folder.exists():  # else another process was first, with the same content
                         raise
         except PermissionError as error:
             raise InputError(f"data.root {self.root} cannot be written: {error.strerror}; choose another") from None

@@ -139,9 +139,10 @@ def _grow(sampler: _Sampler, deadline: float) -> tuple[_Timing, _Timing]:
             timing = _first(sampler, batch, deadline)
         except torch.OutOfMemoryError:
             break
-        if timing.images_per_second <= best.images_per_second:
+        # other work on the machine can slow one call: only a clear fall is the end
+        if timing.images_per_second < 0.7 * best.images_per_second:
             break
-        best = timing
+        best = max(best, timing, key=lambda t: t.images_per_second)
     return latency, best
 
 
