@@ -136,7 +136,9 @@ class ImageData(LightningDataModule, ABC):
                     beside.rename(folder)
                 except OSError:
                     if folder.exists() and not (folder / "card.json").exists():
-                        raise InputError(f"damaged data in {folder} (no card.json); delete that folder, it is decoded again") from None
+                        raise InputError(
+                            f"damaged data in {folder} (no card.json); delete that folder, it is decoded again"
+                        ) from None
                     if not folder.exists():  # else another process was first, with the same content
                         raise
         except PermissionError as error:
