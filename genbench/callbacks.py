@@ -125,10 +125,13 @@ class Keeper(Callback):
     # a signal to any rank must reach all: looking at every batch would cost a collective each
     _AGREE_EVERY = 16
 
-    def __init__(self, run: Run, ema: EMA, log_every: int, checkpoint_every: int, report: Callable[[int, float | None], None]) -> None:
+    def __init__(
+        self, run: Run, ema: EMA, log_every: int, checkpoint_every: int, report: Callable[[int, float | None], None]
+    ) -> None:
         self.run, self.ema, self.stop, self.report = run, ema, StopRequest(), report
         self.log_every, self.checkpoint_every = log_every, checkpoint_every
-        self.seconds, self.stopped, self.diverged_at = 0.0, False, None
+        self.seconds, self.stopped = 0.0, False
+        self.diverged_at: int | None = None
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._first_bad: Tensor | None = None
@@ -154,7 +157,11 @@ class Keeper(Callback):
             self._log(trainer, now)
         if _crossed(before, now, self.checkpoint_every) or last:
             self.checkpoint(trainer, model)
-        if (now // images) % (1 if trainer.world_size == 1 else self._AGREE_EVERY) == 0 and self.stop.agreed(trainer) and not last:
+        if (
+            (now // images) % (1 if trainer.world_size == 1 else self._AGREE_EVERY) == 0
+            and self.stop.agreed(trainer)
+            and not last
+        ):
             self.checkpoint(trainer, model)
             self.stopped = trainer.should_stop = True
 

@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="genbench", description="Deep generative models, trained on the same data and measured by one harness.")
+    parser = _Parser(
+        prog="genbench", description="Deep generative models, trained on the same data and measured by one harness."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     train = commands.add_parser(
@@ -66,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     sample.add_argument("-o", "--out", type=Path, required=True, help="grid.png, images.npz, or a folder for one PNG per image")
     sample.add_argument("--seed", type=_natural, default=0, help="sample i is a function of the weights, this seed and i (0)")
-    sample.add_argument("--variant", default="default", help="which of the configuration's evaluations gives the sampler's options")
+    sample.add_argument(
+        "--variant", default="default", help="which of the configuration's evaluations gives the sampler's options"
+    )
     sample.add_argument("--batch", type=_positive, default=256, help="images computed at once; does not change them (256)")
     sample.set_defaults(act=_sample)
 
@@ -90,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     lister.set_defaults(act=_list)
 
     for command in (train, sample, evaluate, bench):
-        command.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a module that a class_path may name")
+        command.add_argument(
+            "--trust", action="append", default=[], metavar="MODULE", help="a module that a class_path may name"
+        )
     for command in (sample, evaluate, bench):
         command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda if there is one)")
     return parser
@@ -124,6 +130,7 @@ def _to_terminal() -> logging.Handler:
 def _device(given: str) -> str:
     import torch
 
+    _limit_threads()
     if given == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -133,6 +140,14 @@ def _device(given: str) -> str:
     return given
 
 
+def _limit_threads() -> None:
+    """At most four, unless the environment says otherwise: small networks on many cores spend their time waiting."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(4, torch.get_num_threads()))
+
+
 # --- commands -------------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +155,7 @@ def _train(given: Any) -> None:
     from genbench.config import load_config
 
     config = load_config(given.config, given.overrides, given.trust, given.smoke)
+    _limit_threads()
     if given.dry_run:
         import yaml
 
@@ -162,7 +178,9 @@ def _train(given: Any) -> None:
             raise
     state = run.state()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        print(f"{run.path}: done, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}")
+        print(
+            f"{run.path}: done, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}"
+        )
 
 
 def _sample(given: Any) -> None:
@@ -181,7 +199,9 @@ def _sample(given: Any) -> None:
         raise InputError(f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}")
     options = loaded.config.evaluations[variant].sample
     with torch.no_grad():
-        parts = [x.cpu().numpy() for _, x in draw(loaded.model, given.n, given.seed, given.batch, options, _device(given.device))]
+        parts = [
+            x.cpu().numpy() for _, x in draw(loaded.model, given.n, given.seed, given.batch, options, _device(given.device))
+        ]
     images, spec = np.concatenate(parts), loaded.data.spec
     if given.out.suffix == ".png":
         save_grid(images, spec, given.out)
@@ -251,7 +271,11 @@ def _list(given: Any) -> None:
     from genbench.files import project_root
     from genbench.run import find_runs
 
-    for title, package, base in (("models", "models", "GenerativeModel"), ("data", "data", "ImageData"), ("networks", "nets", "Net")):
+    for title, package, base in (
+        ("models", "models", "GenerativeModel"),
+        ("data", "data", "ImageData"),
+        ("networks", "nets", "Net"),
+    ):
         print(f"{title}:")
         for path, summary in classes(package, base).items():
             print(f"  {path:<58} {summary}")

@@ -38,7 +38,16 @@ __all__ = ["Config", "changes", "classes", "configs", "find_config", "load_confi
 
 _TRUSTED = ("genbench", "torch.optim")
 # What may differ between two commands on one run folder: where it runs and who watches. None of it changes the weights.
-_FREE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "wandb", "data.root", "run_dir", "evaluations", "protocol")
+_FREE = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "wandb",
+    "data.root",
+    "run_dir",
+    "evaluations",
+    "protocol",
+)
 
 
 _GROUPS: dict[str, Any] = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
@@ -147,7 +156,9 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     """Validate a tree of plain values against the signatures of the classes that it names."""
     for key in ("data", "model"):
         if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
-            raise InputError(f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}")
+            raise InputError(
+                f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}"
+            )
     _check_evaluations(tree, origin)
     _check_paths(tree, trust, origin)
     from jsonargparse import ArgumentError
@@ -190,7 +201,9 @@ def find_config(name: str | Path) -> Path:
     for path in (Path(name), project_root() / name, project_root() / "configs" / f"{name}.yaml"):
         if path.is_file():
             return path
-    raise InputError(f"no configuration {str(name)!r}; {nearest(str(name).removeprefix('configs/').removesuffix('.yaml'), configs())}")
+    raise InputError(
+        f"no configuration {str(name)!r}; {nearest(str(name).removeprefix('configs/').removesuffix('.yaml'), configs())}"
+    )
 
 
 def configs() -> list[str]:
@@ -293,7 +306,7 @@ _Loader.add_implicit_resolver(
 
 def _yaml(text: str, origin: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise InputError(f"{origin} is not YAML: {_one_line(str(error))}") from None
 
@@ -352,7 +365,9 @@ def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> Non
         sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
     for key, value in _leaves({k: tree[k] for k in ("data", "model")}):
         # jsonargparse would import a dotted name given for a callable: treat every dotted name as one
-        if not isinstance(value, str) or not (key.endswith("class_path") or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value)):
+        if not isinstance(value, str) or not (
+            key.endswith("class_path") or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value)
+        ):
             continue
         if key == "data.root":
             continue
@@ -365,7 +380,9 @@ def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> Non
         try:
             getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
-            raise InputError(f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key))}") from None
+            raise InputError(
+                f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key))}"
+            ) from None
 
 
 def _right_paths(key: str) -> dict[str, str]:
@@ -373,7 +390,11 @@ def _right_paths(key: str) -> dict[str, str]:
         return classes("data", "ImageData")
     if key == "model.class_path":
         return classes("models", "GenerativeModel")
-    return classes("nets", "Net") if "optimizer" not in key else {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+    return (
+        classes("nets", "Net")
+        if "optimizer" not in key
+        else {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+    )
 
 
 # --- one line per error ---------------------------------------------------------------------------------------------------
@@ -409,7 +430,11 @@ def _is_unknown(name: str, key: str, node: dict[str, Any]) -> bool:
 
 def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
     if "class_path" in node:
-        return [name for name in _arguments(node["class_path"]) if name not in ("self", "spec", "inputs", "outputs", "cond", "params")]
+        return [
+            name
+            for name in _arguments(node["class_path"])
+            if name not in ("self", "spec", "inputs", "outputs", "cond", "params")
+        ]
     if key in _GROUPS:
         return list(_GROUPS[key].__dataclass_fields__)
     return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", *_GROUPS]

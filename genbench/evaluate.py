@@ -23,9 +23,20 @@ from torch import Tensor, distributed
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import file_digest, project_root
-from genbench.leaderboard.record import NOISE_FLOOR, Cost, Likelihood, Metric, Provenance, Record, Speed, file_stem, write_record
+from genbench.leaderboard.record import (
+    NOISE_FLOOR,
+    Cost,
+    Likelihood,
+    Metric,
+    Provenance,
+    Record,
+    Speed,
+    file_stem,
+    record_id,
+    record_path,
+    write_record,
+)
 from genbench.leaderboard.record import Protocol as RecordedProtocol
-from genbench.leaderboard.record import record_id, record_path
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.features import FeatureBank, Features, sample_metrics
@@ -101,7 +112,7 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> P
     The seed decides which training images, where there are more than needed; None where there are fewer.
     """
     protocol = load_protocol(data.protocol)
-    identity, kind = protocol_identity(protocol, data), torch.device(device).type
+    identity, kind = protocol_identity(protocol, data), _device_class(device)
     path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", kind))
     x, _ = data.tensors("train", device)
     if len(x) < protocol.images or path.exists():
@@ -119,7 +130,7 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> P
 
 def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
     """Where the record of an evaluation lies, whether it is there or not."""
-    config, kind = loaded.config, torch.device(device).type
+    config, kind = loaded.config, _device_class(device)
     id8 = record_id(config.hash, protocol_identity(_protocol(loaded), loaded.data), variant, kind)
     return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
 
@@ -150,7 +161,9 @@ def _protocol(loaded: Loaded) -> Protocol:
 # --- chunks of global indices -------------------------------------------------------------------------------------------
 
 
-def draw(model: GenerativeModel, n: int, seed: int, chunk: int, options: dict[str, Any], device: str) -> Iterator[tuple[int, Tensor]]:
+def draw(
+    model: GenerativeModel, n: int, seed: int, chunk: int, options: dict[str, Any], device: str
+) -> Iterator[tuple[int, Tensor]]:
     """This process's share of n samples, as (first index, uint8 images): sample i is a function of (weights, seed, i)."""
     for first, indices in _chunks(n, chunk):
         rng = Rng(seed, indices, model.dtype, device).split("sample")
@@ -190,7 +203,9 @@ def _gathered(parts: list[tuple[int, Tensor]], shape: tuple[int, ...], dtype: to
         everyone: list[Any] = [None] * _world()
         distributed.all_gather_object(everyone, [(first, rows.cpu()) for first, rows in parts])
         parts = [(first, rows.to(device)) for shard in everyone for first, rows in shard]
-    return torch.cat([torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))])
+    return torch.cat(
+        [torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))]
+    )
 
 
 def _rank() -> int:
@@ -204,7 +219,9 @@ def _world() -> int:
 # --- what is measured -----------------------------------------------------------------------------------------------------
 
 
-def _metrics(images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None) -> dict[str, Metric]:
+def _metrics(
+    images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None
+) -> dict[str, Metric]:
     reference, _ = data.tensors(protocol.split, device)
     found: dict[str, float] = {}
     if protocol.extractor:
@@ -233,9 +250,7 @@ def _features(images: Tensor, protocol: Protocol, device: str) -> Features:
     return bank.compute()
 
 
-def _likelihood(
-    model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str
-) -> Likelihood:
+def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> Likelihood:
     x, _ = data.tensors(protocol.split, device)
     try:
         terms = _scored(model, x, protocol, device, lambda part, rng: model.terms(part, None, rng, **evaluation.log_prob))
@@ -264,7 +279,13 @@ def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, 
     """log q of every image of a universe that is small enough to list."""
     universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
     x = universe.reshape(-1, *data.spec.shape).to(device)
-    return _scored(model, x, protocol, device, lambda part, rng: {"q": model.log_prob(part, None, rng, **evaluation.log_prob)})["q"].cpu().numpy()
+    return (
+        _scored(model, x, protocol, device, lambda part, rng: {"q": model.log_prob(part, None, rng, **evaluation.log_prob)})[
+            "q"
+        ]
+        .cpu()
+        .numpy()
+    )
 
 
 # --- the record -----------------------------------------------------------------------------------------------------------
@@ -280,14 +301,14 @@ def _evaluation(loaded: Loaded, variant: str) -> Evaluation:
 
 def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None = None, **measured: Any) -> Record:
     config, model, state = loaded.config, loaded.model, loaded.run.state()
-    blank = {"metrics": {}, "likelihood": None, "sampler": {}, "speed": None, "diverged_at": None}
+    blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "sampler": {}, "speed": None, "diverged_at": None}
     return Record(
         dataset=loaded.data.name,
         model=config.name,
         family=config.family,
         variant=variant,
         seed=config.seed,
-        device_class=torch.device(device).type,
+        device_class=_device_class(device),
         density="explicit" if model.likelihood else "implicit",
         protocol=protocol_identity(_protocol(loaded), loaded.data),
         cost=Cost(
@@ -333,5 +354,9 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _device_class(device: str) -> Any:
+    return torch.device(device).type
+
+
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

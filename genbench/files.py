@@ -9,7 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,28 +82,47 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         Stopped: A living process holds it.
     """
-    path, mine = folder / "lock", {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".lock.{uuid.uuid4().hex[:8]}.tmp"
-    beside.write_text(canonical_json(mine))
+    path = folder / "lock"
+    mine = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
+    with stop_if_disk_full(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        _acquire(path, mine)
     try:
+        yield
+    finally:
+        # not a lock that somebody else has taken since this one was removed by hand
+        if path.exists() and path.read_text() == mine:
+            path.unlink(missing_ok=True)
+
+
+def _acquire(path: Path, mine: str) -> None:
+    name = uuid.uuid4().hex[:8]
+    beside, stale = path.with_name(f".lock.{name}.tmp"), path.with_name(f".lock.{name}.stale.tmp")
+    try:
+        beside.write_text(mine)
         while True:
             try:
                 os.link(beside, path)  # atomic also on shared file systems: fails where the lock exists
-                break
+                return
             except FileExistsError:
-                if _alive(path):
-                    owner = path.read_text()
-                    raise Stopped(f"{folder} is in use by a running process {owner}; wait for it, or remove {path}") from None
-                path.unlink(missing_ok=True)
-        yield
-        path.unlink(missing_ok=True)
-    except BaseException:
-        if path.exists() and path.samefile(beside):
-            path.unlink(missing_ok=True)
-        raise
+                _refuse_if_alive(path, path)
+            # Two processes may find the same dead owner: what is moved away is looked at once more, and put back if it lives
+            with suppress(FileNotFoundError):
+                path.rename(stale)
+                try:
+                    _refuse_if_alive(stale, path)
+                except Stopped:
+                    with suppress(FileExistsError):
+                        os.link(stale, path)
+                    raise
     finally:
         beside.unlink(missing_ok=True)
+        stale.unlink(missing_ok=True)
+
+
+def _refuse_if_alive(path: Path, name: Path) -> None:
+    if _alive(path):
+        raise Stopped(f"{name.parent} is in use by a running process {path.read_text()}; wait for it, or remove {name}")
 
 
 def _alive(path: Path) -> bool:
@@ -121,7 +140,9 @@ def _alive(path: Path) -> bool:
 def _started(pid: int) -> str | None:
     """Start time of a process, so that a reused process id is not taken for the old owner; None if there is no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # a zombie has ended, though nobody has asked for its exit code
+        return None if fields[0] in "ZX" else fields[19]
     except FileNotFoundError:
         pass
     try:  # no /proc on this system

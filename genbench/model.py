@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -104,6 +104,11 @@ class GenerativeModel(LightningModule, ABC):
 
         Results are buffers. `batches` go over the training set; `rng` has one stream, for this purpose.
         """
+
+    @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
+    def dtype(self) -> torch.dtype:
+        """Floating type of the model."""
+        return cast(torch.dtype, super().dtype)
 
     # --- what leaves use ----------------------------------------------------------------------------------------------
 

@@ -24,7 +24,9 @@ class Lines:
     def step(self, what: str, images: int = 0) -> None:
         self._done += 1
         of = f"[{self._done}/{self.steps}] " if self.steps else ""
-        print(f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)", file=sys.stderr)
+        print(
+            f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)", file=sys.stderr
+        )
 
     def progress(self, images: int, loss: float | None) -> None:
         """Quiet: the metrics file has it."""

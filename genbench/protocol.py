@@ -41,7 +41,9 @@ class Protocol:
     def __post_init__(self) -> None:
         for metric in self.metrics:
             if metric not in IMAGE_METRICS + TABLE_METRICS:
-                raise InputError(f"protocol {self.name}: no metric {metric!r}; {nearest(metric, IMAGE_METRICS + TABLE_METRICS)}")
+                raise InputError(
+                    f"protocol {self.name}: no metric {metric!r}; {nearest(metric, IMAGE_METRICS + TABLE_METRICS)}"
+                )
         if any(metric in IMAGE_METRICS for metric in self.metrics) and self.extractor is None:
             raise InputError(f"protocol {self.name}: {', '.join(self.metrics)} need an extractor")
         if self.images < 2 or self.chunk < 1:

@@ -1,13 +1,13 @@
 """The run folder: everything that a run is, in plain files.
 
-    config.yaml         the resolved configuration; the input of evaluation
-    state.json          status (running, stopped, done, diverged), images seen, seconds
-    metrics.jsonl       one line per log point: images, seconds, losses
-    log.txt             what would clutter the terminal
-    checkpoints/        <images>-<hash>.ckpt, the last two
-    previews/           sample grids during training
-    model.safetensors   the recorded weights: moving averages, after `finalize`
-    lock                who is training here
+config.yaml         the resolved configuration; the input of evaluation
+state.json          status (running, stopped, done, diverged), images seen, seconds
+metrics.jsonl       one line per log point: images, seconds, losses
+log.txt             what would clutter the terminal
+checkpoints/        <images>-<hash>.ckpt, the last two
+previews/           sample grids during training
+model.safetensors   the recorded weights: moving averages, after `finalize`
+lock                who is training here
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Run:
         except FileNotFoundError:
             return {"status": "", "images_seen": 0, "seconds": 0.0}
         except (ValueError, TypeError):
-            raise InputError(f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint") from None
+            raise InputError(
+                f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint"
+            ) from None
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class Run:
         """The newest checkpoint that is whole, and a line about each damaged one that was passed over."""
         import torch
 
-        damaged = []
+        damaged: list[str] = []
         for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
             if file_digest(path)[:16] == path.stem.partition("-")[2]:
                 try:
@@ -135,7 +137,7 @@ class Loaded(NamedTuple):
     model: GenerativeModel
 
 
-def open_run(name: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> Loaded:
+def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "cpu") -> Loaded:
     """The model of a finished run with its recorded weights, and its data.
 
     Raises:
@@ -144,7 +146,9 @@ def open_run(name: str | Path, trust: Sequence[str] = (), device: str = "cpu") -
     run = name if isinstance(name, Run) else find_run(name)
     status = run.state()["status"]
     if status != "done":
-        raise InputError(f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command")
+        raise InputError(
+            f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
+        )
     config = run.config(trust)
     data, model = config.instantiate()
     load_weights(model, run.weights)

@@ -116,7 +116,9 @@ def argument_table() -> str:
     """Every key with its default and meaning, from the docstrings above."""
     lines = ["seed = 0: the run's seed", "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies"]
     lines += ["protocol = the data set's name: configs/protocols/<protocol>.yaml, by which the run is evaluated"]
-    lines += ["data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: a class of genbench.data"]
+    lines += [
+        "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: a class of genbench.data"
+    ]
     lines += ["model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers likewise"]
     groups = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
     for group, settings in groups.items():

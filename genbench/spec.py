@@ -1,8 +1,8 @@
 """What a data set declares: the integer images that a model is about, and what comes with them.
 
-    shape   (C, H, W) of an image; a text of length L is an image of shape (1, 1, L), a point of the plane one of (1, 1, 2)
-    levels  grey levels per channel: pixels are integers 0 <= x < levels, stored as uint8
-    labels  number of classes, or None
+shape   (C, H, W) of an image; a text of length L is an image of shape (1, 1, L), a point of the plane one of (1, 1, 2)
+levels  grey levels per channel: pixels are integers 0 <= x < levels, stored as uint8
+labels  number of classes, or None
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """A suite: (configuration, seed) pairs -> runs, records, tables and the page. The same command again does what is missing.
 
-    out: runs/quickstart             # records/, pictures/, <dataset>.md and index.html; in the checkout unless absolute
-    runs: runs/quickstart            # run folders: <runs>/<dataset>/<model>/s<seed>
-    seeds: [0]
-    overrides: {wandb.mode: offline} # for every run
-    entries:
-      - config: digits/vae
-      - config: digits/ddpm
-        evaluations: [ddim50]        # which of the recipe's; all where not given
+out: runs/quickstart             # records/, pictures/, <dataset>.md and index.html; in the checkout unless absolute
+runs: runs/quickstart            # run folders: <runs>/<dataset>/<model>/s<seed>
+seeds: [0]
+overrides: {wandb.mode: offline} # for every run
+entries:
+  - config: digits/vae
+  - config: digits/ddpm
+    evaluations: [ddim50]        # which of the recipe's; all where not given
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import lock, project_root
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
-from genbench.model import GenerativeModel
 from genbench.metrics.speed import device_name
+from genbench.model import GenerativeModel
 from genbench.nets.net import Net
 from genbench.rng import Rng
 from genbench.run import Run, save_weights
@@ -96,7 +96,9 @@ def _begin(run: Run, config: Config) -> str:
         if old.name != config.name:
             differences.insert(0, f"the model was {old.name}, is now {config.name}")
         if differences:
-            raise InputError(f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir")
+            raise InputError(
+                f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir"
+            )
     if state["status"] == "diverged":
         raise Diverged(f"{run.path} diverged at image {state['diverged_at']:,}; that is final. Another seed is another run")
     if state["status"] == "done" and state["images_seen"] >= config.budget.images and run.weights.exists():
@@ -109,7 +111,9 @@ def _begin(run: Run, config: Config) -> str:
 def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:
     settings, budget = config.trainer, config.budget.images
     ema = EMA(config.optimization.ema_half_life)
-    keeper = Keeper(run, ema, settings.log_every or max(1, budget // 100), settings.checkpoint_every or max(1, budget // 10), report)
+    keeper = Keeper(
+        run, ema, settings.log_every or max(1, budget // 100), settings.checkpoint_every or max(1, budget // 10), report
+    )
     first = next(iter(config.evaluations.values()))
     return ema, Preview(run, ema, settings.preview_every or max(1, budget // 4), first), keeper
 
@@ -221,9 +225,13 @@ def _device(config: Config) -> str:
 def _check_layout(config: Config, batch_size: int) -> None:
     processes = config.trainer.devices * config.trainer.num_nodes
     if batch_size % processes:
-        raise InputError(f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}")
+        raise InputError(
+            f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}"
+        )
     if config.trainer.accelerator == "cuda" and torch.cuda.device_count() < config.trainer.devices:
-        raise InputError(f"trainer.devices is {config.trainer.devices}, but this machine has {torch.cuda.device_count()} CUDA devices")
+        raise InputError(
+            f"trainer.devices is {config.trainer.devices}, but this machine has {torch.cuda.device_count()} CUDA devices"
+        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 
 # before anything reads them, and for every process that a test starts
-os.environ["GENBENCH_DATA"] = os.environ.get("GENBENCH_TEST_DATA", str(Path(tempfile.gettempdir()) / f"genbench-tests-{os.getuid()}"))
+os.environ["GENBENCH_DATA"] = os.environ.get(
+    "GENBENCH_TEST_DATA", str(Path(tempfile.gettempdir()) / f"genbench-tests-{os.getuid()}")
+)
 os.environ["WANDB_MODE"] = "offline"
 os.environ["OMP_NUM_THREADS"] = "1"
 

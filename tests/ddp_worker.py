@@ -1,6 +1,6 @@
 """One process of a distributed run: trains every configuration that it is given, and writes what it ended with.
 
-    python ddp_worker.py OUT DEVICES NAME [NAME ...]      under LOCAL_RANK, MASTER_ADDR, MASTER_PORT
+python ddp_worker.py OUT DEVICES NAME [NAME ...]      under LOCAL_RANK, MASTER_ADDR, MASTER_PORT
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def test_bad_commands_end_in_one_line(arguments, code, says, capsys):
 
 def test_train_sample_evaluate_table(tmp_path, capsys):
     run = str(tmp_path / "run")
-    assert main(["train", "-c", "digits/vae", "--smoke", f"--run_dir={run}", "--wandb.mode=disabled", "--budget.images=160"]) == 0
+    assert (
+        main(["train", "-c", "digits/vae", "--smoke", f"--run_dir={run}", "--wandb.mode=disabled", "--budget.images=160"]) == 0
+    )
     assert "done, 160 images" in capsys.readouterr().out
     assert main(["sample", run, "-n", "9", "-o", str(tmp_path / "grid.png"), "--variant", "mean"]) == 0
     with Image.open(tmp_path / "grid.png") as picture:

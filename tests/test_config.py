@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
-
 from conftest import CONFIGS
+
 from genbench.config import changes, check_config, configs, load_config
 from genbench.errors import InputError
 
@@ -96,7 +96,9 @@ def test_a_missing_recipe_suggests_the_nearest():
 
 
 def test_small_floats_are_numbers_and_overrides_are_yaml():
-    config = load_config(RECIPE, ["model.optimizer.lr=1e-5", "wandb.tags=[a, b]", "optimization.clip_norm=null", "budget.images=1_000"])
+    config = load_config(
+        RECIPE, ["model.optimizer.lr=1e-5", "wandb.tags=[a, b]", "optimization.clip_norm=null", "budget.images=1_000"]
+    )
     assert config.resolved["model"]["optimizer"]["lr"] == 1e-5
     assert config.wandb.tags == ["a", "b"]
     assert config.optimization.clip_norm is None
@@ -107,7 +109,13 @@ def test_the_hash_is_of_what_decides_the_weights():
     base = load_config(RECIPE)
     for free in ("seed=7", "run_dir=elsewhere", "wandb.project=x", "trainer.devices=2", "data.root=elsewhere"):
         assert load_config(RECIPE, [free]).hash == base.hash
-    for bound in ("model.latent=7", "budget.images=7", "data.batch_size=7", "trainer.precision=bf16-mixed", "model.optimizer.lr=7"):
+    for bound in (
+        "model.latent=7",
+        "budget.images=7",
+        "data.batch_size=7",
+        "trainer.precision=bf16-mixed",
+        "model.optimizer.lr=7",
+    ):
         assert load_config(RECIPE, [bound]).hash != base.hash
 
 

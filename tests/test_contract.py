@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-
 from conftest import CONFIGS
+
 from genbench.config import find_config
 from genbench.rng import Rng
 

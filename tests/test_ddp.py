@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from conftest import CONFIGS
 
 WORKER = Path(__file__).with_name("ddp_worker.py")

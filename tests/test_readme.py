@@ -34,7 +34,9 @@ def test_plain_commands_are_those_of_make():
 def test_every_command_of_the_readme_parses():
     from genbench.cli import _parser
 
-    lines = [line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines() if line.startswith("genbench ")]
+    lines = [
+        line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines() if line.startswith("genbench ")
+    ]
     assert {line[1] for line in lines} == {"list", "train", "sample", "evaluate", "bench", "table"}
     for line in lines:
         _, rest = _parser().parse_known_args(line[1:])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from conftest import CONFIGS
+
 from genbench.callbacks import EMA
 from genbench.config import load_config
 from genbench.errors import Diverged, InputError, Stopped
@@ -69,7 +69,17 @@ def test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit(name, tiny):
 
 
 def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
-    command = [sys.executable, "-m", "genbench.cli", "train", "-c", EXAMPLE, "--smoke", "--wandb.mode=disabled", "--budget.images=6400"]
+    command = [
+        sys.executable,
+        "-m",
+        "genbench.cli",
+        "train",
+        "-c",
+        EXAMPLE,
+        "--smoke",
+        "--wandb.mode=disabled",
+        "--budget.images=6400",
+    ]
     command += ["--trainer.checkpoint_every=320", f"--run_dir={tmp_path / 'killed'}"]
     for enough in (320, 3200):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -144,7 +154,9 @@ def test_a_checkpoint_that_would_run_code_is_passed_over(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_final(tiny):
-    config = tiny(EXAMPLE, "model.optimizer.lr=1e30", "optimization.clip_norm=null", "budget.images=640", "trainer.log_every=16")
+    config = tiny(
+        EXAMPLE, "model.optimizer.lr=1e30", "optimization.clip_norm=null", "budget.images=640", "trainer.log_every=16"
+    )
     with pytest.raises(Diverged, match=r"in the batch at image \d+"):
         train(config)
     run = Run(Path(config.resolved["run_dir"]))

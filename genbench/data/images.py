@@ -152,6 +152,7 @@ class ImageData(LightningDataModule, ABC):
         """Batches from where the model stands to the end of the budget, for this rank."""
         assert self.trainer is not None
         model = self.trainer.lightning_module
+        assert isinstance(model, GenerativeModel)
         x, _ = self.arrays("train")
         device = self.trainer.strategy.root_device if x.nbytes <= _ON_DEVICE_BYTES else torch.device("cpu")
         start = model.images_seen

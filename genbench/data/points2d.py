@@ -53,7 +53,7 @@ class Points2d(ImageData):
         return "points2d"
 
     @cached_property
-    def known_components(self) -> np.ndarray:  # type: ignore[override]
+    def known_components(self) -> np.ndarray:
         """w_k p_k(i, j), float64 of shape (K, L, L), sum 1."""
         return components(self.cloud, self.spec.levels)
 

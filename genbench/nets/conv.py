@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -45,7 +46,7 @@ class ConvEncoder(Net):
         channels, height, width_left = _smallest(inputs, stages)
         widths = [width * 2**stage for stage in range(stages + 1)]
         layers: list[nn.Module] = [nn.Conv2d(channels + cond, width, 3, padding=1), nn.LeakyReLU(0.2)]
-        for narrow, wide in zip(widths[:-1], widths[1:]):
+        for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), _norm(norm, wide), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], math.prod(outputs), (height, width_left)))
 
@@ -75,7 +76,7 @@ class ConvDecoder(Net):
         widths = [width * 2**stage for stage in range(stages, -1, -1)]
         layers: list[nn.Module] = [nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))]
         layers += [_norm(norm, widths[0]), nn.ReLU()]
-        for wide, narrow in zip(widths[:-1], widths[1:]):
+        for wide, narrow in pairwise(widths):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), _norm(norm, narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
 

@@ -26,9 +26,7 @@ class MLP(Net):
             inputs slowly (Tancik et al. 2020, Fourier features, arXiv:2006.10739).
     """
 
-    def __init__(
-        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 128, depth: int = 2, waves: int = 0
-    ) -> None:
+    def __init__(self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 128, depth: int = 2, waves: int = 0) -> None:
         super().__init__()
         if width < 1 or depth < 1 or waves < 0:
             raise ValueError(f"MLP: width and depth are at least 1 and waves at least 0, not {width}, {depth} and {waves}")
