@@ -9,7 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,45 +96,50 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, mine: str) -> None:
-    name = uuid.uuid4().hex[:8]
-    beside, stale = path.with_name(f".lock.{name}.tmp"), path.with_name(f".lock.{name}.stale.tmp")
+    beside = path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
     try:
         beside.write_text(mine)
-        while True:
-            try:
-                os.link(beside, path)  # atomic also on shared file systems: fails where the lock exists
-                return
-            except FileExistsError:
-                _refuse_if_alive(path, path)
-            # Two processes may find the same dead owner: what is moved away is looked at once more, and put back if it lives
-            with suppress(FileNotFoundError):
-                path.rename(stale)
-                try:
-                    _refuse_if_alive(stale, path)
-                except Stopped:
-                    with suppress(FileExistsError):
-                        os.link(stale, path)
-                    raise
+        while not _link(beside, path):
+            if owner := _living_owner(path) or _remove_dead(path):
+                raise Stopped(f"{path.parent} is in use by a running process {owner}; wait for it, or remove {path}")
     finally:
         beside.unlink(missing_ok=True)
-        stale.unlink(missing_ok=True)
 
 
-def _refuse_if_alive(path: Path, name: Path) -> None:
-    if _alive(path):
-        raise Stopped(f"{name.parent} is in use by a running process {path.read_text()}; wait for it, or remove {name}")
-
-
-def _alive(path: Path) -> bool:
+def _link(source: Path, target: Path) -> bool:
+    """Atomic also on shared file systems; False where the target exists."""
     try:
-        owner = json.loads(path.read_text())
-        if owner["host"] != socket.gethostname():
-            return True  # cannot be told from here
-        return _started(int(owner["pid"])) == owner["started"] and owner["started"] is not None
-    except FileNotFoundError:
+        os.link(source, target)
+    except FileExistsError:
         return False
+    return True
+
+
+def _remove_dead(path: Path) -> str | None:
+    """Two processes may find the same dead owner: what is moved away is looked at once more, and put back if it lives."""
+    away = path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.rename(away)
+        if owner := _living_owner(away):
+            _link(away, path)
+        return owner
+    except FileNotFoundError:
+        return None
+    finally:
+        away.unlink(missing_ok=True)
+
+
+def _living_owner(path: Path) -> str | None:
+    """The content of a lock whose owner lives, or may live: other hosts cannot be seen from here."""
+    try:
+        content = path.read_text()
+        owner = json.loads(content)
+        host, pid, started = owner["host"], int(owner["pid"]), owner["started"]
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
+    return content if host != socket.gethostname() or (started is not None and _started(pid) == started) else None
 
 
 def _started(pid: int) -> str | None:
@@ -143,7 +148,7 @@ def _started(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         # a zombie has ended, though nobody has asked for its exit code
         return None if fields[0] in "ZX" else fields[19]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         pass
     try:  # no /proc on this system
         os.kill(pid, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ from scipy import stats
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
 from genbench.data.points2d import Points2d, components
-from genbench.errors import InputError
+from genbench.errors import InputError, Stopped
 from genbench.metrics.points import kl_divergence
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -228,6 +229,21 @@ def test_a_failed_decoding_leaves_nothing(tmp_path):
     with pytest.raises(InputError):
         Broken(str(tmp_path)).arrays("train")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_stops_and_leaves_nothing(tmp_path, monkeypatch):
+    save = np.save
+
+    def full(path, array, allow_pickle):
+        if "test" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path, array, allow_pickle=allow_pickle)
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped, match="disk full"):
+        patched.setattr(np, "save", full)
+        Numbered(str(tmp_path)).arrays("train")
+    assert list(tmp_path.iterdir()) == []
+    assert len(Numbered(str(tmp_path)).arrays("train")[0]) == N
 
 
 def test_root_by_argument_or_environment(tmp_path, monkeypatch):
