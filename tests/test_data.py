@@ -371,7 +371,7 @@ def chi_square(counts, expected):
 
 @clouds
 def test_draws_follow_their_table(cloud, tmp_path):
-    """Chi-square of 16 x 16 coarse cells and of the labels; the data seed is fixed, so this passes once and for all."""
+    """Chi-square of coarse cells, of fine cells and of the labels; the data seed is fixed, so this passes once and for all."""
     data = Points2d(str(tmp_path), cloud=cloud, levels=64)
     sizes, coarse = {"train": 20_000, "val": 2_000, "test": 10_000}, data.table.reshape(16, 4, 16, 4).sum((1, 3)).ravel()
     for split in SPLITS:
@@ -381,6 +381,9 @@ def test_draws_follow_their_table(cloud, tmp_path):
         cells = x[:, 0, 0, 0] // 4 * 16 + x[:, 0, 0, 1] // 4
         counts, expected = np.bincount(cells, minlength=256), n * coarse
         assert chi_square(counts, expected) > 1e-3
+        if split == "train":
+            fine = np.bincount(x[:, 0, 0, 0].astype(int) * 64 + x[:, 0, 0, 1], minlength=64**2)
+            assert chi_square(fine, n * data.table.ravel()) > 1e-3
         assert stats.chisquare(np.bincount(y, minlength=data.spec.labels)).pvalue > 1e-3
         # the label is a component that has mass where the point is
         assert (data.known_components[y, x[:, 0, 0, 0], x[:, 0, 0, 1]] > 0).all()
