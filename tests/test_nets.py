@@ -26,6 +26,7 @@ CASES = {
     "decoder, no stage": (partial(ConvDecoder, width=4, stages=0), (2, 3), (1, 3, 5)),
     "decoder, batch": (partial(ConvDecoder, width=4, norm="batch"), (6,), (1, 8, 8)),
 }
+CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
 cases = pytest.mark.parametrize(("make", "inputs", "outputs"), CASES.values(), ids=CASES)
 CONV = pytest.mark.parametrize(
     "make", [lambda **o: ConvEncoder((1, 8, 12), (3,), **o), lambda **o: ConvDecoder((3,), (1, 8, 12), **o)]
@@ -88,7 +89,7 @@ def test_mlp_is_its_formula():
 
 @CONV
 def test_stages_halve_the_size_and_double_the_width(make):
-    widths = [m.out_channels for m in make(width=4, stages=2).modules() if hasattr(m, "out_channels")]
+    widths = [m.out_channels for m in make(width=4, stages=2).modules() if isinstance(m, CONVOLUTIONS)]
     assert {4, 8, 16} <= set(widths)
 
 
