@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-c", "--config", required=True, help="a YAML file, or a recipe such as digits/vae (see genbench list)")
     train.add_argument("--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how")
     train.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    train.add_argument("--out", type=Path, help="where a diverged run is recorded (runs, in the checkout)")
     train.set_defaults(act=_train)
 
     sample = commands.add_parser("sample", help="sample from a finished run")
@@ -175,7 +176,8 @@ def _train(given: Any) -> None:
         try:
             run = train(config, report.progress)
         except Diverged:
-            record_divergence(find_run(run_folder(config, data.name).path), project_root() / "runs", tuple(given.trust))
+            out = given.out or project_root() / "runs"
+            record_divergence(find_run(run_folder(config, data.name).path), out, tuple(given.trust))
             raise
     state = run.state()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
