@@ -271,7 +271,7 @@ def _table(given: Any) -> None:
 
 def _list(given: Any) -> None:
     from genbench.config import classes, configs
-    from genbench.files import project_root
+    from genbench.files import in_use, project_root
     from genbench.run import find_runs
 
     for title, package, base in (
@@ -290,7 +290,8 @@ def _list(given: Any) -> None:
     for run in find_runs(project_root() / "runs"):
         try:
             state = run.state()
-            line = f"{state['status']:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+            status = "stopped" if state["status"] == "running" and not in_use(run.path) else state["status"]
+            line = f"{status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
         except (GenbenchError, KeyError):
             line = "damaged state.json"
         print(f"  {run.path.relative_to(project_root())!s:<44} {line}")

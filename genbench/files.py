@@ -15,7 +15,17 @@ from typing import Any
 
 from genbench.errors import InputError, Stopped
 
-__all__ = ["canonical_json", "digest", "file_digest", "lock", "project_root", "stop_if_disk_full", "write_atomic", "write_json"]
+__all__ = [
+    "canonical_json",
+    "digest",
+    "file_digest",
+    "in_use",
+    "lock",
+    "project_root",
+    "stop_if_disk_full",
+    "write_atomic",
+    "write_json",
+]
 
 
 def project_root() -> Path:
@@ -93,6 +103,11 @@ def lock(folder: Path) -> Iterator[None]:
         # not a lock that somebody else has taken since this one was removed by hand
         if path.exists() and path.read_text() == mine:
             path.unlink(missing_ok=True)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a living process holds a run folder."""
+    return _living_owner(folder / "lock") is not None
 
 
 def _acquire(path: Path, mine: str) -> None:

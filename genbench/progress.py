@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -33,6 +34,16 @@ class Lines:
 
     def note(self, line: str) -> None:
         print(f"genbench: {line}", file=sys.stderr)
+
+
+class Silence(Lines):
+    """For all processes of a distributed run but the first."""
+
+    def step(self, what: str, images: int = 0) -> None:
+        """Said by the first process."""
+
+    def note(self, line: str) -> None:
+        """Said by the first process."""
 
 
 class Bars:
@@ -71,6 +82,9 @@ class Bars:
 @contextmanager
 def reporter() -> Iterator[Bars | Lines]:
     """Bars on a terminal, lines elsewhere."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield Silence()
+        return
     if not sys.stderr.isatty():
         yield Lines()
         return

@@ -103,8 +103,9 @@ def _begin(run: Run, config: Config) -> str:
         raise Diverged(f"{run.path} diverged at image {state['diverged_at']:,}; that is final. Another seed is another run")
     if state["status"] == "done" and state["images_seen"] >= config.budget.images and run.weights.exists():
         return "done"
-    run.write_config(config)
-    run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"], device=_device(config))
+    if _is_primary():
+        run.write_config(config)
+        run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"], device=_device(config))
     return "running"
 
 

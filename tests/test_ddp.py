@@ -12,6 +12,9 @@ import pytest
 import torch
 from conftest import CONFIGS
 
+from genbench.loggers import read_metrics
+from genbench.train import train
+
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
@@ -50,6 +53,30 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ranks_end_with_identical_weights(name, outcomes):
     assert distance(weights(outcomes, "two", name, 0), weights(outcomes, "two", name, 1)) == 0
+
+
+def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
+    """Half of it in one process, half in two started by the command: the same losses, up to float32 rounding."""
+    half = tiny("digits/vae", "budget.images=320", "trainer.log_every=16", folder="changed")
+    train(half)
+    command = [sys.executable, "-m", "genbench.cli", "train", "-c", "digits/vae", "--smoke", "--wandb.mode=disabled"]
+    command += [
+        "--budget.images=640",
+        "--trainer.log_every=16",
+        "--trainer.devices=2",
+        "--trainer.accelerator=cpu",
+        f"--run_dir={tmp_path / 'changed'}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done, 640 images") == 1
+    whole = train(tiny("digits/vae", "budget.images=640", "trainer.log_every=16", folder="whole"))
+    losses = [
+        [line["loss"] for line in read_metrics(run / "metrics.jsonl") if "loss" in line]
+        for run in (tmp_path / "changed", whole.path)
+    ]
+    assert len(losses[0]) == len(losses[1]) > 20
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
