@@ -54,11 +54,13 @@ class MetricInfo:
         title: Column head.
         better: Which direction is better, or None: not ranked.
         digits: Decimals.
+        of_likelihood: It is computed from log p(x), and so is of the same kind: an upper bound where that is a lower one.
     """
 
     title: str
     better: Literal["lower", "higher"] | None
     digits: int
+    of_likelihood: bool = False
 
 
 METRICS = {
@@ -72,7 +74,7 @@ METRICS = {
     "energy_distance": MetricInfo("Energy distance", "lower", 4),
     "modes_covered": MetricInfo("Modes covered", "higher", 1),
     "high_quality": MetricInfo("High quality", "higher", 3),
-    "kl": MetricInfo("KL(data ‖ model)", "lower", 4),
+    "kl": MetricInfo("KL(data ‖ model)", "lower", 4, of_likelihood=True),
 }
 
 
@@ -173,6 +175,10 @@ class Row:
         return _summary([(record.speed.network_evaluations, None) for record in self.records if record.speed])
 
     @property
+    def peak_memory_bytes(self) -> Summary | None:
+        return _summary([(record.speed.peak_memory_bytes, None) for record in self.records if record.speed])
+
+    @property
     def train_seconds(self) -> Summary:
         return Summary(tuple(record.cost.train_seconds for record in self.records))
 
@@ -208,6 +214,8 @@ class Board:
     def mark(self, row: Row, metric: str) -> Mark:
         """Whether the row is best in a metric."""
         info = metric_info(metric)
+        if info.of_likelihood and any(other.kind != "exact" for other in self.rows if other.metric(metric)):
+            return ""  # below a rival's upper bound is no proof
         rivals = [other for other in self.rows if other is not row and other.metric(metric)]
         if info.better is None or row.diverged or row.metric(metric) is None or not rivals:
             return ""
@@ -301,6 +309,8 @@ def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
         return "best" if won else f"{'lowest' if lower else 'highest'}, not resolved"
     top, mine = _mean(leader, metric), _mean(row, metric)
     name = "best" if won else "lowest" if lower else "highest"
+    if mine == top:
+        return f"equal to the {name}"
     words = f"×{_ratio(mine / top)} the {name}" if top > 0 and mine > 0 else f"behind the {name}"
     return words if _beats(leader, row, metric) else f"{words}, not resolved"
 

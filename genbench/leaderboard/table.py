@@ -201,6 +201,7 @@ def _columns(board: Board) -> list[_Maker]:
         (Column("Images/s", "higher"), lambda row: _plain(row.images_per_second)),
         (Column("Latency ms", "lower"), lambda row: _plain(row.latency_seconds, 1000)),
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
+        (Column("Peak MiB", "lower"), lambda row: _plain(row.peak_memory_bytes, 2**-20)),
         (Column("Parameters"), lambda row: _counts(record.cost.parameters for record in row.records)),
         (Column("Images seen"), lambda row: _counts(record.cost.images_seen for record in row.records)),
         (Column("Train s"), lambda row: _plain(row.train_seconds)),
@@ -234,7 +235,13 @@ def _density_cell(row: Row) -> Cell:
 
 
 def _metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
-    return lambda row: _value(row.metric(name), metric_info(name).digits, board.mark(row, name) if row in board.rows else "")
+    info = metric_info(name)
+
+    def cell(row: Row) -> Cell:
+        prefix = _PREFIX[row.kind] if info.of_likelihood and row.kind else ""
+        return _value(row.metric(name), info.digits, board.mark(row, name) if row in board.rows else "", prefix)
+
+    return cell
 
 
 def _judged(board: Board, name: str) -> Callable[[Row], Cell]:
@@ -452,6 +459,7 @@ def _quantities(board: Board, row: Row) -> Iterable[tuple[str, str | None, Summa
     yield "images_per_second", None, row.images_per_second, row.speed_device
     yield "latency_seconds", None, row.latency_seconds, row.speed_device
     yield "network_evaluations", None, row.network_evaluations, None
+    yield "peak_memory_bytes", None, row.peak_memory_bytes, row.speed_device
     yield "parameters", None, _cost(row.records, lambda record: record.cost.parameters), None
     yield "images_seen", None, _cost(row.records, lambda record: record.cost.images_seen), None
     yield "train_seconds", None, row.train_seconds, " / ".join(sorted({record.cost.device for record in row.records}))

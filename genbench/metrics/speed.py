@@ -4,7 +4,8 @@
     latency         median seconds of sample(1 stream)
     evaluations     sequential network evaluations per sample: the largest number of times that one layer (a module that owns
                     parameters itself) is called while one image is made
-    peak memory     cuda: of the allocator, at the best batch size; cpu: resident set of the process, from its start
+    peak memory     cuda: of the allocator, at the best batch size; cpu: resident set of the process, libraries included,
+                    while it is measured
 
 First the batch grows while images/s do and the next size is sure to fit the time; then the time left goes to repeats, of the
 best size and of single images in turn.
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def measure_speed(
     """
     device, deadline = torch.device(device), time.perf_counter() + budget_seconds
     sampler = _Sampler(model.to(device), device, dict(options or {}))
+    _forget_peak()
     with _evaluating(model), torch.no_grad():
         evaluations = count_evaluations(model, device, sampler.options)
         latency, best = _grow(sampler, deadline)
@@ -179,7 +181,17 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
+def _forget_peak() -> None:
+    """Let the kernel's high-water mark of this process begin anew, where that is possible (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _resident_bytes() -> int:
+    """High-water mark of the resident set, since `_forget_peak` where that is possible, else since the process began."""
+    with suppress(OSError, StopIteration):
+        status = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
     # kilobytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
