@@ -83,26 +83,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch SIGINT, SIGTERM and SIGUSR1 inside. A second SIGINT interrupts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in self._SIGNALS}
-        self.listen()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Take the signals, also from Lightning, whose own handler raises in the middle of the loop."""
-        if threading.current_thread() is threading.main_thread():
-            for number in self._SIGNALS:
-                signal.signal(number, self._handle)
+        """From the first batch on; before, a signal ends the program, and nothing is lost. Also takes them from Lightning, whose
+        own handler raises in the middle of the loop."""
+        if threading.current_thread() is threading.main_thread() and not self._before:
+            self._before = {number: signal.signal(number, self._handle) for number in self._SIGNALS}
+
+    def release(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def _handle(self, number: int, _: Any) -> None:
         if self.signal == signal.SIGINT == number:
@@ -176,9 +169,12 @@ class Keeper(Callback):
                 self._first_bad = torch.where(bad, images, self._first_bad)
 
     def _check(self, trainer: Trainer) -> None:
-        """Stop everywhere if a loss was not finite anywhere."""
+        """Stop everywhere if a loss was not finite anywhere, or if the weights are not."""
         assert self._first_bad is not None
-        first = self._first_bad.clone()
+        first, model = self._first_bad.clone(), trainer.lightning_module
+        assert isinstance(model, GenerativeModel)
+        finite = torch.stack([torch.isfinite(p).all() for p in model.parameters()]).all()
+        first = torch.where((first < 0) & ~finite, model.images_seen, first)
         if trainer.world_size > 1:
             distributed.all_reduce(first, op=distributed.ReduceOp.MAX)
         if int(first) >= 0:

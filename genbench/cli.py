@@ -37,14 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "train":
             given.overrides = _overrides(rest)
         given.act(given)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GenbenchError as error:
         print(f"genbench: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a path that cannot be read or written
+        print(f"genbench: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return InputError.exit_code
     except KeyboardInterrupt:
         print("genbench: interrupted; the same command goes on", file=sys.stderr)
         return Stopped.exit_code
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -134,6 +137,8 @@ def _device(given: str) -> str:
     _limit_threads()
     if given == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if given.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {given}: auto, cpu, cuda, cuda:1, ... or mps")
     try:
         torch.empty(1, device=given)
     except (RuntimeError, AssertionError) as error:
@@ -168,21 +173,26 @@ def _train(given: Any) -> None:
     from genbench.evaluate import record_divergence
     from genbench.files import project_root
     from genbench.progress import reporter
-    from genbench.run import find_run
+    from genbench.protocol import load_protocol
     from genbench.train import run_folder, train
 
+    if config.resolved["protocol"]:
+        load_protocol(config.resolved["protocol"])
+    folder = run_folder(config, data.name)
+    before = folder.state()["images_seen"]
     with reporter() as report:
         report.step(f"train {config.name} seed {config.seed}", config.budget.images)
         try:
             run = train(config, report.progress)
         except Diverged:
             out = given.out or project_root() / "runs"
-            record_divergence(find_run(run_folder(config, data.name).path), out, tuple(given.trust))
+            record_divergence(folder, out, tuple(given.trust), _device("auto"))
             raise
     state = run.state()
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        done = "done" if state["images_seen"] > before else "was done before"
         print(
-            f"{run.path}: done, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}"
+            f"{run.path}: {done}, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}"
         )
 
 
@@ -194,6 +204,8 @@ def _sample(given: Any) -> None:
     from genbench.pictures import grid, png, save_grid
     from genbench.run import open_run
 
+    if given.out.suffix not in ("", ".png", ".npz"):
+        raise InputError(f"--out {given.out}: a .png file (grid), an .npz file, or a folder")
     loaded = open_run(given.run, given.trust, _device(given.device))
     variant = "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
     if given.variant == "default" and "" not in loaded.config.evaluations:
@@ -216,8 +228,6 @@ def _sample(given: Any) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, levels=spec.levels)
         write_atomic(given.out, buffer.getvalue())
-    elif given.out.suffix:
-        raise InputError(f"--out {given.out}: a .png file (grid), an .npz file, or a folder")
     else:
         from genbench.files import write_atomic
 
@@ -244,7 +254,7 @@ def _bench(given: Any) -> None:
     from genbench.suite import load_suite
 
     suite = load_suite(given.suite)
-    suite.pairs()
+    suite.pairs(given.trust)
     from genbench.leaderboard import render_tables
     from genbench.progress import reporter
     from genbench.suite import bench

@@ -19,6 +19,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import re
 import sys
 import warnings
@@ -122,6 +123,10 @@ class Config:
             data = _made(ImageData, self.resolved["data"])
             spec = dataclasses.asdict(data.spec)
             model = _made(GenerativeModel, {**self.resolved["model"], "spec": spec})
+            try:
+                model.configure_optimizers()
+            except ValueError as error:
+                raise InputError(f"model.optimizer: {_one_line(str(error))}") from None
         model.optimization = self.optimization
         data.seed, data.budget = self.seed, self.budget.images
         return data, model
@@ -154,13 +159,16 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
 
 def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: str) -> Config:
     """Validate a tree of plain values against the signatures of the classes that it names."""
+    for key in (key for key in _GROUPS if not isinstance(tree.get(key, {}), dict)):
+        raise InputError(f"{origin}: {key} is a group of settings: {', '.join(_GROUPS[key].__dataclass_fields__)}")
     for key in ("data", "model"):
         if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
             raise InputError(
                 f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}"
             )
-    _check_evaluations(tree, origin)
+    _check_names(tree, name, origin)
     _check_paths(tree, trust, origin)
+    _check_evaluations(tree, origin)
     from jsonargparse import ArgumentError
 
     parser = _parser()
@@ -175,8 +183,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     config = Config(name, _flat(json.loads(json.dumps(parsed))), tuple(trust))
     try:
         assert config.budget and config.optimization and config.trainer and config.wandb and config.evaluations
-        if config.seed < 0:
-            raise ValueError(f"seed is at least 0, not {config.seed}")
+        if not 0 <= config.seed < 2**63:
+            raise ValueError(f"seed is at least 0 and below 2^63, not {config.seed}")
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
@@ -194,6 +202,37 @@ def _check_evaluations(tree: dict[str, Any], origin: str) -> None:
                 raise InputError(f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, right)}")
             if not isinstance(value, dict):
                 raise InputError(f"{origin}: evaluations.{name}.{key} maps options to values, and is {value!r}")
+            _check_options(tree["model"]["class_path"], key, value, f"{origin}: evaluations.{name}.{key}")
+
+
+def _check_options(class_path: str, method: str, options: dict[str, Any], origin: str) -> None:
+    """Options of `sample` or `log_prob` against the signature of the model's method."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    module, _, name = class_path.rpartition(".")
+    parser = ArgumentParser(exit_on_error=False)
+    given = {"rng", "y", "x"}
+    with _own_warnings_only():
+        parser.add_method_arguments(getattr(importlib.import_module(module), name), method, skip=given)
+        right = [key for key in parser.get_defaults().as_dict() if key not in given]
+        for key in options:
+            if key not in right:
+                raise InputError(f"{origin}: unknown option {key}; {nearest(key, right)}")
+        try:
+            parser.parse_object(options)
+        except ArgumentError as error:
+            raise InputError(f"{origin}.{_explain(str(error), {})}") from None
+
+
+def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
+    """Names become parts of file names; numbers of JSON."""
+    evaluations = tree.get("evaluations")
+    for text in (name, *(evaluations if isinstance(evaluations, dict) else ())):
+        if not re.fullmatch(r"\w[\w.+-]*", str(text)):
+            raise InputError(f"{origin}: the name {str(text)!r} is part of a file name; letters, digits, and . _ + - are right")
+    for key, value in _leaves(tree):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{origin}: {key} is {value}, not a finite number")
 
 
 def find_config(name: str | Path) -> Path:

@@ -31,7 +31,7 @@ from genbench.leaderboard.record import (
     Provenance,
     Record,
     Speed,
-    file_stem,
+    picture_path,
     record_id,
     record_path,
     write_record,
@@ -44,10 +44,11 @@ from genbench.metrics.points import kl_divergence, mode_coverage
 from genbench.metrics.speed import measure_speed
 from genbench.model import GenerativeModel
 from genbench.pictures import save_grid
-from genbench.protocol import Protocol, load_protocol
+from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
 from genbench.settings import Evaluation
+from genbench.spec import Spec
 
 __all__ = ["draw", "evaluate", "expected_record", "noise_floor", "record_divergence"]
 
@@ -68,7 +69,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         The record's file. An existing record is left as it is.
     """
     loaded = open_run(name, trust, device)
-    config, data, model = loaded.config, loaded.data, loaded.model
+    data, model = loaded.data, loaded.model
     evaluation = _evaluation(loaded, variant)
     protocol = _protocol(loaded)
     path = expected_record(loaded, variant, out, device)
@@ -86,12 +87,12 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
     record = _record(
         loaded, variant, device,
-        status="done", metrics=metrics, likelihood=likelihood, sampler=evaluation.sample,
+        status="done", metrics=metrics, likelihood=likelihood,
         speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
         weights_hash=file_digest(loaded.run.weights),
     )  # fmt: skip
     if _rank() == 0:
-        _picture(images, data, out, config.name, variant, config.seed)
+        _picture(images, record, out)
         write_record(out, record)
     return path
 
@@ -113,7 +114,7 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> P
     """
     protocol = load_protocol(data.protocol)
     identity, kind = protocol_identity(protocol, data), _device_class(device)
-    path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", kind))
+    path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind))
     x, _ = data.tensors("train", device)
     if len(x) < protocol.images or path.exists():
         return path if path.exists() else None
@@ -121,22 +122,30 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> P
     images = x[order[: protocol.images]]
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
-        protocol=identity, metrics=_metrics(images, data, protocol, device, None), likelihood=None, sampler={}, speed=None,
+        protocol=identity, metrics=_metrics(images, data, protocol, device, None), likelihood=None,
+        sample_options={}, log_prob_options={}, speed=None,
         cost=Cost(0, 0, 0.0, "-"), provenance=_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=_now(),
     )  # fmt: skip
-    _picture(images, data, out, NOISE_FLOOR, "", seed)
+    _picture(images, record, out)
     return write_record(out, record)
 
 
 def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
     """Where the record of an evaluation lies, whether it is there or not."""
     config, kind = loaded.config, _device_class(device)
-    id8 = record_id(config.hash, protocol_identity(_protocol(loaded), loaded.data), variant, kind)
+    options, identity = _evaluation(loaded, variant), protocol_identity(_protocol(loaded), loaded.data)
+    id8 = record_id(config.hash, identity, variant, options.sample, options.log_prob, kind)
     return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
 
 
 def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
-    """Everything that a number depends on besides the model: what two records must share to share a table."""
+    """Everything that a number depends on besides the model: what two records must share to share a table.
+
+    Raises:
+        InputError: The protocol does not fit the data.
+    """
+    if data.known_components is None and (needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))):
+        raise InputError(f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}")
     return RecordedProtocol(
         name=protocol.name,
         dataset=data.name,
@@ -233,14 +242,18 @@ def _metrics(
         found |= {"modes_covered": float(modes), "high_quality": quality}
         if log_table is not None:
             found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table)
-    errors = {"is": found.get("is_std"), "kid": found.get("kid_error")}
+    # the score is the mean over ten splits, each of which has that standard deviation
+    errors = {"is": found["is_std"] / math.sqrt(10) if "is_std" in found else None, "kid": found.get("kid_error")}
     return {name: Metric(found[name], errors.get(name)) for name in protocol.metrics if name in found}
 
 
 def _features(images: Tensor, protocol: Protocol, device: str) -> Features:
     assert protocol.extractor is not None
     extractor = load_extractor(protocol.extractor, device)
-    first, logits = extractor(images[:1])
+    try:
+        first, logits = extractor(images[:1])
+    except ValueError as error:
+        raise InputError(f"protocol {protocol.name}: {error}") from None
     bank = FeatureBank(first.shape[1], logits.shape[1]).to(device)
     for start, indices in _chunks(len(images), protocol.chunk):
         rows = torch.tensor(indices, device=device)
@@ -301,7 +314,8 @@ def _evaluation(loaded: Loaded, variant: str) -> Evaluation:
 
 def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None = None, **measured: Any) -> Record:
     config, model, state = loaded.config, loaded.model, loaded.run.state()
-    blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "sampler": {}, "speed": None, "diverged_at": None}
+    options = _evaluation(loaded, variant)
+    blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "speed": None, "diverged_at": None}
     return Record(
         dataset=loaded.data.name,
         model=config.name,
@@ -311,6 +325,8 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
         device_class=_device_class(device),
         density="explicit" if model.likelihood else "implicit",
         protocol=protocol_identity(_protocol(loaded), loaded.data),
+        sample_options=options.sample,
+        log_prob_options=options.log_prob,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),
             images_seen=state["images_seen"],
@@ -323,9 +339,11 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
     )
 
 
-def _picture(images: Tensor, data: ImageData, out: Path, model: str, variant: str, seed: int) -> None:
-    shown = images if data.spec.dims == 2 else images[:_PICTURE]
-    save_grid(shown.cpu().numpy(), data.spec, out / "pictures" / data.name / f"{file_stem(model, variant, seed)}.png")
+def _picture(images: Tensor, record: Record, out: Path) -> None:
+    protocol = record.protocol
+    shown = images if math.prod(protocol.shape) == 2 else images[:_PICTURE]
+    path = picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
+    save_grid(shown.cpu().numpy(), Spec(protocol.shape, protocol.levels), path)
 
 
 def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -337,13 +355,21 @@ def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
 def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
     packages = ("torch", "lightning", "torchmetrics", "numpy")
     return Provenance(
-        commit=_git("rev-parse", "HEAD"),
-        dirty=bool(_git("status", "--porcelain", "--", "genbench", "configs")),
+        commit=_COMMIT,
+        dirty=_DIRTY,
         config=config,
         config_hash=config_hash,
         weights_hash=weights_hash,
         versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}},
     )
+
+
+def _device_class(device: str) -> Any:
+    return torch.device(device).type
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _git(*arguments: str) -> str | None:
@@ -354,9 +380,5 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _device_class(device: str) -> Any:
-    return torch.device(device).type
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+# when the program starts: the checkout may have moved on by the time a record is written
+_COMMIT, _DIRTY = _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--", "genbench", "configs"))

@@ -80,7 +80,8 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # numpy's short write has no number
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (error.errno is None and "written" in str(error)):
             raise Stopped(f"disk full while writing {path}: free some space and give the same command again") from None
         raise
 

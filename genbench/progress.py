@@ -14,10 +14,10 @@ __all__ = ["Bars", "Lines", "reporter"]
 
 
 class Lines:
-    """One line at the beginning of each step."""
+    """One line at the beginning of each step; of training, when its first images are through."""
 
     def __init__(self) -> None:
-        self.steps, self._done, self._start = 0, 0, time.perf_counter()
+        self.steps, self._done, self._start, self._pending = 0, 0, time.perf_counter(), ""
 
     def begin(self, steps: int) -> None:
         self.steps = steps
@@ -25,12 +25,15 @@ class Lines:
     def step(self, what: str, images: int = 0) -> None:
         self._done += 1
         of = f"[{self._done}/{self.steps}] " if self.steps else ""
-        print(
-            f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)", file=sys.stderr
-        )
+        line = f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)"
+        self._pending = line if images else ""
+        if not images:
+            print(line, file=sys.stderr)
 
     def progress(self, images: int, loss: float | None) -> None:
-        """Quiet: the metrics file has it."""
+        if self._pending:  # the metrics file has the rest
+            print(self._pending, file=sys.stderr)
+            self._pending = ""
 
     def note(self, line: str) -> None:
         print(f"genbench: {line}", file=sys.stderr)
@@ -40,6 +43,9 @@ class Silence(Lines):
     """For all processes of a distributed run but the first."""
 
     def step(self, what: str, images: int = 0) -> None:
+        """Said by the first process."""
+
+    def progress(self, images: int, loss: float | None) -> None:
         """Said by the first process."""
 
     def note(self, line: str) -> None:

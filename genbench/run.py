@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,10 +75,11 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Status and progress; an empty status where nothing was trained yet."""
+        blank = {"status": "", "images_seen": 0, "seconds": 0.0, "device": "-", "diverged_at": None, "weights_hash": None}
         try:
-            return dict(json.loads((self.path / "state.json").read_text()))
+            return {**blank, **json.loads((self.path / "state.json").read_text())}
         except FileNotFoundError:
-            return {"status": "", "images_seen": 0, "seconds": 0.0}
+            return blank
         except (ValueError, TypeError):
             raise InputError(
                 f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint"
@@ -99,19 +101,23 @@ class Run:
         return path
 
     def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest checkpoint that is whole, and a line about each damaged one that was passed over."""
+        """The newest checkpoint that is whole, and a line about each damaged one, which is set aside."""
         import torch
 
-        damaged: list[str] = []
+        said: list[str] = []
         for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
-            if file_digest(path)[:16] == path.stem.partition("-")[2]:
-                try:
-                    return dict(torch.load(path, map_location="cpu", weights_only=True)), damaged
-                except Exception:  # whatever unpickling refuses: the file has the hash of its name, but was not made here
-                    damaged.append(f"{path} is not a checkpoint of genbench; going back to the one before")
-                    continue
-            damaged.append(f"{path} is damaged (its content does not have the hash of its name); going back to the one before")
-        return None, damaged
+            try:
+                if file_digest(path)[:16] == path.stem.partition("-")[2]:
+                    return dict(torch.load(path, map_location="cpu", weights_only=True)), said
+                reason = "its content does not have the hash of its name"
+            except FileNotFoundError:  # another process of this run set it aside
+                continue
+            except Exception:  # whatever unpickling refuses: it was not made here
+                reason = "it is not a checkpoint of genbench"
+            with suppress(FileNotFoundError):
+                path.rename(path.with_suffix(".damaged"))
+            said.append(f"{path} is damaged ({reason}) and set aside; going back to the one before, or to the beginning")
+        return None, said
 
 
 def find_run(name: str | Path) -> Run:

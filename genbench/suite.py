@@ -44,17 +44,17 @@ class Suite:
     overrides: dict[str, Any]
     entries: tuple[Entry, ...]
 
-    def pairs(self) -> list[tuple[Config, tuple[str, ...]]]:
+    def pairs(self, trust: Sequence[str] = ()) -> list[tuple[Config, tuple[str, ...]]]:
         """Every run with the variants that are evaluated, seed by seed. Checks all before anything is trained.
 
         Raises:
             InputError: A configuration is missing or wrong.
         """
-        return [self._pair(entry, seed) for seed in self.seeds for entry in self.entries]
+        return [self._pair(entry, seed, trust) for seed in self.seeds for entry in self.entries]
 
-    def _pair(self, entry: Entry, seed: int) -> tuple[Config, tuple[str, ...]]:
+    def _pair(self, entry: Entry, seed: int, trust: Sequence[str]) -> tuple[Config, tuple[str, ...]]:
         changes = {**self.overrides, **entry.overrides, "seed": seed}
-        config = load_config(entry.config, [f"{key}={_text(value)}" for key, value in changes.items()])
+        config = load_config(entry.config, [f"{key}={_text(value)}" for key, value in changes.items()], trust)
         known = {name or "default": name for name in config.evaluations}
         for name in entry.evaluations or ():
             if name not in known:
@@ -78,6 +78,10 @@ def load_suite(name: str | Path) -> Suite:
         if key not in right:
             raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
     entries, seeds, out = tree.get("entries"), tree.get("seeds", [0]), tree.get("out", f"runs/{path.stem}")
+    runs = tree.get("runs", out)
+    if not isinstance(out, str) or not isinstance(runs, str):
+        raise InputError(f"{path}: out and runs are folders")
+    _check_mapping(tree, path)
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) and "config" in e for e in entries):
         raise InputError(f"{path}: entries is a list of mappings, each with a config")
     if not isinstance(seeds, list) or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
@@ -85,7 +89,7 @@ def load_suite(name: str | Path) -> Suite:
     return Suite(
         name=path.stem,
         out=project_root() / out,
-        runs=project_root() / tree.get("runs", out),
+        runs=project_root() / runs,
         seeds=tuple(seeds),
         overrides=tree.get("overrides") or {},
         entries=tuple(_entry(entry, path) for entry in entries),
@@ -98,7 +102,15 @@ def _entry(tree: dict[str, Any], path: Path) -> Entry:
         if key not in right:
             raise InputError(f"{path}: unknown key {key} of an entry; {nearest(key, right)}")
     names = tree.get("evaluations")
+    _check_mapping(tree, path)
+    if not isinstance(tree["config"], str) or not isinstance(names, list | None):
+        raise InputError(f"{path}: config of an entry is a name, evaluations a list of names")
     return Entry(tree["config"], None if names is None else tuple(names), tree.get("overrides") or {})
+
+
+def _check_mapping(tree: dict[str, Any], path: Path) -> None:
+    if not isinstance(tree.get("overrides") or {}, dict):
+        raise InputError(f"{path}: overrides maps keys to values, and is {tree['overrides']!r}")
 
 
 def _text(value: Any) -> str:
@@ -139,7 +151,10 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
     from genbench.run import Run
     from genbench.train import run_folder, train
 
-    plans = [_Plan(config, variants, suite, device) for config, variants in suite.pairs()]
+    plans = [_Plan(config, variants, suite, device) for config, variants in suite.pairs(trust)]
+    folders = [plan.config.resolved["run_dir"] for plan in plans]
+    for folder in (folder for folder in folders if folders.count(folder) > 1):
+        raise InputError(f"suite {suite.name}: two entries would train in {folder}; give one of them another name")
     missing = [plan for plan in plans if not plan.done()]
     floors = {(plan.data.name, plan.config.seed): plan.data for plan in plans}
     reporter.begin(2 * len(missing) + 1)
@@ -185,4 +200,12 @@ class _Plan:
         self.records = [expected_record(loaded, variant, suite.out, device) for variant in variants]
 
     def done(self) -> bool:
-        return all(path.exists() for path in self.records)
+        """Whether every record is there, and whole.
+
+        Raises:
+            InputError: One is damaged.
+        """
+        from genbench.leaderboard.record import Record
+
+        found = [Record.from_json(path.read_text(), path) for path in self.records if path.exists()]
+        return len(found) == len(self.records)

@@ -21,7 +21,7 @@ from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
 from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
-from genbench.files import lock, project_root
+from genbench.files import file_digest, lock, project_root
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
@@ -71,11 +71,14 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
         trainer = _trainer(config, [_restore(run, model, callbacks), *callbacks], loggers)
         try:
             # Lightning's own SIGTERM, if one comes before the first batch: nothing was done, so nothing is lost
-            with callbacks[-1].stop.listening(), contextlib.suppress(SIGTERMException):
+            with contextlib.suppress(SIGTERMException):
                 trainer.fit(model, datamodule=data)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
+        except SystemExit:  # Lightning's answer to an interrupt before the first batch
+            raise KeyboardInterrupt from None
         finally:
+            callbacks[-1].stop.release()
             for logger in loggers:
                 logger.finalize("success")
         seen, seconds = model.images_seen, callbacks[-1].seconds
@@ -84,6 +87,8 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
                 run.write_state(status="stopped", images_seen=seen, seconds=seconds, device=_device(config))
             raise Stopped(f"stopped at image {seen:,} of {config.budget.images:,}; the same command goes on from there")
         _finish(run, config, data, model, callbacks)
+        if callbacks[-1].stop.signal is not None:
+            raise Stopped(f"stopped, when {run.path} was done; the same command goes on with what is left")
     return run
 
 
@@ -100,13 +105,21 @@ def _begin(run: Run, config: Config) -> str:
                 f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir"
             )
     if state["status"] == "diverged":
-        raise Diverged(f"{run.path} diverged at image {state['diverged_at']:,}; that is final. Another seed is another run")
-    if state["status"] == "done" and state["images_seen"] >= config.budget.images and run.weights.exists():
+        raise Diverged(
+            f"{run.path} diverged at image {state['diverged_at'] or 0:,}; that is final. Another seed is another run"
+        )
+    if _is_primary():
+        run.write_config(config)  # what may change may have changed
+    if state["status"] == "done" and state["images_seen"] >= config.budget.images and _whole(run, state["weights_hash"]):
         return "done"
     if _is_primary():
-        run.write_config(config)
         run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"], device=_device(config))
     return "running"
+
+
+def _whole(run: Run, weights_hash: str | None) -> bool:
+    """Whether the recorded weights are those that were written: lost or damaged ones are made again from the checkpoint."""
+    return run.weights.exists() and file_digest(run.weights) == weights_hash
 
 
 def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:
@@ -163,15 +176,29 @@ def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, c
     ema.average = [average.cpu() for average in ema.average]
     with ema.applied(model), evaluation_mode(model):
         model.finalize(data.finalize_batches(model), Rng(config.seed, [0], model.dtype).split("finalize"))
+        # the step after the last loss: weights can be finite and worthless
+        batch = next(data.batches(0, 1, 0, 1, torch.device("cpu"), model.dtype))
+        losses = [player.loss(*batch)["loss"] for player in model.players().values()]
+        if not torch.isfinite(torch.stack(losses)).all():
+            keeper.diverged_at = model.images_seen
+            raise _diverged(run, config, keeper)
         save_weights(model, run.weights)
-    run.write_state(status="done", images_seen=model.images_seen, seconds=keeper.seconds, device=_device(config))
+    run.write_state(
+        status="done",
+        images_seen=model.images_seen,
+        seconds=keeper.seconds,
+        device=_device(config),
+        weights_hash=file_digest(run.weights),
+    )
 
 
 def _diverged(run: Run, config: Config, keeper: Keeper) -> Diverged:
     at = keeper.diverged_at or 0
     if _is_primary():
         run.write_state(status="diverged", images_seen=at, seconds=keeper.seconds, diverged_at=at, device=_device(config))
-    return Diverged(f"{run.path}: the loss is not finite in the batch at image {at:,}; the last good checkpoint is kept")
+    return Diverged(
+        f"{run.path}: the loss, or the weights after it, are not finite in the batch at image {at:,}; the last good checkpoint is kept"
+    )
 
 
 # --- networks -------------------------------------------------------------------------------------------------------------
@@ -229,6 +256,12 @@ def _check_layout(config: Config, batch_size: int) -> None:
         raise InputError(
             f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}"
         )
+    if config.trainer.num_nodes > 1 and not (SLURMEnvironment.detect() or "MASTER_ADDR" in os.environ):
+        raise InputError(
+            f"trainer.num_nodes is {config.trainer.num_nodes}, but no cluster started this command (srun or torchrun would)"
+        )
+    if config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise InputError("trainer.accelerator is mps, which this machine has not; choose auto, cpu or cuda")
     if config.trainer.accelerator == "cuda" and torch.cuda.device_count() < config.trainer.devices:
         raise InputError(
             f"trainer.devices is {config.trainer.devices}, but this machine has {torch.cuda.device_count()} CUDA devices"

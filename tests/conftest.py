@@ -23,6 +23,12 @@ torch.set_num_threads(1)
 CONFIGS = configs()
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Weights that a test draws do not depend on which tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def double():
     """Float64 as the default type: tests of mathematics ask for 1e-10, not for luck."""

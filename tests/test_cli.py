@@ -49,6 +49,11 @@ def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
         (["evaluate", "nowhere", "--varient", "x"], 2, "unknown argument --varient"),
         (["bench", "quickstrat"], 2, "did you mean 'quickstart'?"),
         (["table", "nowhere"], 2, "has no records/"),
+        (["sample", "nowhere", "-o", "x.jpg"], 2, "a .png file (grid), an .npz file, or a folder"),
+        (["train", "-c", "digits/vae", "--protocol=digit"], 2, "did you mean 'digits'?"),
+        (["train", "-c", "digits/vae", "--run_dir=/proc/none"], 2, "/proc/none"),
+        (["train", "-c", "digits/vae", "--data.root=/proc/none"], 2, "/proc/none"),
+        (["evaluate", "nowhere", "--device", "meta"], 2, "no run in"),
     ],
 )
 def test_bad_commands_end_in_one_line(arguments, code, says, capsys):
@@ -99,7 +104,7 @@ def test_exit_codes_of_a_stopped_and_a_diverged_run(tmp_path, capsys):
     assert "in use" in capsys.readouterr().err
     bad = ["--model.optimizer.lr=1e30", "--optimization.clip_norm=null", f"--run_dir={tmp_path / 'bad'}"]
     assert main([*run, *bad]) == 3
-    assert "not finite in the batch at image" in capsys.readouterr().err
+    assert "are not finite in the batch at image" in capsys.readouterr().err
     assert len(list((tmp_path / "records").rglob("*.json"))) == 2
 
 

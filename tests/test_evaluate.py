@@ -31,7 +31,7 @@ def test_a_record_says_what_was_measured(run, tmp_path):
     record = Record.from_json(path.read_text())
     assert (record.model, record.variant, record.family, record.seed, record.status) == ("vae", "mean", "vae", 0, "done")
     assert record.protocol.generated_images == record.protocol.reference_images == 719
-    assert record.sampler == {"decoder": "mean"}
+    assert record.sample_options == {"decoder": "mean"}
     assert record.likelihood.kind == "bound"
     assert math.isclose(sum(record.likelihood.terms.values()), record.likelihood.bits_per_dim, rel_tol=1e-9)
     assert record.speed.network_evaluations == 1
@@ -42,7 +42,7 @@ def test_a_record_says_what_was_measured(run, tmp_path):
     before = path.read_bytes()
     evaluate(run, "mean", tmp_path)
     assert path.read_bytes() == before  # immutable
-    assert (tmp_path / "pictures" / "digits" / "vae@mean-s0.png").exists()
+    assert (tmp_path / "pictures" / "digits" / f"{path.stem}.png").exists()
 
 
 def test_its_numbers_are_those_of_the_model(run, tmp_path):
@@ -137,3 +137,23 @@ def test_a_loaded_model_works_as_in_the_contract(run):
     assert images.dtype == torch.uint8
     assert model.log_prob(images).shape == (3,)
     assert not model.training
+
+
+def test_other_options_are_another_record(tiny, tmp_path):
+    run = train(tiny("digits/vae", "budget.images=160"))
+    first = evaluate(run, "mean", tmp_path)
+    run = train(tiny("digits/vae", "budget.images=160", "evaluations.mean.sample.decoder=sample"))
+    second = evaluate(run, "mean", tmp_path)
+    assert first != second
+    assert Record.from_json(second.read_text()).sample_options == {"decoder": "sample"}
+
+
+def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
+    run = train(tiny("digits/vae", "budget.images=160", "protocol=points2d"))
+    with pytest.raises(InputError, match="which need points2d; not digits"):
+        evaluate(run, "mean", tmp_path)
+
+
+def test_dequantised_densities_say_so(tiny, tmp_path):
+    record = Record.from_json(evaluate(train(tiny("digits/realnvp", "budget.images=160")), "", tmp_path).read_text())
+    assert (record.likelihood.kind, record.likelihood.dequantisation) == ("bound", "uniform")

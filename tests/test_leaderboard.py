@@ -19,7 +19,7 @@ import pytest
 from genbench.errors import InputError
 from genbench.leaderboard import build, page, plots, record_path, records_in, render_tables, table, write_board, write_record
 from genbench.leaderboard.board import Summary, boards, quality_words, relative_spread, speed_words, stability_words
-from genbench.leaderboard.record import Cost, Likelihood, Metric, Protocol, Provenance, Record, Speed
+from genbench.leaderboard.record import Cost, Likelihood, Metric, Protocol, Provenance, Record, Speed, picture_path
 
 PROTOCOL = Protocol(
     "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
@@ -59,7 +59,8 @@ def make(
                 dataset=protocol.dataset, model=model, family=family, variant=variant, seed=seed, device_class="cpu",
                 status="diverged" if dead else "done", density=density, protocol=protocol,
                 metrics={} if dead else {name: Metric(v, None) for name, v in values.items()}, likelihood=likelihood,
-                sampler=sampler or {}, diverged_at=12_800 if dead else None, evaluated_at="2026-01-01T00:00:00+00:00",
+                sample_options=sampler or {}, log_prob_options=options or {},
+                diverged_at=12_800 if dead else None, evaluated_at="2026-01-01T00:00:00+00:00",
                 speed=Speed(speed * (1 + 0.02 * seed), 256, 2 / speed, nfe, 10**8, device, 5) if speed and not dead else None,
                 cost=Cost(150_000, 200_000, 60.0 + seed, device),
                 provenance=Provenance("f" * 40, False, {"seed": seed}, config * 8, "a" * 64, {"torch": "2.15"}),
@@ -485,7 +486,8 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
-    grid = out / "pictures" / "digits" / "ddpm@ddim50-s1.png"
+    (record,) = [r for r in records_in(out) if (r.dataset, r.variant, r.seed) == ("digits", "ddim50", 1)]
+    grid = picture_path(out, "digits", "ddpm", "ddim50", 1, record.id)
     grid.parent.mkdir(parents=True)
     grid.write_bytes(b"png")
     text = page.write_page(out).read_text()
@@ -493,7 +495,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
     assert found.open == []
     assert len(set(found.ids)) == len(found.ids)
     for address in found.addresses:
-        assert address.startswith("#") or address in ("data:,", "pictures/digits/ddpm%40ddim50-s1.png")
+        assert address.startswith("#") or address in ("data:,", f"pictures/digits/ddpm%40ddim50-s1-{record.id}.png")
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg\")", text)
     assert "pictures/digits/vae" not in text
     parts = ("Comparison on digits", '<svg class="gb-plot', "Every measurement on digits", "<img")

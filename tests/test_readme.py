@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from genbench.config import load_config
@@ -61,8 +60,7 @@ def test_python_example_works(tiny, monkeypatch):
     assert names["nats"].shape == (16,)
 
 
-@pytest.mark.parametrize("outside", [True])
-def test_the_example_model_trains_and_is_measured(tmp_path, outside):
+def test_the_example_model_trains_and_is_measured(tmp_path):
     (tmp_path / "my_model.py").write_text(next(block for block in blocks("python") if "class Histogram" in block))
     (tmp_path / "histogram.yaml").write_text(next(block for block in blocks("yaml") if "Histogram" in block))
     (block,) = [block for block in blocks("sh") if "--trust" in block]

@@ -49,6 +49,9 @@ def test_a_suite_runs_once_and_a_repeat_does_nothing(tmp_path, capsys):
         ("[{config: digits/vae, evalutions: [mean]}]", "did you mean 'evaluations'?"),
         ("[{config: digits/vae, overrides: {model.latnt: 3}}]", "did you mean 'latent'?"),
         ("[]", "entries is a list"),
+        ("[{config: 5}]", "config of an entry is a name"),
+        ("[{config: digits/vae, overrides: [1]}]", "overrides maps keys to values"),
+        ("[{config: digits/vae}, {config: digits/vae, overrides: {model.latent: 3}}]", "two entries would train in"),
         ("[digits/vae]", "entries is a list of mappings"),
     ],
 )
@@ -95,3 +98,14 @@ def test_an_interrupted_suite_goes_on_and_ends_the_same(tmp_path):
 def test_shipped_suites_are_valid():
     for path in Path(__file__).parents[1].glob("configs/suites/*.yaml"):
         assert load_suite(path.stem).pairs()
+
+
+def test_a_suite_of_a_user_s_model_is_trusted_by_its_flag(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("from genbench.models.vae.vae import VAE as Mine\n")
+    recipe = (Path(__file__).parents[1] / "configs" / "digits" / "vae.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(recipe.replace("genbench.models.vae.vae.VAE", "mine.Mine"))
+    suite = load_suite(suite_file(tmp_path, f"[{{config: {tmp_path / 'mine.yaml'}}}]", "[0]"))
+    with pytest.raises(InputError, match="--trust mine"):
+        suite.pairs()
+    assert suite.pairs(["mine"])[0][0].family == "mine"

@@ -270,3 +270,62 @@ def test_wandb_offline_logs_and_its_failure_does_not_end_a_run(tiny, tmp_path, m
     assert run.state()["status"] == "done"
     assert "wandb is off for this run: no home folder" in caplog.text
     assert read_metrics(run.metrics)
+
+
+def test_a_divergence_in_the_last_step_is_one(tiny):
+    """The last loss is finite, the weights after it are not: nothing of it may be recorded as done."""
+    config = tiny(EXAMPLE, "model.optimizer.lr=1e30", "optimization.clip_norm=null", "budget.images=16")
+    with pytest.raises(Diverged):
+        train(config)
+    assert not Run(Path(config.resolved["run_dir"])).weights.exists()
+
+
+def test_damaged_weights_are_made_again(tiny):
+    run = train(tiny(EXAMPLE, "budget.images=160"))
+    whole = run.weights.read_bytes()
+    run.weights.write_bytes(whole[:-50])
+    assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
+
+
+def test_damaged_checkpoints_do_not_crowd_out_good_ones(tiny):
+    often = ("trainer.checkpoint_every=160", "budget.images=480")
+    cut = tiny(EXAMPLE, *often)
+    with pytest.raises(Stopped):
+        train(cut, interrupt_at(400))
+    run = Run(Path(cut.resolved["run_dir"]))
+    for path in run.checkpoints.glob("*.ckpt"):
+        path.write_bytes(b"?")
+    with pytest.raises(Stopped):
+        train(cut, interrupt_at(176))
+    state, damaged = run.newest_checkpoint()
+    assert state["images_seen"] == 176
+    assert not damaged
+
+
+@pytest.mark.parametrize("content", ["{}", '{"status": "done"}', '{"status": "running"}'])
+def test_a_poor_state_file_is_survived(tiny, content):
+    run = train(tiny(EXAMPLE, "budget.images=160"))
+    whole = run.weights.read_bytes()
+    (run.path / "state.json").write_text(content)
+    run.metrics.write_bytes(run.metrics.read_bytes() + b"\xff\xfe garbage\n5\n{}\n")
+    assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
+    assert all("images" in line for line in read_metrics(run.metrics))
+
+
+def test_evaluations_may_be_added_to_a_finished_run(tiny):
+    run = train(tiny(EXAMPLE, "budget.images=160"))
+    train(tiny(EXAMPLE, "budget.images=160", "evaluations.k8.log_prob.K=8"))
+    assert "k8" in run.config().evaluations
+
+
+def test_a_signal_after_the_last_batch_still_stops_what_follows(tiny):
+    config = tiny(EXAMPLE, "budget.images=160")
+    with pytest.raises(Stopped, match="was done"):
+        train(config, interrupt_at(160))
+    assert train(config).state()["status"] == "done"
+
+
+def test_several_nodes_need_a_cluster(tiny, monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(InputError, match="no cluster started this command"):
+        train(tiny(EXAMPLE, "trainer.num_nodes=2"))

@@ -34,7 +34,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from genbench.errors import InputError
-from genbench.files import canonical_json
+from genbench.files import canonical_json, digest
 from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind, Protocol, Record
 
 __all__ = [
@@ -332,20 +332,30 @@ def _ratio(value: float) -> str:
 def _board(records: Sequence[Record]) -> Board:
     if len({record.protocol.hash for record in records}) != 1:
         raise InputError("records of different protocols never share a table")
-    groups: dict[tuple[str, str, str, str], list[Record]] = {}
-    for r in sorted(records, key=lambda r: (r.model, r.variant, r.provenance.config_hash, r.device_class, r.seed)):
-        groups.setdefault((r.model, r.variant, r.provenance.config_hash, r.device_class), []).append(r)
+    groups: dict[_RowKey, list[Record]] = {}
+    for r in sorted(records, key=lambda r: (_row_key(r), r.seed)):
+        groups.setdefault(_row_key(r), []).append(r)
     rows = [_row(key, list(groups), tuple(found)) for key, found in groups.items()]
     rows.sort(key=lambda row: (_family_order(row.family), row.label))
     floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
     return Board(records[0].protocol, tuple(row for row in rows if row not in floor), floor)
 
 
-def _row(key: tuple[str, str, str, str], keys: list[tuple[str, str, str, str]], records: tuple[Record, ...]) -> Row:
-    model, variant, config, device = key
+_RowKey = tuple[str, str, str, str, str]
+
+
+def _row_key(r: Record) -> _RowKey:
+    """What the seeds of a row share."""
+    options = digest([r.sample_options, r.log_prob_options])[:6]
+    return r.model, r.variant, r.provenance.config_hash, r.device_class, options
+
+
+def _row(key: _RowKey, keys: list[_RowKey], records: tuple[Record, ...]) -> Row:
+    model, variant, config, device, options = key
     alike = [other for other in keys if other[:2] == key[:2]]
     parts = [config[:6]] if len({other[2] for other in alike}) > 1 else []
     parts += [device] if len({other[3] for other in alike}) > 1 else []
+    parts += [f"options {options}"] if len({other[4] for other in alike}) > 1 else []
     label = f"{model}{'@' if variant else ''}{variant}" + (f" ({', '.join(parts)})" if parts else "")
     _check_row(label, records)
     return Row(label, records)

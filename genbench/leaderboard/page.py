@@ -1,6 +1,6 @@
 """One page that can be shown to a class: `index.html`, which needs nothing but the sample grids beside it.
 
-Style, plots and the few lines of script are inside the file. Grids `<out>/pictures/<dataset>/<model>[@variant]-s<seed>.png` are
+Style, plots and the few lines of script are inside the file. Grids `<out>/pictures/<dataset>/<model>[@variant]-s<seed>-<id8>.png` are
 shown where they exist, the smallest training seed of each row. Nothing in the page depends on when or where it is made.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from genbench.files import write_atomic
 from genbench.leaderboard.board import Board, Row
 from genbench.leaderboard.plots import environment, family_class, marker, plots
-from genbench.leaderboard.record import file_stem
+from genbench.leaderboard.record import picture_path
 from genbench.leaderboard.table import (
     COMMAND,
     LEGEND,
@@ -102,10 +102,8 @@ def _pictures(found: Sequence[Board], out: Path) -> list[Picture]:
 
 def _picture(row: Row, out: Path) -> Picture | None:
     for record in row.records:
-        name = f"{file_stem(record.model, record.variant, record.seed)}.png"
-        if (out / "pictures" / record.dataset / name).is_file():
+        path = picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
+        if path.is_file():
             label = f"{record.model}{'@' if record.variant else ''}{record.variant}"
-            return Picture(
-                quote(f"pictures/{record.dataset}/{name}"), label, family_class(row.family), marker(row.family), record.seed
-            )
+            return Picture(quote(str(path.relative_to(out))), label, family_class(row.family), marker(row.family), record.seed)
     return None

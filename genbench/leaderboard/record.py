@@ -1,6 +1,7 @@
 """What is stored of one evaluated run: one immutable JSON, `records/<dataset>/<model>[@variant]-s<seed>-<id8>.json`.
 
-    id8 = the first 8 hex digits of SHA-256 over the canonical JSON of [config_hash, protocol, variant, device_class]
+    id8 = the first 8 hex digits of SHA-256 over the canonical JSON of
+          [config_hash, protocol, variant, sample_options, log_prob_options, device_class]
 
 The dataclasses below are the schema: every field is required, none may be added, and a file is read against their types. A
 record of a diverged run has no metrics; it says after how many images the run diverged.
@@ -22,7 +23,7 @@ from genbench.files import digest, write_json
 
 __all__ = [
     "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
-    "file_stem", "record_id", "record_path", "records_in", "write_record",
+    "file_stem", "picture_path", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -175,7 +176,8 @@ class Record:
         protocol: How it was measured.
         metrics: By name; only names of the protocol.
         likelihood: None without one.
-        sampler: Options of `sample`.
+        sample_options: Options of `sample`.
+        log_prob_options: Options of `log_prob`.
         speed: None where it was not measured.
         cost: What training took.
         provenance: Where the numbers come from.
@@ -194,7 +196,8 @@ class Record:
     protocol: Protocol
     metrics: dict[str, Metric]
     likelihood: Likelihood | None
-    sampler: dict[str, Any]
+    sample_options: dict[str, Any]
+    log_prob_options: dict[str, Any]
     speed: Speed | None
     cost: Cost
     provenance: Provenance
@@ -221,8 +224,15 @@ class Record:
 
     @property
     def id(self) -> str:
-        """id8: of configuration, protocol, variant and device class, not of the seed."""
-        return record_id(self.provenance.config_hash, self.protocol, self.variant, self.device_class)
+        """id8: of configuration, protocol, variant with its options, and device class, not of the seed."""
+        return record_id(
+            self.provenance.config_hash,
+            self.protocol,
+            self.variant,
+            self.sample_options,
+            self.log_prob_options,
+            self.device_class,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -259,19 +269,33 @@ class Record:
         try:
             return cls.from_dict(json.loads(text, parse_constant=_no_constant))
         except json.JSONDecodeError as error:
-            raise InputError(f"{origin}: not JSON, perhaps truncated: {error}") from None
+            raise InputError(
+                f"{origin}: not JSON, perhaps truncated: {error}; delete it, and evaluate that run again"
+            ) from None
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{origin}: {error}") from None
 
 
-def record_id(config_hash: str, protocol: Protocol, variant: str, device_class: str) -> str:
+def record_id(
+    config_hash: str,
+    protocol: Protocol,
+    variant: str,
+    sample_options: dict[str, Any],
+    log_prob_options: dict[str, Any],
+    device_class: str,
+) -> str:
     """id8, known before anything is evaluated."""
-    return digest([config_hash, asdict(protocol), variant, device_class])[:8]
+    return digest([config_hash, asdict(protocol), variant, sample_options, log_prob_options, device_class])[:8]
 
 
 def file_stem(model: str, variant: str, seed: int) -> str:
     """<model>[@variant]-s<seed>: how records and pictures begin."""
     return f"{model}{'@' if variant else ''}{variant}-s{seed}"
+
+
+def picture_path(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> Path:
+    """Where its sample grid lies."""
+    return out / "pictures" / dataset / f"{file_stem(model, variant, seed)}-{id8}.png"
 
 
 def record_path(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> Path:

@@ -223,7 +223,7 @@ def _no_floor(makers: list[_Maker]) -> Line:
 
 
 def _name_cell(row: Row) -> Cell:
-    return Cell(row.label, row.label, note=_options(row.first.sampler))
+    return Cell(row.label, row.label, note=_options(row.first.sample_options))
 
 
 def _family_cell(row: Row) -> Cell:
@@ -284,7 +284,7 @@ def _speed_cell(board: Board, row: Row) -> Cell:
 
 def _stability_cell(board: Board, row: Row) -> Cell:
     relative = relative_spread(board, row)
-    text = NONE if relative is None else f"{100 * relative:.2g} %"
+    text = NONE if relative is None else f"{100 * relative:.{0 if relative > 0.1 else 1}f} %"
     return Cell(text, relative, note=stability_words(row) if row in board.rows else "")
 
 
@@ -453,7 +453,7 @@ def _csv_row(board: Board, row: Row) -> dict[str, object]:
 
 def _quantities(board: Board, row: Row) -> Iterable[tuple[str, str | None, Summary | None, str | None]]:
     for name in board.protocol.metrics:
-        yield name, None, row.metric(name), None
+        yield name, _kind_text(row) if metric_info(name).of_likelihood else None, row.metric(name), None
     for conditional, name in ((False, "bits_per_dim"), (True, "bits_per_dim_given_y")):
         yield name, _kind_text(row), row.bits(conditional), None
     yield "images_per_second", None, row.images_per_second, row.speed_device

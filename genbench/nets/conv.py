@@ -43,7 +43,7 @@ class ConvEncoder(Net):
     ) -> None:
         super().__init__()
         self.outputs = outputs
-        channels, height, width_left = _smallest(inputs, stages)
+        channels, height, width_left = _smallest(inputs, stages, width)
         widths = [width * 2**stage for stage in range(stages + 1)]
         layers: list[nn.Module] = [nn.Conv2d(channels + cond, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for narrow, wide in pairwise(widths):
@@ -72,7 +72,7 @@ class ConvDecoder(Net):
         self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, stages: int = 2, norm: Norm = "group"
     ) -> None:
         super().__init__()
-        channels, height, width_left = _smallest(outputs, stages)
+        channels, height, width_left = _smallest(outputs, stages, width)
         widths = [width * 2**stage for stage in range(stages, -1, -1)]
         layers: list[nn.Module] = [nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))]
         layers += [_norm(norm, widths[0]), nn.ReLU()]
@@ -85,8 +85,10 @@ class ConvDecoder(Net):
         return self.layers(x[:, :, None, None])
 
 
-def _smallest(shape: Shape, stages: int) -> Shape:
+def _smallest(shape: Shape, stages: int, base: int) -> Shape:
     channels, height, width = shape
+    if base < 1:
+        raise ValueError(f"width is at least 1, not {base}")
     if stages < 0 or height % 2**stages or width % 2**stages:
         raise ValueError(f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages")
     return channels, height // 2**stages, width // 2**stages

@@ -11,8 +11,6 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,13 +47,13 @@ class Autoregressive(GenerativeModel):
         """Bits per dimension."""
         return {"loss": bits_per_dim(self.log_prob(x), self.spec.dims).mean()}
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None) -> Tensor:
         # the logits may come in half precision; the softmax over them is not taken there
         logits = self.net(x.to(self.dtype)).to(self.dtype)
         return -sum_dims(F.cross_entropy(logits, x.long(), reduction="none"))
 
     @torch.no_grad()
-    def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
+    def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         u = rng.uniform((self.spec.dims,)).double()
 
         def choose(logits: Tensor, i: int) -> Tensor:

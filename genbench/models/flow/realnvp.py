@@ -54,6 +54,7 @@ class RealNVP(GenerativeModel):
     """
 
     likelihood = "bound"
+    dequantisation = "uniform"
 
     def __init__(
         self,
