@@ -9,9 +9,11 @@ import io
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -568,3 +570,12 @@ def test_a_divergence_from_a_bound_is_a_bound_and_proves_nothing(tmp_path):
     proved = tmp_path / "exact"
     write(proved, exact + make("other", (0.03,), "flow", protocol=only_kl, kind="exact", bits=(6.3,)))
     assert "**0.0200**" in render_tables(proved, "md")
+
+
+def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
+    committed = Path(__file__).parents[1] / "leaderboards"
+    shutil.copytree(committed, tmp_path / "out")
+    written = build(tmp_path / "out")
+    assert {path.name for path in written} == {"digits.md", "points2d.md", "index.html"}
+    for path in written:
+        assert path.read_bytes() == (committed / path.name).read_bytes()

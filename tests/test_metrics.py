@@ -199,7 +199,8 @@ def test_precision_recall_equals_torch_fidelity():
 
 
 def test_density_coverage_equals_prdc(capsys):
-    prdc = pytest.importorskip("prdc")
+    import prdc
+
     x, r = feature_sets()
     theirs = prdc.compute_prdc(r.numpy(), x.numpy(), nearest_k=5)
     density, coverage = density_coverage(x, r, block=37)

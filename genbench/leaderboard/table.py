@@ -51,7 +51,9 @@ LEGEND = (
     "Bold: better than every other row by more than the spread, with no diverged run.",
     "Bits per dimension of integer images: 2.94 exact, <= 3.12 an upper bound, ~ 2.99 an estimate, – none. Bold only where it "
     "is proved: an exact value under a rival's bound proves nothing. Italic: the lowest figure of its kind, which is no proof.",
-    "Noise floor: as many held-out training images as there are samples, scored like samples. Not ranked.",
+    "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
+    "the chain whose bound stands beside them.",
+    "Noise floor: as many training images as there are samples, scored like samples. Not ranked.",
 )
 _PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
 
