@@ -147,6 +147,8 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
     path = find_config(name)
     tree = load_yaml(path)
     shrink = tree.pop("smoke", {}) or {}
+    if smoke:  # apart from the real runs
+        tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
     for key, value in shrink.items() if smoke else ():
         _set(tree, key, value)
     for override in overrides:
@@ -449,6 +451,9 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
     reasons = re.findall(r"((?:Expected|Value|Missing|Key|Option|Not|Invalid)[^\n]*)", message)
     reason = next((r for r in reasons if "NoneType" not in r and "a path but" not in r), message)
+    absent = re.search(r"class_path '([^']+)':\s*the following arguments are required: ([\w, .]+)", message)
+    if absent:
+        return f"{absent[1]} needs {absent[2].strip()}"
     missing = re.search(r'[Kk]ey "([^"]+)" is required', message)
     if missing:
         return f"{'.'.join(k for k in keys if k != missing[1])}.{missing[1]} is missing".removeprefix(".")

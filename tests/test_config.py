@@ -67,6 +67,7 @@ def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
         ("model.encoder=os.system", "outside the trusted modules"),
         ("model.encoder.norm=subprocess.run", "outside the trusted modules"),
         ("model=3", "model.class_path is missing"),
+        ("model.encoder=null", "genbench.models.vae.vae.VAE needs encoder"),
         ("budget", "override 'budget' has no value"),
         ("budget.images.more=3", "images is a value, not a group"),
     ],
