@@ -123,7 +123,7 @@ class Keeper(Callback):
     ) -> None:
         self.run, self.ema, self.stop, self.report = run, ema, StopRequest(), report
         self.log_every, self.checkpoint_every = log_every, checkpoint_every
-        self.seconds, self.stopped = 0.0, False
+        self.seconds = 0.0
         self.diverged_at: int | None = None
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -156,7 +156,7 @@ class Keeper(Callback):
             and not last
         ):
             self.checkpoint(trainer, model)
-            self.stopped = trainer.should_stop = True
+            trainer.should_stop = True
 
     def _note(self, losses: Losses, images: int) -> None:
         """Add up on the device; remember the first image count whose loss was not finite, without waiting for the device."""

@@ -12,6 +12,7 @@ entries:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,8 +115,6 @@ def _check_mapping(tree: dict[str, Any], path: Path) -> None:
 
 
 def _text(value: Any) -> str:
-    import json
-
     return json.dumps(value)
 
 

@@ -329,3 +329,13 @@ def test_several_nodes_need_a_cluster(tiny, monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(InputError, match="no cluster started this command"):
         train(tiny(EXAMPLE, "trainer.num_nodes=2"))
+
+
+def test_players_take_turns_also_over_an_interruption(tiny):
+    """Algorithm 1 with k = 2: two steps of D on fresh images, then one of G, wherever the run was cut."""
+    config = tiny("points2d/gan", "model.critic_steps=2", "trainer.log_every=16", "data.batch_size=16", "budget.images=128")
+    with pytest.raises(Stopped):
+        train(config, interrupt_at(64))
+    lines = read_metrics(train(config).metrics)
+    turns = [key[0] for line in lines for key in line if key.endswith("/loss")]
+    assert turns == list("ddgddgdd")

@@ -21,7 +21,7 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, sum_dims
+from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, quantise, sum_dims
 from genbench.model import GenerativeModel, Losses, OptimizerFactory
 from genbench.models.flow.coupling import (
     AffineCoupling,
@@ -119,8 +119,7 @@ class RealNVP(GenerativeModel):
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, D) -> the integer images in whose cells they lie, uint8. Inverse of `encode`."""
-        levels = self.spec.levels
-        return (self.inverse(z) * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+        return quantise(self.inverse(z), self.spec.levels)
 
     def _dequantise(self, x: Tensor, rng: Rng, k: int) -> Tensor:
         return dequantise(x, self.spec.levels, rng.split("dequantise", k))
