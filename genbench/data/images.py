@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,14 +31,18 @@ from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Arrays", "ImageData", "Split", "default_root"]
+__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "default_root", "store"]
+
+_log = logging.getLogger("genbench")
 
 Split = Literal["train", "val", "test"]
 Arrays = tuple[np.ndarray, np.ndarray | None]
 # Smaller sets live on the training device: a batch is then one index operation.
 _ON_DEVICE_BYTES = 2**29
-# Indices and stream keys are made for this many batches at once: many small operations cost more than a few larger ones.
+# Indices, stream keys and images are made for this many batches at once: many small operations cost more than a few larger ones.
 _BLOCK = 64
+# ... or fewer, where their images take more than this.
+_BLOCK_BYTES = 2**25
 
 
 def default_root() -> Path:
@@ -44,16 +50,41 @@ def default_root() -> Path:
     return Path(os.environ.get("GENBENCH_DATA", "~/.cache/genbench")).expanduser()
 
 
+@dataclass(frozen=True)
+class Download:
+    """A file of a source.
+
+    Args:
+        urls: Where it is published; the next one is tried where one fails.
+        path: Where it goes, below root.
+        md5: Of its content.
+    """
+
+    urls: tuple[str, ...]
+    path: str
+    md5: str
+
+
+def _read_only(folder: Path) -> bool:
+    """Whether a folder exists and is not for writing, by permission or by its mode, which a superuser could ignore."""
+    return folder.is_dir() and not (os.access(folder, os.W_OK) and folder.stat().st_mode & 0o222)
+
+
 class ImageData(LightningDataModule, ABC):
     """Integer images in three splits.
 
     Args:
-        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
+        root: Folder for sources and decoded arrays; from a read-only one, the arrays go to the default: $GENBENCH_DATA, else
+            ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
     """
 
     name: str
     spec: Spec
+    # images for training, validation and testing; zeros where only the source knows
+    sizes: tuple[int, int, int] = (0, 0, 0)
+    # content hash of what was published under this name
+    published: str | None = None
 
     def __init__(self, root: str | None = None, batch_size: int = 128) -> None:
         super().__init__()
@@ -67,6 +98,21 @@ class ImageData(LightningDataModule, ABC):
     def protocol(self) -> str:
         """By which protocol models of this data are judged, unless a configuration names another."""
         return self.name
+
+    @classmethod
+    def offered(cls, root: str | None = None) -> list[ImageData]:
+        """Every data set that this class gives, each with its own name."""
+        return [cls(root)]
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files that `decode` reads; none where the data comes with a package."""
+        return []
+
+    @property
+    def downloads(self) -> list[Download]:
+        """What `genbench data fetch` brings."""
+        return []
 
     @property
     def known_components(self) -> np.ndarray | None:
@@ -85,10 +131,20 @@ class ImageData(LightningDataModule, ABC):
     @cached_property
     def folder(self) -> Path:
         """The decoded copy, made on first use. Whole or absent, also when several processes ask at once."""
-        folder = self.root / f"{self.name}-{digest(self.source)[:12]}"
-        if not (folder / "card.json").exists():
-            self._store(folder)
-        return folder
+        if not self.is_decoded:
+            self._store(self._copy)
+        return self._copy
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether there is a decoded copy already."""
+        return (self._copy / "card.json").exists()
+
+    @property
+    def _copy(self) -> Path:
+        if _read_only(self.root):  # its copy is not mistaken for that of another root
+            return default_root() / f"{self.name}-{digest([self.source, str(self.root.resolve())])[:12]}"
+        return self.root / f"{self.name}-{digest(self.source)[:12]}"
 
     @cached_property
     def content_hash(self) -> str:
@@ -121,30 +177,11 @@ class ImageData(LightningDataModule, ABC):
         return x, None if self.spec.labels is None else np.load(self.folder / f"{split}-labels.npy", allow_pickle=False)
 
     def _store(self, folder: Path) -> None:
-        beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with stop_if_disk_full(folder):
-                beside.mkdir(parents=True)
-                arrays = self.decode()
-                for split, (x, y) in arrays.items():
-                    np.save(beside / f"{split}-images.npy", x, allow_pickle=False)
-                    if y is not None:
-                        np.save(beside / f"{split}-labels.npy", y, allow_pickle=False)
-                card = {"source": self.source, "hash": _content_hash(self.spec, arrays)}
-                (beside / "card.json").write_text(json.dumps(card))
-                try:
-                    beside.rename(folder)
-                except OSError:
-                    if folder.exists() and not (folder / "card.json").exists():
-                        raise InputError(
-                            f"damaged data in {folder} (no card.json); delete that folder, it is decoded again"
-                        ) from None
-                    if not folder.exists():  # else another process was first, with the same content
-                        raise
-        except PermissionError as error:
-            raise InputError(f"data.root {self.root} cannot be written: {error.strerror}; choose another") from None
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        for path in (path for path in self.sources if not path.exists()):
+            raise InputError(f"no {path}; genbench data fetch {self.name}, or data.root: the folder that has it")
+        content = store(folder, self.spec, self.source, self.decode)
+        if self.published not in (None, content):
+            _log.warning("%s: these are not the published images of %s, by their content hash", self.root, self.name)
 
     # --- training batches ---------------------------------------------------------------------------------------------
 
@@ -158,29 +195,102 @@ class ImageData(LightningDataModule, ABC):
         start = model.images_seen
         return self.batches(start, self.budget, self.trainer.global_rank, self.trainer.world_size, device, model.dtype)
 
-    def finalize_batches(self, model: GenerativeModel) -> Iterator[Batch]:
-        """One pass over the training set, whole batches first, for `GenerativeModel.finalize`."""
-        images = len(self.arrays("train")[0])
-        return self.batches(0, images - images % self.batch_size, 0, 1, model.device, model.dtype)
+    def finalize_batches(self, model: GenerativeModel) -> Passes:
+        """The training set for `GenerativeModel.finalize`."""
+        return Passes(self, model)
+
+    def draw_labels(self, rng: Rng) -> Tensor | None:
+        """Labels by the frequencies of the training split, one per stream: int64 (len(rng),), or None where there are none."""
+        _, y = self.arrays("train")
+        if y is None:
+            return None
+        return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]
 
     def batches(
         self, start: int, stop: int, rank: int, world_size: int, device: torch.device, dtype: torch.dtype
     ) -> Iterator[Batch]:
         """This rank's part of the batches that begin at image counts start, start + B, ... < stop."""
-        x, y = self.tensors("train", device)
+        x, y = self.training(device)
         share = self.batch_size // world_size
-        for block in range(start, stop, _BLOCK * self.batch_size):
-            first = np.arange(block, min(block + _BLOCK * self.batch_size, stop), self.batch_size)
+        batches = max(1, min(_BLOCK, _BLOCK_BYTES // (share * x[0].nbytes)))
+        for block in range(start, stop, batches * self.batch_size):
+            first = np.arange(block, min(block + batches * self.batch_size, stop), self.batch_size)
             counter = (first[:, None] + rank * share + np.arange(share)).ravel()
             rows = torch.from_numpy(self._index(counter, len(x))).to(device)
             rng = Rng(self.seed, torch.from_numpy(counter), dtype, device).split("train")
+            # index_select: ten times faster than x[rows] on a CPU
+            images, labels = self.vary(x.index_select(0, rows), rng), None if y is None else y.index_select(0, rows)
             for part in (slice(i * share, (i + 1) * share) for i in range(len(first))):
-                yield Batch(x[rows[part]], None if y is None else y[rows[part]], rng[part])
+                yield Batch(images[part], None if labels is None else labels[part], rng[part])
+
+    def training(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """What training images are drawn from: the training split, unless `vary` makes its images of something else."""
+        return self.tensors("train", device)
+
+    def vary(self, x: Tensor, rng: Rng) -> Tensor:
+        """Rows of `training` -> training images. What is random about it, such as flips, is a function of each image's stream."""
+        return x
 
     def _index(self, counter: np.ndarray, images: int) -> np.ndarray:
         """Image counts of the whole run -> indices into the training set."""
         epochs, position = np.divmod(counter, images)
         return np.concatenate([_order(self.seed, int(e), images)[position[epochs == e]] for e in np.unique(epochs)])
+
+
+class Passes:
+    """The training set in its order of the first epoch, anew at every iteration: every image once, the last batch may be smaller.
+
+    Attributes:
+        images: How many have been handed out so far, over all passes.
+    """
+
+    def __init__(self, data: ImageData, model: GenerativeModel) -> None:
+        self.data, self.model, self.images = data, model, 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        x, y = self.data.tensors("train", self.model.device)
+        for start in range(0, len(x), self.data.batch_size):
+            counter = np.arange(start, min(start + self.data.batch_size, len(x)))
+            rows = torch.from_numpy(self.data._index(counter, len(x))).to(x.device)
+            rng = Rng(self.data.seed, torch.from_numpy(counter), self.model.dtype, x.device).split("finalize")
+            self.images += len(rows)
+            yield Batch(x.index_select(0, rows), None if y is None else y.index_select(0, rows), rng)
+
+
+def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]) -> str:
+    """Write arrays and their card as a folder, whole or not at all; returns the content hash.
+
+    Raises:
+        InputError: The place cannot be written.
+        Stopped: The disk is full.
+    """
+    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with stop_if_disk_full(folder):
+            beside.mkdir(parents=True)
+            arrays = decode()
+            for split, (x, y) in arrays.items():
+                np.save(beside / f"{split}-images.npy", x, allow_pickle=False)
+                if y is not None:
+                    np.save(beside / f"{split}-labels.npy", y, allow_pickle=False)
+            content = _content_hash(spec, arrays)
+            (beside / "card.json").write_text(json.dumps({"source": source, "hash": content}))
+            try:
+                beside.rename(folder)
+            except OSError:
+                if folder.exists() and not (folder / "card.json").exists():
+                    raise InputError(
+                        f"damaged data in {folder} (no card.json); delete that folder, it is decoded again"
+                    ) from None
+                if not folder.exists():  # else another process was first, with the same content
+                    raise
+            return content
+    except PermissionError as error:
+        raise InputError(
+            f"data.root {folder.parent} cannot be written: {error.strerror}; choose another, or set GENBENCH_DATA"
+        ) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @lru_cache(maxsize=4)

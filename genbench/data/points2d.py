@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Points2d(ImageData):
         levels: Cells per axis, 16 to 256.
     """
 
+    sizes = (20_000, 2_000, 10_000)
+
     def __init__(
         self, root: str | None = None, batch_size: int = 256, cloud: Cloud = "eight_gaussians", levels: int = 256
     ) -> None:
@@ -47,6 +49,10 @@ class Points2d(ImageData):
         self.cloud = cloud
         self.name = "points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}"
         self.spec = Spec((1, 1, 2), levels, labels=len(components(cloud, 16)))
+
+    @classmethod
+    def offered(cls, root: str | None = None) -> list[ImageData]:
+        return [cls(root, cloud=cloud) for cloud in get_args(Cloud)]
 
     @property
     def protocol(self) -> str:
@@ -69,7 +75,7 @@ class Points2d(ImageData):
         return float(-(p * np.log(p)).sum())
 
     def decode(self) -> dict[Split, Arrays]:
-        return {"train": self._draw("train", 20_000), "val": self._draw("val", 2_000), "test": self._draw("test", 10_000)}
+        return {split: self._draw(split, n) for split, n in zip(get_args(Split), self.sizes, strict=True)}
 
     def _draw(self, split: Split, n: int) -> Arrays:
         """Inverse distribution function over all (component, cell) pairs. The data seed is part of the data set: 0."""

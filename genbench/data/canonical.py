@@ -1,0 +1,35 @@
+"""One order for one set of images, whatever container and file order they came in.
+
+Image i of a split is the i-th by SHA-256(pixels, then the label as 8 bytes). So a split has one content hash, and an index means
+the same image, whether it was read from idx files, pickled batches, a zip or a folder. Ties are equal images of equal label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from genbench.data.images import Arrays
+
+__all__ = ["canonical", "hold_out"]
+
+
+def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
+    """Images (N, C, H, W) uint8 and labels (N,) int64 or None in canonical order."""
+    order = canonical_order(x, y)
+    return np.ascontiguousarray(x[order]), None if y is None else y[order].astype(np.int64)
+
+
+def canonical_order(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+    """The permutation that sorts images by their hashes, int64 (N,)."""
+    labels = [b""] * len(x) if y is None else [label.tobytes() for label in y.astype("<i8")]
+    keys = [hashlib.sha256(image.tobytes() + label).digest() for image, label in zip(x, labels, strict=True)]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:
+    """The last n images of a split apart from the others: (others, last n)."""
+    x, y = arrays
+    cut = len(x) - n
+    return (x[:cut], None if y is None else y[:cut]), (x[cut:], None if y is None else y[cut:])

@@ -1,0 +1,159 @@
+"""CIFAR-10: 32x32 colour images of ten classes, as torchvision keeps them or as two EDM-style zips, whichever lies in root:
+
+    cifar-10-batches-py/{data_batch_1, ..., data_batch_5, test_batch}    pickled arrays
+    cifar-10-python.tar.gz                                               the same, as published
+    cifar10-32x32-{train,test}.zip                                       PNGs and dataset.json
+
+All give the same images in the same order, hence one content hash.
+
+Source: Krizhevsky (2009), Learning multiple layers of features from tiny images. Technical report, University of Toronto.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from genbench.data.canonical import canonical, hold_out
+from genbench.data.containers import open_container
+from genbench.data.draws import flip
+from genbench.data.gather import gather
+from genbench.data.images import Arrays, Download, ImageData, Split
+from genbench.errors import InputError
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["CIFAR10", "read_batch"]
+
+_FOLDER, _TAR = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+# numpy names it differently from version to version
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+
+class CIFAR10(ImageData):
+    """45,000 training, 5,000 validation (of the 50,000 published for training) and 10,000 test images.
+
+    Args:
+        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
+        batch_size: Images per optimizer step, over all processes.
+        flip: Whether a training image is flipped left to right with probability 1/2. A likelihood is then one of flipped images too.
+    """
+
+    name = "cifar10"
+    spec = Spec((3, 32, 32), levels=256, labels=10)
+    sizes = (45_000, 5_000, 10_000)
+    published = "9b7cd3327466c88dd5c2b200603c9a088cebe253ce89219645553c051d9a0e7c"
+
+    def __init__(self, root: str | None = None, batch_size: int = 128, flip: bool = False) -> None:
+        super().__init__(root, batch_size)
+        self.flip = flip
+
+    @property
+    def sources(self) -> list[Path]:
+        batches = [self.root / _FOLDER / name for name in _BATCHES]
+        zips = [self.root / f"cifar10-32x32-{split}.zip" for split in ("train", "test")]
+        choices = (batches, [self.root / _TAR], zips)
+        return next((files for files in choices if all(path.exists() for path in files)), batches)
+
+    @property
+    def downloads(self) -> list[Download]:
+        from torchvision import datasets
+
+        return [Download((datasets.CIFAR10.url,), _TAR, datasets.CIFAR10.tgz_md5)]
+
+    def decode(self) -> dict[Split, Arrays]:
+        train, test = self._parts()
+        rest, val = hold_out(canonical(*train), self.sizes[1])
+        return {"train": rest, "val": val, "test": canonical(*test)}
+
+    def vary(self, x: Tensor, rng: Rng) -> Tensor:
+        return flip(x, rng) if self.flip else x
+
+    def _parts(self) -> tuple[Arrays, Arrays]:
+        first = self.sources[0]
+        if first.suffix == ".zip":
+            train, test = (_from_zip(path) for path in self.sources)
+            return train, test
+        contents = _unpacked(first) if first.name == _TAR else {path: path.read_bytes() for path in self.sources}
+        md5s = _md5s()
+        for path, content in contents.items():
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s[path.name]:
+                raise InputError(f"damaged {path}: its MD5 is not that of the published file; delete it and fetch it again")
+        *batches, test = (read_batch(path, content) for path, content in contents.items())
+        return (np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])), test
+
+
+class _Unpickler(pickle.Unpickler):
+    """Arrays and plain containers; anything else that a pickle names is refused before it is called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        admitted = {
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+            ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+            ("_codecs", "encode"): _latin1,
+        }
+        if (module, name) not in admitted:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither an array nor a plain container")
+        return admitted[module, name]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How protocol 2 spells bytes; any other codec is none of an array's."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it encodes text as {encoding}")
+    return text.encode("latin1")
+
+
+def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of one pickled batch.
+
+    Args:
+        path: What an error names.
+        content: The pickle.
+
+    Raises:
+        InputError: It is damaged, or holds anything but arrays and plain containers.
+    """
+    try:
+        batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        x, y = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        if x.dtype != np.uint8 or x.shape != (len(y), 3072) or not ((y >= 0) & (y < 10)).all():
+            raise ValueError(f"it has images {x.shape} of {x.dtype} and {len(y)} labels")
+    except Exception as error:  # whatever a damaged pickle may raise
+        raise InputError(f"damaged {path}: {str(error) or type(error).__name__}; delete it and fetch it again") from None
+    return x.reshape(-1, 3, 32, 32), y.astype(np.int64)
+
+
+def _from_zip(path: Path) -> Arrays:
+    container = open_container(path)
+    found = gather(container, size=32)
+    if found.bad or found.x.shape[1:] != (3, 32, 32) or len(container.classes) != 10:
+        raise InputError(f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch cifar10 again")
+    return found.x, found.y
+
+
+def _unpacked(tar: Path) -> dict[Path, bytes]:
+    """The batches inside the published archive, in their order; nothing is written."""
+    try:
+        with tarfile.open(tar) as archive:
+            files = {name: archive.extractfile(f"{_FOLDER}/{name}") for name in _BATCHES}
+            return {tar / name: file.read() for name, file in files.items() if file is not None}
+    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+        raise InputError(f"damaged {tar}: {error}; delete it and fetch it again") from None
+
+
+def _md5s() -> dict[str, str]:
+    """Of the published batches, as torchvision has them."""
+    from torchvision import datasets
+
+    return dict([*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list])

@@ -1,0 +1,107 @@
+"""What `genbench data list` and `show` say."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from genbench.config import classes
+from genbench.data.images import ImageData, Split
+from genbench.data.imported import Imported
+from genbench.errors import InputError, nearest
+from genbench.files import project_root
+from genbench.pictures import save_grid
+
+__all__ = ["every", "lines", "named", "show"]
+
+_COLUMNS, _ROWS = 12, 10
+
+
+def every(root: str | None = None) -> list[ImageData]:
+    """Every data set that the classes of genbench.data offer, those imported into a root among them."""
+    offered = list[ImageData]()
+    for path in classes("data", "ImageData"):
+        module, _, name = path.rpartition(".")
+        offered += getattr(importlib.import_module(module), name).offered(root)
+    return offered
+
+
+def named(name: str, root: str | None = None) -> ImageData:
+    """A data set by its name.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    known = {data.name: data for data in every(root)}
+    if name not in known:
+        raise InputError(f"no data {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def lines(root: str | None = None) -> Iterator[str]:
+    """A table: name, shape, levels, classes, sizes of the splits, and where the data is."""
+    yield f"{'name':<24} {'shape':>10} {'levels':>6} {'classes':>7} {'train':>9} {'val':>7} {'test':>7}"
+    for data in every(root):
+        spec = data.spec
+        shape = "x".join(map(str, spec.shape))
+        sizes = "{:>9,} {:>7,} {:>7,}".format(*data.sizes)
+        yield f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7} {sizes}  {_state(data)}"
+
+
+def _state(data: ImageData) -> str:
+    if data.is_decoded:
+        return f"here: {data.folder}"
+    if not data.sources:
+        return "comes with the package"
+    if all(path.exists() for path in data.sources):
+        return f"here, not decoded yet: {data.sources[0].parent}"
+    return f"genbench data fetch {data.name}" if data.downloads else f"needs {data.sources[0]}"
+
+
+def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
+    """Counts, shape, levels, hash, and a grid of training images: a row per class, or as they come.
+
+    Args:
+        data: Which.
+        out: Where the grid goes, a PNG file. Default: runs/data/<name>.png in the checkout.
+
+    Raises:
+        InputError: The data is not there, or damaged.
+    """
+    out = out or project_root() / "runs" / "data" / f"{data.name}.png"
+    if out.suffix != ".png":
+        raise InputError(f"--out {out}: a .png file")
+    content, spec = data.content_hash, data.spec
+    yield f"{data.name}: shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels, protocol {data.protocol}"
+    yield f"content hash {content}" + (", as published" if content == data.published else "")
+    for split in get_args(Split):
+        x, y = data.arrays(split)
+        yield f"{split:<6}{len(x):>9,}" + ("" if y is None else f"   by class: {_counts(data, y)}")
+    x, y = data.arrays("train")
+    rows, columns = _grid_rows(x, y)
+    save_grid(np.asarray(x[rows]), spec, out, columns)
+    yield f"grid: {out}"
+
+
+def _counts(data: ImageData, y: np.ndarray) -> str:
+    names = data.classes if isinstance(data, Imported) else [str(k) for k in range(data.spec.labels or 0)]
+    counts = np.bincount(y, minlength=len(names)).tolist()
+    shown = [f"{name} {n:,}" for name, n in zip(names[:20], counts, strict=False)]
+    return ", ".join(shown + [f"... {len(names)} classes"] * (len(names) > 20))
+
+
+def _grid_rows(x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, int | None]:
+    """Indices into the training split in reading order, and the number of columns."""
+    if x.shape[1:] == (1, 1, 2):
+        return np.arange(min(len(x), 5_000)), None
+    if y is None or y.max() >= _ROWS:
+        return np.arange(min(len(x), _COLUMNS * _ROWS)), min(len(x), _COLUMNS)
+    firsts = [np.flatnonzero(y == k)[:_COLUMNS] for k in range(int(y.max()) + 1)]
+    columns = min(len(first) for first in firsts)
+    if columns == 0:
+        return np.arange(min(len(x), _COLUMNS * _ROWS)), min(len(x), _COLUMNS)
+    return np.concatenate([first[:columns] for first in firsts]), columns

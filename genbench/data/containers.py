@@ -1,0 +1,259 @@
+"""Where pictures come from: a folder, a zip, an npz. Each is read as a list of pictures with a name, a class and a split.
+
+    folder, zip   picture files at any depth, in the order of their paths; a folder around everything is left away. Top folders train
+                  and test (and val) are splits; below them, or without them, top folders are classes if every picture is in one.
+                  A dataset.json, as EDM and StyleGAN write it, decides the classes instead: {"labels": [[path, class], ...] or null}.
+    npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W); labels, integers (N,); optional levels (256)
+
+Of a zip nothing is extracted to disk, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from genbench.data.images import Split
+from genbench.data.prepare import decode, square
+from genbench.errors import InputError
+
+__all__ = ["Container", "Picture", "open_container"]
+
+_SUFFIXES = (
+    *(
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".tga",
+        ".jp2",
+    ),
+    # Pillow may not know these, which is then said of each file
+    *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
+)
+_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# A larger file inside a zip is no picture that anybody would train on.
+_LARGEST_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that has not been read yet.
+
+    Args:
+        name: Its path inside the container, or its number.
+        square: Size -> uint8 (size, size) or (size, size, 3), by the rule of `prepare`; ValueError or OSError if it cannot be.
+        label: Its class, or None.
+        split: Its split where the container decides, or None.
+    """
+
+    name: str
+    square: Callable[[int], np.ndarray]
+    label: int | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """What lies in one.
+
+    Args:
+        pictures: In the order of their names.
+        classes: Their names by label; none where pictures have no labels.
+        others: Number of files that are no pictures.
+        levels: Grey levels of every picture.
+    """
+
+    pictures: list[Picture]
+    classes: tuple[str, ...] = ()
+    others: int = 0
+    levels: int = 256
+
+
+def open_container(path: Path) -> Container:
+    """A folder, a zip, or an npz.
+
+    Raises:
+        InputError: It is none of these, damaged, or holds no picture.
+    """
+    if path.is_dir():
+        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(path.rglob("*")) if p.is_file()}
+        container = _from_files(path, {name: p.read_bytes for name, p in files.items()})
+    elif not path.exists():
+        raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
+    elif path.suffix == ".npz":
+        container = _from_npz(path)
+    elif zipfile.is_zipfile(path):
+        container = _from_zip(path)
+    else:
+        raise InputError(f"{path} is neither a folder of pictures, nor a zip of them, nor an npz file")
+    if not container.pictures:
+        raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
+    return container
+
+
+def _from_zip(path: Path) -> Container:
+    try:
+        archive = zipfile.ZipFile(path)  # stays open for as long as its pictures are read
+        entries = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+        twice = [name for name, n in Counter(info.filename for info in archive.infolist()).items() if n > 1]
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise InputError(f"damaged {path}: {error}") from None
+    if twice:
+        raise InputError(f"{path}: the name {twice[0]!r} stands for several files; make the zip anew with a name for each")
+    for name in entries:
+        if ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\")) or ":" in name.split("/")[0]:
+            raise InputError(f"{path}: the name {name!r} points out of the zip; make it anew without such names")
+    return _from_files(path, {name: partial(_read_entry, archive, info) for name, info in sorted(entries.items())})
+
+
+def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(info) as file:
+            content = file.read(_LARGEST_BYTES + 1)  # whatever size is announced
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise ValueError(f"cannot be unpacked: {error}") from None
+    if len(content) > _LARGEST_BYTES:
+        raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
+    return content
+
+
+def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:
+    # what systems leave behind: .DS_Store, __MACOSX/
+    visible = {n: f for n, f in files.items() if not any(p.startswith((".", "__MACOSX")) for p in PurePosixPath(n).parts)}
+    names = [name for name in visible if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+    places = _places(names)
+    card = next((name for name in visible if PurePosixPath(name).name == "dataset.json"), None)
+    others = len(visible) - len(names) - (card is not None)
+    if card is not None:
+        labels, classes = _card_labels(origin, visible[card], str(PurePosixPath(card).parent), names)
+    else:
+        labels, classes = _folder_labels(places)
+    pictures = [Picture(name, partial(_square_of_file, visible[name]), labels.get(name), places[name][0]) for name in names]
+    return Container(pictures, classes, others)
+
+
+def _square_of_file(read: Callable[[], bytes], size: int) -> np.ndarray:
+    return decode(read(), size)
+
+
+def _places(names: list[str]) -> dict[str, tuple[Split | None, tuple[str, ...]]]:
+    """The split of each picture, and the folders below that it lies in."""
+    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
+    while names and all(parts for parts in folders.values()) and len({parts[0] for parts in folders.values()}) == 1:
+        folders = {name: parts[1:] for name, parts in folders.items()}
+    tops = {parts[0].lower() if parts else "" for parts in folders.values()}
+    if "train" in tops and tops <= _SPLITS.keys():
+        return {name: (_SPLITS[parts[0].lower()], parts[1:]) for name, parts in folders.items()}
+    return {name: (None, parts) for name, parts in folders.items()}
+
+
+def _folder_labels(places: dict[str, tuple[Split | None, tuple[str, ...]]]) -> tuple[dict[str, int], tuple[str, ...]]:
+    classes = tuple(sorted({parts[0] if parts else "" for _, parts in places.values()}))
+    if len(classes) < 2 or "" in classes:
+        return {}, ()
+    return {name: classes.index(parts[0]) for name, (_, parts) in places.items()}, classes
+
+
+def _card_labels(
+    origin: Path, read: Callable[[], bytes], folder: str, names: list[str]
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    try:
+        given = json.loads(read())["labels"]
+        if given is None:
+            return {}, ()
+        inside = "" if folder == "." else f"{folder}/"
+        labels = {inside + name: label for name, label in given}
+        absent = [name for name in names if name not in labels]
+        if absent:
+            raise ValueError(f"it has no label for {absent[0]}")
+        return _numbered({name: labels[name] for name in names})
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise InputError(f"{origin}: dataset.json is not {{'labels': [[path, class], ...]}} ({error})") from None
+
+
+def _numbered(labels: dict[str, Any]) -> tuple[dict[str, int], tuple[str, ...]]:
+    bad = next((label for label in labels.values() if type(label) is not int or not 0 <= label < 65_536), None)
+    if bad is not None:
+        raise ValueError(f"a class is a number from 0 to 65,535, not {bad!r}")
+    return labels, tuple(str(k) for k in range(max(labels.values(), default=-1) + 1))
+
+
+def _from_npz(path: Path) -> Container:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
+            if "images" not in arrays:
+                raise ValueError(f"it has no array 'images', but {', '.join(file.files) or 'nothing'}")
+        images, levels = _channels_last(arrays["images"]), int(arrays.get("levels", 256))
+        if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
+            raise ValueError(
+                f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
+            )
+        labels, classes = _npz_labels(arrays.get("labels"), len(images))
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+    ) as error:
+        raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
+    make = _square_of_array if levels == 256 else _as_it_is
+    pictures = [Picture(str(i), partial(make, image), labels.get(str(i))) for i, image in enumerate(images)]
+    return Container(pictures, classes, levels=levels)
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(f"images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), not {images.dtype} {images.shape}")
+    if images.ndim == 3:
+        return images
+    first, last = images.shape[1] in (1, 3), images.shape[3] in (1, 3)
+    if first == last:
+        raise ValueError(f"of images {images.shape} it is not clear which axis has the 1 or 3 channels: the second or the last")
+    images = images.transpose(0, 2, 3, 1) if first else images
+    return images[..., 0] if images.shape[3] == 1 else images
+
+
+def _npz_labels(labels: np.ndarray | None, n: int) -> tuple[dict[str, int], tuple[str, ...]]:
+    if labels is None:
+        return {}, ()
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels are integers ({n},), not {labels.dtype} {labels.shape}")
+    return _numbered({str(i): label for i, label in enumerate(labels.tolist())})
+
+
+def _square_of_array(image: np.ndarray, size: int) -> np.ndarray:
+    return square(Image.fromarray(image), size)
+
+
+def _as_it_is(image: np.ndarray, size: int) -> np.ndarray:
+    if image.shape[:2] != (size, size):
+        raise ValueError(
+            f"it is {image.shape[1]}x{image.shape[0]}; images of fewer than 256 levels are not resized to {size}x{size}"
+        )
+    return image

@@ -1,0 +1,95 @@
+"""Downloads with a hash: a file appears whole and right, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from genbench.data.images import ImageData
+from genbench.errors import InputError
+from genbench.files import stop_if_disk_full
+
+__all__ = ["download", "fetch"]
+
+_TIMEOUT_SECONDS, _BLOCK_BYTES = 30, 2**20
+
+
+def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
+    """Bring the source of a data set into its root; yields a line per file.
+
+    Args:
+        data: Which.
+        mirror: Address of a folder laid out like a root (MNIST/raw/..., cifar-10-python.tar.gz), in place of the published
+            addresses. Default: $GENBENCH_MIRROR, if it is set.
+
+    Raises:
+        InputError: It has no download, no address answers, or a file has another hash.
+    """
+    mirror = mirror or os.environ.get("GENBENCH_MIRROR")
+    if not data.downloads and data.sources:
+        folder = data.sources[0].parent
+        raise InputError(
+            f"{data.name} has no published hash, so is not fetched: put {data.sources[0].name} and the like into {folder}"
+        )
+    if not data.downloads:
+        raise InputError(f"{data.name} needs no download: genbench data show {data.name}")
+    for file in data.downloads:
+        path = data.root / file.path
+        urls = (f"{mirror.rstrip('/')}/{file.path}",) if mirror else file.urls
+        yield f"{path}: {'downloaded' if download(urls, path, file.md5) else 'was here'}, MD5 {file.md5}"
+
+
+def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "md5") -> bool:
+    """Download a file unless it is here; returns whether it was downloaded.
+
+    Args:
+        urls: Tried in turn.
+        path: Where it goes.
+        expected: The hash of its content, in hexadecimal digits; of SHA-256 the first ones are enough.
+        algorithm: Of the hash: md5, sha256, ...
+
+    Raises:
+        InputError: No address answers, or the content has another hash; `path` is as it was.
+    """
+    if path.exists():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm).hexdigest()
+        if not found.startswith(expected):
+            raise InputError(f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete it first")
+        return False
+    failures = []
+    for url in urls:
+        try:
+            _download(url, path, expected, algorithm)
+            return True
+        except InputError as error:  # an answer, with other content
+            failures.append(str(error))
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+            failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
+    raise InputError(f"no download of {path.name}: {'; '.join(failures)}; another address: --mirror URL")
+
+
+def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = hashlib.new(algorithm)
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source,
+            stop_if_disk_full(path),
+            beside.open("wb") as target,
+        ):
+            while block := source.read(_BLOCK_BYTES):
+                content.update(block)
+                target.write(block)
+        if not content.hexdigest().startswith(expected):
+            raise InputError(f"{url}: its content has {algorithm} {content.hexdigest()}, not {expected}; nothing was kept")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Read every picture of a container at one size. What cannot be read is named, with the reason, and left out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from genbench.data.containers import Container, Picture
+from genbench.data.images import Split
+from genbench.errors import InputError
+
+__all__ = ["Channels", "Gathered", "gather"]
+
+Channels = Literal["auto", "grey", "rgb"]
+# Pictures per call of `progress`; as many are held twice, once as read and once as stored.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Pictures as arrays.
+
+    Args:
+        x: uint8 (N, C, size, size).
+        y: int64 (N,), or None where the container has no classes.
+        splits: Of each picture, where the container decides.
+        colour: How many are in colour.
+        bad: Names and reasons of those left out.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None
+    splits: list[Split | None]
+    colour: int
+    bad: list[tuple[str, str]]
+
+
+def gather(
+    container: Container, size: int, channels: Channels = "auto", progress: Callable[[int], None] = lambda done: None
+) -> Gathered:
+    """Read all.
+
+    Args:
+        container: What to read.
+        size: Height and width of the result.
+        channels: grey, rgb, or auto: grey where every picture is.
+        progress: Called with the number of pictures read so far.
+
+    Raises:
+        InputError: Not one could be read.
+    """
+    squares, bad = list[np.ndarray](), list[tuple[str, str]]()
+    kept = list[Picture]()
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
+        warnings.simplefilter("ignore")  # odd metadata is no reason to leave a picture out
+        # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a photograph
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for start in range(0, len(container.pictures), _BLOCK):
+            block = container.pictures[start : start + _BLOCK]
+            for picture, result in zip(block, threads.map(partial(_read, size=size), block), strict=True):
+                if isinstance(result, str):
+                    bad.append((picture.name, result))
+                else:
+                    squares.append(result)
+                    kept.append(picture)
+            progress(start + len(block))
+    if not kept:
+        raise InputError(f"none of {len(container.pictures)} pictures can be used; the first, {bad[0][0]}: {bad[0][1]}")
+    y = np.array([picture.label for picture in kept], dtype=np.int64) if container.classes else None
+    colour = sum(array.ndim == 3 for array in squares)
+    return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad)
+
+
+def _read(picture: Picture, size: int) -> np.ndarray | str:
+    try:
+        return picture.square(size)
+    except Image.UnidentifiedImageError:
+        return "no picture that Pillow can read; JPEG or PNG are safe"
+    except Exception as error:  # decoders of damaged files raise what they like
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+def _stack(squares: list[np.ndarray], size: int, channels: Channels, colour: int) -> np.ndarray:
+    grey = channels == "grey" or (channels == "auto" and not colour)
+    x = np.empty((len(squares), 1 if grey else 3, size, size), dtype=np.uint8)
+    for i, array in enumerate(squares):
+        if grey and array.ndim == 3:
+            x[i, 0] = np.asarray(Image.fromarray(array).convert("L"))  # ITU-R 601-2 luma
+        else:
+            x[i] = array if array.ndim == 2 else array.transpose(2, 0, 1)
+    return x

@@ -1,0 +1,189 @@
+"""`genbench data import`: pictures of any container -> a data set in three splits, and a report of what was found."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from genbench.data.canonical import canonical, hold_out
+from genbench.data.commands import every
+from genbench.data.containers import open_container
+from genbench.data.gather import Channels, Gathered, gather
+from genbench.data.images import Arrays, Split, default_root, store
+from genbench.data.imported import Imported, import_folder
+from genbench.errors import InputError
+from genbench.spec import Spec
+
+__all__ = ["Import", "import_images", "split_up"]
+
+_SHARE = 0.1
+# Below this a distance between distributions of 2048 features is mostly bias.
+_ENOUGH = 2_000
+_LARGEST_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Import:
+    """What to import, and how.
+
+    Args:
+        path: A folder, a zip or an npz file.
+        name: Of the data set: letters, digits and . _ + -
+        size: Height and width of its images.
+        root: Where to. Default: $GENBENCH_DATA, else ~/.cache/genbench.
+        channels: grey, rgb, or auto: grey where every picture is.
+        val: Pictures for validation: a number, or below 1 a share; a tenth where not given.
+        test: Pictures for testing, likewise.
+        skip_bad: Leave out what cannot be used; otherwise it ends the import.
+        replace: Replace another data set of this name.
+    """
+
+    path: Path
+    name: str
+    size: int
+    root: Path | None = None
+    channels: Channels = "auto"
+    val: float | None = None
+    test: float | None = None
+    skip_bad: bool = False
+    replace: bool = False
+
+
+def import_images(plan: Import, progress: Callable[[int], None] = lambda done: None) -> Iterator[str]:
+    """Import; yields the lines of the report. What is stored is whole or absent.
+
+    Args:
+        plan: What, and how.
+        progress: Called with the number of pictures read so far.
+
+    Raises:
+        InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a name in use.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", plan.name):
+        raise InputError(f"--name {plan.name!r} is part of file names; letters, digits, and . _ + - are right")
+    if plan.name in {data.name for data in every(str(plan.root or default_root())) if not isinstance(data, Imported)}:
+        raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
+    if not 1 <= plan.size <= _LARGEST_SIZE:
+        raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
+    container = open_container(plan.path)
+    found = gather(container, plan.size, plan.channels, progress)
+    yield _summary(found, container.others)
+    for name, reason in found.bad:
+        yield f"  bad: {name if name.isprintable() else repr(name)}: {reason}"
+    if found.bad and not plan.skip_bad:
+        raise InputError(
+            f"{len(found.bad)} of {len(container.pictures)} pictures are bad: mend them, or --skip-bad leaves them out"
+        )
+    arrays = split_up(found, plan.val, plan.test)
+    spec = Spec((found.x.shape[1], plan.size, plan.size), container.levels, len(container.classes) or None)
+    yield from _description(spec, arrays, container.classes)
+    source: dict[str, object] = {"name": plan.name, "shape": spec.shape, "levels": spec.levels, "labels": spec.labels}
+    source |= {"classes": container.classes, "sizes": [len(x) for x, _ in arrays.values()]}
+    root = plan.root or default_root()
+    yield _store(root, plan, spec, source, arrays)
+    yield f"content hash {Imported(plan.name, str(root)).content_hash}"
+    yield "In a configuration:"
+    given_root = f", root: {root.resolve()}" if plan.root else ""
+    yield f"data: {{class_path: genbench.data.imported.Imported, name: {plan.name}{given_root}}}"
+    if len(arrays["test"][0]) < _ENOUGH:
+        yield "protocol: likelihood  # likelihood and speed alone: sample metrics say little against so few test pictures"
+
+
+def split_up(found: Gathered, val: float | None = None, test: float | None = None) -> dict[Split, Arrays]:
+    """Pictures in canonical order: the last ones for testing, those before them for validation, the others for training.
+
+    Args:
+        found: The pictures. Where their container has a split of its own, it stays, in canonical order.
+        val: How many for validation: a number, or below 1 a share; a tenth where not given.
+        test: How many for testing, likewise.
+
+    Raises:
+        InputError: A split would be empty, or is given twice.
+    """
+    own = {split: _rows(found, split) for split in get_args(Split) if split in found.splits}
+    parts = {"train": _rows(found, None), **own}
+    for split, n in (("test", test), ("val", val)):
+        if split in own:
+            if n is not None:
+                raise InputError(f"--{split} {n:g}: the container has a folder {split} already; leave the option out")
+            continue
+        parts["train"], parts[split] = hold_out(parts["train"], _count(split, _SHARE if n is None else n, len(found.x)))
+    if not all(len(x) for x, _ in parts.values()):
+        raise InputError(f"{len(found.x)} pictures are too few: training, validation and testing need one each")
+    return {split: parts[split] for split in get_args(Split)}
+
+
+def _rows(found: Gathered, split: Split | None) -> Arrays:
+    rows = np.array([i for i, its in enumerate(found.splits) if its == split], dtype=np.int64)
+    return canonical(found.x[rows], None if found.y is None else found.y[rows])
+
+
+def _count(split: str, n: float, images: int) -> int:
+    if n <= 0 or (n >= 1 and n != int(n)):
+        raise InputError(f"--{split} {n:g}: a number of pictures, or a share between 0 and 1")
+    return min(images, max(1, round(n * images)) if n < 1 else int(n))
+
+
+def _store(root: Path, plan: Import, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]) -> str:
+    folder = import_folder(root, plan.name)
+    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        content = store(beside, spec, source, lambda: arrays)
+        if folder.exists() and not plan.replace:
+            if _hash(root, plan.name) == content:
+                return f"{folder}: was there already, the same"
+            raise InputError(f"{folder} holds another data set {plan.name}: choose another --name, or --replace it")
+        # the old one gives way in one step, and comes back if the new one does not arrive
+        old = beside.with_suffix(".old")
+        if folder.exists():
+            folder.rename(old)
+        try:
+            beside.rename(folder)
+        except BaseException:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return f"{folder}: stored"
+
+
+def _hash(root: Path, name: str) -> str | None:
+    try:
+        return Imported(name, str(root)).content_hash
+    except (ValueError, InputError):
+        return None
+
+
+def _summary(found: Gathered, others: int) -> str:
+    n = len(found.x)
+    line = f"{n + len(found.bad):,} pictures: {found.colour:,} in colour, {n - found.colour:,} grey, {len(found.bad):,} bad"
+    return line + (f"; files that are no pictures: {others:,}" if others else "")
+
+
+def _description(spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> Iterator[str]:
+    if repeats := _repeats(arrays):
+        yield f"  {repeats:,} repeat another one pixel by pixel; they are kept"
+    sizes = ", ".join(f"{split} {len(x):,}" for split, (x, _) in arrays.items())
+    yield f"  shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels; {sizes}"
+    yield f"  classes: {_counts(arrays, classes)}" if classes else "  no classes"
+
+
+def _repeats(arrays: dict[Split, Arrays]) -> int:
+    images = [image.tobytes() for x, _ in arrays.values() for image in x]
+    return len(images) - len(set(images))
+
+
+def _counts(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> str:
+    counts = Counter(label for _, y in arrays.values() if y is not None for label in y.tolist())
+    shown = [f"{name} {counts[label]:,}" for label, name in enumerate(classes[:20])]
+    return ", ".join(shown + [f"... {len(classes)} in all"] * (len(classes) > 20))

@@ -1,0 +1,64 @@
+"""One rule from any picture to a square of 8-bit pixels. A picture that is one already keeps every bit.
+
+    1. Turned as its EXIF orientation says; of an animation the first frame. Colour profiles are not applied.
+    2. 8 bits: 16-bit grey v becomes v / 257, rounded; 16-bit colour keeps its high byte. Transparency is laid over white.
+       Palettes, CMYK, YCbCr, HSV become RGB; one bit becomes grey 0 or 255. Floating-point pixels are refused.
+    3. The central square: of width w and height h > w, rows (h - w) // 2 to (h - w) // 2 + w - 1; likewise columns.
+    4. Reduced to size x size by Pillow's Lanczos filter, whose support grows with the factor (no aliasing), in 8 bits.
+
+A picture whose shorter side is less than the size is refused: enlarging would invent what a model is then asked to learn.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+__all__ = ["decode", "square"]
+
+
+def decode(content: bytes, size: int) -> np.ndarray:
+    """The bytes of a picture file -> uint8 (size, size) for grey, (size, size, 3) for colour.
+
+    Raises:
+        ValueError: It is too small, or has floating-point pixels.
+        OSError: It is no picture, or half of one.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        return square(image, size)
+
+
+def square(image: Image.Image, size: int) -> np.ndarray:
+    """A picture -> uint8 (size, size) for grey, (size, size, 3) for colour; errors as `decode`."""
+    image = _eight_bits(ImageOps.exif_transpose(image))
+    width, height = image.size
+    side = min(width, height)
+    if side < size:
+        raise ValueError(f"it is {width}x{height}, smaller than {size}x{size}")
+    left, top = (width - side) // 2, (height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    return np.asarray(image if side == size else image.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Mode L or RGB."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode == "F":
+        raise ValueError("it has floating-point pixels")
+    if image.mode.startswith("I"):
+        return Image.fromarray(_from_16_bits(np.asarray(image)))
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        over = Image.new("RGBA", image.size, "white")
+        over.alpha_composite(image.convert("RGBA"))
+        image = over
+    return image.convert("L" if grey else "RGB")
+
+
+def _from_16_bits(v: np.ndarray) -> np.ndarray:
+    if v.min() < 0 or v.max() > 65_535:
+        raise ValueError("its pixels have more than 16 bits")
+    return ((v.astype(np.uint32) + 128) // 257).astype(np.uint8)
