@@ -57,14 +57,20 @@ class GenerativeModel(LightningModule, ABC):
         dequantisation: "uniform" where the density is one of reals that fill the pixels' cells.
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
         spec: Shape, levels and labels of the images.
+        classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
     """
 
     likelihood: Likelihood | None = None
     dequantisation: str | None = None
     batch_coupled: bool = False
 
-    def __init__(self, spec: Spec, optimizer: OptimizerFactory) -> None:
+    def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
         super().__init__()
+        if conditional and spec.labels is None:
+            raise ValueError(
+                "conditional is true, but the data have no labels y to condition on; p(x) needs conditional: false"
+            )
+        self.classes = (spec.labels or 0) if conditional else 0
         self.automatic_optimization = False
         self.spec, self.optimizer, self.optimization = spec, optimizer, Optimization()
         self._images_seen = 0
@@ -74,14 +80,17 @@ class GenerativeModel(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C, H, W)."""
+        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C, H, W); y: int64 (B,)."""
 
     @abstractmethod
     def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
-        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's signature."""
+        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's signature.
+
+        A model of p(x | y) needs labels y, int64 (len(rng),); a model of p(x) does not look at them.
+        """
 
     def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> Tensor:
-        """Nats of the integer images x, uint8 (B, C, H, W) -> (B,). `rng=None` is a fixed one.
+        """Nats of the integer images x, uint8 (B, C, H, W) -> (B,): log p(x), or log p(x | y). `rng=None` is a fixed one.
 
         Raises:
             TypeError: The density is implicit.
@@ -93,7 +102,7 @@ class GenerativeModel(LightningModule, ABC):
         return {"nll": -self.log_prob(x, y, rng, **options)}
 
     def players(self) -> dict[str, Player]:
-        """Who steps, in order. One player around `loss` unless the method is a game."""
+        """Who steps, in order. One player around `loss` unless the method is a game; none where `finalize` does everything."""
         return {"model": Player(list(self.parameters()), self.loss)}
 
     def after_step(self, name: str) -> None:
@@ -102,7 +111,8 @@ class GenerativeModel(LightningModule, ABC):
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
         """Once, on the averaged weights, before they are used: whatever is estimated in a pass rather than by gradients.
 
-        Results are buffers. `batches` go over the training set; `rng` has one stream, for this purpose.
+        Results are buffers. `batches` may be iterated several times, each a pass over the training set in the same order, and
+        whoever calls counts the images; `rng` has one stream, for this purpose.
         """
 
     @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
@@ -120,6 +130,23 @@ class GenerativeModel(LightningModule, ABC):
     def resume_at(self, images: int) -> None:
         """Go on from an image count, when the state of a checkpoint has been loaded."""
         self._images_seen = images
+
+    @property
+    def conditional(self) -> bool:
+        """Whether this is a model of p(x | y)."""
+        return self.classes > 0
+
+    def condition(self, y: Tensor | None) -> Tensor | None:
+        """What networks are conditioned on: labels (B,) -> one-hot (B, K); None for a model of p(x).
+
+        Raises:
+            ValueError: A model of p(x | y) is given no labels.
+        """
+        if not self.conditional:
+            return None
+        if y is None:
+            raise ValueError(f"{type(self).__name__} is a model of p(x | y): it needs labels y, one per image")
+        return nn.functional.one_hot(y, self.classes).to(self.dtype)
 
     def to_real(self, x: Tensor) -> Tensor:
         """Integer pixels -> bin centres in [-1, 1], in the model's floating type."""

@@ -49,7 +49,7 @@ class ResNet(Net):
 
 
 class _Block(nn.Module):
-    """h + conv(silu(norm(conv(silu(norm(h))) + shift(cond))))."""
+    """h + conv(silu(norm(conv(silu(norm(h)))) + shift(cond))): a shift before the norm would be undone in groups of one channel."""
 
     def __init__(self, width: int, cond: int) -> None:
         super().__init__()
@@ -58,10 +58,10 @@ class _Block(nn.Module):
         self.after = nn.Sequential(_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(self, h: Tensor, cond: Tensor | None) -> Tensor:
-        a = self.before(h)
+        a = self.after[0](self.before(h))
         if self.shift is not None and cond is not None:
             a = a + self.shift(cond)[:, :, None, None]
-        return h + self.after(a)
+        return h + self.after[1:](a)
 
 
 def _norm(width: int) -> nn.GroupNorm:

@@ -25,10 +25,16 @@ Sampling walks down a sub-sequence of the times; s < t are neighbours in it, and
     ddim          x_s = sqrt(abar_s) x0_hat + sqrt(1 - abar_s - v) eps_hat + sqrt(v) z                     (Song et al., eq. 12)
                   v = eta^2 (1 - abar_s) / (1 - abar_t) (1 - abar_t / abar_s)                              (Song et al., eq. 16)
 
+The conditional model of p(x_{t-1} | x_t, y) adds a linear map of the one-hot y to the features of t. Where labels are dropped in
+training, the features of t alone are a model of p(x), and sampling may lean away from it (classifier-free guidance):
+
+    eps_tilde = (1 + w) eps_hat(x_t, t, y) - w eps_hat(x_t, t)                                            (Ho & Salimans, eq. 6)
+
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
     Song, Meng, Ermon (2021), Denoising diffusion implicit models. arXiv:2010.02502
     Nichol, Dhariwal (2021), Improved denoising diffusion probabilistic models. arXiv:2102.09672
+    Ho, Salimans (2022), Classifier-free diffusion guidance. arXiv:2207.12598
 """
 
 from __future__ import annotations
@@ -62,7 +68,7 @@ class DDPM(GenerativeModel):
 
     Args:
         spec: The images.
-        net: x_t -> eps_hat, conditioned on features of t.
+        net: x_t -> eps_hat, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
         T: Steps of the chain, at least 2.
         schedule: beta_t.
@@ -70,6 +76,8 @@ class DDPM(GenerativeModel):
         variance: sigma_t^2 of p(x_{t-1} | x_t).
         time: Features of t: geometric frequencies, or random ones.
         cond_width: Length of the conditioning vector made from t, even.
+        conditional: Model p(x | y) of the data's labels in place of p(x).
+        label_dropout: Probability that training drops an image's label, 0 <= p < 1; guidance needs p > 0.
     """
 
     likelihood = "bound"
@@ -89,8 +97,10 @@ class DDPM(GenerativeModel):
         variance: Variance = "posterior",
         time: Literal["sinusoidal", "fourier"] = "sinusoidal",
         cond_width: int = 128,
+        conditional: bool = False,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, conditional)
         if T < 2:
             raise ValueError(f"T is at least 2, not {T}")
         for name, value, known in (
@@ -100,12 +110,15 @@ class DDPM(GenerativeModel):
         ):
             if value not in known:
                 raise ValueError(f"{name} is one of {known}, not {value!r}")
-        self.T, self.weighting, self.variance = T, weighting, variance
+        if not 0 <= label_dropout < 1 or (label_dropout and not conditional):
+            raise ValueError(f"label_dropout is 0 for a model of p(x), and below 1 for one of p(x | y), not {label_dropout}")
+        self.T, self.weighting, self.variance, self.label_dropout = T, weighting, variance, label_dropout
         self._register(betas(schedule, T))
         # t in thousandths of the chain, or as a fraction of it: what features tell apart should not depend on T
         self.unit = (1000 if time == "sinusoidal" else 1) / T
         features = Sinusoidal(cond_width) if time == "sinusoidal" else Fourier(cond_width)
         self.time = nn.Sequential(features, nn.Linear(cond_width, cond_width), nn.SiLU(), nn.Linear(cond_width, cond_width))
+        self.label = nn.Linear(self.classes, cond_width, bias=False) if conditional else None
         self.net = net(spec.shape, spec.shape, cond_width)
 
     def _register(self, beta: Tensor) -> None:
@@ -129,23 +142,34 @@ class DDPM(GenerativeModel):
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Eq. 14, a mean square without unit, or an unbiased estimate of the bound in bits/dim."""
         t = 1 + rng.integers(self.T)
-        x_0, eps = self.to_real(x), rng.normal(self.spec.shape)
+        x_0, eps, cond = self.to_real(x), rng.normal(self.spec.shape), self.condition(y)
+        if cond is not None and self.label_dropout:
+            cond = cond * (rng.uniform((1,)) >= self.label_dropout)
         if self.weighting == "simple":
-            return {"loss": ((eps - self.predict_noise(self.diffuse(x_0, t, eps), t)) ** 2).mean()}
-        nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, clip=False)
+            return {"loss": ((eps - self.predict_noise(self.diffuse(x_0, t, eps), t, cond)) ** 2).mean()}
+        nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, cond, clip=False)
         return {"loss": bits_per_dim(-nats.mean(), self.spec.dims)}
 
     def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t of eq. 4. t: int64 (B,)."""
         return self._at(self.abar.sqrt(), t) * x_0 + self._at((1 - self.abar).sqrt(), t) * eps
 
-    def predict_noise(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """eps_hat(x_t, t), shape of x_t. t: int64 (B,)."""
-        return self.net(x_t, self.time(t.to(x_t.dtype) * self.unit))
+    def predict_noise(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """eps_hat(x_t, t, y), shape of x_t. t: int64 (B,). cond: y as `condition` gives it; without it eps_hat(x_t, t)."""
+        features = self.time(t.to(x_t.dtype) * self.unit)
+        return self.net(x_t, features if self.label is None or cond is None else features + self.label(cond))
 
-    def predict_data(self, x_t: Tensor, t: Tensor, clip: bool) -> Tensor:
+    def guided_noise(self, x_t: Tensor, t: Tensor, cond: Tensor | None, guidance: float) -> Tensor:
+        """eps_tilde, shape of x_t; with guidance = w = 0 it is eps_hat."""
+        eps_hat = self.predict_noise(x_t, t, cond)
+        # eq. 6 of Ho and Salimans
+        return eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t)) if guidance else eps_hat
+
+    def predict_data(
+        self, x_t: Tensor, t: Tensor, cond: Tensor | None = None, clip: bool = True, guidance: float = 0.0
+    ) -> Tensor:
         """x0_hat, inside [-1, 1] where `clip`."""
-        noise = self._at((1 - self.abar).sqrt(), t) * self.predict_noise(x_t, t)
+        noise = self._at((1 - self.abar).sqrt(), t) * self.guided_noise(x_t, t, cond, guidance)
         x_0 = (x_t - noise) / self._at(self.abar.sqrt(), t)
         return x_0.clamp(-1, 1) if clip else x_0
 
@@ -156,11 +180,11 @@ class DDPM(GenerativeModel):
         mean, zero = self.abar[-1].sqrt().to(x_0.dtype) * x_0, torch.zeros_like(x_0)
         return sum_dims(gaussian_kl(mean, zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype), zero, zero))
 
-    def step_term(self, x: Tensor, t: Tensor, eps: Tensor, clip: bool = True) -> Tensor:
+    def step_term(self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None, clip: bool = True) -> Tensor:
         """L_{t-1} for one noise, (B,) nats; L_0 where t = 1. x: uint8 (B, C, H, W). t: int64 (B,)."""
         x_0 = self.to_real(x)
         x_t = self.diffuse(x_0, t, eps)
-        x0_hat = self.predict_data(x_t, t, clip)
+        x0_hat = self.predict_data(x_t, t, cond, clip)
         eps_hat = (x_t - self._at(self.abar.sqrt(), t) * x0_hat) / self._at((1 - self.abar).sqrt(), t)
         inner = self._at(self.constant, t) + self._at(self.weight, t) * (eps - eps_hat) ** 2
         # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused gradients finite
@@ -175,17 +199,16 @@ class DDPM(GenerativeModel):
 
         Args:
             x: uint8 (B, C, H, W).
-            y: Not used.
+            y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             timesteps: K: the sum is estimated, without bias, from K stratified times per image. Default: all T - 1.
             clip: x0_hat is set to [-1, 1], as in `sample`; it only tightens the bound.
         """
         if timesteps is not None and timesteps < 1:
             raise ValueError(f"timesteps is at least 1, not {timesteps}")
-        rng = rng or self.fixed_rng(x)
-        first = self._step_terms(x, torch.ones(len(x), 1, dtype=torch.int64, device=x.device), rng.split("first"), clip).sum(1)
-        inner = self._all_inner(x, rng, clip).sum(1) if timesteps is None else self._some_inner(x, rng, clip, timesteps)
-        return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": first}
+        given = (x, self.condition(y), rng or self.fixed_rng(x), clip)
+        inner = self._all_inner(*given).sum(1) if timesteps is None else self._some_inner(*given, timesteps)
+        return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": self._first(*given).sum(1)}
 
     def log_prob(
         self,
@@ -195,14 +218,14 @@ class DDPM(GenerativeModel):
         timesteps: int | None = None,
         clip: bool = True,
     ) -> Tensor:
-        """A stochastic lower bound of log p(x), (B,) nats. Options of `terms`."""
+        """A stochastic lower bound of log p(x), or log p(x | y), (B,) nats. Options of `terms`."""
         return -torch.stack(list(self.terms(x, y, rng, timesteps, clip).values())).sum(0)
 
     def term_per_step(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True) -> Tensor:
         """(L_0, L_1, ..., L_{T-1}, L_T), (B, T + 1) nats that add up to those of `terms` over all times."""
-        rng = rng or self.fixed_rng(x)
-        first = self._step_terms(x, torch.ones(len(x), 1, dtype=torch.int64, device=x.device), rng.split("first"), clip)
-        return torch.cat((first, self._all_inner(x, rng, clip), self.last_term(self.to_real(x))[:, None]), dim=1)
+        given = (x, self.condition(y), rng or self.fixed_rng(x), clip)
+        last = self.last_term(self.to_real(x))[:, None]
+        return torch.cat((self._first(*given), self._all_inner(*given), last), dim=1)
 
     def strata(self, u: Tensor, K: int) -> Tensor:
         """K times of {2, ..., T} by one offset in (0, 1) per image: (B,) -> int64 (B, K).
@@ -214,24 +237,34 @@ class DDPM(GenerativeModel):
         points = (torch.arange(K, device=u.device) + u[:, None].double()) / K
         return torch.searchsorted(cumulative / cumulative[-1], points).clamp(2, self.T)
 
-    def _all_inner(self, x: Tensor, rng: Rng, clip: bool) -> Tensor:
-        """L_1, ..., L_{T-1}, (B, T - 1) nats."""
-        return self._step_terms(x, torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1), rng.split("noise"), clip)
+    def _first(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
+        """L_0, (B, 1) nats."""
+        t = torch.ones(len(x), 1, dtype=torch.int64, device=x.device)
+        return self._step_terms(x, t, cond, rng.split("first"), clip)
 
-    def _some_inner(self, x: Tensor, rng: Rng, clip: bool, K: int) -> Tensor:
+    def _all_inner(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
+        """L_1, ..., L_{T-1}, (B, T - 1) nats."""
+        t = torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1)
+        return self._step_terms(x, t, cond, rng.split("noise"), clip)
+
+    def _some_inner(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool, K: int) -> Tensor:
         """Their sum from K times, (B,) nats: E_{t ~ p} L_{t-1} / p_t, but for C_t D, whose sum is known."""
         t, constant = self.strata(rng.split("offset").uniform(), K), self.constant * self.spec.dims
         scale = self.weight.sum() / self.weight[t]
-        varying = (self._step_terms(x, t, rng.split("noise"), clip) - constant[t]) * scale
+        varying = (self._step_terms(x, t, cond, rng.split("noise"), clip) - constant[t]) * scale
         return (varying.mean(1) + constant.sum()).to(self.dtype)
 
     @torch.no_grad()
-    def _step_terms(self, x: Tensor, t: Tensor, rng: Rng, clip: bool) -> Tensor:
+    def _step_terms(self, x: Tensor, t: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
         """`step_term` at K times per image: int64 (B, K) -> (B, K) nats. The k-th noise is the k-th child of the stream."""
         parts = []
         for some in torch.arange(t.shape[1], device=x.device).split(max(1, _PAIRS // max(1, len(x)))):
             eps = torch.stack([rng.split("x_t", int(k)).normal(self.spec.shape) for k in some], dim=1)
-            terms = self.step_term(x.repeat_interleave(len(some), dim=0), t[:, some].flatten(), eps.flatten(0, 1), clip)
+            images, c = (
+                x.repeat_interleave(len(some), dim=0),
+                None if cond is None else cond.repeat_interleave(len(some), dim=0),
+            )
+            terms = self.step_term(images, t[:, some].flatten(), eps.flatten(0, 1), c, clip)
             parts.append(terms.unflatten(0, (len(x), -1)))
         return torch.cat(parts, dim=1)
 
@@ -245,18 +278,20 @@ class DDPM(GenerativeModel):
         steps: int | None = None,
         eta: float = 0.0,
         clip: bool = True,
+        guidance: float = 0.0,
     ) -> Tensor:
         """x_T ~ N(0, I), then down to x_0, rounded.
 
         Args:
             rng: One stream per image.
-            y: Not used.
+            y: int64 (B,) labels of a model of p(x | y).
             sampler: Ancestral, or DDIM.
             steps: Evaluations of the network, 1 to T. Default: T.
             eta: Noise of DDIM: 0 is deterministic given x_T, 1 has the posterior variance.
             clip: x0_hat is set to [-1, 1] in every step.
+            guidance: w >= 0; away from 0 a step takes two evaluations of the network.
         """
-        images = self.trajectory(rng.normal(self.spec.shape), rng, sampler, steps, eta, clip)
+        images = self.trajectory(rng.normal(self.spec.shape), rng, y, sampler, steps, eta, clip, guidance)
         return self.to_pixels(deque(images, maxlen=1).pop())
 
     @torch.no_grad()
@@ -264,10 +299,12 @@ class DDPM(GenerativeModel):
         self,
         x: Tensor,
         rng: Rng,
+        y: Tensor | None = None,
         sampler: Sampler = "ancestral",
         steps: int | None = None,
         eta: float = 0.0,
         clip: bool = True,
+        guidance: float = 0.0,
     ) -> Iterator[Tensor]:
         """From x_T, the real images after every step, the last of which is x_0. Arguments as `sample`."""
         if sampler not in ("ancestral", "ddim"):
@@ -276,9 +313,12 @@ class DDPM(GenerativeModel):
             raise ValueError("eta is an option of sampler = 'ddim'")
         if not 0 <= eta <= 1:
             raise ValueError(f"eta is from 0 to 1, not {eta}")
+        if guidance < 0 or (guidance and not self.label_dropout):
+            raise ValueError(f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}")
+        cond = self.condition(y)
         times = sub_sequence(self.T, self.T if steps is None else steps)
         for t, s in zip(times, [*times[1:], 0]):
-            x0_hat = self.predict_data(x, torch.full((len(x),), t, device=x.device), clip)
+            x0_hat = self.predict_data(x, torch.full((len(x),), t, device=x.device), cond, clip, guidance)
             abar_t, abar_s = float(self.abar[t]), float(self.abar[s])
             if sampler == "ddim":
                 x, variance = ddim_step(x, x0_hat, abar_t, abar_s, eta)

@@ -1,12 +1,13 @@
 r"""Bijections that flows are made of: y = f(x) with log|det df/dx| in nats, and x = f^{-1}(y).
 
-    affine coupling   y = b x + (1 - b) (x exp(s) + t),   (s, t) = net(b x),   log|det| = sum (1 - b) s
+    affine coupling   y = b x + (1 - b) (x exp(s) + t),   (s, t) = net(b x, c),   log|det| = sum (1 - b) s
     squeeze           (C, H, W) -> (4C, H/2, W/2), a permutation
     factoring out     h = f(x);  (z', h') = halves of h;  y = (z', g(h'))
     logit             y = logit(alpha + (1 - 2 alpha) v)
 
 Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803, sections 3.2 to 3.6 and 4.1.
-The mask b is 1 on the entries that stay and that the network sees.
+The mask b is 1 on the entries that stay and that the network sees. A conditioning vector c, where there is one, is given to every
+coupling's network: f is then one bijection of x for each c.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Bijection(nn.Module, ABC):
     """An invertible map of images, applied to each one by itself."""
 
     @abstractmethod
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x of shape (B, ...) -> y = f(x) and log|det df/dx|, nats of shape (B,)."""
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x of shape (B, ...), cond c of shape (B, cond) -> y = f(x; c) and log|det df/dx|, nats of shape (B,)."""
 
     @abstractmethod
-    def inverse(self, y: Tensor) -> Tensor:
-        """y -> x = f^{-1}(y)."""
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
+        """y, cond c -> x = f^{-1}(y; c)."""
 
 
 class Chain(Bijection):
@@ -59,16 +60,16 @@ class Chain(Bijection):
         super().__init__()
         self.bijections = nn.ModuleList(bijections)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(len(x))
         for f in self.bijections:
-            x, part = f(x)
+            x, part = f(x, cond)
             log_det = log_det + part
         return x, log_det
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         for f in reversed(self.bijections):
-            y = cast(Bijection, f).inverse(y)
+            y = cast(Bijection, f).inverse(y, cond)
         return y
 
 
@@ -90,19 +91,19 @@ class AffineCoupling(Bijection):
         self.register_buffer("mask", mask.to(torch.get_default_dtype()), persistent=False)
         self.bound = nn.Parameter(torch.ones(len(mask), 1, 1))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # eq. 9; s = t = 0 where b = 1
-        s, t = self._scale_and_shift(x)
+        s, t = self._scale_and_shift(x, cond)
         return x * torch.exp(s) + t, sum_dims(s)
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         # eq. 8; b y = b x, so the network sees the same
-        s, t = self._scale_and_shift(y)
+        s, t = self._scale_and_shift(y, cond)
         return (y - t) * torch.exp(-s)
 
-    def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _scale_and_shift(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         # the network may run in a lower precision; the scale and its log-det do not
-        s, t = self.net(self.mask * x).to(x.dtype).chunk(2, dim=1)
+        s, t = self.net(self.mask * x, cond).to(x.dtype).chunk(2, dim=1)
         free = 1 - self.mask
         return free * self.bound * torch.tanh(s), free * t
 
@@ -110,11 +111,11 @@ class AffineCoupling(Bijection):
 class Squeeze(Bijection):
     """Every 2x2 square of pixels becomes one pixel of four times the channels: the upper two pixels' channels come first."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         blocks = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (B, C, H/2, 2, W/2, 2)
         return blocks.permute(0, 3, 5, 1, 2, 4).flatten(1, 3), x.new_zeros(len(x))
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         blocks = y.unflatten(1, (2, 2, -1))  # (B, 2, 2, C, H/2, W/2)
         return blocks.permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
 
@@ -130,10 +131,10 @@ class Flatten(Bijection):
         super().__init__()
         self.shape = shape
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return x.flatten(1), x.new_zeros(len(x))
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         return y.unflatten(1, self.shape)
 
 
@@ -151,15 +152,16 @@ class FactorOut(Bijection):
         self.here, self.rest = here, rest
         self.left = (shape[0] // 2, *shape[1:])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h, log_det = self.here(x)
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        h, log_det = self.here(x, cond)
         done, going = h.chunk(2, dim=1)
-        z, more = self.rest(going)
+        z, more = self.rest(going, cond)
         return torch.cat((done.flatten(1), z), dim=1), log_det + more
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         done, z = y.tensor_split((math.prod(self.left),), dim=1)
-        return self.here.inverse(torch.cat((done.unflatten(1, self.left), self.rest.inverse(z)), dim=1))
+        h = torch.cat((done.unflatten(1, self.left), self.rest.inverse(z, cond)), dim=1)
+        return self.here.inverse(h, cond)
 
 
 class Logit(Bijection):
@@ -178,13 +180,13 @@ class Logit(Bijection):
             raise ValueError(f"Logit: alpha is between 0 and 0.5, not {alpha}")
         self.alpha = alpha
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         p = self.alpha + (1 - 2 * self.alpha) * x
         log_p, log_q = torch.log(p), torch.log1p(-p)
         # dy/dv = (1 - 2 alpha) / (p (1 - p))
         return log_p - log_q, sum_dims(math.log(1 - 2 * self.alpha) - log_p - log_q)
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         return (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
 
 

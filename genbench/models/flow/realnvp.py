@@ -8,6 +8,10 @@ Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:16
     log f(v)  =  log N(f(v); 0, I) + log|det df/dv|                                                                      (eq. 3)
     log P(x) >=  E_u [ log mean_{k <= K} f((x + u_k) / L) ] - D log L            (K = 1: Theis et al. 2016, arXiv:1511.01844)
 
+The conditional model hands y to the network of every coupling, as a one-hot vector, and keeps the prior: z = f(v; y) and
+
+    log f(v | y) = log N(f(v; y); 0, I) + log|det df/dv|
+
 P(x) is the probability that `sample` gives x: the mass of its cell, where cells at the border reach beyond the unit cube.
 
 Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an image's density does not
@@ -17,6 +21,8 @@ depend on its batch; the same number of couplings in every group, where the pape
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -51,6 +57,7 @@ class RealNVP(GenerativeModel):
         scales: Scales s: height and width are halved s - 1 times, and half of the entries leave each time.
         couplings: Couplings in a row between one change of mask type, squeeze or scale and the next.
         alpha: Margin of the logit transform, 0 < alpha < 1/2.
+        conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
     likelihood = "bound"
@@ -64,14 +71,17 @@ class RealNVP(GenerativeModel):
         scales: int = 2,
         couplings: int = 4,
         alpha: float = 0.05,
+        conditional: bool = False,
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, conditional)
         most = _most_scales(spec.shape)
         if not 1 <= scales <= most:
             raise ValueError(f"RealNVP: images of shape {spec.shape} allow at most {most} scales and at least 1, not {scales}")
         if couplings < 2:
             raise ValueError(f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone")
-        self.flow = Chain([Logit(alpha), _multi_scale(spec.shape, net, scales, couplings)])
+        self.flow = Chain(
+            [Logit(alpha), _multi_scale(spec.shape, partial(_coupling, net=net, cond=self.classes), scales, couplings)]
+        )
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """The negative bound of one noise and its three parts, in bits/dim."""
@@ -80,10 +90,10 @@ class RealNVP(GenerativeModel):
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """z ~ N(0, I), then the cell that f^{-1}(z) lies in."""
-        return self.decode(rng.normal((self.spec.dims,)))
+        return self.decode(rng.normal((self.spec.dims,)), y)
 
     def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
-        """A stochastic lower bound of log P(x) by K noises per image, tight as K grows. (B,) nats."""
+        """A stochastic lower bound of log P(x), or log P(x | y), by K noises per image, tight as K grows. (B,) nats."""
         return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
 
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
@@ -93,57 +103,57 @@ class RealNVP(GenerativeModel):
         rng = rng or self.fixed_rng(x)
         cell = self.spec.dims * math.log(self.spec.levels)
         if K == 1:
-            prior, jacobian = self._density_parts(self._dequantise(x, rng, 0))
+            prior, jacobian = self._density_parts(self._dequantise(x, rng, 0), y)
             return {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
-        log_f = torch.stack([self.log_density(self._dequantise(x, rng, k)) for k in range(K)])
+        log_f = torch.stack([self.log_density(self._dequantise(x, rng, k), y) for k in range(K)])
         return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
 
     # --- the continuous model -----------------------------------------------------------------------------------------
 
-    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """v of shape (B, C, H, W) -> z of shape (B, D) and log|det dz/dv|, nats of shape (B,)."""
-        return self.flow(v)
+        return self.flow(v, self.condition(y))
 
-    def inverse(self, z: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """z of shape (B, D) -> v of shape (B, C, H, W), in the unit cube or beyond it by less than alpha / (1 - 2 alpha)."""
-        return self.flow.inverse(z)
+        return self.flow.inverse(z, self.condition(y))
 
-    def log_density(self, v: Tensor) -> Tensor:
-        """Exact log f(v), nats of shape (B,), for v of shape (B, C, H, W)."""
-        prior, jacobian = self._density_parts(v)
+    def log_density(self, v: Tensor, y: Tensor | None = None) -> Tensor:
+        """Exact log f(v), or log f(v | y), nats of shape (B,), for v of shape (B, C, H, W)."""
+        prior, jacobian = self._density_parts(v, y)
         return prior + jacobian
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Integer images -> latents (B, D) of the centres of their cells."""
-        return self((x.to(self.dtype) + 0.5) / self.spec.levels)[0]
+        return self((x.to(self.dtype) + 0.5) / self.spec.levels, y)[0]
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Latents (B, D) -> the integer images in whose cells they lie, uint8. Inverse of `encode`."""
-        return quantise(self.inverse(z), self.spec.levels)
+        return quantise(self.inverse(z, y), self.spec.levels)
 
     def _dequantise(self, x: Tensor, rng: Rng, k: int) -> Tensor:
         return dequantise(x, self.spec.levels, rng.split("dequantise", k))
 
-    def _density_parts(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_det = self(v)
+    def _density_parts(self, v: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = self(v, y)
         return sum_dims(gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))), log_det
 
 
-def _multi_scale(shape: Shape, net: NetFactory, scales: int, couplings: int) -> Bijection:
+def _multi_scale(shape: Shape, coupling: Callable[[Tensor], Bijection], scales: int, couplings: int) -> Bijection:
     """Section 3.6: couplings by checkerboard, squeeze, couplings by channel, factor out. No channel masks at the last scale."""
     C, H, W = shape
-    checkerboard = [_coupling(checkerboard_mask(shape, i % 2), net) for i in range(couplings)]
+    checkerboard = [coupling(checkerboard_mask(shape, i % 2)) for i in range(couplings)]
     if scales == 1:
         return Chain([*checkerboard, Flatten(shape)])
     squeezed = (4 * C, H // 2, W // 2)
-    channelwise = [_coupling(channel_mask(squeezed, i % 2), net) for i in range(couplings)]
-    rest = _multi_scale((2 * C, H // 2, W // 2), net, scales - 1, couplings)
+    channelwise = [coupling(channel_mask(squeezed, i % 2)) for i in range(couplings)]
+    rest = _multi_scale((2 * C, H // 2, W // 2), coupling, scales - 1, couplings)
     return FactorOut(Chain([*checkerboard, Squeeze(), *channelwise]), rest, squeezed)
 
 
-def _coupling(mask: Tensor, net: NetFactory) -> AffineCoupling:
+def _coupling(mask: Tensor, net: NetFactory, cond: int) -> AffineCoupling:
     C, H, W = mask.shape
-    return AffineCoupling(mask, net((C, H, W), (2 * C, H, W), 0))
+    return AffineCoupling(mask, net((C, H, W), (2 * C, H, W), cond))
 
 
 def _most_scales(shape: Shape) -> int:

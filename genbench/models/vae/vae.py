@@ -5,12 +5,17 @@ r"""Variational autoencoder.
     log p(x) >= ELBO = E_{q(z|x)} [log p(x|z)] - KL(q(z|x) || p(z))                                     (Kingma & Welling, eq. 3)
     log p(x) >= E_{z_1..z_K ~ q} log 1/K sum_k w_k,    w_k = p(x|z_k) p(z_k) / q(z_k|x)                 (Burda et al., eq. 8)
 
+The conditional model (Sohn et al.) hands y to both networks, as a one-hot vector, and keeps the prior:
+
+    p(x|y) = \int p(x|z, y) p(z) dz,    q(z|x, y) = N(m(x, y), diag s(x, y)^2)
+
 The decoder p(x|z) is a distribution of integer pixels: logistic or Gaussian bin masses on [-1, 1], or Bernoulli for two levels.
 
 References:
     Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114
     Burda, Grosse, Salakhutdinov (2016), Importance Weighted Autoencoders. arXiv:1509.00519
     Higgins et al. (2017), beta-VAE.
+    Sohn, Lee, Yan (2015), Learning Structured Output Representation using Deep Conditional Generative Models. NeurIPS 28
 """
 
 from __future__ import annotations
@@ -49,6 +54,7 @@ class VAE(GenerativeModel):
         latent: Dimension of z.
         likelihood_model: p(x|z). `bernoulli` needs two levels.
         beta: Weight of the KL in the training loss; 1 is the ELBO. Evaluation always uses 1.
+        conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
     likelihood = "bound"
@@ -62,8 +68,9 @@ class VAE(GenerativeModel):
         latent: int = 16,
         likelihood_model: Literal["logistic", "gaussian", "bernoulli"] = "logistic",
         beta: float = 1.0,
+        conditional: bool = False,
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, conditional)
         if likelihood_model == "bernoulli" and spec.levels != 2:
             raise ValueError(f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use logistic or gaussian")
         if likelihood_model not in ("logistic", "gaussian", "bernoulli"):
@@ -72,8 +79,8 @@ class VAE(GenerativeModel):
             raise ValueError(f"latent is at least 1, not {latent}")
         self.latent, self.likelihood_model, self.beta = latent, likelihood_model, beta
         C, H, W = spec.shape
-        self.encoder = encoder(spec.shape, (2 * latent,), 0)
-        self.decoder = decoder((latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), 0)
+        self.encoder = encoder(spec.shape, (2 * latent,), self.classes)
+        self.decoder = decoder((latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), self.classes)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """The negative ELBO and its two parts, in bits/dim."""
@@ -82,7 +89,7 @@ class VAE(GenerativeModel):
 
     def sample(self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
         """z ~ p(z), then x ~ p(x|z), or the mean of p(x|z) before rounding, which most papers show."""
-        theta = self.decoder(rng.normal((self.latent,)))
+        theta = self.decoder(rng.normal((self.latent,)), self.condition(y))
         if decoder == "mean":
             return self.decoded_mean(theta)
         if decoder != "sample":
@@ -97,39 +104,39 @@ class VAE(GenerativeModel):
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
         """-ELBO as reconstruction and KL (K = 1), or the negative importance-weighted bound of K samples. (B,) nats."""
         rng = rng or self.fixed_rng(x)
-        m, log_s = self.encoder(self.to_real(x)).chunk(2, dim=1)
+        m, log_s = self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)
         if K == 1:
             z = m + log_s.exp() * rng.normal((self.latent,))
             kl = gaussian_kl(m, log_s, torch.zeros_like(m), torch.zeros_like(m))
-            return {"reconstruction": -self.log_likelihood(x, z), "kl": sum_dims(kl)}
+            return {"reconstruction": -self.log_likelihood(x, z, y), "kl": sum_dims(kl)}
         if K < 1:
             raise ValueError(f"K is at least 1, not {K}")
         log_w = []
         for _ in range(K):
             z = m + log_s.exp() * rng.normal((self.latent,))
             prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
-            log_w.append(self.log_likelihood(x, z) + sum_dims(prior - gaussian_log_density(z, m, log_s)))
+            log_w.append(self.log_likelihood(x, z, y) + sum_dims(prior - gaussian_log_density(z, m, log_s)))
         return {"importance-weighted": math.log(K) - torch.stack(log_w).logsumexp(0)}
 
     def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
-        """A stochastic lower bound of log p(x) by K samples of q: the ELBO for K = 1. (B,) nats."""
+        """A stochastic lower bound of log p(x), or log p(x|y), by K samples of q: the ELBO for K = 1. (B,) nats."""
         return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z), (B,) nats of the integer image."""
-        theta = self.decoder(z)
+    def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|z), or log p(x|z, y), (B,) nats of the integer image."""
+        theta = self.decoder(z, self.condition(y))
         if self.likelihood_model == "bernoulli":
             return -sum_dims(F.binary_cross_entropy_with_logits(theta, x.to(theta.dtype), reduction="none"))
         mass = logistic_log_mass if self.likelihood_model == "logistic" else gaussian_log_mass
         return sum_dims(mass(x, self.spec.levels, *_mean_and_scale(theta)))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of q(z|x), (B, latent)."""
-        return self.encoder(self.to_real(x)).chunk(2, dim=1)[0]
+        return self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)[0]
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of p(x|z) as an integer image, uint8 (B, C, H, W)."""
-        return self.decoded_mean(self.decoder(z))
+        return self.decoded_mean(self.decoder(z, self.condition(y)))
 
     def decoded_mean(self, theta: Tensor) -> Tensor:
         """Decoder output -> the location of p(x|z), rounded."""
