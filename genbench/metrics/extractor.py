@@ -3,11 +3,18 @@
 An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card states: a record that names
 the hash names the ruler. An extractor is not a `torch.nn.Module`, so that no model can swallow it, switch it to training mode
 or save it.
+
+Small classifiers come with the package. A card with a `url` is of a published network: its file is fetched beforehand
+(`genbench data fetch-weights`), never inside a job.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +23,14 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from genbench.data.fetch import download
+from genbench.data.images import default_root
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.likelihood import to_real
 from genbench.spec import Shape
 
-__all__ = ["Extractor", "NetworkExtractor", "load_extractor"]
+__all__ = ["Extractor", "NetworkExtractor", "PhotographExtractor", "fetch_weights", "load_extractor", "weights_folder"]
 
 
 class Extractor(Protocol):
@@ -31,6 +40,7 @@ class Extractor(Protocol):
         name: Name of its card.
         hash: SHA-256 of its weights.
         features: Length F of a feature vector.
+        classes: Number of class scores K; 0: it has none.
     """
 
     @property
@@ -41,6 +51,9 @@ class Extractor(Protocol):
 
     @property
     def features(self) -> int: ...
+
+    @property
+    def classes(self) -> int: ...
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images, uint8 (B, C, H, W) -> features, float32 (B, F), and logits, float32 (B, K)."""
@@ -57,56 +70,142 @@ class NetworkExtractor:
         name: Name of the card.
         hash: SHA-256 of the weights.
         features: Length F of a feature vector.
+        classes: Number of class scores K.
         shape: (C, H, W) of an image.
-        levels: Grey levels of an image.
+        levels: Grey levels that the network knows.
+        given: Grey levels of the images that come; where they are others, pixels are scaled to 0 .. levels - 1, and rounded.
         net: The network, float64, in evaluation mode.
     """
 
     name: str
     hash: str
     features: int
+    classes: int
     shape: Shape
     levels: int
+    given: int
     net: nn.Module
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, C, H, W) with 0 <= x < levels -> features, float32 (B, F), and logits, float32 (B, K)."""
+        """Images, uint8 (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits, float32 (B, K)."""
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != self.shape:
             given = f"{images.dtype} of {tuple(images.shape[1:])}"
             raise ValueError(f"extractor {self.name}: images are torch.uint8 of {self.shape}, not {given}")
-        if len(images) and int(images.max()) >= self.levels:
-            raise ValueError(f"extractor {self.name}: pixels are 0 to {self.levels - 1}, not {int(images.max())}")
-        features, logits = self.net(to_real(images, self.levels, torch.float64))
+        x = _scaled(images, self.given, self.levels, self.name)
+        features, logits = self.net(to_real(x, self.levels, torch.float64))
         return features.float(), logits.float()
 
 
-def load_extractor(name: str, device: torch.device | str = "cpu") -> Extractor:
+@dataclass(frozen=True)
+class PhotographExtractor:
+    """An extractor around a published network for 24-bit photographs of any size, from uint8 (B, 3, H, W) to (features, logits).
+
+    A grey image is repeated to three channels. Pixels of other than 256 levels are scaled to 0 .. 255, and rounded. The network
+    runs in float32, as published, outside autocast and with TF32 off.
+
+    Args:
+        name: Name of the card.
+        hash: SHA-256 of the weights.
+        features: Length F of a feature vector.
+        classes: Number of class scores K; 0: it has none.
+        given: Grey levels of the images that come.
+        net: The network, float32, in evaluation mode.
+    """
+
+    name: str
+    hash: str
+    features: int
+    classes: int
+    given: int
+    net: nn.Module
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images, uint8 (B, 1 or 3, H, W) with 0 <= x < given -> features, float32 (B, F), and logits, float32 (B, K)."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            given = f"{images.dtype} of {tuple(images.shape[1:])}"
+            raise ValueError(f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not {given}")
+        if len(images) == 0:
+            return torch.zeros(0, self.features, device=images.device), torch.zeros(0, self.classes, device=images.device)
+        x = _scaled(images, self.given, 256, self.name).expand(-1, 3, -1, -1)
+        with _full_float32(images.device.type):
+            features, logits = self.net(x)
+        return features, logits
+
+
+def _scaled(x: Tensor, given: int, wanted: int, name: str) -> Tensor:
+    if len(x) and int(x.max()) >= given:
+        raise ValueError(f"extractor {name}: pixels are 0 to {given - 1}, not {int(x.max())}")
+    return x if given == wanted else (x.double() * ((wanted - 1) / (given - 1))).round().to(torch.uint8)
+
+
+@contextmanager
+def _full_float32(device_type: str) -> Iterator[None]:
+    """Neither autocast nor TF32, whatever the caller has switched on."""
+    kept = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = kept[0]
+        torch.set_float32_matmul_precision(kept[1])
+
+
+def load_extractor(name: str, device: torch.device | str = "cpu", levels: int | None = None) -> Extractor:
     """The extractor of the card `configs/features/<name>.yaml`, its weights checked against their hash.
 
     Args:
         name: Name of the card.
         device: Where it runs.
+        levels: Grey levels of the images that will come. Default: those of the card, of photographs 256.
 
     Raises:
-        InputError: There is no such card, the card is incomplete, or the weights are not the card's.
+        InputError: There is no such card, the card is incomplete, or the weights are missing or not the card's.
     """
-    cards = {path.stem: path for path in _folder().glob("*.yaml")}
+    card = _card(name)
+    found = _checked(name, card)
+    net = _network(card).to(device).requires_grad_(False).eval()
+    known, arguments = int(card["levels"]), card["init_args"]
+    features, classes = int(arguments["features"]), int(arguments["classes"])
+    if "url" in card:
+        return PhotographExtractor(name, found, features, classes, levels or known, net)
+    shape = tuple(arguments["shape"])
+    return NetworkExtractor(name, found, features, classes, shape, known, levels or known, net.double())
+
+
+def fetch_weights(name: str, mirror: str | None = None) -> Iterator[str]:
+    """Bring the weights of a published network into `weights_folder()`; yields a line that says what was done.
+
+    Args:
+        name: Name of the card.
+        mirror: Address of a folder with weights/<file>, in place of the publisher's. Default: $GENBENCH_MIRROR, if it is set.
+
+    Raises:
+        InputError: The extractor comes with the package, no address answers, or the file has another hash.
+    """
+    card, mirror = _card(name), mirror or os.environ.get("GENBENCH_MIRROR")
+    path = _weights(card)
+    if "url" not in card:
+        raise InputError(f"extractor {name} needs no download: its weights come with the package")
+    url = f"{mirror.rstrip('/')}/weights/{path.name}" if mirror else str(card["url"])
+    here = not download((url,), path, str(card["sha256"]), "sha256")
+    yield f"{path}: {'was here' if here else 'downloaded'}, SHA-256 {card['sha256']}"
+
+
+def weights_folder() -> Path:
+    """Where the weights of published networks are kept: $GENBENCH_WEIGHTS, else weights/ among the data."""
+    given = os.environ.get("GENBENCH_WEIGHTS")
+    return Path(given).expanduser() if given else default_root() / "weights"
+
+
+def _card(name: str) -> dict[str, Any]:
+    cards = {path.stem: path for path in (project_root() / "configs" / "features").glob("*.yaml")}
     if name not in cards:
         raise InputError(f"no feature extractor {name!r}: {nearest(name, cards)}")
-    card = _read(cards[name])
-    weights = project_root() / card["weights"]
-    found = file_digest(weights) if weights.is_file() else "no file"
-    if found != card["sha256"]:
-        expected = str(card["sha256"])[:12]
-        raise InputError(f"extractor {name}: sha256 of {weights} is {found[:12]}, the card says {expected}; restore the file")
-    net = _network(card, weights).to(device, torch.float64).requires_grad_(False).eval()
-    shape = tuple(card["init_args"]["shape"])
-    return NetworkExtractor(name, found, int(card["init_args"]["features"]), shape, int(card["levels"]), net)
-
-
-def _folder() -> Path:
-    return project_root() / "configs" / "features"
+    return _read(cards[name])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -119,12 +218,40 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(card)
 
 
-def _network(card: dict[str, Any], weights: Path) -> nn.Module:
+def _weights(card: dict[str, Any]) -> Path:
+    return weights_folder() / card["weights"] if "url" in card else project_root() / card["weights"]
+
+
+def _checked(name: str, card: dict[str, Any]) -> str:
+    """SHA-256 of the weights, which is the card's."""
+    path = _weights(card)
+    if "url" in card and not path.is_file():
+        fetch = f"genbench data fetch-weights {name}"
+        raise InputError(f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)")
+    found = file_digest(path) if path.is_file() else "no file"
+    if found != card["sha256"]:
+        expected = str(card["sha256"])[:12]
+        raise InputError(f"extractor {name}: sha256 of {path} is {found[:12]}, the card says {expected}; restore the file")
+    return found
+
+
+def _network(card: dict[str, Any]) -> nn.Module:
+    module, _, cls = str(card["class_path"]).rpartition(".")
+    make = getattr(importlib.import_module(module), cls)
+    if "url" in card:
+        net: nn.Module = make(_tensors(_weights(card)), **card["init_args"])
+        return net
     from safetensors.torch import load_file
 
-    module, _, cls = str(card["class_path"]).rpartition(".")
     # on the meta device no weights are drawn, only to be overwritten
     with torch.device("meta"):
-        net: nn.Module = getattr(importlib.import_module(module), cls)(**card["init_args"])
-    net.load_state_dict(load_file(weights), assign=True)
+        net = make(**card["init_args"])
+    net.load_state_dict(load_file(_weights(card)), assign=True)
     return net
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise InputError(f"{path}: not a file of tensors alone, as torch.save writes it") from None

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
@@ -78,7 +78,7 @@ def count_evaluations(model: GenerativeModel, device: torch.device | str, option
     layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_pre_hook(lambda layer, _: calls.update([layer])) for layer in layers]
     try:
-        model.sample(_streams(model, 1, device), **options)
+        model.sample(_streams(model, 1, device), _labels(model, 1, device), **options)
     finally:
         for hook in hooks:
             hook.remove()
@@ -119,7 +119,8 @@ class _Sampler:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._synchronise()
         start = time.perf_counter()
-        self.model.sample(_streams(self.model, timing.batch, self.device), **self.options)
+        y = _labels(self.model, timing.batch, self.device)
+        self.model.sample(_streams(self.model, timing.batch, self.device), y, **self.options)
         self._synchronise()
         timing.seconds.append(time.perf_counter() - start)
         if self.device.type == "cuda":
@@ -169,6 +170,11 @@ def _repeat(sampler: _Sampler, timings: list[_Timing], deadline: float) -> None:
 def _streams(model: GenerativeModel, images: int, device: torch.device | str) -> Rng:
     assert isinstance(model.dtype, torch.dtype)
     return Rng(0, range(images), model.dtype, device)
+
+
+def _labels(model: GenerativeModel, images: int, device: torch.device | str) -> Tensor | None:
+    """Every class in turn, where the model is one of p(x | y)."""
+    return torch.arange(images, device=device) % model.classes if model.conditional else None
 
 
 @contextmanager
