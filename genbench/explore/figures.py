@@ -1,0 +1,429 @@
+r"""The figures, each a function from a subject to a drawing. Which a run gets follows from what its model and its data offer.
+
+A figure that is not to be had raises `NotPossible` with the reason. Latents are denoted z, x' = decode(encode(x)).
+
+References:
+    Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114 (manifold)
+    White (2016), Sampling generative networks. arXiv:1609.04468 (spherical interpolation)
+    Radford, Metz, Chintala (2016), Unsupervised representation learning with DCGANs. arXiv:1511.06434 (arithmetic)
+    van der Maaten, Hinton (2008), Visualizing data using t-SNE. JMLR 9
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from genbench.errors import InputError
+from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
+from genbench.explore.neighbours import nearest_rows
+from genbench.explore.protocols import Diffuses, HasTrajectory
+from genbench.explore.sheet import MARKERS, PALETTE, mosaic, panel, sheet
+from genbench.explore.subject import NotPossible, Subject
+from genbench.metrics.extractor import load_extractor
+from genbench.protocol import load_protocol
+
+__all__ = ["FIGURES", "Drawing"]
+
+_TIMES = 9
+_PLACED = 1_000
+
+
+class Drawing(NamedTuple):
+    """A figure, with the words on it."""
+
+    figure: Figure
+    title: str
+    caption: str
+
+
+def samples(subject: Subject) -> Drawing:
+    """Samples, a row per class where the model is one of p(x | y)."""
+    subject.need_pictures()
+    x, y, columns = subject.samples
+    title = subject.title("Samples", f"n = {len(x)}")
+    caption = "Independent draws of p(x), not selected."
+    rows: list[str] = []
+    if y is not None:
+        caption = "Independent draws of p(x | y), not selected; each row is one class y."
+        rows = [f"y = {int(k)}" for k in y[::columns]]
+    return _sheet_of(subject, title, caption, x, columns, rows)
+
+
+def reconstructions(subject: Subject) -> Drawing:
+    """x above decode(encode(x))."""
+    subject.need_pictures()
+    x, y = subject.held_out(36)
+    columns = min(12, len(x))
+    x, y = x[: len(x) // columns * columns], None if y is None else y[: len(x) // columns * columns]
+    back = subject.decode(subject.encode(x, y), y)
+    rows = torch.stack((x.unflatten(0, (-1, columns)), back.unflatten(0, (-1, columns))), 1).flatten(0, 2)
+    error = float((x.double() - back.double()).square().mean().sqrt()) / (subject.spec.levels - 1)
+    title = subject.title("Reconstructions", f"n = {len(x)}")
+    caption = (
+        f"Held-out images x above x' = decode(encode(x)), through {subject.latent} latents for {subject.spec.dims} pixels. "
+        f"Root mean square error {error:.3f} of the range from black to white."
+    )
+    return _sheet_of(subject, title, caption, rows, columns, ["x", "x'"] * (len(x) // columns))
+
+
+def manifold(subject: Subject) -> Drawing:
+    """Images over a plane of latent space, at the quantiles of the Gaussian."""
+    subject.need_pictures()
+    n, d = 12, subject.latent
+    start = torch.zeros(d, dtype=torch.float64, device=subject.device)
+    axes, scale = torch.eye(d, dtype=torch.float64, device=subject.device)[:2], torch.ones(2, dtype=torch.float64)
+    if d < 2:
+        raise NotPossible("one latent makes no plane; see traversals")
+    where, axis = (
+        "The two latents" if d == 2 else f"{d} latents: the plane of the first two, the others from one draw of the prior",
+        "latent",
+    )
+    if d > 2 and not subject.encodes:
+        # the middle of a Gaussian of many dimensions is nowhere near its draws
+        start = subject.starts(1, "manifold")[0][0].double() * (torch.arange(d, device=subject.device) > 1)
+    if d > 2 and subject.encodes:
+        z, _ = subject.encodings
+        axis = "principal direction"
+        start, axes, scale = principal_directions(z.double())
+        share = float(scale.square().sum() / z.double().var(0).sum())
+        where = f"{d} latents: the plane of the first two principal directions of {len(z)} encodings ({share:.0%} of their variance)"
+    z = plane(start, axes, scale.to(start), n).to(subject.model.dtype)
+    y = _one_label(subject, len(z))
+    title = subject.title("Latent manifold", f"{n} x {n} latents")
+    caption = (
+        f"{where}, decoded at the {n} Gaussian quantiles {_range(gaussian_quantiles(n))} standard deviations along each axis."
+    )
+    if y is not None:
+        caption += f" Class y = {int(y[0])}."
+    axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
+    ticks = [f"{float(q):+.1f}" for q in gaussian_quantiles(n)]
+    return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names)
+
+
+def traversals(subject: Subject) -> Drawing:
+    """One latent varied per row, the others those of one image."""
+    subject.need_pictures()
+    z, y = subject.starts(1, "traversals")
+    shown = torch.arange(min(8, subject.latent), device=z.device)
+    order = "the first ones"
+    if subject.encodes:
+        spread = subject.encodings[0].std(0)
+        shown, order = spread.argsort(descending=True)[: len(shown)], "the ones whose encodings vary most"
+    steps = torch.linspace(-3, 3, 13, dtype=z.dtype, device=z.device)
+    rows = z.repeat(len(shown) * len(steps), 1)
+    rows[torch.arange(len(rows)), shown.repeat_interleave(len(steps))] = steps.repeat(len(shown))
+    labels = None if y is None else y.repeat(len(rows))
+    title = subject.title("Traversals", f"{len(shown)} of {subject.latent} latents")
+    first = "a held-out image's encoding" if subject.encodes else "a draw of the prior"
+    caption = f"Each row sets one latent z_i to the value above, from {first}; {order}. The prior of each is N(0, 1)."
+    names = [f"z_{int(i) + 1}" for i in shown]
+    return _sheet_of(subject, title, caption, subject.decode(rows, labels), 13, names, [f"{float(s):+.1f}" for s in steps],
+                     ("value of z_i", ""))  # fmt: skip
+
+
+def interpolation(subject: Subject) -> Drawing:
+    """Straight and spherical walks between pairs of latents."""
+    subject.need_pictures()
+    z, y = subject.starts(8, "interpolation")
+    if len(z) < 8:
+        raise NotPossible(f"only {len(z)} held-out images of this class, and four pairs are shown")
+    t = torch.linspace(0, 1, 13, dtype=z.dtype, device=z.device)
+    walks, labels, names = [], [], []
+    for a in range(0, 8, 2):
+        walks += [linear(z[a], z[a + 1], t), spherical(z[a], z[a + 1], t)]
+        names += ["linear", "spherical"]
+        # a model of p(x | y) keeps the first one's class all the way
+        labels += [] if y is None else [y[a].repeat(2 * len(t))]
+    images = subject.decode(torch.cat(walks), torch.cat(labels) if labels else None)
+    ends = "encodings of held-out images" if subject.encodes else "draws of the prior"
+    norms = [float(walk[len(t) // 2].norm()) for walk in walks]
+    caption = (
+        f"Four pairs of {ends} in {subject.latent} dimensions. Norm of the middle, mean over pairs: linear "
+        f"{np.mean(norms[::2]):.2f}, spherical {np.mean(norms[1::2]):.2f}; of the ends {float(z.norm(dim=1).mean()):.2f}; "
+        f"of the prior about {math.sqrt(subject.latent):.2f}."
+    )
+    if subject.model.conditional:
+        caption += " Both ends are decoded with the class of the left one."
+    title = subject.title("Interpolation", "4 pairs")
+    return _sheet_of(subject, title, caption, images, len(t), names, [f"{float(s):.2f}" for s in t], ("t", ""))
+
+
+def arithmetic(subject: Subject) -> Drawing:
+    """An image made into one of another class: by means of latents, or by exchanging y."""
+    subject.need_pictures()
+    classes = min(10, subject.need_labels())
+    x, y = subject.held_out(6)
+    z = subject.encode(x, y)
+    assert y is not None
+    target = torch.arange(classes, device=z.device)
+    if subject.model.conditional:
+        moved, labels = z.repeat_interleave(classes, 0), target.repeat(len(x))
+        caption = (
+            "Latents keep what labels do not say: each held-out image x is encoded with its own label a and decoded with "
+            "the label b above."
+        )
+    else:
+        codes, code_labels = subject.data.tensors("train", subject.device)
+        assert code_labels is not None
+        if len(code_labels[:5000].unique()) < subject.need_labels():
+            raise NotPossible("a class has no training image")
+        means = class_means(subject.encode(codes[:5000], code_labels[:5000]), code_labels[:5000], subject.need_labels())
+        moved, labels = (z[:, None] + means[target] - means[y][:, None]).flatten(0, 1), None
+        caption = (
+            "Each held-out image x of class a becomes one of class b: decode(z + m_b - m_a), with m_k the mean latent of "
+            f"the training images of class k (of {min(5000, len(codes))} images)."
+        )
+    changed = subject.decode(moved, labels).unflatten(0, (len(x), classes))
+    images = torch.cat((x[:, None], subject.decode(z, y)[:, None], changed), 1).flatten(0, 1)
+    title = subject.title("Attribute arithmetic", f"{len(x)} images, {classes} classes")
+    names = ["x", "x'", *(f"b = {k}" for k in range(classes))]
+    return _sheet_of(subject, title, caption, images, classes + 2, [f"a = {int(k)}" for k in y], names)
+
+
+def neighbours(subject: Subject) -> Drawing:
+    """Nearest training images of samples, by pixels and by features, beside the distances of held-out images."""
+    subject.need_pictures()
+    x, _, _ = subject.samples
+    train, _ = subject.data.tensors("train", subject.device)
+    test, _ = subject.held_out(500)
+    title = subject.title("Nearest training images", f"n = {len(x)}")
+    spaces = {"pixels": lambda images: images.flatten(1).double() / (subject.spec.levels - 1)} | _feature_space(subject)
+    shown, k = x[:: max(1, len(x) // 6)][:6], 3
+    parts, distances = [shown[:, None]], {}
+    for name, embed in spaces.items():
+        there = embed(train).cpu()
+        _, rows = nearest_rows(embed(shown).cpu(), there, k)
+        parts.append(train[rows.to(train.device)])
+        distances[name] = [nearest_rows(embed(some).cpu(), there, 1)[0][:, 0].numpy() for some in (x, test)]
+    medians = "; ".join(f"{name} {np.median(a):.3g} against {np.median(b):.3g}" for name, (a, b) in distances.items())
+    caption = (
+        f"Samples and the {k} nearest of {len(train):,} training images. Median distance to the nearest, samples against "
+        f"{len(test)} held-out images: {medians}. Samples much nearer than held-out images would be copies."
+    )
+    figure = sheet(title, caption)
+    images = torch.cat(parts, 1).flatten(0, 1).cpu().numpy()
+    names = ["sample", *(f"{name[:-1]}\n{j}" for name in spaces for j in range(1, k + 1))]
+    mosaic(panel(figure, 0.03, 0.45, 0.14, 0.7), images, subject.spec, 1 + k * len(spaces), (), names)
+    for i, (name, (of_samples, of_test)) in enumerate(distances.items()):
+        _histograms(figure, i, len(spaces), name, of_samples, of_test)
+    return Drawing(figure, title, caption)
+
+
+def tsne(subject: Subject) -> Drawing:
+    """t-SNE of the latents of held-out images, by label."""
+    from sklearn.manifold import TSNE
+
+    z, y = subject.encodings
+    if subject.latent < 3:
+        raise NotPossible(f"{subject.latent} latents need no t-SNE")
+    z, y = z[:_PLACED], None if y is None else y[:_PLACED]
+    if len(z) < 10:
+        raise NotPossible(f"only {len(z)} held-out images")
+    perplexity = min(30.0, (len(z) - 1) / 3)
+    place = TSNE(random_state=subject.seed % 2**32, perplexity=perplexity, init="pca").fit_transform(z.double().cpu().numpy())
+    title = subject.title("t-SNE of latents", f"n = {len(z)}")
+    caption = (
+        f"Encodings of {len(z)} held-out images in {subject.latent} dimensions, placed by t-SNE (perplexity {perplexity:.0f}); the labels "
+        "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
+    )
+    if subject.model.conditional:
+        caption += " The model is given the labels, so its latents need not tell them."
+    figure = sheet(title, caption)
+    axes = panel(figure, 0.07, 0.75, 0.21, 0.66)
+    labels = np.zeros(len(z), dtype=int) if y is None else y.cpu().numpy()
+    for k in np.unique(labels):
+        some, face = place[labels == k], PALETTE[k % len(PALETTE)]
+        name = None if y is None else f"y = {k}"
+        axes.scatter(
+            some[:, 0], some[:, 1], s=36, c=face, marker=MARKERS[k % len(MARKERS)], linewidths=0, alpha=0.8, label=name
+        )
+    axes.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)")
+    if y is not None:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=1.5)
+    return Drawing(figure, title, caption)
+
+
+def forward(subject: Subject) -> Drawing:
+    """x_0 -> x_T."""
+    model = subject.model
+    if not isinstance(model, Diffuses):
+        raise NotPossible(f"{subject.kind} has no forward process")
+    times = [round(i * model.T / (_TIMES - 1)) for i in range(_TIMES)]
+    x, _ = subject.held_out(2_000 if subject.is_points else 6)
+    x_0, eps = model.to_real(x), subject.rng(len(x), "forward").normal(subject.spec.shape)
+    states = [x_0] + [model.diffuse(x_0, torch.full((len(x),), t, device=x.device), eps) for t in times[1:]]
+    title = subject.title("Forward process", f"n = {len(x)}, T = {model.T}")
+    caption = "Held-out images x_0 on their way to noise x_T, with the same noise at every time; values beyond black and white are cut."
+    return _strip(subject, title, caption, states, [f"t = {t}" for t in times])
+
+
+def reverse(subject: Subject) -> Drawing:
+    """x_T -> x_0 by the model."""
+    model = subject.model
+    if not isinstance(model, HasTrajectory):
+        raise NotPossible(f"{subject.kind} has no chain of reals that its sampler walks down")
+    n = 1_000 if subject.is_points else 6
+    rng = subject.rng(n, "sample")
+    y = model.conditional and (
+        torch.full((n,), subject.label, device=subject.device) if subject.label is not None else subject.data.draw_labels(rng)
+    )
+    start = rng.normal(subject.spec.shape)
+    states = [start, *model.trajectory(start, rng, y if isinstance(y, Tensor) else None, **subject.options)]
+    steps = len(states) - 1
+    # the end is where something happens that can be seen: half of the pictures are of its last fifth
+    shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
+    kept = sorted({round(share * steps) for share in shares})
+    title = subject.title("Reverse process", f"n = {n}, {steps} steps")
+    options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
+    caption = (
+        "From noise to samples: the sampler's state after so many steps, not evenly spaced; values beyond black and white are "
+        f"cut.{f' Sampler: {options}.' if options else ''}"
+    )
+    return _strip(subject, title, caption, [states[i] for i in kept], [f"step {i}" for i in kept])
+
+
+def points(subject: Subject) -> Drawing:
+    """True density, model density and samples of points of the plane."""
+    table = subject.data.known_components
+    if table is None or not subject.is_points:
+        raise NotPossible("the data are not points of the plane with a known density")
+    truth, L = table.sum(0), subject.spec.levels
+    n = 5_000
+    rng = subject.rng(n, "sample")
+    x = subject.sample(n, subject.data.draw_labels(rng)).cpu().numpy()[:, 0, 0]
+    model = _density(subject)
+    title = subject.title("Densities and samples", f"n = {n:,}")
+    caption = f"p(x) of the {L} x {L} cells, all panels on one scale where a model has a density; samples as drawn."
+    if model is None:
+        caption += f" {subject.kind} has no density."
+    else:
+        kl = float((truth * (np.log(np.where(truth > 0, truth, 1)) - np.log(np.maximum(model, 1e-300)))).sum())
+        sign = {"exact": "=", "bound": "<="}.get(str(subject.model.likelihood), "~")
+        caption += f" KL(p || model) {sign} {kl:.3f} nats; the model's table sums to {model.sum():.3f}."
+    figure = sheet(title, caption)
+    for i, (name, density) in enumerate((("true density", truth), ("model density", model))):
+        axes = panel(figure, 0.06 + 0.32 * i, 0.26, 0.24, 0.56)
+        _plane(axes, name, L)
+        if density is None:
+            axes.text(L / 2, L / 2, "none", ha="center", va="center")
+        else:
+            axes.imshow(density.T, origin="lower", cmap="cividis", vmin=0, vmax=float(truth.max()), interpolation="none")
+    axes = panel(figure, 0.7, 0.26, 0.24, 0.56)
+    _plane(axes, f"{n:,} samples", L)
+    axes.scatter(x[:, 0], x[:, 1], s=3, c=PALETTE[0], linewidths=0, rasterized=True)
+    return Drawing(figure, title, caption)
+
+
+FIGURES: dict[str, Callable[[Subject], Drawing]] = {
+    figure.__name__: figure
+    for figure in (
+        samples, reconstructions, manifold, traversals, interpolation, arithmetic, neighbours, tsne, forward, reverse, points,
+    )
+}  # fmt: skip
+
+
+# --- what figures share ---------------------------------------------------------------------------------------------------
+
+
+def _sheet_of(
+    subject: Subject,
+    title: str,
+    caption: str,
+    x: Tensor,
+    columns: int,
+    rows: list[str],
+    names: list[str] | None = None,
+    axes: tuple[str, str] = ("", ""),
+) -> Drawing:
+    """A sheet that holds one mosaic."""
+    figure = sheet(title, caption)
+    mosaic(panel(figure, 0.1, 0.86, 0.13, 0.73), x.cpu().numpy(), subject.spec, columns, rows, names or [], axes)
+    return Drawing(figure, title, caption)
+
+
+def _one_label(subject: Subject, n: int) -> Tensor | None:
+    """One class for all latents of a model of p(x | y)."""
+    return torch.full((n,), subject.label or 0, device=subject.device) if subject.model.conditional else None
+
+
+def _range(q: Tensor) -> str:
+    return f"from {float(q[0]):+.2f} to {float(q[-1]):+.2f}"
+
+
+def _feature_space(subject: Subject) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The protocol's extractor, where there is one and its weights are here."""
+    name = load_protocol(subject.config.resolved["protocol"] or subject.data.protocol).extractor
+    if name is None:
+        return {}
+    try:
+        extractor = load_extractor(name, subject.device, subject.data.spec.levels)
+    except InputError:
+        return {}
+    return {"features": lambda images: torch.cat([extractor(part)[0] for part in images.split(512)])}
+
+
+def _histograms(figure: Figure, i: int, n: int, name: str, of_samples: np.ndarray, of_test: np.ndarray) -> None:
+    bottom = 0.21 + (1 - i / max(1, n - 1)) * 0.36 if n > 1 else 0.25
+    axes = panel(figure, 0.56, 0.4, bottom, 0.24 if n > 1 else 0.58)
+    bins = np.linspace(min(of_samples.min(), of_test.min()), max(of_samples.max(), of_test.max()) + 1e-9, 30)
+    for values, label, colour, line in ((of_test, "held-out", PALETTE[1], "--"), (of_samples, "samples", PALETTE[0], "-")):
+        weights = np.full(len(values), 1 / len(values))
+        axes.hist(
+            values, list(bins), weights=weights, histtype="step", linewidth=2.5, color=colour, linestyle=line, label=label
+        )
+    axes.set(xlabel=f"distance to the nearest training image, {name}", ylabel="share")
+    axes.legend(frameon=False)
+
+
+def _strip(subject: Subject, title: str, caption: str, states: list[Tensor], names: list[str]) -> Drawing:
+    """Columns are times; rows are images, or one row of scatter plots where images are points."""
+    if not subject.is_points:
+        x = torch.stack([subject.model.to_pixels(state) for state in states], 1)
+        return _sheet_of(subject, title, caption, x.flatten(0, 1), len(states), [], names)
+    caption = caption.replace("images", "points").replace("values beyond black and white are cut", "each panel is [-2, 2]^2")
+    figure = sheet(title, caption)
+    columns = -(-len(states) // 2)
+    for i, (state, name) in enumerate(zip(states, names, strict=True)):
+        axes = figure.add_axes((0.04 + 0.19 * (i % columns), 0.53 - 0.38 * (i // columns), 0.17, 0.3))
+        place = state.reshape(-1, 2).cpu().numpy()
+        axes.scatter(place[:, 0], place[:, 1], s=3, c=PALETTE[0], linewidths=0, rasterized=True)
+        axes.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[-1, 1], yticks=[-1, 1], aspect="equal", title=name)
+    return Drawing(figure, title, caption)
+
+
+def _density(subject: Subject) -> np.ndarray | None:
+    """The model's probability of every cell, (L, L); a mixture over training frequencies of y for a model of p(x | y)."""
+    model, L = subject.model, subject.spec.levels
+    if model.likelihood is None:
+        return None
+    x = torch.cartesian_prod(torch.arange(L), torch.arange(L)).to(torch.uint8).view(-1, 1, 1, 2).to(subject.device)
+    _, labels = subject.data.arrays("train")
+    weights = np.bincount(labels, minlength=model.classes) / len(labels) if model.conditional and labels is not None else [1.0]
+    table = np.zeros(L * L)
+    for k, weight in enumerate(weights):
+        y = torch.full((4096,), k, device=subject.device)
+        given = subject.log_prob_options
+        parts = [model.log_prob(part, y[: len(part)] if model.conditional else None, **given) for part in x.split(4096)]
+        table += weight * torch.cat(parts).double().exp().cpu().numpy()
+    return table.reshape(L, L)
+
+
+def _plane(axes: Axes, title: str, levels: int) -> None:
+    axes.set(
+        title=title,
+        xlim=(0, levels),
+        ylim=(0, levels),
+        aspect="equal",
+        xlabel="x_1",
+        ylabel="x_2",
+        xticks=[0, levels // 2, levels],
+        yticks=[0, levels // 2, levels],
+    )

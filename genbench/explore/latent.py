@@ -1,0 +1,69 @@
+r"""Walks through latent space, z ~ N(0, I) in d dimensions.
+
+    linear      z(t) = (1 - t) a + t b
+    spherical   z(t) = (sin((1 - t) w) a + sin(t w) b) / sin w,    cos w = <a, b> / (|a| |b|)          (Shoemake 1985)
+    manifold    z_i = Phi^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of probability along each of two axes
+                                                                               (Kingma & Welling 2014, appendix A)
+
+The spherical walk between two points of equal norm keeps that norm: in many dimensions nearly all of N(0, I) lies at |z| = sqrt(d),
+and the middle of a straight line does not.
+
+References:
+    Shoemake (1985), Animating rotation with quaternion curves. SIGGRAPH 85
+    White (2016), Sampling generative networks. arXiv:1609.04468
+    Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["class_means", "gaussian_quantiles", "linear", "plane", "principal_directions", "spherical"]
+
+
+def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """a, b of shape (d,), t of shape (n,) -> (n, d)."""
+    return (1 - t)[:, None] * a + t[:, None] * b
+
+
+def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """a, b of shape (d,), t of shape (n,) -> (n, d); the straight line where there is no angle, or one of 0 or pi."""
+    norms = a.norm() * b.norm()
+    if float(norms) == 0:
+        return linear(a, b, t)
+    cosine = torch.dot(a, b) / norms
+    w = torch.acos(cosine.clamp(-1, 1))
+    if float(torch.sin(w)) < 1e-4:
+        return linear(a, b, t)
+    return (torch.sin((1 - t) * w)[:, None] * a + torch.sin(t * w)[:, None] * b) / torch.sin(w)
+
+
+def gaussian_quantiles(n: int) -> Tensor:
+    """Phi^{-1}((i - 1/2) / n), i = 1, ..., n: float64 (n,)."""
+    return torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+
+
+def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (N, d) -> mean (d,), the k directions of largest variance (k, d), and standard deviations along them (k,).
+
+    The sign of a direction is such that its largest entry is positive.
+    """
+    mean = z.mean(0)
+    _, singular, directions = torch.linalg.svd(z - mean, full_matrices=False)
+    top = directions[:k]
+    sign = torch.sign(top.gather(1, top.abs().argmax(1, keepdim=True)))
+    return mean, sign * top, singular[:k] / max(1, len(z) - 1) ** 0.5
+
+
+def plane(mean: Tensor, directions: Tensor, scale: Tensor, n: int) -> Tensor:
+    """The n x n lattice mean + q_j s_1 v_1 + q_i s_2 v_2 of Gaussian quantiles q: (n * n, d) in reading order, s_2 upwards."""
+    q = gaussian_quantiles(n).to(mean)
+    across = q[None, :, None] * scale[0] * directions[0]
+    up = q.flip(0)[:, None, None] * scale[1] * directions[1]
+    return (mean + across + up).flatten(0, 1)
+
+
+def class_means(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    """Mean latent of every class: z (N, d), y (N,) -> (classes, d); NaN for a class without images."""
+    return torch.stack([z[y == k].mean(0) for k in range(classes)])

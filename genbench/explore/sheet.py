@@ -1,0 +1,89 @@
+"""The paper that figures are drawn on: 1600 x 900, a title, a caption, letters for the back row; equal bytes each time."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from genbench.pictures import grid
+from genbench.spec import Spec
+
+__all__ = ["MARKERS", "PALETTE", "mosaic", "panel", "render", "sheet", "style"]
+
+# Okabe and Ito (2008): told apart by colour-blind eyes; markers for what colours do not tell
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800")
+MARKERS = "os^DvPX*<>"
+_SMALL, _TEXT, _TITLE = 14, 15, 22
+_MAX_PNG = 300 * 1024
+
+
+def style() -> AbstractContextManager[None]:
+    """Settings under which figures are drawn and saved."""
+    return matplotlib.rc_context(
+        {
+            "font.size": _TEXT, "axes.titlesize": 18, "axes.labelsize": _TEXT, "xtick.labelsize": _SMALL,
+            "ytick.labelsize": _SMALL, "legend.fontsize": _SMALL, "font.family": "DejaVu Sans",
+            "svg.hashsalt": "genbench", "svg.fonttype": "path", "axes.spines.top": False, "axes.spines.right": False,
+        }
+    )  # fmt: skip
+
+
+def sheet(title: str, caption: str) -> Figure:
+    """An empty figure; content goes between 0.17 and 0.87 of its height."""
+    figure = Figure(figsize=(16, 9), dpi=100)
+    figure.text(0.02, 0.965, title, fontsize=_TITLE, va="top", weight="bold")
+    figure.text(0.02, 0.02, textwrap.fill(caption, 132), fontsize=_TEXT, va="bottom")
+    return figure
+
+
+def panel(figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64) -> Axes:
+    """Axes by fractions of the sheet."""
+    return figure.add_axes((left, bottom, width, height))
+
+
+def mosaic(
+    axes: Axes,
+    images: np.ndarray,
+    spec: Spec,
+    columns: int,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    names: tuple[str, str] = ("", ""),
+) -> None:
+    """Images (N, C, H, W) in reading order, pixels as blocks; labels above columns and beside rows, and `names` of the two axes."""
+    picture = grid(images, spec, columns)
+    axes.imshow(picture, interpolation="none")
+    rows = -(-len(images) // columns)
+    height, width = picture.shape[0] / rows, picture.shape[1] / columns
+    axes.set_xticks([(i + 0.5) * width for i in range(len(column_labels))], column_labels)
+    axes.set_yticks([(i + 0.5) * height for i in range(len(row_labels))], row_labels)
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.set_label_position("top")
+    axes.set(xlabel=names[0], ylabel=names[1])
+
+
+def render(figure: Figure) -> tuple[bytes, bytes]:
+    """PNG and SVG, without dates or names of programs."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return _small(png.getvalue()), svg.getvalue()
+
+
+def _small(png: bytes) -> bytes:
+    """The same picture without alpha, with 256 colours where it would be too large."""
+    picture, out = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    picture.save(out, format="PNG", optimize=True)
+    if len(out.getvalue()) > _MAX_PNG:
+        out = io.BytesIO()
+        picture.quantize(256).save(out, format="PNG", optimize=True)
+    return out.getvalue()

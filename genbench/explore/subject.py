@@ -1,0 +1,161 @@
+"""The run that figures are about: its model, held-out images, samples and latents, each a function of (run, seed, label)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from genbench.errors import InputError
+from genbench.explore.protocols import Decodes, Encodes, HasLatent
+from genbench.rng import Rng
+from genbench.run import Loaded
+
+__all__ = ["NotPossible", "Subject"]
+
+_BATCH = 256
+_ENCODED = 2_000
+
+
+class NotPossible(Exception):
+    """A figure that this model or this data does not have; the message says why."""
+
+
+class Subject:
+    """What the figures of a run are made from.
+
+    Args:
+        loaded: The run.
+        seed: Of samples, noises and the choice of held-out images.
+        label: Class of samples of a model of p(x | y) and of held-out images; None is all classes.
+        device: Where the model is.
+
+    Raises:
+        InputError: There is no such label.
+    """
+
+    def __init__(self, loaded: Loaded, seed: int = 0, label: int | None = None, device: str = "cpu") -> None:
+        self.model, self.data, self.spec = loaded.model, loaded.data, loaded.data.spec
+        self.config, self.seed, self.label, self.device = loaded.config, seed, label, device
+        if label is not None and not label < (self.spec.labels or 0):
+            right = f"from 0 to {self.spec.labels - 1}" if self.spec.labels else f"none in {self.data.name}"
+            raise InputError(f"--label {label}: labels are {right}")
+        evaluations = loaded.config.evaluations
+        evaluation = evaluations[""] if "" in evaluations else next(iter(evaluations.values()))
+        self.options, self.log_prob_options = evaluation.sample, evaluation.log_prob
+
+    @property
+    def kind(self) -> str:
+        """Name of the model's class, for sentences."""
+        return type(self.model).__name__
+
+    @property
+    def is_points(self) -> bool:
+        """Whether an image is a point of the plane."""
+        return self.spec.shape == (1, 1, 2)
+
+    def title(self, what: str, n: str) -> str:
+        """One line that says what is shown, of which run."""
+        return f"{what}: {self.data.name}, {self.config.name}, training seed {self.config.seed}, {n}"
+
+    def rng(self, n: int, purpose: str) -> Rng:
+        """n streams."""
+        return Rng(self.seed, range(n), self.model.dtype, self.device).split(purpose)
+
+    def need_pictures(self) -> None:
+        """Raise NotPossible where an image cannot be looked at."""
+        if self.is_points:
+            raise NotPossible("a point of the plane is not a picture")
+
+    def need_labels(self) -> int:
+        """Number of classes."""
+        if self.spec.labels is None:
+            raise NotPossible(f"{self.data.name} has no labels")
+        return self.spec.labels
+
+    # --- images -------------------------------------------------------------------------------------------------------
+
+    def held_out(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """At most n test images in an order that the seed decides."""
+        x, y = self.data.tensors("test", self.device)
+        if self.label is not None and y is not None:
+            x, y = x[y == self.label], y[y == self.label]
+        if len(x) == 0:
+            raise NotPossible(f"there is no held-out image of class {self.label}")
+        order = torch.argsort(self.rng(len(x), "explore").bits((1,))[:, 0], stable=True)[:n]
+        return x[order], None if y is None else y[order]
+
+    def sample(self, n: int, y: Tensor | None) -> Tensor:
+        """Samples 0, ..., n - 1: those of `genbench sample` where y is None or one label. uint8 (n, C, H, W)."""
+        rng = self.rng(n, "sample")
+        return torch.cat([self.model.sample(rng[s], None if y is None else y[s], **self.options) for s in _slices(n)])
+
+    @cached_property
+    def samples(self) -> tuple[Tensor, Tensor | None, int]:
+        """Samples for a grid, their labels, and the number of columns: a row per class for a model of p(x | y)."""
+        if not self.model.conditional:
+            return self.sample(96, None), None, 12
+        classes = range(min(10, self.model.classes)) if self.label is None else [self.label] * 6
+        y = torch.tensor(list(classes), device=self.device).repeat_interleave(16)
+        return self.sample(len(y), y), y, 16
+
+    # --- latents ------------------------------------------------------------------------------------------------------
+
+    @property
+    def encodes(self) -> bool:
+        """Whether images have latents."""
+        return isinstance(self.model, Encodes)
+
+    def encode(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """(B, d)."""
+        model = self.model
+        if not isinstance(model, Decodes):
+            raise NotPossible(f"{self.kind} has no latents")
+        if not isinstance(model, Encodes):
+            raise NotPossible(f"{self.kind} has no p(z | x), no map from images to latents")
+        return _batched(model.encode, x, y if self.model.conditional else None)
+
+    def decode(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """uint8 (B, C, H, W)."""
+        model = self.model
+        if not isinstance(model, Decodes):
+            raise NotPossible(f"{self.kind} has no latents")
+        return _batched(model.decode, z, y if self.model.conditional else None)
+
+    @cached_property
+    def encodings(self) -> tuple[Tensor, Tensor | None]:
+        """Latents (N, d) and labels of held-out images, at most 2,000."""
+        x, y = self.held_out(_ENCODED)
+        if len(x) < 3:
+            raise NotPossible(f"{len(x)} held-out images say nothing about latents")
+        return self.encode(x, y), y
+
+    @cached_property
+    def latent(self) -> int:
+        """Number of latents d."""
+        if not isinstance(self.model, Decodes):
+            raise NotPossible(f"{self.kind} has no latents")
+        if self.encodes:
+            return self.encodings[0].shape[1]
+        if isinstance(self.model, HasLatent):
+            return self.model.latent
+        raise NotPossible(f"{self.kind} does not say how many latents it has")
+
+    def starts(self, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
+        """Latents to start from: encodings of held-out images, else draws of the prior; and their labels."""
+        if self.latent and self.encodes:
+            z, y = self.encodings
+            return z[:n], None if y is None else y[:n]
+        rng = self.rng(n, purpose)
+        fixed = None if self.label is None else torch.full((n,), self.label, device=self.device)
+        return rng.normal((self.latent,)), self.data.draw_labels(rng) if fixed is None else fixed
+
+
+def _slices(n: int) -> list[slice]:
+    return [slice(i, i + _BATCH) for i in range(0, n, _BATCH)]
+
+
+def _batched(f: Callable[..., Tensor], x: Tensor, y: Tensor | None) -> Tensor:
+    return torch.cat([f(x[s], None if y is None else y[s]) for s in _slices(len(x))])
