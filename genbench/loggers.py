@@ -1,23 +1,35 @@
-"""Where measurements of a training run go: an append-only file that is never lost, and wandb, which never ends a run."""
+"""Where measurements of a run go: an append-only file that is never lost, and wandb, which never ends a run.
+
+A wandb run is one (configuration, seed): training begins it, and every evaluation resumes it by its id. The x-axis of everything is
+`images`; `seconds` of training stand beside, for curves against time.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import re
+import time
 from argparse import Namespace
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urlparse
+from urllib.request import urlopen
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from genbench.files import digest, stop_if_disk_full, write_atomic
-from genbench.settings import WandbSettings
+from genbench.files import digest, stop_if_disk_full, write_atomic, write_json
 
-__all__ = ["MetricsFile", "WandbLog", "cut_metrics", "read_metrics"]
+if TYPE_CHECKING:
+    from genbench.config import Config
+    from genbench.leaderboard.record import Record
+
+__all__ = ["MetricsFile", "WandbLog", "cut_metrics", "has_login", "log_record", "read_metrics", "summary"]
 
 log = logging.getLogger(__name__)
 
@@ -64,21 +76,54 @@ def cut_metrics(path: Path, images: int) -> None:
 
 
 class WandbLog(Logger):
-    """The run's page on wandb. A failure of wandb is logged once, and the run goes on without it."""
+    """The run's page on wandb. A failure of wandb is logged once, and the run goes on without it.
 
-    def __init__(self, settings: WandbSettings, folder: Path, name: str, group: str, config: dict[str, Any]) -> None:
+    The id is a function of (data set, recipe, configuration hash, seed), and not of the folder: two checkouts that train one
+    configuration share one page. It is kept in the run folder, in wandb.json, so that a raised budget stays on its page; another id
+    written there is obeyed.
+
+    Args:
+        config: What is trained.
+        folder: The run folder; wandb's files lie in its wandb/.
+        dataset: Name of the data set.
+        suite: Name of the suite that asked for the run: a tag.
+    """
+
+    # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for `genbench wandb sync`
+    _PATIENCE = 30.0
+    # a call costs about a millisecond, a step of a small model not much more: losses come at most ten times a second
+    _GAP = 0.1
+    # one wait for a server that does not answer is enough for a process
+    _unreachable = False
+
+    def __init__(self, config: Config, folder: Path, dataset: str, suite: str | None = None) -> None:
         super().__init__()
-        self.settings, self.folder, self.run_name, self.group, self.config = settings, folder, name, group, config
+        self.config, self.settings, self.folder, self.dataset, self.suite = config, config.wandb, folder, dataset, suite
         self._run: Any = None
-        self._failed = settings.mode == "disabled"
+        self._failed = self._mode() == "disabled"
+        self._seconds, self._clock = None, 0.0
+        self._sent, self._held = -self._GAP, dict[str, Any]()
 
     @property
     def name(self) -> str:
-        return self.run_name
+        return f"{self.dataset}/{self.config.name}-s{self.config.seed}"
+
+    @property
+    def group(self) -> str:
+        """The seeds of a configuration together."""
+        return self.settings.group or f"{self.dataset}/{self.config.name}"
 
     @property
     def version(self) -> str:
-        return digest([self.settings.project, self.group, self.run_name, str(self.folder.resolve())])[:12]
+        identity = digest([self.dataset, self.config.name, self.config.hash, self.config.seed])[:12]
+        return str(self._kept().get("id", identity))
+
+    @property
+    def tags(self) -> list[str]:
+        """Family, data set, suite and those of the configuration; wandb takes 64 characters of each."""
+        suite = self.suite or self._kept().get("suite")
+        tags = [self.config.family, self.dataset, *([suite] if suite else []), *self.settings.tags]
+        return list(dict.fromkeys(tag[:64] for tag in tags if tag))
 
     @property
     def experiment(self) -> Any:
@@ -92,40 +137,136 @@ class WandbLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        if self.experiment is not None:
-            self._guarded(lambda: self._run.log({**metrics, "images": step}))
+        """A point at image `step`. Its `seconds` of training are those given, else those given last and what passed since then.
+
+        One that follows too soon is held back, and replaced by the next; the last one is sent when training ends.
+        """
+        if self.experiment is None:
+            return
+        row, now = {**self._timed(metrics), "images": step}, time.monotonic()
+        if now - self._sent < self._GAP and not any(name.startswith("val/") for name in metrics):
+            self._held = row
+            return
+        self._sent, self._held = now, {}
+        self._guarded(lambda: self._run.log(row))
 
     @rank_zero_only
     def log_picture(self, key: str, path: Path, step: int) -> None:
         """One grid, not its 64 images: 11 ms."""
         if self.experiment is not None:
-            import wandb
+            self._guarded(lambda: self._run.log({**self._timed({key: self._image(path)}), "images": step}))
 
-            self._guarded(lambda: self._run.log({key: wandb.Image(str(path)), "images": step}))
+    @rank_zero_only
+    def log_record(self, record: Record, path: Path, picture: Path) -> None:
+        """An evaluation: its summary, its numbers and its grid as a point at the end of training, and its file as an artifact."""
+        if self.experiment is not None:
+            self._guarded(lambda: self._log_record(record, path, picture))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
+        if self._run is not None and self._held:
+            held, self._held = self._held, {}
+            self._guarded(lambda: self._run.log(held))
         if self._run is not None:
             self._guarded(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
             self._run = None
 
+    # --- wandb itself ---------------------------------------------------------------------------------------------------------
+
+    def _mode(self) -> str:
+        mode = self.settings.mode if self.settings.mode != "auto" else os.environ.get("WANDB_MODE", "auto")
+        return mode if mode != "auto" else "online" if has_login() else "offline"
+
     def _begin(self) -> Any:
+        write_json(self.folder / "wandb.json", {"id": self.version, "suite": self.suite or self._kept().get("suite")})
+        mode = self._mode()
+        if mode != "online" or WandbLog._unreachable:
+            return self._init("offline" if mode == "online" else mode)
+        try:
+            _reach(_server())
+            return self._init(mode)
+        except Exception as error:
+            WandbLog._unreachable = True
+            log.warning("wandb: %s; logging offline, genbench wandb sync uploads it later", " ".join(str(error).split()))
+            self._let_go()
+            return self._init("offline")
+
+    def _let_go(self) -> None:
+        """wandb's own process keeps the id of a run that could not begin; it ends."""
         import wandb
 
-        mode = self.settings.mode
-        if mode == "auto":
-            mode = "online" if wandb_key() else "offline"
-        # tables and artifacts are staged in the home folder otherwise, which may be full or read-only on a compute node
-        os.environ.setdefault("WANDB_DATA_DIR", str(self.folder))
-        os.environ.setdefault("WANDB_SILENT", "true")
-        run = wandb.init(
-            mode=mode, dir=str(self.folder), id=self.version, resume="allow", name=self.run_name, group=self.group,
-            project=self.settings.project, entity=self.settings.entity, tags=self.settings.tags, config=self.config,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=30, x_disable_stats=True),
-        )  # fmt: skip
+        with suppress(Exception):
+            wandb.teardown()
+
+    def _init(self, mode: Any) -> Any:
+        import wandb
+
+        named = {
+            "name": self.config.name,
+            "family": self.config.family,
+            "dataset": self.dataset,
+            "config_hash": self.config.hash,
+        }
+        with self._staging():
+            run = wandb.init(
+                mode=mode, dir=str(self.folder), id=self.version, resume="allow", name=self.name, group=self.group, job_type="train",
+                project=self.settings.project, entity=self.settings.entity, tags=self.tags, config={**named, **self.config.resolved},
+                settings=wandb.Settings(
+                    silent=True, console="off", x_disable_stats=True, reinit="create_new",
+                    init_timeout=self._PATIENCE, finish_timeout=self._PATIENCE,
+                ),
+            )  # fmt: skip
         run.define_metric("images")
         run.define_metric("*", step_metric="images")
         return run
+
+    def _log_record(self, record: Record, path: Path, picture: Path) -> None:
+        import wandb
+
+        first = next(iter(self.config.evaluations)) == record.variant
+        values = summary(record, plain=first)
+        point: dict[str, Any] = {key: value for key, value in values.items() if isinstance(value, float)}
+        if picture.exists():
+            point[f"{'' if first else f'{record.variant}/'}evaluation/samples"] = self._image(picture)
+        self._run.log({**point, "seconds": record.cost.train_seconds, "images": record.cost.images_seen})
+        self._run.summary.update(values)
+        # of an artifact's name wandb takes letters, digits and these
+        name = re.sub(r"[^A-Za-z0-9_.-]", ".", f"{record.dataset}-{path.stem}")
+        with self._staging():
+            artifact = wandb.Artifact(name, type="record")
+            artifact.add_file(str(path), name=path.name)
+            self._run.log_artifact(artifact)
+
+    def _image(self, path: Path) -> Any:
+        import wandb
+
+        return wandb.Image(str(path))
+
+    @contextmanager
+    def _staging(self) -> Iterator[None]:
+        """wandb stages artifacts and keeps its cache in the home folder, which may be full or read-only on a compute node, and an
+        offline artifact must last until it is uploaded: with the run instead."""
+        places = ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
+        mine = {name: str(self.folder / "wandb" / "files") for name in places if name not in os.environ}
+        os.environ.update(mine)
+        try:
+            yield
+        finally:
+            for name in mine:
+                os.environ.pop(name, None)
+
+    def _timed(self, values: dict[str, Any]) -> dict[str, Any]:
+        now = time.perf_counter()
+        if "seconds" in values:
+            self._seconds, self._clock = values["seconds"], now
+        return values if self._seconds is None else {"seconds": self._seconds + now - self._clock, **values}
+
+    def _kept(self) -> dict[str, Any]:
+        try:
+            kept = json.loads((self.folder / "wandb.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:
@@ -133,17 +274,62 @@ class WandbLog(Logger):
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            log.warning("wandb is off for this run: %s", " ".join(str(error).split()))
-            self._run, self._failed = None, True
+            log.warning("wandb is off for this run: %s", " ".join(str(error).split()) or type(error).__name__)
+            broken, self._run, self._failed = self._run, None, True
+            with suppress(Exception):
+                broken.finish(exit_code=1)
             return None
 
 
-def wandb_key() -> bool:
+def log_record(config: Config, folder: Path, record: Record, path: Path, picture: Path) -> None:
+    """Bring an evaluation to its run's page, and wait until it is there, or for half a minute."""
+    page = WandbLog(config, folder, record.dataset)
+    page.log_record(record, path, picture)
+    page.finalize("success")
+
+
+def summary(record: Record, plain: bool = True) -> dict[str, Any]:
+    """A record's measurements under its own names: `metrics/fid`, `likelihood/kind`, `speed/images_per_second`, `cost/...`.
+
+    Args:
+        record: One evaluation.
+        plain: It is the first of its configuration, so that its names stand alone, and every run has them; those of a variant are
+            `<variant>/metrics/fid`, ... in any case.
+    """
+    measured: dict[str, Any] = {"status": record.status}
+    for name, metric in record.metrics.items():
+        measured[f"metrics/{name}"] = float(metric.value)
+        if metric.error is not None:
+            measured[f"metrics/{name}_error"] = float(metric.error)
+    for part in ("likelihood", "speed"):
+        values = vars(getattr(record, part)) if getattr(record, part) is not None else {}
+        measured |= {f"{part}/{name}": value for name, value in values.items() if isinstance(value, str | int | float)}
+        measured |= {f"{part}/terms/{name}": value for name, value in values.get("terms", {}).items()}
+    prefixes = ([""] if plain else []) + ([f"{record.variant}/"] if record.variant else [])
+    found = {f"{prefix}{name}": value for prefix in prefixes for name, value in measured.items()}
+    return found | {f"cost/{name}": value for name, value in vars(record.cost).items()}
+
+
+def has_login() -> bool:
     """Whether a login exists: the environment's or netrc's, without asking anybody."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
-        return "api.wandb.ai" in netrc.read_text()
-    except OSError:
+        netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+        return urlparse(_server()).hostname in netrc.read_text().split()
+    except (OSError, RuntimeError):
         return False
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+
+
+def _reach(server: str) -> None:
+    """Ask the server for anything: wandb itself would try for a minute and a half.
+
+    Raises:
+        OSError: There is no network, or nobody answers.
+    """
+    with suppress(HTTPError), urlopen(server, timeout=5):
+        pass

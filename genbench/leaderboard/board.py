@@ -43,7 +43,7 @@ __all__ = [
 ]  # fmt: skip
 
 Mark = Literal["", "best", "lead"]
-FAMILIES = ("vae", "gan", "autoregressive", "flow", "diffusion")
+FAMILIES = ("classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion")
 
 
 @dataclass(frozen=True)

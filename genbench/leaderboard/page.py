@@ -1,45 +1,26 @@
-"""One page that can be shown to a class: `index.html`, which needs nothing but the sample grids beside it.
+"""One page that can be shown to a class: `index.html`, which needs nothing but the pictures and records beside it.
 
-Style, plots and the few lines of script are inside the file. Grids `<out>/pictures/<dataset>/<model>[@variant]-s<seed>-<id8>.png` are
-shown where they exist, the smallest training seed of each row. Nothing in the page depends on when or where it is made.
+Style, plots and script are inside the file. Every value stands in the HTML: without the script all of it is visible, with it
+tables sort, families filter and a cell shows the values of its seeds when pointed at or focused. Nothing in the page depends on
+when or where it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from genbench.files import write_atomic
-from genbench.leaderboard.board import Board, Row
-from genbench.leaderboard.plots import environment, family_class, marker, plots
-from genbench.leaderboard.record import picture_path
-from genbench.leaderboard.table import (
-    COMMAND,
-    LEGEND,
-    Table,
-    board_table,
-    board_text,
-    comparison_table,
-    facts,
-    load_boards,
-)
+from genbench.leaderboard.board import FAMILIES, Board
+from genbench.leaderboard.gallery import figures, grids
+from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
+from genbench.leaderboard.seeds import SEPARATOR, seed_values
+from genbench.leaderboard.sources import source
+from genbench.leaderboard.table import COMMAND, LEGEND, Table, board_table, board_text, comparison_table, facts, load_boards
 
-__all__ = ["Picture", "build", "page_text", "write_page"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A sample grid: its address beside the page, and the row that it belongs to."""
-
-    source: str
-    label: str
-    style: str
-    marker: str
-    seed: int
+__all__ = ["build", "page_text", "write_page"]
 
 
 def build(out: Path) -> list[Path]:
@@ -65,45 +46,60 @@ def write_page(out: Path) -> Path:
 
 def page_text(found: Sequence[Board], out: Path) -> str:
     """The content of index.html."""
-    datasets = [
-        {"name": dataset, "anchor": f"d{i}", "boards": [_board(board) for board in group], "pictures": _pictures(group, out)}
-        for i, (dataset, group) in enumerate(_by_dataset(found))
-    ]
-    return environment().get_template("page.html.j2").render(datasets=datasets, legend=LEGEND, command=COMMAND)
+    jinja = environment()
+    jinja.globals |= {"style": family_class, "outline": marker}
+    datasets = [_dataset(name, f"d{i}", group, out) for i, (name, group) in enumerate(_by_dataset(found))]
+    return jinja.get_template("page.html.j2").render(
+        datasets=datasets, families=_families(found), legend=LEGEND, command=COMMAND, colours=COLOURS, separator=SEPARATOR
+    )
 
 
 def _by_dataset(found: Sequence[Board]) -> list[tuple[str, list[Board]]]:
     return [(name, list(group)) for name, group in groupby(found, key=lambda board: board.protocol.dataset)]
 
 
-def _board(board: Board) -> dict[str, Any]:
+def _families(found: Sequence[Board]) -> list[str]:
+    """Every family of a row, the known ones in their order."""
+    names = {row.family for board in found for row in board.rows}
+    return [*(f for f in FAMILIES if f in names), *sorted(names - set(FAMILIES))]
+
+
+def _dataset(name: str, anchor: str, found: Sequence[Board], out: Path) -> dict[str, Any]:
+    families = {row.first.model: row.family for board in found for row in board.rows}
+    boards = [_board(board, f"{anchor}b{i}", out) for i, board in enumerate(found)]
+    return {"name": name, "anchor": anchor, "boards": boards, "figures": figures(name, families, out)}
+
+
+def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
+    shown = grids(board, out)
     return {
+        "anchor": anchor,
         "name": board.protocol.name,
         "facts": facts(board),
-        "comparison": _table(comparison_table(board)),
-        "board": _table(board_table(board)),
+        "comparison": _table(board, comparison_table, anchor),
+        "board": _table(board, board_table, anchor),
         "plots": plots(board),
+        "grids": shown,
+        "seeds": sorted({picture.seed for grid in shown for picture in grid.pictures}),
+        "sources": [
+            {
+                "anchor": f"{anchor}r{i}",
+                "label": row.label,
+                "family": row.family,
+                "floor": row in board.floor,
+                "from": source(row),
+            }
+            for i, row in enumerate((*board.rows, *board.floor))
+        ],
     }
 
 
-def _table(table: Table) -> dict[str, Any]:
-    lines = [
-        {"cells": line.cells, "class": family_class(line.family), "marker": marker(line.family), "floor": line.floor}
-        for line in table.lines
-    ]
-    return {"title": table.title, "columns": table.columns, "lines": lines}
-
-
-def _pictures(found: Sequence[Board], out: Path) -> list[Picture]:
-    rows = [row for board in found for row in (*board.floor, *board.rows)]
-    pictures = {p.source: p for row in rows if (p := _picture(row, out)) is not None}
-    return list(pictures.values())
-
-
-def _picture(row: Row, out: Path) -> Picture | None:
-    for record in row.records:
-        path = picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
-        if path.is_file():
-            label = f"{record.model}{'@' if record.variant else ''}{record.variant}"
-            return Picture(quote(str(path.relative_to(out))), label, family_class(row.family), marker(row.family), record.seed)
-    return None
+def _table(board: Board, draw: Callable[[Board], Table], anchor: str) -> dict[str, Any]:
+    """A table with the values of the seeds; its lines are the board's rows, then the noise floor, measured or not."""
+    table, rows = draw(board), (*board.rows, *board.floor)
+    lines = []
+    for i, (line, row) in enumerate(zip_longest(table.lines, rows)):
+        seeds = seed_values(board, row, draw) if row else {}
+        cells = [(column, cell, seeds.get(column.title, "")) for column, cell in zip(table.columns, line.cells)]
+        lines.append({"cells": cells, "family": line.family, "floor": line.floor, "anchor": f"{anchor}r{i}" if row else ""})
+    return {"columns": table.columns, "lines": lines}

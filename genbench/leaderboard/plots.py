@@ -1,7 +1,8 @@
-r"""The two pictures of the comparison, as SVG from a template: the same records give the same bytes.
+r"""The pictures of the comparison, as SVG from a template: the same records give the same bytes.
 
-    quality over speed       y = sample quality (lower is better) against x = seconds per image, both with sd over seeds
+    quality over speed       y = sample quality (lower is better) against x = images per second, both with sd over seeds
     likelihood over quality  y = bits per dimension against x = sample quality; the marker shows the kind of the likelihood
+    quality over diversity   y = sample quality against x = diversity (higher is better)
 
 A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily, each at the candidate around
 its point with the smallest cost: area that covers other labels, markers and error bars, then distance.
@@ -14,25 +15,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.leaderboard.board import FAMILIES, Board, Row, Summary, metric_info, quality_metric
+from genbench.leaderboard.board import FAMILIES, Board, Summary, diversity_metric, metric_info, quality_metric
 
 __all__ = [
-    "Axis", "Box", "Point", "environment", "family_class", "likelihood_plot", "marker", "place_labels", "plots", "quality_plot",
-    "scatter",
+    "COLOURS", "Axis", "Box", "Point", "diversity_plot", "environment", "family_class", "likelihood_plot", "marker",
+    "place_labels", "plots", "quality_plot", "scatter",
 ]  # fmt: skip
 
 WIDTH, HEIGHT = 760, 500
-LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 56.0, 70.0
+LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 68.0, 70.0
 FONT, RADIUS = 16.0, 7.0
 # The average bold letter of DejaVu Sans, the widest of the usual system fonts.
 _LETTER = 0.66
 # One shape per family beside its colour: legible without colours.
 _MARKERS = {
+    "classical": "M-8.5-7L8.5 7V-7L-8.5 7Z",
     "vae": "M-6.5-6.5H6.5V6.5H-6.5Z",
     "gan": "M0-8.5L8 6.5H-8Z",
     "autoregressive": "M0-9L9 0L0 9L-9 0Z",
     "flow": "M0 8.5L8-6.5H-8Z",
+    "flow_matching": "M8.5 0L-6.5 8V-8Z",
     "diffusion": "M7.2 0A7.2 7.2 0 1 1-7.2 0A7.2 7.2 0 1 1 7.2 0Z",
+}
+# On light and on dark ground, both legible as text.
+COLOURS = {
+    "classical": ("#765400", "#e2c05c"),
+    "vae": ("#0f62ad", "#72b8f5"),
+    "gan": ("#b83a0b", "#ff9a62"),
+    "autoregressive": ("#6d3bd1", "#bda2ff"),
+    "flow": ("#0a7468", "#3fd3bf"),
+    "flow_matching": ("#476800", "#a9d45e"),
+    "diffusion": ("#b0176a", "#f783c3"),
+    "other": ("#57534e", "#c2bcb2"),
 }
 _OTHER_MARKER = "M-2.5-8H2.5V-2.5H8V2.5H2.5V8H-2.5V2.5H-8V-2.5H-2.5Z"
 
@@ -78,8 +92,9 @@ class Box:
     def overlap(self, other: Box) -> float:
         """Common area."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
-        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
-        return max(0.0, width) * max(0.0, height)
+        if width <= 0:
+            return 0.0
+        return width * max(0.0, min(self.y + self.height, other.y + other.height) - max(self.y, other.y))
 
 
 def environment() -> Any:
@@ -109,29 +124,25 @@ def marker(family: str) -> str:
 
 def plots(board: Board) -> list[str]:
     """The pictures that the records of a board allow."""
-    return [picture for picture in (quality_plot(board), likelihood_plot(board)) if picture]
+    return [picture for picture in (quality_plot(board), likelihood_plot(board), diversity_plot(board)) if picture]
 
 
 def quality_plot(board: Board) -> str | None:
-    """Sample quality against seconds per image; None where no row has both."""
+    """Sample quality against images per second; None where no row has both."""
     metric = quality_metric(board.protocol)
     if metric is None:
         return None
     found = [
-        Point(row.label, row.family, _seconds_per_image(row), y)
-        for row in board.rows
-        if row.images_per_second and (y := row.metric(metric))
+        Point(row.label, row.family, x, y) for row in board.rows if (x := row.images_per_second) and (y := row.metric(metric))
     ]
     title = metric_info(metric).title
-    floor = next((f.mean for row in board.floor if (f := row.metric(metric))), None)
     return scatter(
         found,
-        f"{title} against sampling time",
-        "seconds per image",
+        f"{title} against sampling speed",
+        "images/s (higher is better)",
         f"{title} (lower is better)",
-        floor=floor,
+        floor=_floor(board, metric),
         log_x=True,
-        seconds=True,
     )
 
 
@@ -149,6 +160,28 @@ def likelihood_plot(board: Board) -> str | None:
     return scatter(found, f"Likelihood against {title}", f"{title} (lower is better)", "bits/dim (lower is better)", kinds=True)
 
 
+def diversity_plot(board: Board) -> str | None:
+    """Sample quality against diversity; None where the diversity of no two rows differs."""
+    quality, diversity = quality_metric(board.protocol), diversity_metric(board.protocol)
+    if quality is None or diversity is None:
+        return None
+    found = [
+        Point(row.label, row.family, x, y) for row in board.rows if (x := row.metric(diversity)) and (y := row.metric(quality))
+    ]
+    if len({point.x.mean for point in found}) < 2:
+        return None
+    name, title = metric_info(diversity).title, metric_info(quality).title
+    floor = _floor(board, quality)
+    return scatter(
+        found, f"{title} against {name.lower()}", f"{name} (higher is better)", f"{title} (lower is better)", floor=floor
+    )
+
+
+def _floor(board: Board, metric: str) -> float | None:
+    """The noise floor of a metric."""
+    return next((found.mean for row in board.floor if (found := row.metric(metric))), None)
+
+
 def scatter(
     points: Sequence[Point],
     title: str,
@@ -156,7 +189,6 @@ def scatter(
     y_title: str,
     floor: float | None = None,
     log_x: bool = False,
-    seconds: bool = False,
     kinds: bool = False,
 ) -> str | None:
     """Labelled points with error bars, as an SVG document.
@@ -168,12 +200,11 @@ def scatter(
         y_title: Title of the y axis.
         floor: A value of y that is drawn as a line.
         log_x: Logarithmic x axis; otherwise where the values span more than a decade.
-        seconds: x is in seconds.
         kinds: Markers show the kind of a likelihood: filled, hollow, with an arrow.
     """
     if not points:
         return None
-    x = _axis([p.x for p in points], x_title, log_x or None, seconds)
+    x = _axis([p.x for p in points], x_title, log_x or None)
     y = _axis([p.y for p in points] + ([Summary((floor,))] if floor is not None else []), y_title, False if kinds else None)
     drawn = [_drawn(point, x, y) for point in sorted(points, key=lambda p: (p.x.mean, p.y.mean, p.label))]
     line = None if floor is None else _to_y(y.at(floor))
@@ -181,7 +212,7 @@ def scatter(
     return environment().get_template("plot.svg.j2").render(
         title=title, width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP, bottom=HEIGHT - BOTTOM, font=FONT,
         x_title=x_title, y_title=y_title, drawn=drawn, floor=None if line is None else f"{line:.1f}", kinds=kinds,
-        x_ticks=[(f"{_to_x(x.at(v)):.1f}", text) for v, text in x.ticks],
+        colours=COLOURS, x_ticks=[(f"{_to_x(x.at(v)):.1f}", text) for v, text in x.ticks],
         y_ticks=[(f"{_to_y(y.at(v)):.1f}", text) for v, text in y.ticks], legend=_legend(points),
     )  # fmt: skip
 
@@ -189,7 +220,7 @@ def scatter(
 # --- axes --------------------------------------------------------------------------------------------------------------------
 
 
-def _axis(summaries: Sequence[Summary], title: str, log: bool | None, seconds: bool = False) -> Axis:
+def _axis(summaries: Sequence[Summary], title: str, log: bool | None) -> Axis:
     """An axis that holds every mean and error bar; log=None: logarithmic where positive values span more than a decade."""
     means = [s.mean for s in summaries]
     if log is None:
@@ -199,7 +230,7 @@ def _axis(summaries: Sequence[Summary], title: str, log: bool | None, seconds: b
         low = max(low, min(means) / 2)  # a bar that reaches zero would never end on this axis
         pad = max(0.08 * math.log10(high / low), 0.15)
         low, high = low / 10**pad, high * 10**pad
-        return Axis(title, low, high, True, _log_ticks(low, high, seconds))
+        return Axis(title, low, high, True, _log_ticks(low, high))
     pad = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - pad, high + pad
     return Axis(title, low, high, False, _linear_ticks(low, high))
@@ -214,22 +245,11 @@ def _linear_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((i * step, f"{i * step:,.{decimals}f}") for i in count)
 
 
-def _log_ticks(low: float, high: float, seconds: bool) -> tuple[tuple[float, str], ...]:
+def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     multiples = (1, 2, 5) if high / low < 1000 else (1,)
     values = [float(f"{m}e{d}") for d in decades for m in multiples if low <= float(f"{m}e{d}") <= high]
-    return tuple((v, _seconds(v) if seconds else f"{v:,g}") for v in values)
-
-
-def _seconds(value: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale * (1 - 1e-9):
-            return f"{value / scale:,g} {unit}"
-    return f"{value * 1e9:,.3g} ns"
-
-
-def _seconds_per_image(row: Row) -> Summary:
-    return Summary(tuple(1 / record.speed.images_per_second for record in row.records if record.speed))
+    return tuple((v, f"{v:,.0f}" if v >= 1 else f"{v:g}") for v in values)
 
 
 # --- points and labels ---------------------------------------------------------------------------------------------
@@ -242,7 +262,7 @@ def _drawn(point: Point, x: Axis, y: Axis) -> dict[str, Any]:
     text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
     return {
         "cx": cx, "cy": cy, "xs": xs, "ys": ys, "text": text, "full": point.label, "kind": point.kind,
-        "family": family_class(point.family), "marker": marker(point.family),
+        "family": point.family, "class": family_class(point.family), "marker": marker(point.family),
         "x_value": f"{point.x.mean:.4g}", "y_value": f"{point.y.mean:.4g}",
     }  # fmt: skip
 
@@ -268,8 +288,20 @@ def place_labels(centres: Sequence[tuple[float, float]], widths: Sequence[float]
     """Boxes of labels beside their points that cover neither each other nor, where there is room, the obstacles."""
     placed: list[Box] = []
     for (cx, cy), width in zip(centres, widths):
-        placed.append(min(_candidates(cx, cy, width), key=lambda c: _cost(c[0], c[1], placed, obstacles))[0])
+        placed.append(_cheapest(_candidates(cx, cy, width), placed, obstacles))
     return placed
+
+
+def _cheapest(candidates: Sequence[tuple[Box, float]], placed: Sequence[Box], obstacles: Sequence[Box]) -> Box:
+    """The first of least cost. A cost is at least its preference, and preferences rise: most of the later ones are not tried."""
+    best, least = candidates[0][0], math.inf
+    for box, preference in candidates:
+        if preference >= least:
+            break
+        cost = _cost(box, preference, placed, obstacles)
+        if cost < least:
+            best, least = box, cost
+    return best
 
 
 def _candidates(cx: float, cy: float, width: float) -> list[tuple[Box, float]]:
@@ -300,10 +332,13 @@ def _ink(d: dict[str, Any]) -> list[Box]:
 
 def _legend(points: Sequence[Point]) -> list[dict[str, Any]]:
     families = sorted({p.family for p in points}, key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f))
-    found, x = [], LEFT + 8
+    found: list[dict[str, Any]] = []
+    x, y = LEFT + 8, 18.0
     for family in families:
-        found.append({"x": f"{x:.1f}", "marker": marker(family), "class": family_class(family), "text": family})
-        x += _text_width(family) + 36
+        if x + 15 + _text_width(family) > WIDTH and found:  # a second line
+            x, y = LEFT + 8, y + 26
+        found.append({"x": f"{x:.1f}", "y": f"{y:g}", "marker": marker(family), "class": family_class(family), "text": family})
+        x += _text_width(family) + 26
     return found
 
 

@@ -3,8 +3,8 @@
     id8 = the first 8 hex digits of SHA-256 over the canonical JSON of
           [config_hash, protocol, variant, sample_options, log_prob_options, device_class]
 
-The dataclasses below are the schema: every field is required, none may be added, and a file is read against their types. A
-record of a diverged run has no metrics; it says after how many images the run diverged.
+The dataclasses below are the schema: a file is read against their types, every field without a default is required, and none may
+be added. A record of a diverged run has no metrics; it says after how many images the run diverged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,7 @@ class Protocol:
         evaluation_seed: Seed of the samples.
         chunk: Images that are sampled and scored together.
         metrics: Names of the metrics, in the order of the table's columns.
+        scored_images: The likelihood is that of the first so many images of the split; None: of all.
     """
 
     name: str
@@ -64,11 +65,17 @@ class Protocol:
     evaluation_seed: int
     chunk: int
     metrics: tuple[str, ...]
+    scored_images: int | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Every field. One that has a default came later and is left out there, so that older records keep their ids."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of every field."""
-        return digest(asdict(self))
+        """SHA-256 of its identity."""
+        return digest(self.identity)
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def record_id(
     device_class: str,
 ) -> str:
     """id8, known before anything is evaluated."""
-    return digest([config_hash, asdict(protocol), variant, sample_options, log_prob_options, device_class])[:8]
+    return digest([config_hash, protocol.identity, variant, sample_options, log_prob_options, device_class])[:8]
 
 
 def file_stem(model: str, variant: str, seed: int) -> str:
@@ -361,12 +368,13 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         _fail(where, "a group of fields", value)
     prefix, names = f"{where}." if where else "", [field.name for field in fields(kind)]
-    if missing := [name for name in names if name not in value]:
+    optional = {field.name for field in fields(kind) if field.default is not MISSING}
+    if missing := [name for name in names if name not in value and name not in optional]:
         raise ValueError(f"{prefix}{missing[0]} is missing")
     if unknown := sorted(value.keys() - set(names)):
         raise ValueError(f"{prefix}{unknown[0]} is not a field of a record")
     hints = get_type_hints(kind)
-    return kind(**{name: _read(hints[name], value[name], prefix + name) for name in names})
+    return kind(**{name: _read(hints[name], value[name], prefix + name) for name in names if name in value})
 
 
 def _fail(where: str, wanted: str, value: Any) -> NoReturn:

@@ -1,0 +1,86 @@
+"""Pictures beside the page: sample grids of every training seed, and what `genbench explore` left.
+
+<out>/pictures/<dataset>/<model>[@variant]-s<seed>-<id8>.png
+<out>/explore/<dataset>/<stem>.png, <stem>.svg, captions.json: stem -> {title, caption, model, seed, command}
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from genbench.errors import InputError
+from genbench.leaderboard.board import Board, Row
+from genbench.leaderboard.record import picture_path
+from genbench.leaderboard.sources import Link
+
+__all__ = ["Figure", "Grids", "figures", "grids"]
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Sample grids of a row, one per training seed that has one."""
+
+    label: str
+    family: str
+    pictures: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of `genbench explore`; `vector` is the address of its SVG, or empty."""
+
+    address: str
+    vector: str
+    title: str
+    caption: str
+    family: str
+    command: str
+
+
+def grids(board: Board, out: Path) -> list[Grids]:
+    """The grids that exist, the noise floor's first."""
+    found = [Grids(row.label, row.family, _pictures(row, out)) for row in (*board.floor, *board.rows)]
+    return [grid for grid in found if grid.pictures]
+
+
+def figures(dataset: str, families: dict[str, str], out: Path) -> list[Figure]:
+    """The figures of a data set, sorted by name; families: model -> family.
+
+    Raises:
+        InputError: captions.json is damaged.
+    """
+    folder = out / "explore" / dataset
+    pictures = sorted(folder.glob("*.png")) if folder.is_dir() else []
+    captions = _captions(folder / "captions.json") if pictures else {}
+    return [_figure(path, captions.get(path.stem, {}), families, out) for path in pictures]
+
+
+def _pictures(row: Row, out: Path) -> tuple[Link, ...]:
+    paths = [(r.seed, picture_path(out, r.dataset, r.model, r.variant, r.seed, r.id)) for r in row.records]
+    return tuple(Link(seed, _address(path, out)) for seed, path in paths if path.is_file())
+
+
+def _figure(path: Path, words: dict[str, Any], families: dict[str, str], out: Path) -> Figure:
+    vector = path.with_suffix(".svg")
+    return Figure(
+        _address(path, out), _address(vector, out) if vector.is_file() else "", str(words.get("title", path.stem)),
+        str(words.get("caption", "")), families.get(str(words.get("model")), ""), str(words.get("command", "")),
+    )  # fmt: skip
+
+
+def _captions(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        captions = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; remove it, and draw the figures again") from None
+    if not isinstance(captions, dict) or not all(isinstance(words, dict) for words in captions.values()):
+        raise InputError(f"{path}: figures by name, each with its title and caption, are expected; draw the figures again")
+    return captions
+
+
+def _address(path: Path, out: Path) -> str:
+    return quote(path.relative_to(out).as_posix())
