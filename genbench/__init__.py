@@ -1,4 +1,4 @@
-"""genbench: five families of deep generative models, one harness, one measured table."""
+"""genbench: seven families of deep generative models, one harness, one measured table."""
 
 from __future__ import annotations
 

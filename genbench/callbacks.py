@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 
+from genbench.errors import InputError
 from genbench.likelihood import bits_per_dim
 from genbench.loggers import WandbLog
 from genbench.model import Batch, GenerativeModel, Losses
@@ -249,11 +250,15 @@ class Preview(Callback):
         with self.ema.applied(model), evaluation_mode(model):
             model.finalize(data.finalize_batches(model), Rng(data.seed, [0], model.dtype, model.device).split("finalize"))
             rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
-            images = model.sample(rng, **self.evaluation.sample).cpu().numpy()
+            images = model.sample(rng, data.draw_labels(rng), **self.evaluation.sample).cpu().numpy()
             values = {}
             if model.likelihood is not None:
-                x = data.tensors("val", model.device)[0][: self._VALIDATION]
-                log_prob = model.log_prob(x, **self.evaluation.log_prob)
+                x, y = data.tensors("val", model.device)
+                labels = None if y is None else y[: self._VALIDATION]
+                try:
+                    log_prob = model.log_prob(x[: self._VALIDATION], labels, **self.evaluation.log_prob)
+                except (TypeError, ValueError) as error:
+                    raise InputError(f"log_prob options {self.evaluation.log_prob}: {error}") from None
                 values = {"val/bits_per_dim": float(bits_per_dim(log_prob, model.spec.dims).mean())}
         path = self.run.path / "previews" / f"{now:012d}.png"
         save_grid(images, model.spec, path)

@@ -75,7 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--variant", default="default", help="which of the configuration's evaluations gives the sampler's options"
     )
-    sample.add_argument("--batch", type=_positive, default=256, help="images computed at once; does not change them (256)")
+    sample.add_argument(
+        "--label", type=_natural, help="the class of every image, of a conditional model (by class frequencies)"
+    )
+    sample.add_argument(
+        "--batch",
+        type=_positive,
+        default=256,
+        help="images computed at once; changes none, but by an adaptive solver's tolerance (256)",
+    )
     sample.set_defaults(act=_sample)
 
     evaluate = commands.add_parser("evaluate", help="measure a finished run: one record per evaluation")
@@ -88,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("suite", help="a YAML file, or a name in configs/suites")
     bench.set_defaults(act=_bench)
 
+    explorer = commands.add_parser("explore", help="figures of a finished run: samples, latents, neighbours, diffusion")
+    explorer.add_argument("run", help="run folder")
+    explorer.add_argument("--only", action="append", default=[], metavar="NAME", help="this figure alone; may be repeated")
+    explorer.add_argument("--seed", type=_natural, default=0, help="of samples and of the choice of held-out images (0)")
+    explorer.add_argument("--label", type=_natural, help="the class of samples, of a conditional model, and of held-out images")
+    explorer.add_argument("--out", type=Path, help="folder of a page that gets the figures too, such as leaderboards")
+    explorer.set_defaults(act=_explore)
+
     table = commands.add_parser("table", help="print the tables of a folder of records")
     table.add_argument("out", nargs="?", type=Path, help="folder with records/ (leaderboards, in the checkout)")
     table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
@@ -97,13 +113,80 @@ def _parser() -> argparse.ArgumentParser:
     lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
     lister.set_defaults(act=_list)
 
-    for command in (train, sample, evaluate, bench):
+    _add_data(commands)
+    _add_wandb(commands)
+
+    for command in (train, sample, evaluate, bench, explorer):
         command.add_argument(
             "--trust", action="append", default=[], metavar="MODULE", help="a module that a class_path may name"
         )
-    for command in (sample, evaluate, bench):
+    for command in (sample, evaluate, bench, explorer):
         command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda if there is one)")
     return parser
+
+
+def _add_data(commands: Any) -> None:
+    data = commands.add_parser("data", help="data sets: list, fetch, import one's own images, show")
+    actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    lister = actions.add_parser("list", help="every data set, its sizes, and whether it is here")
+    lister.set_defaults(act=_data_list)
+
+    fetch = actions.add_parser("fetch", help="download a published data set, checked by its hash")
+    fetch.add_argument("name", help="as in genbench data list")
+    fetch.add_argument(
+        "--mirror", metavar="URL", help="a folder laid out like the data's root, instead of the publisher ($GENBENCH_MIRROR)"
+    )
+    fetch.set_defaults(act=_data_fetch)
+
+    weights = actions.add_parser("fetch-weights", help="download a published feature extractor, checked by its hash")
+    weights.add_argument("name", help="a card in configs/features: inception, dinov2")
+    weights.add_argument(
+        "--mirror", metavar="URL", help="a folder with weights/FILE, instead of the publisher ($GENBENCH_MIRROR)"
+    )
+    weights.set_defaults(act=_data_fetch_weights)
+
+    importer = actions.add_parser("import", help="decode a folder or a zip of pictures, or an npz file, into a data set")
+    importer.add_argument("path", type=Path, help="folder (class folders give labels), zip, or npz with images and labels")
+    importer.add_argument("--name", required=True, help="of the data set")
+    importer.add_argument(
+        "--size", type=_positive, required=True, help="height and width: the central square, reduced by Lanczos; never enlarged"
+    )
+    importer.add_argument("--channels", choices=("auto", "grey", "rgb"), default="auto", help="auto: grey if every picture is")
+    importer.add_argument("--val", type=_amount, help="pictures held out for validation, a number or a share below 1 (0.1)")
+    importer.add_argument("--test", type=_amount, help="pictures held out for testing, likewise (0.1)")
+    importer.add_argument("--skip-bad", action="store_true", help="leave out pictures that are damaged or too small")
+    importer.add_argument("--replace", action="store_true", help="replace another data set of this name")
+    importer.set_defaults(act=_data_import)
+
+    show = actions.add_parser("show", help="a grid of images, counts, shape, levels and hash of a data set")
+    show.add_argument("name", help="as in genbench data list")
+    show.add_argument("-o", "--out", type=Path, help="where the grid goes, a .png file (runs/data, in the checkout)")
+    show.set_defaults(act=_data_show)
+    for action in (lister, fetch, importer, show):
+        action.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
+
+
+def _add_wandb(commands: Any) -> None:
+    wandb = commands.add_parser("wandb", help="a dashboard on wandb; upload what was logged offline")
+    actions = wandb.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    dashboard = actions.add_parser("dashboard", help="a workspace that compares families: saved, or its JSON without a login")
+    dashboard.add_argument("--entity", help="team or user (the login's own)")
+    dashboard.add_argument("--project", default="genbench", help="project of the runs (genbench)")
+    dashboard.add_argument("-o", "--out", type=Path, metavar="FILE", help="write its JSON here (wandb-dashboard.json)")
+    dashboard.set_defaults(act=_wandb_dashboard)
+    sync = actions.add_parser("sync", help="upload the runs that were logged offline, where there is a network")
+    sync.add_argument("folder", nargs="?", type=Path, help="everything below it (runs, in the checkout)")
+    sync.set_defaults(act=_wandb_sync)
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text.replace("_", ""))
+        if value > 0 and (value < 1 or value == int(value)):
+            return value
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pictures nor a share between 0 and 1")
 
 
 def _positive(text: str) -> int:
@@ -134,7 +217,7 @@ def _to_terminal() -> logging.Handler:
 def _device(given: str) -> str:
     import torch
 
-    _limit_threads()
+    _settle_torch()
     if given == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if given.partition(":")[0] not in ("cpu", "cuda", "mps"):
@@ -146,11 +229,12 @@ def _device(given: str) -> str:
     return given
 
 
-def _limit_threads() -> None:
+def _settle_torch() -> None:
     """One, unless OMP_NUM_THREADS says otherwise: a second thread gains small networks a fifth, and costs them a factor of
-    twenty where its core is busy with something else."""
+    twenty where its core is busy with something else. And float32 means float32: convolutions on a GPU would use TF32."""
     import torch
 
+    torch.backends.cudnn.allow_tf32 = False
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
@@ -162,7 +246,7 @@ def _train(given: Any) -> None:
     from genbench.config import load_config
 
     config = load_config(given.config, given.overrides, given.trust, given.smoke)
-    _limit_threads()
+    _settle_torch()
     if given.dry_run:
         import yaml
 
@@ -179,7 +263,7 @@ def _train(given: Any) -> None:
     if config.resolved["protocol"]:
         load_protocol(config.resolved["protocol"])
     folder = run_folder(config, data.name)
-    before = folder.state()["images_seen"]
+    before = folder.state()
     with reporter() as report:
         report.step(f"train {config.name} seed {config.seed}", config.budget.images)
         try:
@@ -190,10 +274,10 @@ def _train(given: Any) -> None:
             raise
     state = run.state()
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        done = "done" if state["images_seen"] > before else "was done before"
-        print(
-            f"{run.path}: {done}, {state['images_seen']:,} images in {state['seconds']:.0f} s. Next: genbench evaluate {run.path}"
-        )
+        again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
+        images = state["images_seen"] + state["finalize_images"]
+        did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
+        print(f"{run.path}: {did}. Next: genbench evaluate {run.path}")
 
 
 def _sample(given: Any) -> None:
@@ -212,11 +296,12 @@ def _sample(given: Any) -> None:
         variant = next(iter(loaded.config.evaluations))
     if variant not in loaded.config.evaluations:
         raise InputError(f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}")
-    options = loaded.config.evaluations[variant].sample
+    if given.label is not None and not given.label < loaded.model.classes:
+        right = f"from 0 to {loaded.model.classes - 1}" if loaded.model.conditional else "not for a model of p(x)"
+        raise InputError(f"--label {given.label}: labels are {right}")
+    options, device = loaded.config.evaluations[variant].sample, _device(given.device)
     with torch.no_grad():
-        parts = [
-            x.cpu().numpy() for _, x in draw(loaded.model, given.n, given.seed, given.batch, options, _device(given.device))
-        ]
+        parts = [x.cpu().numpy() for _, x in draw(loaded, given.n, given.seed, given.batch, options, device, given.label)]
     images, spec = np.concatenate(parts), loaded.data.spec
     if given.out.suffix == ".png":
         save_grid(images, spec, given.out)
@@ -248,6 +333,14 @@ def _evaluate(given: Any) -> None:
         print(evaluate(run, variant, out, tuple(given.trust), _device(given.device)))
     print()
     print(render_tables(out, "md"), end="")
+
+
+def _explore(given: Any) -> None:
+    from genbench.explore import explore
+
+    device = _device(given.device)
+    for line in explore(given.run, tuple(given.only), given.seed, given.label, given.out, tuple(given.trust), device):
+        print(line, flush=True)
 
 
 def _bench(given: Any) -> None:
@@ -305,6 +398,60 @@ def _list(given: Any) -> None:
         except (GenbenchError, KeyError):
             line = "damaged state.json"
         print(f"  {run.path.relative_to(project_root())!s:<44} {line}")
+
+
+def _data_list(given: Any) -> None:
+    from genbench.data.commands import lines
+
+    for line in lines(given.root):
+        print(line)
+
+
+def _data_fetch(given: Any) -> None:
+    from genbench.data.commands import named
+    from genbench.data.fetch import fetch
+
+    for line in fetch(named(given.name, given.root), given.mirror):
+        print(line, flush=True)
+
+
+def _data_fetch_weights(given: Any) -> None:
+    from genbench.metrics.extractor import fetch_weights
+
+    for line in fetch_weights(given.name, given.mirror):
+        print(line, flush=True)
+
+
+def _data_import(given: Any) -> None:
+    from genbench.data.importing import Import, import_images
+
+    root = Path(given.root).expanduser() if given.root else None
+    plan = Import(
+        given.path, given.name, given.size, root, given.channels, given.val, given.test, given.skip_bad, given.replace
+    )
+    for line in import_images(plan):
+        print(line, flush=True)
+
+
+def _data_show(given: Any) -> None:
+    from genbench.data.commands import named, show
+
+    for line in show(named(given.name, given.root), given.out):
+        print(line)
+
+
+def _wandb_dashboard(given: Any) -> None:
+    from genbench.dashboard import dashboard
+
+    print(dashboard(given.entity, given.project, given.out))
+
+
+def _wandb_sync(given: Any) -> None:
+    from genbench.dashboard import sync
+    from genbench.files import project_root
+
+    for line in sync(given.folder or project_root() / "runs"):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

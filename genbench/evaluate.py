@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from genbench.config import Config, check_config
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import file_digest, project_root
@@ -37,6 +38,7 @@ from genbench.leaderboard.record import (
     write_record,
 )
 from genbench.leaderboard.record import Protocol as RecordedProtocol
+from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.features import FeatureBank, Features, sample_metrics
@@ -77,7 +79,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         return path
 
     with torch.no_grad():
-        images = _sampled(model, evaluation, protocol, device)
+        images = _sampled(loaded, evaluation, protocol, device)
         likelihood, log_table = None, None
         if model.likelihood is not None:
             likelihood = _likelihood(model, data, evaluation, protocol, device)
@@ -94,6 +96,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
     if _rank() == 0:
         _picture(images, record, out)
         write_record(out, record)
+        log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
     return path
 
 
@@ -101,18 +104,21 @@ def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: 
     """Write what is known of a diverged run: that it diverged, and at which image. One record per evaluation."""
     config = run.config(trust)
     loaded = Loaded(run, config, *config.instantiate())
-    return [
-        write_record(out, _record(loaded, variant, device, status="diverged", diverged_at=run.state()["diverged_at"]))
-        for variant in config.evaluations
-    ]
+    paths = []
+    for variant in config.evaluations:
+        record = _record(loaded, variant, device, status="diverged", diverged_at=run.state()["diverged_at"])
+        paths.append(write_record(out, record))
+        log_record(config, run.path, record, paths[-1], _picture_path(record, out))
+    return paths
 
 
-def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu") -> Path | None:
+def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", protocol_name: str | None = None) -> Path | None:
     """The record of a perfect model: as many training images as a protocol generates, against the same reference.
 
-    The seed decides which training images, where there are more than needed; None where there are fewer.
+    The seed decides which training images, where there are more than needed; None where there are fewer. The protocol is that of
+    the data, unless another is named.
     """
-    protocol = load_protocol(data.protocol)
+    protocol = load_protocol(protocol_name or data.protocol)
     identity, kind = protocol_identity(protocol, data), _device_class(device)
     path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind))
     x, _ = data.tensors("train", device)
@@ -135,7 +141,23 @@ def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu"
     config, kind = loaded.config, _device_class(device)
     options, identity = _evaluation(loaded, variant), protocol_identity(_protocol(loaded), loaded.data)
     id8 = record_id(config.hash, identity, variant, options.sample, options.log_prob, kind)
-    return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+    path = record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+    return path if path.exists() else _older_record(path, config, id8) or path
+
+
+def _older_record(path: Path, config: Config, id8: str) -> Path | None:
+    """The same record under the id that it had before an argument existed which is at its default today."""
+    for older in sorted(path.parent.glob(path.name.replace(id8, "*"))):
+        record = Record.from_json(older.read_text(), older)
+        try:
+            same = check_config(record.provenance.config, config.name, config.trust, str(older)).hash
+        except InputError:  # a class or an argument of its time is gone
+            continue
+        if id8 == record_id(
+            same, record.protocol, record.variant, record.sample_options, record.log_prob_options, record.device_class
+        ):
+            return older
+    return None
 
 
 def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
@@ -146,6 +168,9 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
     """
     if data.known_components is None and (needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))):
         raise InputError(f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}")
+    extractor = load_extractor(protocol.extractor) if protocol.extractor else None
+    if extractor and "is" in protocol.metrics and not extractor.classes:
+        raise InputError(f"protocol {protocol.name} measures is, which needs class scores; extractor {extractor.name} has none")
     return RecordedProtocol(
         name=protocol.name,
         dataset=data.name,
@@ -156,10 +181,11 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         reference_images=len(data.arrays(protocol.split)[0]),
         generated_images=protocol.images,
         extractor=protocol.extractor,
-        extractor_hash=load_extractor(protocol.extractor).hash if protocol.extractor else None,
+        extractor_hash=extractor.hash if extractor else None,
         evaluation_seed=protocol.evaluation_seed,
         chunk=protocol.chunk,
         metrics=protocol.metrics,
+        scored_images=protocol.scored_images,
     )
 
 
@@ -171,13 +197,18 @@ def _protocol(loaded: Loaded) -> Protocol:
 
 
 def draw(
-    model: GenerativeModel, n: int, seed: int, chunk: int, options: dict[str, Any], device: str
+    loaded: Loaded, n: int, seed: int, chunk: int, options: dict[str, Any], device: str, label: int | None = None
 ) -> Iterator[tuple[int, Tensor]]:
-    """This process's share of n samples, as (first index, uint8 images): sample i is a function of (weights, seed, i)."""
+    """This process's share of n samples, as (first index, uint8 images): sample i is a function of (weights, seed, i).
+
+    A model of p(x | y) is given y by the class frequencies of the training split, or `label` for every image.
+    """
+    model = loaded.model
     for first, indices in _chunks(n, chunk):
         rng = Rng(seed, indices, model.dtype, device).split("sample")
+        y = loaded.data.draw_labels(rng) if label is None else torch.full((len(rng),), label, device=device)
         try:
-            images = model.sample(rng, **options)
+            images = model.sample(rng, y, **options)
         except (TypeError, ValueError) as error:
             raise InputError(f"sample options {options}: {error}") from None
         yield first, images[: n - first]
@@ -189,20 +220,29 @@ def _chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
         yield first, range(first, first + chunk)
 
 
-def _sampled(model: GenerativeModel, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
-    parts = draw(model, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
-    return _gathered(list(parts), model.spec.shape, torch.uint8, device)
+def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
+    parts = draw(loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
+    return _gathered(list(parts), loaded.model.spec.shape, torch.uint8, device)
 
 
 def _scored(
-    model: GenerativeModel, x: Tensor, protocol: Protocol, device: str, score: Callable[[Tensor, Rng], dict[str, Tensor]]
+    model: GenerativeModel,
+    x: Tensor,
+    y: Tensor | None,
+    protocol: Protocol,
+    device: str,
+    score: Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Scores (N,) float64 of images x, each with its own stream, by chunks."""
+    """Scores (N,) float64 of images x with their labels y, each with its own stream, by chunks."""
     parts: dict[str, list[tuple[int, Tensor]]] = {}
     for first, indices in _chunks(len(x), protocol.chunk):
         rows = torch.tensor(indices, device=device)
-        rng = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob")
-        for name, values in score(x[rows.clamp(max=len(x) - 1)], rng).items():
+        rng, rows = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob"), rows.clamp(max=len(x) - 1)
+        try:
+            scores = score(x[rows], None if y is None else y[rows], rng)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"log_prob options: {error}") from None
+        for name, values in scores.items():
             parts.setdefault(name, []).append((first, values[: len(x) - first].double()))
     return {name: _gathered(values, (), torch.float64, device) for name, values in parts.items()}
 
@@ -234,7 +274,7 @@ def _metrics(
     reference, _ = data.tensors(protocol.split, device)
     found: dict[str, float] = {}
     if protocol.extractor:
-        found |= sample_metrics(_features(images, protocol, device), _features(reference, protocol, device))
+        found |= sample_metrics(_features(images, data, protocol, device), _features(reference, data, protocol, device))
     if "energy_distance" in protocol.metrics:
         found["energy_distance"] = energy_distance(images.flatten(1).double(), reference.flatten(1).double())
     if data.known_components is not None:
@@ -247,9 +287,9 @@ def _metrics(
     return {name: Metric(found[name], errors.get(name)) for name in protocol.metrics if name in found}
 
 
-def _features(images: Tensor, protocol: Protocol, device: str) -> Features:
+def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) -> Features:
     assert protocol.extractor is not None
-    extractor = load_extractor(protocol.extractor, device)
+    extractor = load_extractor(protocol.extractor, device, data.spec.levels)
     try:
         first, logits = extractor(images[:1])
     except ValueError as error:
@@ -264,11 +304,9 @@ def _features(images: Tensor, protocol: Protocol, device: str) -> Features:
 
 
 def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> Likelihood:
-    x, _ = data.tensors(protocol.split, device)
-    try:
-        terms = _scored(model, x, protocol, device, lambda part, rng: model.terms(part, None, rng, **evaluation.log_prob))
-    except TypeError as error:
-        raise InputError(f"log_prob options {evaluation.log_prob}: {error}") from None
+    x, y = data.tensors(protocol.split, device)
+    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
+    terms = _scored(model, x, y, protocol, device, lambda x, y, rng: model.terms(x, y, rng, **evaluation.log_prob))
     nats = torch.stack(list(terms.values())).sum(0)
     bad = (~torch.isfinite(nats)).nonzero()
     if len(bad):
@@ -278,27 +316,33 @@ def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation,
     return Likelihood(
         kind=model.likelihood,
         bits_per_dim=float(nats.mean()) * bits,
-        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits,
+        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits if len(nats) > 1 else None,
         nats=float(nats.mean()),
         images=len(nats),
         dequantisation=model.dequantisation,
-        conditional=False,
+        conditional=model.conditional,
         options=evaluation.log_prob,
         terms={name: float(values.mean()) * bits for name, values in terms.items()},
     )
 
 
 def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> np.ndarray:
-    """log q of every image of a universe that is small enough to list."""
+    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y."""
     universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
     x = universe.reshape(-1, *data.spec.shape).to(device)
-    return (
-        _scored(model, x, protocol, device, lambda part, rng: {"q": model.log_prob(part, None, rng, **evaluation.log_prob)})[
-            "q"
-        ]
-        .cpu()
-        .numpy()
-    )
+
+    def of_class(y: int) -> Tensor:
+        labels = torch.full((len(x),), y, device=device)
+        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **evaluation.log_prob)}  # noqa: E731
+        return _scored(model, x, labels, protocol, device, score)["q"]
+
+    if not model.conditional:
+        return of_class(0).cpu().numpy()
+    _, labels = data.arrays("train")
+    assert labels is not None
+    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
+    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
+    return torch.stack(log_joint).logsumexp(0).cpu().numpy()
 
 
 # --- the record -----------------------------------------------------------------------------------------------------------
@@ -329,7 +373,7 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
         log_prob_options=options.log_prob,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),
-            images_seen=state["images_seen"],
+            images_seen=state["images_seen"] + state["finalize_images"],
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
@@ -342,8 +386,11 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
 def _picture(images: Tensor, record: Record, out: Path) -> None:
     protocol = record.protocol
     shown = images if math.prod(protocol.shape) == 2 else images[:_PICTURE]
-    path = picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
-    save_grid(shown.cpu().numpy(), Spec(protocol.shape, protocol.levels), path)
+    save_grid(shown.cpu().numpy(), Spec(protocol.shape, protocol.levels), _picture_path(record, out))
+
+
+def _picture_path(record: Record, out: Path) -> Path:
+    return picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
 
 
 def _portable(resolved: dict[str, Any]) -> dict[str, Any]:

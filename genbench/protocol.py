@@ -28,6 +28,7 @@ class Protocol:
         split: What is the reference.
         evaluation_seed: Seed of samples and of the noise in log_prob.
         chunk: Images computed at once: the same arithmetic on any number of processes.
+        scored_images: The likelihood is that of the first so many images of the split; null: of all.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Protocol:
     split: Split = "test"
     evaluation_seed: int = 0
     chunk: int = 256
+    scored_images: int | None = None
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -46,8 +48,8 @@ class Protocol:
                 )
         if any(metric in IMAGE_METRICS for metric in self.metrics) and self.extractor is None:
             raise InputError(f"protocol {self.name}: {', '.join(self.metrics)} need an extractor")
-        if self.images < 2 or self.chunk < 1:
-            raise InputError(f"protocol {self.name}: images is at least 2 and chunk at least 1")
+        if self.images < 2 or self.chunk < 1 or (self.scored_images is not None and self.scored_images < 1):
+            raise InputError(f"protocol {self.name}: images is at least 2, chunk and scored_images at least 1")
 
 
 def load_protocol(name: str) -> Protocol:
@@ -65,4 +67,10 @@ def load_protocol(name: str) -> Protocol:
     for key in tree:
         if key not in right:
             raise InputError(f"{known[name]}: unknown key {key}; {nearest(key, right)}")
+    kinds: dict[str, type] = {"images": int, "chunk": int, "evaluation_seed": int, "scored_images": int, "metrics": list}
+    for key, value in tree.items():
+        if value is not None and not isinstance(value, kinds.get(key, str)):
+            raise InputError(
+                f"{known[name]}: {key} is {value!r}; right is {'a list' if key == 'metrics' else 'a whole number'}"
+            )
     return Protocol(name, **{**tree, "metrics": tuple(tree.get("metrics", ()))})

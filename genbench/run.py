@@ -71,11 +71,26 @@ class Run:
         return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
 
     def write_state(self, **state: Any) -> None:
-        write_json(self.path / "state.json", state)
+        """Anew, but for the content hash of the training data, which is that of the run's beginning."""
+        write_json(self.path / "state.json", {"data_hash": self.state()["data_hash"], **state})
+
+    def check_data(self, data: ImageData) -> None:
+        """Refuse images other than those that the run was begun with.
+
+        Raises:
+            InputError: The data of that name have another content hash.
+        """
+        begun, here = self.state()["data_hash"], data.content_hash
+        if begun not in (None, here):
+            raise InputError(
+                f"{self.path} was begun on other images: {data.name} had the content hash {begun[:12]}, now it is {here[:12]}; "
+                "restore them, or choose another run_dir"
+            )
 
     def state(self) -> dict[str, Any]:
         """Status and progress; an empty status where nothing was trained yet."""
-        blank = {"status": "", "images_seen": 0, "seconds": 0.0, "device": "-", "diverged_at": None, "weights_hash": None}
+        blank = {"status": "", "images_seen": 0, "finalize_images": 0, "seconds": 0.0, "device": "-", "diverged_at": None,
+                 "weights_hash": None, "data_hash": None}  # fmt: skip
         try:
             return {**blank, **json.loads((self.path / "state.json").read_text())}
         except FileNotFoundError:
@@ -157,6 +172,7 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         )
     config = run.config(trust)
     data, model = config.instantiate()
+    run.check_data(data)
     load_weights(model, run.weights)
     return Loaded(run, config, data, model.eval().to(device))
 

@@ -16,13 +16,14 @@ class Budget:
     """How much a run trains.
 
     Args:
-        images: Training images over all players and processes; rounded up to whole batches. May be raised later.
+        images: Training images over all players and processes; rounded up to whole batches. May be raised later. 0 where nothing
+            is learnt by gradients.
     """
 
     images: int = 100_000
 
     def __post_init__(self) -> None:
-        _require(self.images > 0, f"budget.images is at least 1, not {self.images}")
+        _require(self.images >= 0, f"budget.images is at least 0, not {self.images}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class WandbSettings:
         mode: auto is online where a key is configured, else offline.
         project: Project.
         entity: Team or user; null: the default one.
-        group: Runs are compared within a group; null: the suite's name, else the data set's.
+        group: Runs that are averaged together; null: <dataset>/<model>, its seeds.
         tags: Further tags.
     """
 

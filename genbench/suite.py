@@ -155,7 +155,7 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
     for folder in (folder for folder in folders if folders.count(folder) > 1):
         raise InputError(f"suite {suite.name}: two entries would train in {folder}; give one of them another name")
     missing = [plan for plan in plans if not plan.done()]
-    floors = {(plan.data.name, plan.config.seed): plan.data for plan in plans}
+    floors = {(plan.data.name, plan.config.seed, plan.config.resolved["protocol"]): plan.data for plan in plans}
     reporter.begin(2 * len(missing) + 1)
     failures = []
     for plan in missing:
@@ -163,7 +163,7 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
         run = Run(run_folder(plan.config, plan.data.name).path)
         try:
             reporter.step(f"train {label}", plan.config.budget.images)
-            train(plan.config, reporter.progress, group=suite.name)
+            train(plan.config, reporter.progress, suite=suite.name)
             reporter.step(f"evaluate {label}")
             for variant in plan.variants:
                 evaluate(run, variant, suite.out, tuple(trust), device)
@@ -176,8 +176,8 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
             reporter.note(f"{label}: {error}")
             failures.append(label)
     reporter.step("tables")
-    for (_, seed), data in floors.items():
-        noise_floor(data, seed, suite.out, device)
+    for (_, seed, protocol), data in floors.items():
+        noise_floor(data, seed, suite.out, device, protocol)
     written = build(suite.out)
     if failures:
         raise GenbenchError(f"not evaluated: {', '.join(failures)}; the same command tries them again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,13 +43,13 @@ def run_folder(config: Config, dataset: str) -> Run:
     return Run(Path(given) if given else project_root() / "runs" / dataset / config.name / f"s{config.seed}")
 
 
-def train(config: Config, report: Report = lambda images, loss: None, group: str | None = None) -> Run:
+def train(config: Config, report: Report = lambda images, loss: None, suite: str | None = None) -> Run:
     """Train a run to the end of its budget, from wherever it stands.
 
     Args:
         config: What to train.
         report: Called with (images seen, loss) at every log point.
-        group: wandb's group; default the data set.
+        suite: Name of the suite that asks; a tag on wandb.
 
     Returns:
         The finished run. Nothing is done for a run that was finished before.
@@ -59,20 +60,23 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
         Diverged: The loss became NaN or infinite. Final.
     """
     data, model = config.instantiate()
-    run = run_folder(config, data.name)
+    # a model without players does everything in `finalize`
+    budget, run = config.budget.images if model.players() else 0, run_folder(config, data.name)
+    if model.players() and not budget:
+        raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
     _check_layout(config, data.batch_size)
     with lock(run.path) if _is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
-        if _begin(run, config) == "done":
+        if _begin(run, config, data, budget) == "done":
             return run
         callbacks = _callbacks(run, config, report)
-        loggers = [MetricsFile(run.metrics), WandbLog(config.wandb, run.path, f"{config.name}-s{config.seed}",
-                   config.wandb.group or group or data.name, {"name": config.name, **config.resolved})]  # fmt: skip
+        loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
         trainer = _trainer(config, [_restore(run, model, callbacks), *callbacks], loggers)
         try:
             # Lightning's own SIGTERM, if one comes before the first batch: nothing was done, so nothing is lost
             with contextlib.suppress(SIGTERMException):
-                trainer.fit(model, datamodule=data)
+                if budget:
+                    trainer.fit(model, datamodule=data)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
         except SystemExit:  # Lightning's answer to an interrupt before the first batch
@@ -82,17 +86,21 @@ def train(config: Config, report: Report = lambda images, loss: None, group: str
             for logger in loggers:
                 logger.finalize("success")
         seen, seconds = model.images_seen, callbacks[-1].seconds
-        if seen < config.budget.images:
+        if seen < budget:
             if _is_primary():
                 run.write_state(status="stopped", images_seen=seen, seconds=seconds, device=_device(config))
-            raise Stopped(f"stopped at image {seen:,} of {config.budget.images:,}; the same command goes on from there")
-        _finish(run, config, data, model, callbacks)
+            raise Stopped(f"stopped at image {seen:,} of {budget:,}; the same command goes on from there")
+        callbacks[-1].stop.listen()  # `finalize` is not interrupted, and what follows it is
+        try:
+            _finish(run, config, data, model, callbacks)
+        finally:
+            callbacks[-1].stop.release()
         if callbacks[-1].stop.signal is not None:
             raise Stopped(f"stopped, when {run.path} was done; the same command goes on with what is left")
     return run
 
 
-def _begin(run: Run, config: Config) -> str:
+def _begin(run: Run, config: Config, data: ImageData, budget: int) -> str:
     """Refuse a folder of another configuration; write this one into a new folder. Returns the run's status."""
     state = run.state()
     if (run.path / "config.yaml").exists():
@@ -104,16 +112,18 @@ def _begin(run: Run, config: Config) -> str:
             raise InputError(
                 f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir"
             )
+    run.check_data(data)
     if state["status"] == "diverged":
         raise Diverged(
             f"{run.path} diverged at image {state['diverged_at'] or 0:,}; that is final. Another seed is another run"
         )
     if _is_primary():
         run.write_config(config)  # what may change may have changed
-    if state["status"] == "done" and state["images_seen"] >= config.budget.images and _whole(run, state["weights_hash"]):
+    if state["status"] == "done" and state["images_seen"] >= budget and _whole(run, state["weights_hash"]):
         return "done"
     if _is_primary():
-        run.write_state(status="running", images_seen=state["images_seen"], seconds=state["seconds"], device=_device(config))
+        seen = {"images_seen": state["images_seen"], "seconds": state["seconds"]}
+        run.write_state(status="running", **seen, device=_device(config), data_hash=data.content_hash)
     return "running"
 
 
@@ -175,18 +185,21 @@ def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, c
     model.to("cpu")
     ema.average = [average.cpu() for average in ema.average]
     with ema.applied(model), evaluation_mode(model):
-        model.finalize(data.finalize_batches(model), Rng(config.seed, [0], model.dtype).split("finalize"))
+        passes, start = data.finalize_batches(model), time.perf_counter()
+        model.finalize(passes, Rng(config.seed, [0], model.dtype).split("finalize"))
+        finalize_seconds = time.perf_counter() - start
         # the step after the last loss: weights can be finite and worthless
         batch = next(data.batches(0, 1, 0, 1, torch.device("cpu"), model.dtype))
         losses = [player.loss(*batch)["loss"] for player in model.players().values()]
-        if not torch.isfinite(torch.stack(losses)).all():
+        if not all(torch.isfinite(value).all() for value in (*losses, *model.parameters())):
             keeper.diverged_at = model.images_seen
             raise _diverged(run, config, keeper)
         save_weights(model, run.weights)
     run.write_state(
         status="done",
         images_seen=model.images_seen,
-        seconds=keeper.seconds,
+        finalize_images=passes.images,
+        seconds=keeper.seconds + finalize_seconds,
         device=_device(config),
         weights_hash=file_digest(run.weights),
     )
