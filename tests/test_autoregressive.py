@@ -35,8 +35,8 @@ def randomise(net, scale=0.5):
     return net
 
 
-def random_model(kind, shape, levels):
-    model = Autoregressive(Spec(shape, levels), MAKERS[kind], adam)
+def random_model(kind, shape, levels, labels=None):
+    model = Autoregressive(Spec(shape, levels, labels), MAKERS[kind], adam, conditional=labels is not None)
     randomise(model.net)
     return model
 
@@ -108,6 +108,16 @@ def test_probabilities_of_all_images_add_up_to_one(double, kind, shape, levels):
     assert abs(log_prob.exp().sum().item() - 1) < 1e-10
 
 
+@pytest.mark.parametrize(("shape", "levels"), UNIVERSES)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_conditional_probabilities_of_all_images_add_up_to_one_for_every_label(double, kind, shape, levels):
+    model, x = random_model(kind, shape, levels, labels=3), universe(shape, levels)
+    tables = [model.log_prob(x, torch.full((len(x),), y)).exp() for y in range(3)]
+    for table, other in zip(tables, tables[1:] + tables[:1]):
+        assert abs(table.sum().item() - 1) < 1e-10
+        assert (table - other).abs().sum() > 0.1
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_log_prob_is_the_sum_of_the_conditionals_met_while_sampling(double, kind):
     model, met = random_model(kind, (2, 2, 3), 5), []
@@ -169,6 +179,46 @@ def test_cached_samples_are_the_naive_samples(double, shape, monkeypatch):
     monkeypatch.setattr(GatedPixelCNN, "generate", AutoregressiveNet.generate)
     assert torch.equal(fast, model.sample(Rng(0, range(16), torch.float64)))
     assert fast.unique().numel() == 9
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_cached_conditional_samples_are_the_naive_ones(double, size, monkeypatch):
+    """Rows of mixed labels, each of which equals the one drawn alone."""
+    shape, y = (1, size, size), torch.tensor([2, 0, 1])
+    model, rng = random_model("pixelcnn", shape, 5, labels=3), Rng(4, range(3), torch.float64)
+    fast = model.sample(rng[:], y)
+    assert torch.equal(fast, torch.cat([model.sample(rng[i : i + 1], y[i : i + 1]) for i in range(3)]))
+    assert (fast != model.sample(rng[:], (y + 1) % 3)).double().mean() > 0.1
+    monkeypatch.setattr(GatedPixelCNN, "generate", AutoregressiveNet.generate)
+    assert torch.equal(fast, model.sample(rng[:], y))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_frequencies_of_conditional_samples_are_the_probabilities(double, kind):
+    """Mixed labels in one batch."""
+    model, n, x = random_model(kind, (1, 1, 2), 4, labels=2), 20_000, universe((1, 1, 2), 4)
+    y = torch.arange(n) % 2
+    drawn = model.sample(Rng(0, range(n), torch.float64), y).flatten(1).long() @ torch.tensor([4, 1])
+    for label in range(2):
+        p = model.log_prob(x, torch.full((16,), label)).exp().detach()
+        counts, often = torch.bincount(drawn[y == label], minlength=16), p * n / 2 >= 10
+        observed, expected = (torch.cat((v[often], v[~often].sum()[None])) for v in (counts, p * n / 2))
+        kept = expected > 0
+        assert often.sum() > 4
+        assert chisquare(observed[kept], expected[kept]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_each_label_gets_its_own_images(kind):
+    model, y = Autoregressive(Spec((1, 2, 2), 5, labels=2), MAKERS[kind], adam, conditional=True), torch.arange(64) % 2
+    x = torch.where(y == 0, 1, 3).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).to(torch.uint8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.loss(x, y, Rng(0, range(64)))["loss"].backward()
+        optimizer.step()
+    assert (model.sample(Rng(1, range(64)), y) == x).float().mean() > 0.8
+    assert (model.log_prob(x, y) > model.log_prob(x, 1 - y) + 1).all()
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -54,6 +54,8 @@ def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
         (["train", "-c", "digits/vae", "--run_dir=/proc/none"], 2, "/proc/none"),
         (["train", "-c", "digits/vae", "--data.root=/proc/none"], 2, "/proc/none"),
         (["evaluate", "nowhere", "--device", "meta"], 2, "no run in"),
+        (["data", "fetch-weights", "inceptoin"], 2, "did you mean 'inception'?"),
+        (["data", "fetch-weights", "digits"], 2, "needs no download"),
     ],
 )
 def test_bad_commands_end_in_one_line(arguments, code, says, capsys):

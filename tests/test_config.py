@@ -43,7 +43,7 @@ def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
         ("model.optimizer.lr=fast", "model.optimizer.lr: expected float"),
         ("model.likelihood_model=cauchy", "model.likelihood_model: Expected a Literal['logistic', 'gaussian', 'bernoulli']"),
         ("model.latent=0", "latent is at least 1, not 0"),
-        ("budget.images=0", "budget.images is at least 1, not 0"),
+        ("budget.images=-1", "budget.images is at least 0, not -1"),
         ("data.batch_size=0", "data.batch_size is at least 1, not 0"),
         ("optimization.clip_norm=-1", "optimization.clip_norm is positive, not -1"),
         ("seed=-1", "seed is at least 0 and below 2^63, not -1"),

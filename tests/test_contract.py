@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 
 import pytest
 import torch
 from conftest import CONFIGS
 
-from genbench.config import find_config
+from genbench.config import find_config, load_yaml
 from genbench.rng import Rng
 
 POINTS = [name for name in CONFIGS if name.startswith("points2d/")]
 
 
-def build(tiny, name: str, *overrides: str):
-    data, model = tiny(name, *overrides).instantiate()
+def takes_labels(name: str) -> bool:
+    """Whether the recipe's model offers p(x | y)."""
+    module, _, cls = load_yaml(find_config(name))["model"]["class_path"].rpartition(".")
+    return "conditional" in inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+
+
+CONDITIONAL = [name for name in CONFIGS if takes_labels(name)]
+# every recipe as a model of p(x), and of p(x | y) where it offers that
+BOTH = [
+    pytest.param(name, y, id=f"{name}{'-conditional' * y}")
+    for name in CONFIGS
+    for y in (False, True)
+    if name in CONDITIONAL or not y
+]
+
+
+def build(tiny, name: str, *overrides: str, conditional: bool = False):
+    data, model = tiny(name, *["model.conditional=true"] * conditional, *overrides).instantiate()
+    assert model.conditional == conditional
     # away from the initial weights, where zero-initialised layers hide mistakes
     with torch.no_grad():
         for i, p in enumerate(model.parameters()):
@@ -24,9 +43,10 @@ def build(tiny, name: str, *overrides: str):
     return data, model.eval()
 
 
-def test_there_are_five_families(tiny):
-    families = {tiny(name).family for name in CONFIGS}
-    assert {"vae", "gan", "autoregressive", "flow", "diffusion"} <= families
+@pytest.mark.parametrize("dataset", ["digits", "points2d", "mnist", "cifar10"])
+def test_there_are_seven_families_each_of_which_takes_labels(dataset, tiny):
+    families = {tiny(name).family for name in CONDITIONAL if name.startswith(f"{dataset}/")}
+    assert {"classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion"} <= families
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -39,9 +59,9 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
     assert f"genbench train -c {name}" in header
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_player_learns_with_every_parameter(name, tiny):
-    data, model = tiny(name).instantiate()
+@pytest.mark.parametrize(("name", "conditional"), BOTH)
+def test_every_player_learns_with_every_parameter(name, conditional, tiny):
+    data, model = tiny(name, *["model.conditional=true"] * conditional).instantiate()
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them
@@ -55,16 +75,20 @@ def test_every_player_learns_with_every_parameter(name, tiny):
         gradients = torch.autograd.grad(losses["loss"], player.parameters)
         assert all(torch.isfinite(g).all() for g in gradients)
         owned += [id(p) for p in player.parameters]
-    assert sorted(owned) == sorted(id(p) for p in model.parameters())
+    assert sorted(owned) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, tiny, double):
-    _, model = build(tiny, name)
-    evaluation = next(iter(tiny(name).evaluations.values()))
+@pytest.mark.parametrize(("name", "conditional"), BOTH)
+def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditional, tiny, double):
+    _, model = build(tiny, name, conditional=conditional)
+    options, y = next(iter(tiny(name).evaluations.values())).sample, torch.arange(6) % model.spec.labels
+
+    def samples(rows: list[int]) -> torch.Tensor:
+        return model.sample(Rng(3, rows, torch.float64).split("sample"), y[rows] if conditional else None, **options)
+
     with torch.no_grad():
-        together = model.sample(Rng(3, range(6), torch.float64).split("sample"), **evaluation.sample)
-        apart = [model.sample(Rng(3, [i], torch.float64).split("sample"), **evaluation.sample) for i in (5, 0, 2)]
+        together = samples([*range(6)])
+        apart = [samples([i]) for i in (5, 0, 2)]
     assert together.dtype == torch.uint8
     assert tuple(together.shape) == (6, *model.spec.shape)
     assert int(together.max()) < model.spec.levels
@@ -72,10 +96,10 @@ def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, tiny, d
     assert len(torch.unique(together, dim=0)) > 1
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, tiny, double):
-    data, model = build(tiny, name)
-    x = torch.tensor(data.arrays("val")[0][:5])
+@pytest.mark.parametrize(("name", "conditional"), BOTH)
+def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, tiny, double):
+    data, model = build(tiny, name, conditional=conditional)
+    x, y = (torch.tensor(array[:5]) for array in data.arrays("val"))
     if model.likelihood is None:
         with pytest.raises(TypeError, match="implicit density"):
             model.log_prob(x)
@@ -83,15 +107,28 @@ def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, tiny, double):
     rng = lambda rows: Rng(1, rows, torch.float64).split("log_prob")  # noqa: E731
     options = next(iter(tiny(name).evaluations.values())).log_prob
     with torch.no_grad():
-        together = model.log_prob(x, None, rng(range(5)), **options)
-        terms = model.terms(x, None, rng(range(5)), **options)
+        together = model.log_prob(x, y, rng(range(5)), **options)
+        terms = model.terms(x, y, rng(range(5)), **options)
         assert together.shape == (5,)
         assert torch.isfinite(together).all()
         torch.testing.assert_close(-sum(terms.values()), together, rtol=1e-12, atol=1e-9)
-        torch.testing.assert_close(model.log_prob(x[3:4], None, rng([3]), **options), together[3:4], rtol=1e-10, atol=1e-9)
+        torch.testing.assert_close(model.log_prob(x[3:4], y[3:4], rng([3]), **options), together[3:4], rtol=1e-10, atol=1e-9)
         # without streams there are fixed ones
-        assert torch.equal(model.log_prob(x, **options), model.log_prob(x, **options))
-    assert (model.likelihood == "exact") == torch.equal(together, model.log_prob(x, None, rng(range(7, 12)), **options))
+        assert torch.equal(model.log_prob(x, y, **options), model.log_prob(x, y, **options))
+        other = model.log_prob(x, (y + 1) % model.spec.labels, rng(range(5)), **options)
+    # a label that only rounding carries says nothing
+    assert bool((other - together).abs().max() > 1e-6) == conditional
+    assert (model.likelihood == "exact") == torch.equal(together, model.log_prob(x, y, rng(range(7, 12)), **options))
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_model_of_p_of_x_given_y_asks_for_y(name, tiny):
+    data, model = build(tiny, name, conditional=True)
+    with pytest.raises(ValueError, match=r"p\(x \| y\): it needs labels y"):
+        model.sample(Rng(0, range(2)))
+    if model.likelihood is not None:
+        with pytest.raises(ValueError, match=r"p\(x \| y\): it needs labels y"):
+            model.log_prob(torch.tensor(data.arrays("val")[0][:2]))
 
 
 @pytest.mark.parametrize("name", POINTS)

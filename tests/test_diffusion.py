@@ -142,7 +142,7 @@ def test_terms_are_kl_divergences(double, variance, schedule, clip):
                 sigma2 = beta[step - 1] if variance == "beta" else posterior[step - 1]
                 expected = kl_divergence(Normal(means[0], posterior[step - 1].sqrt()), Normal(means[1], sigma2.sqrt()))
                 usable = torch.ones(len(x), dtype=torch.bool)
-            actual = model.step_term(x, t, eps, clip)
+            actual = model.step_term(x, t, eps, clip=clip)
             torch.testing.assert_close(actual[usable], expected.sum((1, 2, 3))[usable], rtol=1e-6, atol=1e-9)
     last = kl_divergence(Normal(abar[T].sqrt() * x_0, (1 - abar[T]).sqrt()), Normal(0.0, 1.0)).sum((1, 2, 3))
     torch.testing.assert_close(model.last_term(x_0), last, rtol=1e-9, atol=1e-12)
@@ -222,16 +222,17 @@ def test_every_term_has_its_own_noise(double):
     assert correlation.abs().max() < 0.4
 
 
-def expected_bound(model: DDPM, nodes: int) -> Tensor:
-    """E[sum of terms] of every image of the universe, (256,) nats, by Gauss-Hermite quadrature over both noises."""
+def expected_bound(model: DDPM, nodes: int, y: int | None = None) -> Tensor:
+    """E[sum of terms] of every image of the universe, (256,) nats, by Gauss-Hermite quadrature over both noises. y: its label."""
     z, w = np.polynomial.hermite_e.hermegauss(nodes)
     z, w = torch.tensor(z), torch.tensor(w / w.sum())
     eps, weight = torch.cartesian_prod(z, z).view(-1, 1, 1, 2), torch.outer(w, w).flatten()
     total = model.last_term(to_real(PIXELS, 16, torch.float64))
     x, noise = PIXELS.repeat_interleave(len(eps), 0), eps.repeat(256, 1, 1, 1)
+    cond = None if y is None else model.condition(torch.full((len(x),), y))
     with torch.no_grad():
         for t in range(1, model.T + 1):
-            terms = model.step_term(x, torch.full((len(x),), t), noise)
+            terms = model.step_term(x, torch.full((len(x),), t), noise, cond)
             total = total + (terms.view(256, -1) * weight).sum(1)
     return total
 
@@ -269,6 +270,110 @@ def test_total_probability_of_the_best_net(double, variance, least, loosest):
     # the cross-entropy of the true distribution cannot beat its entropy
     gap = float(((-truth).exp() * (bound - truth)).sum())
     assert 0 <= gap < loosest
+
+
+# --- p(x | y) ---------------------------------------------------------------------------------------------------------
+
+
+LABELLED = Spec((1, 1, 2), 16, labels=2)
+
+
+class ByLabel(Net):
+    """A `Denoiser` per label; its conditioning vector is t + 1000 y."""
+
+    def __init__(self, *denoisers: Denoiser) -> None:
+        super().__init__()
+        self.denoisers = nn.ModuleList(denoisers)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        t = cond % 1000
+        answers = torch.stack([denoiser(x, t) for denoiser in self.denoisers])
+        return answers[(cond[:, 0] // 1000).long(), torch.arange(len(x))]
+
+
+def exact_by_label(T: int, *posterior_means, **options) -> DDPM:
+    model = small(T, LABELLED, conditional=True, **options)
+    model.time, model.unit = nn.Unflatten(0, (-1, 1)), 1.0
+    model.label = nn.Linear(2, 1, bias=False)
+    model.label.weight.data = torch.tensor([[0.0, 1000.0]])
+    model.net = ByLabel(*(Denoiser(model.abar, mean) for mean in posterior_means))
+    return model
+
+
+def test_total_probability_of_the_best_conditional_net(double):
+    """With E[x_0 | x_t, y] the bound of log p(x | y) is as tight as that of a model of one class, and loose for another y."""
+    levels = to_real(torch.arange(16), 16, torch.float64)
+    log_p = [0.7 * torch.sin(1.3 * torch.arange(16.0)) - slope * torch.arange(16.0) for slope in (0.1, -0.3)]
+
+    def posterior_mean(x: Tensor, abar: Tensor, log_p: Tensor) -> Tensor:
+        log_q = log_p - (x[..., None] - abar[..., None].sqrt() * levels) ** 2 / (2 * (1 - abar[..., None]))
+        return log_q.softmax(-1) @ levels
+
+    model = exact_by_label(20, *(partial(posterior_mean, log_p=p) for p in log_p), variance="beta", schedule="cosine")
+    bounds = [expected_bound(model, 8, y) for y in range(2)]
+    for y in range(2):
+        truth = -log_p[y].log_softmax(0)
+        truth = (truth[:, None] + truth).flatten()
+        assert 0.7 < float((-bounds[y]).exp().sum()) <= 1
+        gap, wrong = (float(((-truth).exp() * (bound - truth)).sum()) for bound in (bounds[y], bounds[1 - y]))
+        assert 0 <= gap < 0.5 < 2 < wrong
+
+
+def test_conditional_terms_and_samples_follow_their_labels_row_by_row(double):
+    model, y = small(conditional=True, spec=LABELLED), torch.tensor([1, 0, 0, 1, 1])
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x, rng = PIXELS[[40, 90, 99, 120, 136]], streams(5)
+    with torch.no_grad():
+        for options in ({}, {"timesteps": 3}):
+            whole = model.log_prob(x, y, rng, **options)
+            alone = torch.cat([model.log_prob(x[i : i + 1], y[i : i + 1], rng[i : i + 1], **options) for i in range(5)])
+            torch.testing.assert_close(whole, alone, rtol=1e-9, atol=1e-9)
+            assert ((whole - model.log_prob(x, 1 - y, rng, **options)).abs() > 1e-3).all()
+        torch.testing.assert_close(model.term_per_step(x, y, rng).sum(1), -model.log_prob(x, y, rng))
+        drawn = model.sample(rng[:], y)
+        assert torch.equal(drawn, torch.cat([model.sample(rng[:][i : i + 1], y[i : i + 1]) for i in range(5)]))
+        assert (drawn != model.sample(rng[:], 1 - y)).any()
+
+
+def test_guidance_is_its_formula(double):
+    """Equation 6 of Ho and Salimans (2022) in one DDIM step from T to 0, and the guided mean of two Gaussians."""
+    model, y = small(conditional=True, spec=LABELLED, label_dropout=0.2), torch.tensor([1, 0, 0])
+    for parameter in model.net.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x, t, cond = streams(3).normal((1, 1, 2)), torch.full((3,), model.T), model.condition(y)
+    with torch.no_grad():
+        given, alone = model.predict_noise(x, t, cond), model.predict_noise(x, t)
+        assert torch.equal(model.predict_noise(x, t, 0 * cond), alone) and (given - alone).abs().min() > 1e-3
+        for w in (0.0, 1.5):
+            eps, abar = (1 + w) * given - w * alone, model.abar[-1]
+            (x_0,) = model.trajectory(x, streams(3), y, "ddim", steps=1, clip=False, guidance=w)
+            torch.testing.assert_close(x_0, (x - (1 - abar).sqrt() * eps) / abar.sqrt())
+
+
+def test_training_drops_its_share_of_labels(double):
+    model, n, seen = small(conditional=True, spec=LABELLED, label_dropout=0.3), 4000, []
+    model.label.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    y = torch.arange(n) % 2
+    model.loss(PIXELS[[7]].expand(n, -1, -1, -1), y, streams(n))
+    kept = seen[0].sum(1) == 1
+    assert torch.equal(seen[0][kept], model.condition(y)[kept]) and not seen[0][~kept].any()
+    assert float((~kept).double().mean()) == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / n))
+
+
+def test_each_label_gets_its_own_images(double):
+    model, y = small(T=30, width=32, spec=LABELLED, conditional=True, label_dropout=0.1, variance="beta"), torch.arange(128) % 2
+    x = PIXELS[[34, 221]][y]
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for k in range(200):
+        optimizer.zero_grad()
+        model.loss(x, y, Rng(0, range(128 * k, 128 * (k + 1)), torch.float64))["loss"].backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert (model.log_prob(x, y, streams(128)) > model.log_prob(x, 1 - y, streams(128))).double().mean() > 0.95
+        for guidance in (0.0, 1.0):
+            drawn = model.sample(streams(128), y, guidance=guidance).double().mean((1, 2, 3))
+            assert ((drawn > 7.5) == (y == 1)).double().mean() > 0.9
 
 
 # --- samplers ---------------------------------------------------------------------------------------------------------
@@ -334,7 +439,7 @@ def test_trajectory_agrees_with_diffusers(double):
         with torch.no_grad():
             eps = model.predict_noise(x, torch.full((6,), int(t) + 1))
         x = scheduler.step(eps, t, x, use_clipped_model_output=True).prev_sample
-    *_, ours = model.trajectory(start, streams(6), "ddim", 20)
+    *_, ours = model.trajectory(start, streams(6), None, "ddim", 20)
     torch.testing.assert_close(ours, x, rtol=1e-3, atol=1e-4)
     assert torch.equal(model.sample(streams(6), sampler="ddim", steps=20), model.to_pixels(x))
 
@@ -365,7 +470,7 @@ def test_ddim_is_of_first_order(double):
     """The map from x_T to x_0 is affine for a Gaussian; its slope tends to s like 1 / steps."""
     model, errors = exact(1000, gaussian(0.3, 0.5)), []
     for steps in (25, 50, 100, 200):
-        *_, x = model.trajectory(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1), streams(2), "ddim", steps, clip=False)
+        *_, x = model.trajectory(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1), streams(2), None, "ddim", steps, clip=False)
         errors.append(abs(float(x[1] - x[0]) / 2 - 0.5))
     ratios = [a / b for a, b in itertools.pairwise(errors)]
     assert errors[0] < 0.1 and all(1.7 < ratio < 2.3 for ratio in ratios)
@@ -402,6 +507,10 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
         lambda m: m.sample(streams(1), sampler="ddim", eta=1.5),
         lambda m: m.terms(PIXELS, timesteps=0),
         lambda m: m.log_prob(PIXELS, timesteps=-1),
+        lambda m: m.sample(streams(1), guidance=1.0),
+        lambda m: small(spec=LABELLED, conditional=True).sample(streams(1), torch.tensor([0]), guidance=1.0),
+        lambda m: small(spec=LABELLED, conditional=True, label_dropout=1.0),
+        lambda m: small(label_dropout=0.1),
         lambda m: small(T=1),
         lambda m: small(schedule="sigmoid"),
         lambda m: small(weighting="none"),
@@ -475,6 +584,7 @@ def excited(net: nn.Module) -> nn.Module:
         ((3, 4, 12), {"width": 5, "multipliers": (1, 3, 2), "blocks": 2, "attention": (0, 2), "heads": 5}),
         ((2, 3, 5), {"width": 7, "multipliers": (1,), "attention": (), "heads": 1}),
         ((1, 8, 8), {"width": 9, "multipliers": (2, 1, 2), "attention": (), "heads": 3}),
+        ((2, 8, 12), {"width": 8, "patch": 2}),
     ],
 )
 def test_unet_shapes_gradients_and_conditioning(double, shape, options, injection):
@@ -503,6 +613,18 @@ def test_unet_injection_is_its_formula(double, injection):
     torch.testing.assert_close(block(h, c), h + block.after[1](silu(a)))
 
 
+def test_unet_on_patches_keeps_every_pixel_in_its_place(double):
+    """With 1x1 kernels at the border layers and an identity between them, patches are cut and put together again."""
+    net = excited(UNet((1, 4, 6), (1, 4, 6), width=4, heads=1, multipliers=(1,), attention=(), patch=2))
+    seen = []
+    net.first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    net.last = nn.Identity()
+    net.up[-1].register_forward_hook(lambda *_: seen[0])
+    x = streams(2).normal((1, 4, 6))
+    assert torch.equal(net(x), x)
+    assert torch.equal(seen[0][0, :, 1, 2], x[0, 0, 2:4, 4:6].flatten())
+
+
 def test_unet_without_conditioning(double):
     net = excited(UNet((1, 4, 4), (1, 4, 4), width=4, heads=1))
     assert net(streams(2).normal((1, 4, 4))).shape == (2, 1, 4, 4)
@@ -528,6 +650,8 @@ def test_unet_attention_agrees_with_torch(double):
         ((1, 8, 8), {"attention": (2,)}),
         ((1, 8, 8), {"heads": 5}),
         ((1, 8, 8), {"blocks": 0}),
+        ((1, 8, 8), {"patch": 0}),
+        ((1, 8, 10), {"patch": 2}),
         ((1, 8, 8), {"multipliers": ()}),
         ((1, 8, 8), {"injection": "concat"}),
     ],

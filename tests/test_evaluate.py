@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +15,8 @@ import genbench
 from genbench.data.digits import Digits
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
-from genbench.evaluate import draw, evaluate, noise_floor, record_divergence
-from genbench.leaderboard.record import Record, records_in
+from genbench.evaluate import draw, evaluate, expected_record, noise_floor, protocol_identity, record_divergence
+from genbench.leaderboard.record import Record, records_in, write_record
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.frechet import frechet_distance, moments
 from genbench.protocol import load_protocol
@@ -49,7 +52,7 @@ def test_its_numbers_are_those_of_the_model(run, tmp_path):
     record = Record.from_json(evaluate(run, "", tmp_path).read_text())
     model, data, extractor = genbench.load(run.path), Digits(), load_extractor("digits")
     with torch.no_grad():
-        images = torch.cat([x for _, x in draw(model, 719, 0, 256, {}, "cpu")])
+        images = torch.cat([x for _, x in draw(open_run(run.path), 719, 0, 256, {}, "cpu")])
         test, _ = data.tensors("test")
         bits = -model.log_prob(test) / (64 * math.log(2))
     fid = frechet_distance(*moments(extractor(images)[0]), *moments(extractor(test)[0]))
@@ -60,10 +63,11 @@ def test_its_numbers_are_those_of_the_model(run, tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 50, 719])
 def test_samples_do_not_depend_on_the_chunk(run, chunk):
-    model = genbench.load(run.path).double()
+    loaded = open_run(run.path)
+    loaded.model.double()
     with torch.no_grad():
-        whole = torch.cat([x for _, x in draw(model, 100, 0, 100, {}, "cpu")])
-        parts = torch.cat([x for _, x in draw(model, 100, 0, chunk, {}, "cpu")])
+        whole = torch.cat([x for _, x in draw(loaded, 100, 0, 100, {}, "cpu")])
+        parts = torch.cat([x for _, x in draw(loaded, 100, 0, chunk, {}, "cpu")])
     assert torch.equal(whole, parts)
 
 
@@ -148,6 +152,14 @@ def test_other_options_are_another_record(tiny, tmp_path):
     assert Record.from_json(second.read_text()).sample_options == {"decoder": "sample"}
 
 
+def test_no_inception_score_without_class_scores(monkeypatch):
+    silent = replace(load_extractor("digits"), classes=0)
+    monkeypatch.setattr("genbench.evaluate.load_extractor", lambda name: silent)
+    with pytest.raises(InputError, match="measures is, which needs class scores; extractor digits has none"):
+        protocol_identity(load_protocol("digits"), Digits())
+    assert protocol_identity(replace(load_protocol("digits"), metrics=("fid",)), Digits()).extractor_hash == silent.hash
+
+
 def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
     run = train(tiny("digits/vae", "budget.images=160", "protocol=points2d"))
     with pytest.raises(InputError, match="which need points2d; not digits"):
@@ -157,3 +169,54 @@ def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
 def test_dequantised_densities_say_so(tiny, tmp_path):
     record = Record.from_json(evaluate(train(tiny("digits/realnvp", "budget.images=160")), "", tmp_path).read_text())
     assert (record.likelihood.kind, record.likelihood.dequantisation) == ("bound", "uniform")
+
+
+def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_another_one(run, tmp_path):
+    new = evaluate(run, "", tmp_path)
+    record, tree = Record.from_json(new.read_text()), json.loads(new.read_text())["provenance"]["config"]
+    del tree["model"]["conditional"]  # as a version would have written it that did not know the argument
+    older = dataclasses.replace(record, provenance=dataclasses.replace(record.provenance, config=tree, config_hash="0" * 64))
+    new.unlink()
+    assert expected_record(open_run(run), "", tmp_path) == new
+    path = write_record(tmp_path, older)
+    assert path != new
+    assert expected_record(open_run(run), "", tmp_path) == evaluate(run, "", tmp_path) == path
+    # with another value it is another run
+    tree["model"]["beta"] = 2.0
+    path.unlink()
+    write_record(tmp_path, older)
+    assert expected_record(open_run(run), "", tmp_path) == new
+
+
+def test_one_scored_image_has_no_standard_error(run, tmp_path, monkeypatch):
+    one = dataclasses.replace(load_protocol("digits"), scored_images=1)
+    monkeypatch.setattr("genbench.evaluate.load_protocol", lambda name: one)
+    likelihood = Record.from_json(evaluate(run, "", tmp_path).read_text()).likelihood
+    assert (likelihood.images, likelihood.stderr) == (1, None)
+
+
+def test_an_impossible_option_of_log_prob_is_one_line(tiny, tmp_path):
+    impossible = ("budget.images=160", "evaluations.default.log_prob.K=0")
+    with pytest.raises(InputError, match=r"log_prob options .*: K is at least 1, not 0"):
+        train(tiny("digits/vae", *impossible, folder="preview"))
+    run = train(tiny("digits/vae", *impossible, "trainer.preview_every=1000"))
+    with pytest.raises(InputError, match="log_prob options: K is at least 1, not 0"):
+        evaluate(run, "", tmp_path)
+
+
+def test_a_conditional_model_is_scored_given_its_labels(tiny, tmp_path):
+    record = Record.from_json(
+        evaluate(train(tiny("points2d/made", "data.levels=16", "model.conditional=true")), "", tmp_path).read_text()
+    )
+    assert record.likelihood.conditional
+    data, model = Points2d(levels=16), genbench.load(tmp_path / "run")
+    x, y = data.tensors("test")
+    with torch.no_grad():
+        assert record.likelihood.nats == pytest.approx(-float(model.log_prob(x, y).double().mean()), rel=1e-6)
+        # the table is that of sum_y p(y) p(x | y)
+        universe = torch.cartesian_prod(torch.arange(16), torch.arange(16)).to(torch.uint8).reshape(-1, 1, 1, 2)
+        frequency = torch.bincount(data.tensors("train")[1]) / 20_000
+        q = sum(f * model.log_prob(universe, torch.full((256,), k)).double().exp() for k, f in enumerate(frequency))
+    p = torch.tensor(data.table.ravel())
+    kl = float((p * (p.clamp(min=1e-300).log() - q.log())).sum())
+    assert record.metrics["kl"].value == pytest.approx(kl, abs=1e-6)

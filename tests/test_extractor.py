@@ -88,6 +88,28 @@ def test_wrong_images_are_refused():
     assert extract(torch.zeros(0, 1, 8, 8, dtype=torch.uint8))[0].shape == (0, 32)
 
 
+def test_pixels_of_other_levels_are_scaled(digits):
+    x = digits.tensors("test")[0][:20]
+    binary = (x > 8).to(torch.uint8)
+    assert torch.equal(load_extractor("digits", levels=2)(binary)[0], load_extractor("digits")(binary * 16)[0])
+    assert torch.equal(load_extractor("digits", levels=17)(x)[0], load_extractor("digits")(x)[0])
+    with pytest.raises(ValueError, match="pixels are 0 to 1, not 16"):
+        load_extractor("digits", levels=2)(binary * 16)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_shipped_classifiers_are_those_of_their_cards(name):
+    card = yaml.safe_load(CARD.with_name(f"{name}.yaml").read_text())
+    extract = load_extractor(name)
+    assert extract.hash == card["sha256"] and (project_root() / card["weights"]).stat().st_size < 2**22
+    x = Rng(0, range(12)).integers(256, tuple(card["init_args"]["shape"])).to(torch.uint8)
+    features, logits = extract(x)
+    assert features.shape == (12, extract.features) and logits.shape == (12, extract.classes)
+    # neither the batch nor autocast can be seen
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(extract(x[3:5])[0], features[3:5], rtol=1e-6, atol=1e-6)
+
+
 def test_unknown_names_get_the_nearest_right_one():
     with pytest.raises(InputError, match="no feature extractor 'digit': did you mean 'digits'\\?"):
         load_extractor("digit")

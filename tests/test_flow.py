@@ -41,8 +41,9 @@ def flow(spec, net, scales, couplings=3, std=0.2, **options):
     return model.requires_grad_(False)
 
 
-def points(levels=LEVELS):
-    return flow(Spec((1, 1, 2), levels), partial(MLP, width=16), 1, std=0.35)
+def points(levels=LEVELS, labels=None):
+    spec, conditional = Spec((1, 1, 2), levels, labels), labels is not None
+    return flow(spec, partial(MLP, width=16), 1, std=0.35, conditional=conditional)
 
 
 def axis(levels=LEVELS, nodes=16):
@@ -58,17 +59,17 @@ def margins(nodes=32):
     return torch.stack((below, 1 - below)), (w * MARGIN / 2).expand(2, nodes)
 
 
-def log_density(model, a, b):
-    """log f on the product grid: (len(a), len(b))."""
-    v = torch.stack(torch.meshgrid(a, b, indexing="ij"), dim=-1)
-    return model.log_density(v.reshape(-1, 1, 1, 2)).reshape(len(a), len(b))
+def log_density(model, a, b, y=None):
+    """log f, or log f(. | y), on the product grid: (len(a), len(b))."""
+    v = torch.stack(torch.meshgrid(a, b, indexing="ij"), dim=-1).reshape(-1, 1, 1, 2)
+    return model.log_density(v, None if y is None else torch.full((len(v),), y)).reshape(len(a), len(b))
 
 
-def cells(model, levels=LEVELS):
-    """P(x) for every x, (levels, levels): the mass that `floor` and `clamp` send to x."""
+def cells(model, levels=LEVELS, y=None):
+    """P(x), or P(x | y), for every x, (levels, levels): the mass that `floor` and `clamp` send to x."""
     (a, w), (outer, outer_w) = axis(levels), margins()
     nodes, weights = torch.cat((outer[0], a.flatten(), outer[1])), torch.cat((outer_w[0], w.flatten(), outer_w[1]))
-    mass = log_density(model, nodes, nodes).exp() * weights[:, None] * weights
+    mass = log_density(model, nodes, nodes, y).exp() * weights[:, None] * weights
     owner = (nodes * levels).floor().clamp(0, levels - 1).long()
     table = torch.zeros(levels, len(nodes)).index_add_(0, owner, mass)
     return torch.zeros(levels, levels).index_add_(1, owner, table)
@@ -220,6 +221,47 @@ def test_terms_add_up(double):
     torch.testing.assert_close(terms["cell"], torch.full((6,), 64 * math.log(17)))
     loss = model.loss(x, None, rng)
     torch.testing.assert_close(loss["loss"], bits_per_dim(model.log_prob(x, rng=rng), 64).mean(), rtol=1e-12, atol=1e-12)
+
+
+# --- p(x | y) -------------------------------------------------------------------------------------------------------------
+
+
+def test_conditional_density_integrates_to_one_for_every_label(double):
+    tables = [cells(points(labels=3), y=y) for y in range(3)]
+    for P, other in zip(tables, tables[1:] + tables[:1]):
+        torch.testing.assert_close(P.sum(), torch.tensor(1.0), rtol=0, atol=1e-6)
+        assert (P - other).abs().sum() > 0.05
+
+
+def test_conditional_samples_have_the_probabilities_of_their_cells(double):
+    """Mixed labels in one batch; each row is the one of its label alone."""
+    model, n = points(labels=2), 40_000
+    y, rng = torch.arange(n) % 2, Rng(1, range(n), torch.float64)
+    x = model.sample(rng[:], y)
+    assert torch.equal(model.sample(rng[:][:8], y[:8])[1::2], model.sample(rng[:][1:8:2], y[1:8:2]))
+    for label in range(2):
+        code = x[y == label].long().flatten(1) @ torch.tensor([LEVELS, 1])
+        counts, expected = torch.bincount(code, minlength=LEVELS**2).double(), n / 2 * cells(model, y=label).flatten()
+        rare = expected < 5
+        counts, expected = (torch.cat((a[~rare], a[rare].sum()[None])) for a in (counts, expected))
+        assert len(counts) > 30
+        assert stats.chisquare(counts.numpy(), (expected * n / 2 / expected.sum()).numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["points", "digits"])
+def test_conditional_inverse_and_the_label_in_every_coupling(kind, double):
+    spec, net, scales = KINDS[kind]
+    model = flow(Spec(spec.shape, spec.levels, labels=4), net, scales, conditional=True)
+    x, y = Rng(0, range(4)).integers(spec.levels, spec.shape).to(torch.uint8), torch.tensor([3, 0, 0, 2])
+    z = model.encode(x, y)
+    assert torch.equal(model.decode(z, y), x)
+    torch.testing.assert_close(model(model.inverse(z, y), y)[0], z, rtol=0, atol=1e-10)
+    couplings = [f for f in model.modules() if isinstance(f, AffineCoupling)]
+    for coupling in couplings:
+        image = Rng(0, range(4), torch.float64).normal(coupling.mask.shape)
+        before, after = (coupling(image, model.condition(labels))[0] for labels in (y, (y + 1) % 4))
+        free = coupling.mask.expand_as(image) == 0
+        assert ((before - after)[free].abs() > 1e-6).all() and not (before - after)[~free].any()
 
 
 # --- samples --------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from genbench.model import Batch
 from genbench.models.gan.gan import GAN
 from genbench.nets.conv import ConvDecoder, ConvEncoder
 from genbench.nets.mlp import MLP
@@ -27,9 +28,11 @@ class Logits(Net):
     def __init__(self, *answers):
         super().__init__()
         self.answers, self.seen = [nn.Parameter(torch.tensor(a, dtype=torch.float64)) for a in answers], []
+        self.told = []
 
     def forward(self, x, cond=None):
         self.seen.append(x)
+        self.told.append(cond)
         return self.answers[len(self.seen) - 1][:, None]
 
 
@@ -208,6 +211,71 @@ def test_samples_do_not_depend_on_the_batch_once_finalized():
     assert together.dtype == torch.uint8
     assert together.shape == (9, 1, 8, 8)
     assert len(torch.unique(together, dim=0)) == 9
+
+
+# --- p(x | y) ---------------------------------------------------------------------------------------------------------------
+
+
+LABELLED = Spec((1, 8, 8), 17, labels=3)
+
+
+def test_both_players_are_told_the_label():
+    """D of the real and of the generated image, and G, by Mirza and Osindero's equation 2."""
+    D, y = Logits([0.0] * 4, [0.0] * 4, [0.0] * 4), torch.tensor([2, 0, 1, 0])
+    model = gan(D, spec=LABELLED, conditional=True)
+    told = []
+    model.G.register_forward_pre_hook(lambda _, inputs: told.append(inputs[1]))
+    model.discriminator_loss(images(4), y, streams(4))
+    model.loss(images(4), y, streams(4))
+    one_hot = torch.eye(3, dtype=torch.float64)[y]
+    assert len(D.told) == 3 and len(told) == 2
+    assert all(torch.equal(cond, one_hot) for cond in (*D.told, *told))
+
+
+def test_conditional_samples_follow_their_labels_row_by_row():
+    model, y = gan(spec=LABELLED, conditional=True), torch.tensor([2, 0, 1, 0])
+    model.finalize([Batch(images(6), torch.arange(6) % 3, streams(6))], Rng(3, [0], torch.float64))
+    model.eval()
+    with torch.no_grad():
+        x, other = model.sample(streams(4), y), model.sample(streams(4), (y + 1) % 3)
+        alone = torch.cat([model.sample(streams(4)[i : i + 1], y[i : i + 1]) for i in range(4)])
+    assert torch.equal(x, alone)
+    assert bool((x != other).flatten(1).any(1).all())
+
+
+def test_finalize_draws_labels_as_often_as_the_batches_have_them():
+    model, told = gan(spec=LABELLED, conditional=True), []
+    model.G.register_forward_pre_hook(lambda _, inputs: told.append(inputs))
+    batches = [Batch(images(50), torch.tensor([0] * 45 + [2] * 5), streams(50)) for _ in range(3)]
+    model.finalize(batches, Rng(3, [0], torch.float64))
+    ((z, cond),) = told
+    torch.testing.assert_close(cond.mean(0), torch.tensor([0.9, 0.0, 0.1]).double(), rtol=0, atol=0.02)
+    # evaluation reproduces training on those latents and labels
+    with torch.no_grad():
+        torch.testing.assert_close(model.G.eval()(z, cond), model.G.train()(z, cond), rtol=1e-9, atol=1e-10)
+
+
+def test_each_label_gets_its_own_images():
+    """Two places of a 64 x 64 plane, one per class."""
+    adam, net = partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9)), partial(MLP, width=16)
+    model = GAN(Spec((1, 1, 2), 64, labels=2), net, net, adam, latent=2, conditional=True).double()
+    for i, parameter in enumerate(model.parameters()):
+        parameter.data = 0.3 * Rng(i, [0], torch.float64).split("weights").normal(parameter.shape)[0]
+    players, y = model.players(), torch.arange(64) % 2
+    optimizers = {name: model.optimizer(player.parameters) for name, player in players.items()}
+    truth = torch.tensor([[44.0, 16.0], [16.0, 44.0]], dtype=torch.float64)
+    for step in range(250):
+        for name, player in players.items():
+            rng = Rng(step, range(64), torch.float64).split(name)
+            x = (truth[y, None, None] + 4 * rng.split("data").normal((1, 1, 2))).round().to(torch.uint8)
+            gradients = torch.autograd.grad(player.loss(x, y, rng)["loss"], player.parameters)
+            for parameter, gradient in zip(player.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizers[name].step()
+    with torch.no_grad():
+        x = model.sample(Rng(5, range(500), torch.float64), torch.arange(500) % 2).double().flatten(1)
+    distance = (x[:, None] - truth).norm(dim=2)
+    assert float((distance.argmin(1) == torch.arange(500) % 2).double().mean()) > 0.95
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])

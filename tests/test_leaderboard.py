@@ -14,11 +14,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from genbench.errors import InputError
+from genbench.files import digest
 from genbench.leaderboard import build, page, plots, record_path, records_in, render_tables, table, write_board, write_record
 from genbench.leaderboard.board import Summary, boards, quality_words, relative_spread, speed_words, stability_words
 from genbench.leaderboard.record import Cost, Likelihood, Metric, Protocol, Provenance, Record, Speed, picture_path
@@ -225,6 +227,7 @@ def test_records_whose_protocols_differ_in_any_field_never_share_a_table(field):
         int: lambda v: v + 1,
         str: lambda v: v + "x",
         tuple: lambda v: (*v[:-1], 9) if isinstance(v[-1], int) else v[:-1],
+        type(None): lambda v: 1_000,
     }
     other = dataclasses.replace(PROTOCOL, **{field: changed[type(value)](value)})
     records = make() + [dataclasses.replace(r, metrics={"fid": Metric(5.0, None)}) for r in make("gan", protocol=other)]
@@ -479,7 +482,7 @@ class Page(html.parser.HTMLParser):
         given = dict(attributes)
         self.addresses += [given[name] for name in ("src", "href", "srcset", "data", "action", "poster") if name in given]
         self.ids += [given["id"]] if "id" in given else []
-        if tag not in ("meta", "link", "img", "br", "path", "line"):
+        if tag not in ("meta", "link", "img", "br", "wbr", "input", "path", "line"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -497,7 +500,8 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
     assert found.open == []
     assert len(set(found.ids)) == len(found.ids)
     for address in found.addresses:
-        assert address.startswith("#") or address in ("data:,", f"pictures/digits/ddpm%40ddim50-s1-{record.id}.png")
+        shown = address in ("data:,", f"pictures/digits/ddpm%40ddim50-s1-{record.id}.png")
+        assert address.startswith("#") or shown or (out / unquote(address)).is_file()
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg\")", text)
     assert "pictures/digits/vae" not in text
     parts = ("Comparison on digits", '<svg class="gb-plot', "Every measurement on digits", "<img")
@@ -506,10 +510,11 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
 
 def test_plots_are_wellformed_and_draw_every_row():
     board = boards(lecture())[0]
-    quality, likelihood = (ElementTree.fromstring(picture) for picture in plots.plots(board))
+    quality, likelihood, diversity = (ElementTree.fromstring(picture) for picture in plots.plots(board))
     name = "{http://www.w3.org/2000/svg}"
-    labels = {e.text for e in quality.iter(f"{name}text") if "label" in e.get("class", "")}
-    assert labels == {row.label for row in board.rows}
+    for drawn in (quality, diversity):
+        labels = {e.text for e in drawn.iter(f"{name}text") if "label" in e.get("class", "")}
+        assert labels == {row.label for row in board.rows}
     labels = {e.text for e in likelihood.iter(f"{name}text") if "label" in e.get("class", "")}
     assert labels == {row.label for row in board.rows if row.bits()}
     assert plots.quality_plot(boards(make(speed=None))[0]) is None
@@ -522,9 +527,10 @@ def test_axes_put_values_where_they_belong():
     assert plots.Axis("", 2.0, 6.0, False, ()).at(3.0) == pytest.approx(0.25)
     assert axis.at(0.0) == 0.0
     found = [Summary((0.0017, 0.0018)), Summary((40.0, 50.0))]
-    made = plots._axis(found, "", None, seconds=True)
+    made = plots._axis(found, "", None)
     assert made.log and made.low < 0.0017 and made.high > 50
-    assert ("1 s" in {text for _, text in made.ticks}) and ("10 ms" in {text for _, text in made.ticks})
+    assert {"0.01", "1", "10"} <= {text for _, text in made.ticks}
+    assert {"100,000", "1,000,000"} <= {text for _, text in plots._axis([Summary((9e3,)), Summary((2e6,))], "", None).ticks}
     assert not plots._axis([Summary((2.0,)), Summary((2.5,))], "", None).log
     assert not plots._axis([Summary((-1.0,)), Summary((25.0,))], "", None).log
     single = plots._axis([Summary((2.0,))], "", False)
@@ -576,6 +582,13 @@ def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
     committed = Path(__file__).parents[1] / "leaderboards"
     shutil.copytree(committed, tmp_path / "out")
     written = build(tmp_path / "out")
-    assert {path.name for path in written} == {"digits.md", "points2d.md", "index.html"}
+    assert {path.name for path in written} == {path.name for path in committed.glob("*.*")}
+    assert {"digits.md", "points2d.md", "mnist.md", "index.html"} <= {path.name for path in written}
     for path in written:
         assert path.read_bytes() == (committed / path.name).read_bytes()
+
+
+def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
+    without = {name: value for name, value in dataclasses.asdict(PROTOCOL).items() if name != "scored_images"}
+    assert PROTOCOL.scored_images is None
+    assert PROTOCOL.hash == digest(without)

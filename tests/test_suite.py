@@ -109,3 +109,11 @@ def test_a_suite_of_a_user_s_model_is_trusted_by_its_flag(tmp_path, monkeypatch)
     with pytest.raises(InputError, match="--trust mine"):
         suite.pairs()
     assert suite.pairs(["mine"])[0][0].family == "mine"
+
+
+def test_the_noise_floor_is_that_of_the_protocol_that_a_configuration_names(tmp_path):
+    overrides = "{protocol: likelihood, model.encoder.width: 4, model.decoder.width: 4}"
+    suite = load_suite(suite_file(tmp_path, f"[{{config: digits/vae, evaluations: [mean], overrides: {overrides}}}]", "[0]"))
+    bench(suite, Lines())
+    found = {(record.model, record.protocol.name) for record in records_in(suite.out)}
+    assert found == {("vae", "likelihood"), ("noise-floor", "likelihood")}

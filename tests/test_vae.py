@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -166,10 +167,10 @@ UNIVERSES = {
 universes = pytest.mark.parametrize(("spec", "kind"), UNIVERSES.values(), ids=UNIVERSES)
 
 
-def tiny(spec, kind):
-    """A VAE of one latent with given random weights, and every image of its universe."""
-    net = partial(MLP, width=12, depth=1)
-    model = VAE(spec, net, net, ADAM, latent=1, likelihood_model=kind)
+def tiny(spec, kind, labels=None):
+    """A VAE of one latent with given random weights, and every image of its universe; of p(x | y) where there are labels."""
+    net, conditional = partial(MLP, width=12, depth=1), labels is not None
+    model = VAE(replace(spec, labels=labels), net, net, ADAM, latent=1, likelihood_model=kind, conditional=conditional)
     for i, parameter in enumerate(model.parameters()):
         parameter.data = 0.7 * Rng(i, [0], torch.float64).split("weights").normal(parameter.shape)[0]
     # an encoder near the prior and a little wider, so that importance weights have small variance
@@ -194,11 +195,12 @@ def masses(spec, kind, theta):
     return np.diff(np.stack([0 * mean, *inner, 0 * mean + 1]), axis=0)
 
 
-def probabilities(model, spec, kind, x):
-    """p(x) = int p(x|z) N(z) dz by the trapezoidal rule on [-9, 9], exact to rounding for smooth integrands that vanish."""
+def probabilities(model, spec, kind, x, y=None):
+    """p(x) = int p(x|z) N(z) dz, or p(x|y), by the trapezoidal rule on [-9, 9], exact to rounding for smooth integrands that vanish."""
     z = torch.linspace(-9, 9, 2001)
     weights = (-0.5 * z**2).exp() / math.sqrt(2 * math.pi) * (z[1] - z[0])
-    P = masses(spec, kind, model.decoder(z[:, None]))
+    cond = None if y is None else model.condition(torch.full((len(z),), y))
+    P = masses(spec, kind, model.decoder(z[:, None], cond))
     P = torch.from_numpy(P).flatten(2)
     p_given_z = torch.stack([P[image.long(), :, torch.arange(spec.dims)].prod(0) for image in x.flatten(1)])
     return p_given_z @ weights
@@ -246,6 +248,59 @@ def test_samples_have_the_model_s_frequencies(spec, kind):
     statistic = ((pool(counts) - pool(expected))[kept] ** 2 / pool(expected)[kept]).sum()
     assert stats.chi2.sf(statistic, kept.sum() - 1) > 1e-3
     assert kept.sum() > 5
+
+
+# --- p(x | y) ----------------------------------------------------------------------------------------------------------------
+
+
+@universes
+def test_conditional_probabilities_of_a_universe_add_up_to_one_for_every_label_and_bounds_to_less(spec, kind):
+    model, x = tiny(spec, kind, labels=3)
+    tables, n = [probabilities(model, spec, kind, x, y) for y in range(3)], 200
+    for y, p in enumerate(tables):
+        assert math.isclose(float(p.sum()), 1, abs_tol=1e-9)
+        assert float((p - tables[y - 1]).abs().sum()) > 0.05
+        labels, rng = torch.full((n * len(x),), y), Rng(4, range(n * len(x)), torch.float64)
+        draws = model.log_prob(repeated(x, n), labels, rng, K=3).view(-1, n)
+        mean, error = draws.mean(1), draws.std(1) / math.sqrt(n)
+        assert 1e-3 < float(mean.exp().sum()) < 1
+        assert bool((mean < p.log() + 5 * error).all())
+
+
+@pytest.mark.parametrize("y", [0, 2])
+def test_a_label_is_a_bias_of_both_networks(y):
+    """p(x | y) is the model of p(x) whose first layers have the label's column in their bias: bounds, samples, codes."""
+    spec, kind = UNIVERSES["logistic"]
+    (model, x), (plain, _) = tiny(spec, kind, labels=3), tiny(spec, kind)
+    for net, other in ((model.encoder, plain.encoder), (model.decoder, plain.decoder)):
+        inputs = other.first.in_features
+        other.load_state_dict({name: value for name, value in net.state_dict().items() if name != "first.weight"}, strict=False)
+        other.first.weight.data = net.first.weight[:, :inputs]
+        other.first.bias.data += net.first.weight[:, inputs + y]
+    labels, rng = torch.full((len(x),), y), lambda: Rng(8, range(len(x)), torch.float64)
+    for K in (1, 3):
+        torch.testing.assert_close(model.log_prob(x, labels, rng(), K=K), plain.log_prob(x, None, rng(), K=K))
+    assert torch.equal(model.sample(rng(), labels), plain.sample(rng()))
+    z = model.encode(x, labels)
+    torch.testing.assert_close(z, plain.encode(x))
+    assert torch.equal(model.decode(z, labels), plain.decode(z))
+
+
+def test_each_label_gets_its_own_images():
+    """Two classes at two ends of a universe: after a few steps the labels tell which."""
+    spec = Spec((1, 1, 2), 16, labels=2)
+    model = VAE(spec, partial(MLP, width=16), partial(MLP, width=16), ADAM, latent=1, conditional=True)
+    y = torch.arange(64) % 2
+    x = torch.where(y[:, None] == 0, torch.tensor([2, 3]), torch.tensor([13, 12])).to(torch.uint8).view(-1, 1, 1, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for k in range(80):
+        optimizer.zero_grad()
+        model.loss(x, y, Rng(k, range(64), torch.float64))["loss"].backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert bool((model.log_prob(x, y) > model.log_prob(x, 1 - y) + 1).all())
+        drawn = model.sample(Rng(9, range(64), torch.float64), y).double().mean((1, 2, 3))
+    assert float(((drawn > 7.5) == (y == 1)).double().mean()) > 0.9
 
 
 # --- images in, images out -------------------------------------------------------------------------------------------------

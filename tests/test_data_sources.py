@@ -1,0 +1,740 @@
+"""Sources: one order whatever the container, one rule of resizing, draws by stream, downloads by hash, bad input in one line."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import pickle
+import struct
+import tarfile
+import threading
+import warnings
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genbench.cli import main
+from genbench.data import cifar10
+from genbench.data.canonical import canonical, canonical_order
+from genbench.data.cifar10 import CIFAR10, read_batch
+from genbench.data.commands import every
+from genbench.data.containers import open_container
+from genbench.data.draws import binarise, flip
+from genbench.data.fetch import download
+from genbench.data.images import ImageData
+from genbench.data.imported import Imported
+from genbench.data.importing import Import, import_images
+from genbench.data.mnist import MNIST, FashionMNIST, read_idx
+from genbench.data.prepare import decode, square
+from genbench.errors import InputError
+from genbench.rng import Rng
+
+CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
+DRAW = np.random.default_rng(0)
+# 60 images for training (10 of them held out) and 20 for testing, some of which repeat; the last ones have every label
+X = DRAW.integers(256, size=(80, 3, 32, 32), dtype=np.uint8)
+X[7] = X[3]
+Y = np.arange(80) % 10
+
+
+def small(kind, root, **arguments):
+    data = kind(str(root), **arguments)
+    data.sizes = (len(X) - 30, 10, 20)
+    return data
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- containers of CIFAR-10 -------------------------------------------------------------------------------------------
+
+
+def write_batches(root, order, monkeypatch, tar=False):
+    """Five training batches and a test batch as the published ones are pickled, in any order of the images."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    rows = [*np.array_split(order, 5), np.arange(60, 80)]
+    for name, row in zip(cifar10._BATCHES, rows, strict=True):
+        batch = {b"data": X[row].reshape(len(row), -1), b"labels": Y[row].tolist(), b"batch_label": name.encode()}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    md5s = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    monkeypatch.setattr(cifar10, "_md5s", lambda: md5s)
+    if tar:
+        with tarfile.open(root / "cifar-10-python.tar.gz", "w:gz") as archive:
+            archive.add(folder, "cifar-10-batches-py")
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0) if len(image) == 3 else image[0]).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def write_zip(path, rows, labels=True):
+    with zipfile.ZipFile(path, "w") as archive:
+        names = [f"{i // 10:05d}/img{i:08d}.png" for i in range(len(rows))]
+        for name, row in zip(names, rows, strict=True):
+            archive.writestr(name, png(X[row]))
+        card = [[name, int(Y[row])] for name, row in zip(names, rows, strict=True)] if labels else None
+        archive.writestr("dataset.json", json.dumps({"labels": card}))
+
+
+def test_one_set_of_images_has_one_hash_and_one_order_in_every_container(tmp_path, monkeypatch):
+    shuffled = np.random.default_rng(1).permutation(60)
+    write_batches(tmp_path / "batches", np.arange(60), monkeypatch)
+    batches = small(CIFAR10, tmp_path / "batches")
+    expected = {split: tuple(array.copy() for array in batches.arrays(split)) for split in SPLITS}
+    write_batches(tmp_path / "tar", shuffled, monkeypatch, tar=True)
+    (tmp_path / "zip").mkdir()
+    write_zip(tmp_path / "zip" / "cifar10-32x32-train.zip", shuffled)
+    write_zip(tmp_path / "zip" / "cifar10-32x32-test.zip", np.arange(79, 59, -1))
+    (tmp_path / "folder").mkdir()
+    for i in range(80):
+        part = "train" if i < 60 else "test"
+        path = tmp_path / "folder" / part / f"class{Y[i]}" / f"{(i * 37) % 101}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(X[i]))
+    list(import_images(Import(tmp_path / "folder", "own", 32, tmp_path, val=10)))
+    for other in (small(CIFAR10, tmp_path / "tar"), small(CIFAR10, tmp_path / "zip"), Imported("own", str(tmp_path))):
+        assert other.content_hash == batches.content_hash
+        for split in SPLITS:
+            assert all(np.array_equal(a, b) for a, b in zip(other.arrays(split), expected[split], strict=True))
+    # and the splits are those of the source: nothing lost, nothing twice
+    keys = [canonical_key(x, y) for split in SPLITS for x, y in zip(*expected[split], strict=True)]
+    assert sorted(keys[:60]) == sorted(canonical_key(x, y) for x, y in zip(X[:60], Y[:60], strict=True))
+    assert sorted(keys[60:]) == sorted(canonical_key(x, y) for x, y in zip(X[60:], Y[60:], strict=True))
+
+
+def canonical_key(x, y):
+    return hashlib.sha256(x.tobytes() + struct.pack("<q", y)).digest()
+
+
+def test_canonical_order_forgets_the_order_of_the_source():
+    order = np.random.default_rng(2).permutation(80)
+    (x, y), (x2, y2) = canonical(X, Y), canonical(X[order], Y[order])
+    assert np.array_equal(x, x2)
+    assert np.array_equal(y, y2)
+    keys = [canonical_key(*pair) for pair in zip(x, y, strict=True)]
+    assert keys == sorted(keys)
+    # labels decide between equal images, and are not needed
+    assert not np.array_equal(canonical_order(X, Y), canonical_order(X, None))
+
+
+def test_npz_and_zip_import_alike(tmp_path):
+    np.savez(tmp_path / "last.npz", images=X.transpose(0, 2, 3, 1), labels=Y)
+    np.savez(tmp_path / "first.npz", images=X[::-1], labels=Y[::-1])
+    write_zip(tmp_path / "all.zip", np.random.default_rng(3).permutation(80))
+    hashes = set()
+    for name in ("last.npz", "first.npz", "all.zip"):
+        list(import_images(Import(tmp_path / name, "data", 32, tmp_path / name.partition(".")[0], test=20, val=10)))
+        hashes.add(Imported("data", str(tmp_path / name.partition(".")[0])).content_hash)
+    assert len(hashes) == 1
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("hostile",)
+
+
+def test_a_hostile_pickle_is_refused_before_it_acts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"it names (posix|nt)\.mkdir, which is neither an array nor a plain container"
+    ) as error:
+        read_batch(tmp_path / "data_batch_1", pickle.dumps({b"data": Hostile(), b"labels": [1]}, protocol=2))
+    one_line(error)
+    assert not (tmp_path / "hostile").exists()
+
+
+def test_batches_pickled_by_other_versions_of_numpy_are_read(tmp_path):
+    content = pickle.dumps({b"data": X[:4].reshape(4, -1), b"labels": [1, 2, 3, 4]}, protocol=2)
+    new, old = b"numpy._core.multiarray", b"numpy.core.multiarray"
+    for name in (new, old):
+        x, y = read_batch(tmp_path / "x", content.replace(new, name).replace(old, name))
+        assert np.array_equal(x, X[:4])
+        assert y.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "batch", [{}, {b"data": X[:2].reshape(2, -1), b"labels": [0]}, {b"data": X[:1].reshape(1, -1), b"labels": [10]}, []]
+)
+def test_a_batch_of_something_else_is_named(tmp_path, batch):
+    with pytest.raises(InputError, match=r"damaged .*data_batch_1: ") as error:
+        read_batch(tmp_path / "data_batch_1", pickle.dumps(batch))
+    one_line(error)
+
+
+def test_batches_with_another_hash_are_not_unpickled(tmp_path, monkeypatch):
+    write_batches(tmp_path, np.arange(60), monkeypatch)
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    path.write_bytes(path.read_bytes() + b" ")
+    monkeypatch.setattr(cifar10, "read_batch", lambda *_: pytest.fail("unpickled"))
+    with pytest.raises(InputError, match="data_batch_3: its MD5 is not that of the published file") as error:
+        small(CIFAR10, tmp_path).arrays("train")
+    one_line(error)
+
+
+def test_published_hashes_of_batches_are_those_of_torchvision():
+    assert set(cifar10._md5s()) == set(cifar10._BATCHES)
+    assert cifar10._md5s()["test_batch"] == "40351d587109b95175f43aff81a1287e"
+
+
+# --- MNIST ------------------------------------------------------------------------------------------------------------
+
+GREY = np.concatenate([np.zeros((1, 28, 28), np.uint8), np.full((1, 28, 28), 255, np.uint8), X[:, 0, :28, :28][:78]])
+
+
+def write_mnist(root, name="MNIST", pack=False):
+    raw = root / name / "raw"
+    raw.mkdir(parents=True)
+    for part, rows in (("train", slice(0, 60)), ("t10k", slice(60, 80))):
+        for kind, array in (("images-idx3", GREY[rows]), ("labels-idx1", Y[rows].astype(np.uint8))):
+            content = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+            if pack:
+                (raw / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+            else:
+                (raw / f"{part}-{kind}-ubyte").write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [MNIST, FashionMNIST])
+def test_idx_files_plain_and_packed(tmp_path, kind):
+    write_mnist(tmp_path / "plain", kind.__name__)
+    write_mnist(tmp_path / "packed", kind.__name__, pack=True)
+    plain, packed = small(kind, tmp_path / "plain"), small(kind, tmp_path / "packed")
+    assert plain.content_hash == packed.content_hash
+    assert [len(plain.arrays(split)[0]) for split in SPLITS] == [50, 10, 20]
+    x, y = (np.concatenate(arrays) for arrays in zip(*(plain.arrays(split) for split in ("train", "val")), strict=True))
+    order = canonical_order(GREY[:60, None], Y[:60])
+    assert np.array_equal(x[:, 0], GREY[:60][order])
+    assert np.array_equal(y, Y[:60][order])
+
+
+@pytest.fixture
+def mnist(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    init = MNIST.__init__
+
+    def of_size(self, *arguments, **settings):
+        init(self, *arguments, **settings)
+        self.sizes = (50, 10, 20)
+
+    monkeypatch.setattr(MNIST, "__init__", of_size)
+    return partial(MNIST, str(tmp_path), batch_size=10)
+
+
+def test_the_fixed_draw_is_one_of_bernoulli_variables_with_the_greys_as_means(mnist):
+    grey, static = mnist(), mnist(binarisation="static")
+    assert (static.name, static.spec.levels, static.protocol) == ("mnist-static", 2, "likelihood")
+    for split in SPLITS:
+        (x, y), (b, labels) = grey.arrays(split), static.arrays(split)
+        assert np.array_equal(y, labels)
+        assert set(np.unique(b)) <= {0, 1}
+        assert (b[x == 0] == 0).all()
+        assert (b[x == 255] == 1).all()
+        # sum of independent Bernoulli variables within 5 standard deviations
+        p = x / 255
+        assert abs(b.sum() - p.sum()) < 5 * np.sqrt((p * (1 - p)).sum())
+    assert not np.array_equal(static.arrays("train")[0][:10], static.arrays("val")[0])
+
+
+def test_the_mean_of_dynamic_draws_is_the_grey(mnist):
+    data = mnist(binarisation="dynamic")
+    x = mnist().arrays("train")[0]
+    total, counts = np.zeros(x.shape), np.zeros(len(x))
+    where = {canonical_key(*pair): i for i, pair in enumerate(zip(*mnist().arrays("train"), strict=True))}
+    grey = mnist()
+    for batch, source in zip(*(d.batches(0, 5_000, 0, 1, CPU, torch.float32) for d in (data, grey)), strict=True):
+        rows = [where[canonical_key(*pair)] for pair in zip(source.x.numpy(), source.y.numpy(), strict=True)]
+        np.add.at(total, rows, batch.x.numpy())
+        np.add.at(counts, rows, 1)
+        assert torch.equal(batch.y, source.y)
+    assert (counts == 100).all()
+    p, mean = x / 255, total / 100
+    assert np.array_equal(mean[p == 0], p[p == 0])
+    assert np.array_equal(mean[p == 1], p[p == 1])
+    z = ((mean - p) / np.sqrt(p * (1 - p) / 100 + 1e-12))[(p > 0.1) & (p < 0.9)]
+    assert abs(z.mean()) < 5 / np.sqrt(z.size)
+    assert abs((z**2).mean() - 1) < 5 * np.sqrt(2.1 / z.size)
+    # what is measured is the fixed draw
+    for split in SPLITS:
+        assert np.array_equal(data.arrays(split)[0], mnist(binarisation="static").arrays(split)[0])
+
+
+def same_draws(make):
+    """Batches do not depend on where a run began, nor on the number of processes; a second pass draws anew."""
+    images = lambda start, rank, world: [b.x for b in make().batches(start, 100, rank, world, CPU, torch.float32)]  # noqa: E731
+    whole = images(0, 0, 1)
+    assert all(torch.equal(a, b) for a, b in zip(images(40, 0, 1), whole[4:], strict=True))
+    ranks = [images(0, rank, 2) for rank in (0, 1)]
+    assert all(torch.equal(torch.cat(parts), x) for *parts, x in zip(*ranks, whole, strict=True))
+    other = make()
+    other.seed = 1
+    assert not torch.equal(next(other.batches(0, 10, 0, 1, CPU, torch.float32)).x, whole[0])
+    return torch.cat(whole)
+
+
+def test_dynamic_draws_are_functions_of_the_image_count(mnist):
+    same_draws(lambda: mnist(binarisation="dynamic"))
+
+
+def test_flips_are_functions_of_the_image_count(tmp_path, monkeypatch):
+    write_batches(tmp_path, np.arange(60), monkeypatch)
+    make = lambda flip: small(CIFAR10, tmp_path, batch_size=10, flip=flip)  # noqa: E731
+    flipped, plain = same_draws(lambda: make(True)), same_draws(lambda: make(False))
+    turned = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(flipped, plain, strict=True)])
+    kept = torch.tensor([torch.equal(a, b) for a, b in zip(flipped, plain, strict=True)])
+    assert (turned ^ kept).all()
+    assert 30 <= int(turned.sum()) <= 70
+    assert make(True).content_hash == make(False).content_hash
+
+
+def test_a_draw_is_of_its_stream_alone():
+    x, rng = torch.from_numpy(X), Rng(0, range(80))
+    for draw in (flip, binarise):
+        whole = draw(x, rng)
+        assert torch.equal(whole[20:50], draw(x[20:50], Rng(0, range(20, 50))))
+    assert int((flip(x, rng) == x).all(dim=(1, 2, 3)).sum()) not in (0, 80)
+
+
+def test_the_published_binary_files_are_a_data_set_of_their_own(tmp_path):
+    bits = DRAW.integers(2, size=(6, 784))
+    folder = tmp_path / "binarized_mnist"
+    folder.mkdir()
+    for i, part in enumerate(("train", "valid", "test")):
+        np.savetxt(folder / f"binarized_mnist_{part}.amat", bits[2 * i : 2 * i + 2], fmt="%d")
+    data = MNIST(str(tmp_path), binarisation="larochelle")
+    assert (data.name, data.spec.labels, data.spec.levels) == ("mnist-larochelle", None, 2)
+    for i, split in enumerate(SPLITS):
+        x, y = data.arrays(split)
+        assert y is None
+        assert np.array_equal(x.reshape(2, 784), bits[2 * i : 2 * i + 2])
+    (folder / "binarized_mnist_test.amat").write_text("0 1 2\n")
+    with pytest.raises(InputError, match=r"test\.amat: it is not lines of 784 digits 0 or 1"):
+        MNIST(str(tmp_path), binarisation="larochelle").decode()
+
+
+IDX = bytes((0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3))
+
+
+@pytest.mark.parametrize("content", [b"", IDX[:6], IDX[:-1], IDX + b"x", b"\0\0\x0d\x01" + IDX[4:], b"<html>not found</html>"])
+@pytest.mark.parametrize("pack", [False, True])
+def test_damaged_idx_files_are_named(tmp_path, content, pack):
+    path = tmp_path / ("x.gz" if pack else "x")
+    path.write_bytes(gzip.compress(IDX) if pack else IDX)
+    assert read_idx(path).tolist() == [1, 2, 3]
+    path.write_bytes(gzip.compress(content)[:-3] if pack else content)
+    with pytest.raises(InputError, match=r"damaged .*delete it and fetch it again") as error:
+        read_idx(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(MNIST, "mnist"), (FashionMNIST, "fashion_mnist"), (CIFAR10, "cifar10")])
+def test_a_missing_source_says_how_to_get_it(tmp_path, kind, name):
+    with pytest.raises(InputError, match=f"no {tmp_path}.*; genbench data fetch {name}, or data.root") as error:
+        kind(str(tmp_path)).arrays("train")
+    one_line(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_root_is_read_and_not_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_DATA", str(tmp_path / "cache"))
+    write_mnist(tmp_path / "source")
+    (tmp_path / "source").chmod(0o555)
+    try:
+        data = small(MNIST, tmp_path / "source")
+        assert len(data.arrays("train")[0]) == 50
+        assert data.folder.parent == tmp_path / "cache"
+        assert [path.name for path in (tmp_path / "source").iterdir()] == ["MNIST"]
+    finally:
+        (tmp_path / "source").chmod(0o755)
+
+
+def test_other_images_of_a_published_name_are_said_to_be_others(mnist, caplog):
+    assert mnist().content_hash != MNIST.offered()[0].published
+    assert "not the published images of mnist" in caplog.text
+
+
+# --- the rule of resizing ---------------------------------------------------------------------------------------------
+
+
+def encoded(image, form="png", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_squares_of_the_size_keep_every_bit():
+    colour, grey = X[0].transpose(1, 2, 0), X[0, 0]
+    assert np.array_equal(decode(encoded(Image.fromarray(colour)), 32), colour)
+    assert np.array_equal(decode(encoded(Image.fromarray(grey)), 32), grey)
+
+
+def test_the_central_square_is_cut_and_reduced_without_aliasing():
+    wide = np.zeros((40, 101, 3), np.uint8)
+    wide[:, 30:70] = np.kron(DRAW.integers(256, size=(40, 40, 3), dtype=np.uint8), np.ones((1, 1, 1), np.uint8))
+    assert np.array_equal(decode(encoded(Image.fromarray(wide)), 40), wide[:, 30:70])
+    assert np.array_equal(decode(encoded(Image.fromarray(wide.transpose(1, 0, 2))), 40), wide[:, 30:70].transpose(1, 0, 2))
+    # stripes finer than a pixel become their mean, not one of the stripes
+    stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
+    assert np.abs(decode(encoded(Image.fromarray(stripes)), 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
+
+
+def test_modes_become_8_bits():
+    grey = X[1, 0]
+    rgb = Image.fromarray(X[1].transpose(1, 2, 0))
+    deep = np.minimum(grey * np.uint32(257) + 100, 65_535).astype(np.uint16)
+    assert np.array_equal(decode(encoded(Image.fromarray(deep)), 32), grey)
+    assert np.array_equal(decode(encoded(Image.fromarray(grey > 100)), 32), (grey > 100) * np.uint8(255))
+    alpha = rgb.copy()
+    alpha.putalpha(Image.fromarray((grey > 100) * np.uint8(255)))
+    expected = np.where((grey > 100)[..., None], np.asarray(rgb), 255)
+    assert np.array_equal(decode(encoded(alpha), 32), expected)
+    veiled = Image.merge("LA", (Image.fromarray(grey), Image.new("L", (32, 32), 0)))
+    assert np.array_equal(decode(encoded(veiled), 32), np.full((32, 32), 255))
+    palette = rgb.convert("P", palette=Image.Palette.ADAPTIVE)
+    assert np.array_equal(decode(encoded(palette, "gif"), 32), np.asarray(palette.convert("RGB")))
+    assert (
+        np.abs(decode(encoded(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "tiff"), 32).astype(int) - (255, 0, 0)).max() <= 2
+    )
+    with pytest.raises(ValueError, match="floating-point"):
+        square(Image.fromarray(grey.astype(np.float32)), 32)
+
+
+def test_pictures_are_turned_as_their_camera_was():
+    exif = Image.Exif()
+    exif[0x112] = 6  # the camera was turned by 90 degrees
+    image = Image.fromarray(X[2].transpose(1, 2, 0))
+    assert np.array_equal(decode(encoded(image, exif=exif), 32), np.rot90(X[2].transpose(1, 2, 0), -1))
+
+
+def test_small_pictures_are_not_enlarged():
+    with pytest.raises(ValueError, match="it is 40x31, smaller than 32x32"):
+        decode(encoded(Image.new("RGB", (40, 31))), 32)
+
+
+# --- import -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve pictures in two class folders."""
+    for i in range(12):
+        path = tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(X[i]))
+    return tmp_path / "photos"
+
+
+def run(*arguments):
+    return main(["data", *map(str, arguments)])
+
+
+def test_import_and_use(photos, tmp_path, capsys):
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path / "root", "--val", 2, "--test", "0.25") == 0
+    out = capsys.readouterr().out
+    data = Imported("pets", str(tmp_path / "root"))
+    assert (data.spec.shape, data.spec.levels, data.spec.labels, data.sizes) == ((3, 16, 16), 256, 2, (7, 2, 3))
+    assert data.classes == ["cat", "dog"]
+    assert f"content hash {data.content_hash}" in out
+    assert "classes: cat 6, dog 6" in out
+    assert "1 repeat another" in out
+    assert f"name: pets, root: {tmp_path / 'root'}}}" in out
+    assert data.protocol == "images"
+    # labels are those of the folders
+    source = {decode(path.read_bytes(), 16).tobytes(): path.parent.name for path in photos.rglob("*.png")}
+    for split in SPLITS:
+        for x, y in zip(*data.arrays(split), strict=True):
+            assert source[x.transpose(1, 2, 0).tobytes()] == data.classes[y] or x.tobytes() == square_of(X[3])
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path / "root", "--val", 2, "--test", 3) == 0
+    assert "was there already, the same" in capsys.readouterr().out
+    assert run("import", photos, "--name", "pets", "--size", 8, "--root", tmp_path / "root") == 2
+    assert "choose another --name, or --replace it" in capsys.readouterr().err
+    assert Imported("pets", str(tmp_path / "root")).content_hash == data.content_hash
+    assert run("import", photos, "--name", "pets", "--size", 8, "--root", tmp_path / "root", "--replace") == 0
+    assert Imported("pets", str(tmp_path / "root")).spec.shape == (3, 8, 8)
+    assert [path.name for path in (tmp_path / "root" / "imported").iterdir()] == ["pets"]
+    assert run("show", "pets", "--root", tmp_path / "root", "-o", tmp_path / "grid.png") == 0
+    assert "by class: cat" in capsys.readouterr().out
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size[0] > 50
+
+
+def square_of(image):
+    return square(Image.fromarray(image.transpose(1, 2, 0)), 16).transpose(2, 0, 1).tobytes()
+
+
+def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path, capsys):
+    (photos / "cat" / "half.png").write_bytes(png(X[20])[:500])
+    (photos / "cat" / "text.jpg").write_text("no picture")
+    (photos / "dog" / "thumb.png").write_bytes(png(X[21][:, :8, :8]))
+    (photos / "notes.txt").write_text("not a picture, nor called one")
+    (photos / ".hidden.png").write_bytes(b"")
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path) == 2
+    out, err = capsys.readouterr()
+    assert err == "genbench: 3 of 15 pictures are bad: mend them, or --skip-bad leaves them out\n"
+    assert all(f"bad: {name}: " in out for name in ("cat/half.png", "cat/text.jpg", "dog/thumb.png"))
+    assert "files that are no pictures: 1" in out
+    assert not (tmp_path / "imported").exists()
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path, "--skip-bad") == 0
+    assert sum(Imported("pets", str(tmp_path)).sizes) == 12
+
+
+def test_a_bomb_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive:
+        archive.writestr("small.png", encoded(Image.new("L", (30, 30))))
+        archive.writestr("large.png", encoded(Image.new("L", (40, 40))))
+    assert run("import", tmp_path / "bomb.zip", "--name", "bomb", "--size", 16, "--root", tmp_path) == 2
+    assert "bad: large.png: Image size (1600 pixels) exceeds limit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["../up.png", "a/../../up.png", "/etc/up.png", "..\\up.png", "C:/up.png"])
+def test_names_that_point_out_of_a_zip_are_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("fine.png", png(X[0]))
+        archive.writestr(name, png(X[1]))
+    with pytest.raises(InputError, match="points out of the zip") as error:
+        open_container(tmp_path / "z.zip")
+    one_line(error)
+
+
+def test_grey_and_colour(tmp_path):
+    np.savez(tmp_path / "grey.npz", images=X[:, 0])
+    np.savez(tmp_path / "colour.npz", images=X)
+    for name, channels, expected in (("grey", "auto", 1), ("grey", "rgb", 3), ("colour", "auto", 3), ("colour", "grey", 1)):
+        target = f"{name}-{channels}"
+        list(import_images(Import(tmp_path / f"{name}.npz", target, 32, tmp_path, channels)))
+        assert Imported(target, str(tmp_path)).spec.shape == (expected, 32, 32)
+    x = np.concatenate([Imported("grey-rgb", str(tmp_path)).arrays(split)[0] for split in SPLITS])
+    assert (x[:, :1] == x).all()
+    assert {image[0].tobytes() for image in x} == {image.tobytes() for image in X[:, 0]}
+
+
+def test_fewer_levels_stay_fewer(tmp_path):
+    np.savez(tmp_path / "few.npz", images=X[:, 0] // 16, levels=16)
+    list(import_images(Import(tmp_path / "few.npz", "few", 32, tmp_path)))
+    assert Imported("few", str(tmp_path)).spec.levels == 16
+    with pytest.raises(InputError, match="not resized"):
+        list(import_images(Import(tmp_path / "few.npz", "less", 16, tmp_path)))
+
+
+BAD_NPZ = {
+    "floats": {"images": X / 255.0},
+    "no images": {"x": X},
+    "unclear": {"images": X[:, :, :, :3]},
+    "labels": {"images": X, "labels": Y[:5]},
+    "real labels": {"images": X, "labels": Y + 0.5},
+    "negative": {"images": X, "labels": Y - 1},
+    "levels": {"images": X, "levels": 17},
+    "objects": {"images": np.array([Hostile()], dtype=object)},
+    "nothing": {"images": X[:0]},
+}
+
+
+@pytest.mark.parametrize("arrays", BAD_NPZ.values(), ids=BAD_NPZ)
+def test_bad_npz_files_are_refused_in_one_line(tmp_path, arrays, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=r"bad\.npz") as error:
+        list(import_images(Import(tmp_path / "bad.npz", "bad", 32, tmp_path)))
+    one_line(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
+
+
+def bad_card(tmp_path, card):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.png", png(X[0]))
+        archive.writestr("dataset.json", card)
+    return tmp_path / "z.zip"
+
+
+@pytest.mark.parametrize(
+    "card", ["", "[]", "{}", '{"labels": [["b.png", 1]]}', '{"labels": [["a.png", "cat"]]}', '{"labels": 3}']
+)
+def test_a_card_that_labels_otherwise_is_refused(tmp_path, card):
+    with pytest.raises(InputError, match=r"dataset\.json is not") as error:
+        open_container(bad_card(tmp_path, card))
+    one_line(error)
+
+
+def test_folders_of_no_class(tmp_path, photos):
+    assert open_container(photos).classes == ("cat", "dog")
+    assert open_container(photos.parent).classes == ("cat", "dog")  # a folder around everything
+    assert open_container(photos / "cat").classes == ()
+    assert open_container(bad_card(tmp_path, '{"labels": null}')).classes == ()
+    (photos / "loose.png").write_bytes(png(X[0]))
+    assert open_container(photos).classes == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("import", "absent", "--name", "x", "--size", "8"), "no absent: a folder of pictures, a zip of them"),
+        (("import", "text", "--name", "x", "--size", "8"), "text is neither a folder of pictures"),
+        (("import", "empty", "--name", "x", "--size", "8"), "empty holds no pictures"),
+        (("import", "one.npz", "--name", "x", "--size", "8"), "1 pictures are too few"),
+        (("import", "one.npz", "--name", "../x", "--size", "8"), "letters, digits, and . _ + -"),
+        (("import", "one.npz", "--name", "x", "--size", "0"), "not a positive number"),
+        (("import", "one.npz", "--name", "x", "--size", "8", "--val", "1.5"), "neither a number of pictures nor a share"),
+        (("import", "one.npz", "--name", "x", "--size", "80"), "none of 1 pictures can be used"),
+        (("import", "one.npz", "--name", "digits", "--size", "8"), "digits is the name of another data set"),
+        (("show", "mnits"), "no data 'mnits'; did you mean 'mnist'?"),
+        (("fetch", "digits"), "digits needs no download"),
+        (("fetch", "mnist-larochelle"), "mnist-larochelle has no published hash"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "one.npz", images=X[:1])
+    assert run(*arguments, "--root", tmp_path / "root") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "root").exists()
+
+
+def test_an_unknown_import_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no imported data 'birds' in .*genbench data import PATH --name birds --size N"):
+        Imported("birds", str(tmp_path))
+
+
+def test_a_damaged_import_is_named(tmp_path, photos):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    card = tmp_path / "imported" / "pets" / "card.json"
+    for content in ("", "{}", '{"source": {"shape": 3}}'):
+        card.write_text(content)
+        with pytest.raises(ValueError, match=r"damaged card of .*import pets again with --replace"):
+            Imported("pets", str(tmp_path))
+
+
+# --- list and fetch ---------------------------------------------------------------------------------------------------
+
+
+def test_every_data_set_is_listed_with_its_sizes(tmp_path, photos, capsys):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    names = [data.name for data in every(str(tmp_path))]
+    assert len(set(names)) == len(names)
+    assert {"digits", "points2d", "points2d-two_moons", "mnist", "mnist-static", "fashion_mnist", "cifar10", "pets"} <= set(
+        names
+    )
+    assert run("list", "--root", tmp_path) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
+    assert set(rows) == set(names)
+    assert "45,000   5,000  10,000  genbench data fetch cifar10" in rows["cifar10"]
+    assert "10       1       1  here: " in rows["pets"]
+
+
+@pytest.mark.parametrize("name", ["digits", "points2d", "points2d-pinwheel"])
+def test_sizes_are_those_of_the_arrays(name):
+    data = next(data for data in every() if data.name == name)
+    assert data.sizes == tuple(len(data.arrays(split)[0]) for split in SPLITS)
+
+
+@pytest.fixture
+def server(tmp_path):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "www").mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www")))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield tmp_path / "www", f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_downloads_appear_whole_and_right_or_not_at_all(server, tmp_path):
+    folder, address = server
+    (folder / "file").write_bytes(b"content")
+    right, path = hashlib.md5(b"content").hexdigest(), tmp_path / "data" / "file"
+    with pytest.raises(InputError, match=r"its content has md5 .*, not 000; nothing was kept") as error:
+        download([f"{address}/file"], path, "000")
+    one_line(error)
+    with pytest.raises(InputError, match=r"no download of file: .*not found.*--mirror URL") as error:
+        download([f"{address}/absent"], path, right)
+    one_line(error)
+    assert not path.exists()
+    assert download([f"{address}/absent", f"{address}/file"], path, right)
+    assert path.read_bytes() == b"content"
+    assert not download([f"{address}/absent"], path, right)
+    with pytest.raises(InputError, match="is here with md5"):
+        download([f"{address}/file"], path, "000")
+    assert download([f"{address}/file"], tmp_path / "other", hashlib.sha256(b"content").hexdigest()[:8], "sha256")
+    assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["file"]
+
+
+def test_fetch_from_a_mirror(server, tmp_path, capsys, monkeypatch):
+    from torchvision.datasets import MNIST as PUBLISHED
+
+    folder, address = server
+    write_mnist(folder, pack=True)
+    resources = [(p.name, hashlib.md5(p.read_bytes()).hexdigest()) for p in (folder / "MNIST" / "raw").iterdir()]
+    assert {name for name, _ in resources} == {name for name, _ in PUBLISHED.resources}
+    assert run("fetch", "mnist", "--mirror", address, "--root", tmp_path / "root") == 2  # torchvision's hashes are others
+    assert "nothing was kept" in capsys.readouterr().err
+    monkeypatch.setattr(PUBLISHED, "resources", resources)
+    monkeypatch.setenv("GENBENCH_MIRROR", address + "/")
+    assert run("fetch", "mnist", "--root", tmp_path / "root") == 0
+    assert capsys.readouterr().out.count("downloaded") == 4
+    assert run("fetch", "mnist", "--root", tmp_path / "root") == 0
+    assert capsys.readouterr().out.count("was here") == 4
+    assert len(small(MNIST, tmp_path / "root").arrays("train")[0]) == 50
+
+
+def test_what_torchvision_publishes_is_what_is_read(tmp_path):
+    """The files that fetch brings are those that decode looks for."""
+    for kind in (MNIST, FashionMNIST, CIFAR10):
+        data: ImageData = kind(str(tmp_path / kind.__name__))
+        for file in data.downloads:
+            path = data.root / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        assert all(path.exists() for path in data.sources)
+
+
+def zip_with(path, entries):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries:
+                archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "line"),
+    [
+        ([("a.png", b"x"), ("a.png", b"y")], "'a.png' stands for several files"),
+        ([("a.png", b"x"), ("dataset.json", b"[" * 200_000)], "dataset.json is not"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", true]]}')], "a class is a number"),
+    ],
+)
+def test_a_nasty_zip_is_one_line(tmp_path, entries, line):
+    with pytest.raises(InputError, match=line):
+        open_container(zip_with(tmp_path / "nasty.zip", entries))
+
+
+def test_a_damaged_card_inside_a_zip_is_one_line(tmp_path):
+    path = zip_with(tmp_path / "damaged.zip", [("a.png", b"x"), ("dataset.json", b'{"labels": null}')])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'{"labels": null}', b'{"labels": nUll}', 1))  # its checksum is another's
+    with pytest.raises(InputError, match=r"dataset\.json is not"):
+        open_container(path)

@@ -1,0 +1,194 @@
+"""Figures: the geometry of walks through latent space, neighbours against brute force, and which figures a model gets."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from genbench.cli import main
+from genbench.explore import FIGURES, explore
+from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
+from genbench.explore.neighbours import nearest_rows
+from genbench.rng import Rng
+from genbench.train import train
+
+PICTURES = {"samples", "neighbours"}
+LATENT = {"manifold", "traversals", "interpolation"}
+ENCODED = {"reconstructions", "arithmetic", "tsne"}
+
+
+def normal(n, d):
+    return Rng(0, range(n), torch.float64).normal((d,))
+
+
+# --- latent space ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("walk", [linear, spherical])
+def test_a_walk_begins_and_ends_at_its_latents(walk):
+    a, b = normal(2, 7)
+    z = walk(a, b, torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64))
+    assert torch.allclose(z[0], a, atol=1e-14) and torch.allclose(z[2], b, atol=1e-14)
+
+
+def test_the_spherical_walk_keeps_the_norm_and_turns_at_a_steady_rate():
+    a, b = torch.nn.functional.normalize(normal(2, 7), dim=1) * 3
+    z = spherical(a, b, torch.linspace(0, 1, 9, dtype=torch.float64))
+    assert torch.allclose(z.norm(dim=1), torch.full((9,), 3.0, dtype=torch.float64))
+    angles = torch.acos((z[1:] * z[:-1]).sum(1) / 9)
+    assert torch.allclose(angles, torch.acos(torch.dot(a, b) / 9) / 8 * torch.ones_like(angles))
+    assert float(linear(a, b, torch.tensor([0.5], dtype=torch.float64)).norm()) < 2.9
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0, 0.0])
+def test_the_spherical_walk_along_one_line_is_straight(factor):
+    a = normal(1, 5)[0]
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)
+    assert torch.equal(spherical(a, factor * a, t), linear(a, factor * a, t))
+
+
+def test_quantiles_cut_the_gaussian_into_equal_shares():
+    q = gaussian_quantiles(8)
+    shares = [0.5 * (1 + math.erf(float(z) / math.sqrt(2))) for z in q]
+    assert np.allclose(shares, (np.arange(8) + 0.5) / 8)
+
+
+def test_the_lattice_is_in_reading_order_with_the_second_axis_upwards():
+    mean, scale = torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 3.0]).double()
+    z = plane(mean, torch.eye(2).double(), scale, 3).view(3, 3, 2)
+    q = gaussian_quantiles(3)
+    for row in range(3):
+        for column in range(3):
+            assert torch.allclose(z[row, column], torch.stack((1 + q[column], 2 + 3 * q[2 - row])))
+
+
+def test_principal_directions_are_those_of_the_covariance():
+    z = normal(200, 5) * torch.tensor([1.0, 4.0, 2.0, 0.1, 0.5]).double()
+    mean, directions, scale = principal_directions(z)
+    values, vectors = torch.linalg.eigh(torch.cov(z.T))
+    assert torch.allclose(scale.square(), values.flip(0)[:2])
+    assert torch.allclose((directions * vectors.flip(1)[:, :2].T).sum(1).abs(), torch.ones(2).double())
+    assert torch.allclose(mean, z.mean(0))
+    assert (directions.gather(1, directions.abs().argmax(1, keepdim=True)) > 0).all()
+
+
+def test_class_means_are_means_of_each_class():
+    z, y = normal(6, 3), torch.tensor([0, 1, 0, 3, 3, 3])
+    means = class_means(z, y, 4)
+    assert torch.allclose(means[[0, 1, 3]], torch.stack((z[[0, 2]].mean(0), z[1], z[3:].mean(0))))
+    assert means[2].isnan().all()
+
+
+# --- neighbours -----------------------------------------------------------------------------------------------------------
+
+
+def test_neighbours_are_those_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr("genbench.explore.neighbours._CHUNK", 13)
+    queries, reference = normal(9, 6), Rng(1, range(50), torch.float64).normal((6,))
+    distances, rows = nearest_rows(queries, reference, 3)
+    expected = NearestNeighbors(n_neighbors=3, algorithm="brute").fit(reference.numpy()).kneighbors(queries.numpy())
+    assert np.allclose(distances.numpy(), expected[0]) and np.array_equal(rows.numpy(), expected[1])
+
+
+def test_a_copy_has_distance_zero_and_the_first_of_two_equal_rows_wins():
+    reference = normal(20, 4).repeat(2, 1)
+    distances, rows = nearest_rows(reference[[4, 27]], reference, 1)
+    assert (distances == 0).all() and rows[:, 0].tolist() == [4, 7]
+
+
+# --- figures of runs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def few_points(monkeypatch):
+    """t-SNE of a thousand points takes seconds."""
+    monkeypatch.setattr("genbench.explore.figures._PLACED", 60)
+
+
+def made(lines):
+    return {line.partition(":")[0] for line in lines if "not possible" not in line}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("digits/vae", PICTURES | LATENT | ENCODED),
+        ("digits/gan", PICTURES | LATENT),
+        ("digits/pixelcnn", PICTURES),
+        ("points2d/vae", {"points"}),
+        ("points2d/ddpm", {"points", "forward", "reverse"}),
+    ],
+)
+def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expected):
+    levels = ["data.levels=16"] if "points2d" in recipe else []
+    run, out = train(tiny(recipe, *levels)), tmp_path / "page"
+    lines = list(explore(run, out=out))
+    assert [line.partition(":")[0] for line in lines] == list(FIGURES)
+    assert made(lines) == expected
+    dataset, model = recipe.split("/")
+    here, there = run.path / "explore", out / "explore" / dataset
+    assert {path.name for path in here.iterdir()} == {f"{f}.{e}" for f in expected for e in ("png", "svg")} | {"captions.json"}
+    captions = json.loads((there / "captions.json").read_text())
+    assert set(captions) == {f"{model}-{figure}" for figure in expected}
+    for figure in expected:
+        entry = captions[f"{model}-{figure}"]
+        assert entry["model"] == model and entry["seed"] == 0 and entry["caption"]
+        assert entry["command"] == f"genbench explore runs/{dataset}/{model}/s0 --only {figure} --seed 0"
+        for end, most in (("png", 300), ("svg", 500)):
+            content = (here / f"{figure}.{end}").read_bytes()
+            assert content == (there / f"{model}-{figure}.{end}").read_bytes()
+            assert len(content) < most * 1024
+
+
+def test_the_same_run_gives_the_same_bytes_and_another_seed_others(tiny):
+    run = train(tiny("digits/vae"))
+
+    def drawn(seed):
+        list(explore(run, ("samples", "tsne", "neighbours"), seed))
+        return {path.name: path.read_bytes() for path in (run.path / "explore").iterdir()}
+
+    first = drawn(0)
+    assert drawn(0) == first
+    assert all(content != first[name] for name, content in drawn(1).items())
+
+
+def test_a_conditional_model_shows_classes_and_exchanges_them(tiny):
+    run = train(tiny("digits/vae", "model.conditional=true"))
+    lines = list(explore(run, ("samples", "arithmetic", "interpolation", "manifold"), label=3))
+    assert made(lines) == {"samples", "arithmetic", "interpolation", "manifold"}
+    captions = json.loads((run.path / "explore" / "captions.json").read_text())
+    assert "p(x | y)" in captions["samples"]["caption"] and captions["samples"]["command"].endswith("--label 3")
+    assert "y = 3" in captions["manifold"]["caption"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--only", "sample"], "samples"),
+        (["--label", "10"], "labels are from 0 to 9"),
+    ],
+)
+def test_bad_input_is_one_line(tiny, capsys, given, said):
+    run = train(tiny("digits/vae"))
+    assert main(["explore", str(run.path), *given]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
+    assert not (run.path / "explore").exists()
+
+
+def test_damaged_captions_are_named(tiny, capsys):
+    run = train(tiny("digits/vae"))
+    (run.path / "explore").mkdir()
+    (run.path / "explore" / "captions.json").write_text("{")
+    assert main(["explore", str(run.path), "--only", "samples"]) == 2
+    assert "captions.json is damaged" in capsys.readouterr().err
+
+
+def test_no_run_is_one_line(tmp_path, capsys):
+    assert main(["explore", str(tmp_path)]) == 2
+    assert "no run in" in capsys.readouterr().err
