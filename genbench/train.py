@@ -22,7 +22,7 @@ from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
 from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
-from genbench.files import file_digest, lock, project_root
+from genbench.files import file_digest, lock, project_root, stop_if_disk_full
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
@@ -284,6 +284,8 @@ def _check_layout(config: Config, batch_size: int) -> None:
 @contextlib.contextmanager
 def _quiet(path: Path) -> Iterator[None]:
     """What libraries say goes to the run's log; what genbench warns of goes there and to the terminal."""
+    with stop_if_disk_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)  # a rank may be here before the first one, which makes the rest
     handler = logging.FileHandler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     named = [logging.getLogger(name) for name in ("genbench", "lightning.pytorch", "lightning.fabric", "py.warnings")]

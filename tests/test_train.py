@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from genbench.files import lock
 from genbench.loggers import cut_metrics, read_metrics
 from genbench.models.classical.gmm import GMM
 from genbench.run import Run, load, open_run
-from genbench.train import train
+from genbench.train import _quiet, train
 
 EXAMPLE = "digits/vae"
 
@@ -359,3 +360,10 @@ def test_a_signal_during_finalize_lets_it_end_and_stops_then(tiny, monkeypatch):
 def test_a_model_that_learns_by_gradients_needs_a_budget(tiny):
     with pytest.raises(InputError, match=r"budget\.images is at least 1 for a model that learns by gradients"):
         train(tiny(EXAMPLE, "budget.images=0"))
+
+
+def test_a_rank_that_is_there_first_makes_the_folder_of_the_log(tmp_path):
+    """Only rank 0 writes the run; another one may have something to say before it."""
+    with _quiet(tmp_path / "run" / "log.txt"):
+        logging.getLogger("lightning.pytorch").warning("early")
+    assert "early" in (tmp_path / "run" / "log.txt").read_text()
