@@ -579,6 +579,18 @@ def test_folders_of_no_class(tmp_path, photos):
     assert open_container(photos).classes == ()
 
 
+def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("cat", "dog"):
+        (linked / name).symlink_to(photos / name)
+    (photos / "cat" / "up").symlink_to(photos)
+    (photos / "dog" / "round").symlink_to(linked)
+    container = open_container(linked)
+    assert container.classes == ("cat", "dog")
+    assert len(container.pictures) == len(list(photos.glob("*/*.*")))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,10 +11,11 @@ Of a zip nothing is extracted to disk, and nothing is unpickled.
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -96,7 +97,7 @@ def open_container(path: Path) -> Container:
         InputError: It is none of these, damaged, or holds no picture.
     """
     if path.is_dir():
-        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(path.rglob("*")) if p.is_file()}
+        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(_files_below(path)) if p.is_file()}
         container = _from_files(path, {name: p.read_bytes for name, p in files.items()})
     elif not path.exists():
         raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
@@ -109,6 +110,16 @@ def open_container(path: Path) -> Container:
     if not container.pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
     return container
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Links to folders are followed, and every real folder is met once: a link upwards would have no end."""
+    met = {folder.resolve()}
+    for top, folders, names in os.walk(folder, followlinks=True):
+        real = {(Path(top) / name).resolve(): name for name in sorted(folders, reverse=True)}
+        folders[:] = sorted(name for path, name in real.items() if path not in met)
+        met |= real.keys()
+        yield from (Path(top) / name for name in names)
 
 
 def _from_zip(path: Path) -> Container:
