@@ -90,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", help="run folder")
     evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
     evaluate.add_argument("--out", type=Path, help="folder for records/ and pictures/ (runs, in the checkout)")
+    evaluate.add_argument(
+        "--devices", type=_positive, default=1, help="processes per node, one device each: the same record (1)"
+    )
+    evaluate.add_argument("--num-nodes", type=_positive, default=1, help="nodes, of a job that srun or torchrun starts (1)")
     evaluate.set_defaults(act=_evaluate)
 
     bench = commands.add_parser("bench", help="train and evaluate a suite, and write its tables and page")
@@ -325,14 +329,16 @@ def _evaluate(given: Any) -> None:
     from genbench.evaluate import evaluate
     from genbench.files import project_root
     from genbench.leaderboard import render_tables
+    from genbench.processes import join, rank
     from genbench.run import find_run
 
     run, out = find_run(given.run), given.out or project_root() / "runs"
     variants = list(run.config(given.trust).evaluations) if given.variant is None else [given.variant.replace("default", "")]
-    for variant in variants:
-        print(evaluate(run, variant, out, tuple(given.trust), _device(given.device)))
-    print()
-    print(render_tables(out, "md"), end="")
+    device = join(given.devices, given.num_nodes, _device(given.device))
+    written = [evaluate(run, variant, out, tuple(given.trust), device) for variant in variants]
+    if rank() == 0:
+        print("\n".join(map(str, written)), end="\n\n")
+        print(render_tables(out, "md"), end="")
 
 
 def _explore(given: Any) -> None:

@@ -1,7 +1,6 @@
 """From a finished run to one record: samples, metrics, likelihood, speed, cost, provenance.
 
-Work is dealt to processes in chunks of consecutive global indices, the last one padded and cut, so that every image is computed by
-the same arithmetic whatever the number of processes; results are gathered in index order.
+On several processes images are dealt out and gathered by `genbench.processes`; the record is the same.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from genbench.config import Config, check_config
 from genbench.data.images import ImageData
@@ -46,6 +45,7 @@ from genbench.metrics.points import kl_divergence, mode_coverage
 from genbench.metrics.speed import measure_speed
 from genbench.model import GenerativeModel
 from genbench.pictures import save_grid
+from genbench.processes import agreed, chunks, collected, gathered, rank, wait
 from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
@@ -75,7 +75,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
     evaluation = _evaluation(loaded, variant)
     protocol = _protocol(loaded)
     path = expected_record(loaded, variant, out, device)
-    if path.exists():
+    if agreed(path.exists()):
         return path
 
     with torch.no_grad():
@@ -86,17 +86,18 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             if "kl" in protocol.metrics:
                 log_table = _log_table(model, data, evaluation, protocol, device)
         metrics = _metrics(images, data, protocol, device, log_table)
-        speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
-    record = _record(
-        loaded, variant, device,
-        status="done", metrics=metrics, likelihood=likelihood,
-        speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
-        weights_hash=file_digest(loaded.run.weights),
-    )  # fmt: skip
-    if _rank() == 0:
-        _picture(images, record, out)
-        write_record(out, record)
-        log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
+        if rank() == 0:  # alone: the others wait
+            speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
+            record = _record(
+                loaded, variant, device,
+                status="done", metrics=metrics, likelihood=likelihood,
+                speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
+                weights_hash=file_digest(loaded.run.weights),
+            )  # fmt: skip
+            _picture(images, record, out)
+            write_record(out, record)
+            log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
+    wait()
     return path
 
 
@@ -204,7 +205,7 @@ def draw(
     A model of p(x | y) is given y by the class frequencies of the training split, or `label` for every image.
     """
     model = loaded.model
-    for first, indices in _chunks(n, chunk):
+    for first, indices in chunks(n, chunk):
         rng = Rng(seed, indices, model.dtype, device).split("sample")
         y = loaded.data.draw_labels(rng) if label is None else torch.full((len(rng),), label, device=device)
         try:
@@ -214,15 +215,9 @@ def draw(
         yield first, images[: n - first]
 
 
-def _chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
-    """This process's chunks of 0 .. n - 1: every one of full size, the last one beyond n."""
-    for first in range(_rank() * chunk, n, _world() * chunk):
-        yield first, range(first, first + chunk)
-
-
 def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
     parts = draw(loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
-    return _gathered(list(parts), loaded.model.spec.shape, torch.uint8, device)
+    return gathered(list(parts), device)
 
 
 def _scored(
@@ -234,35 +229,17 @@ def _scored(
     score: Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]],
 ) -> dict[str, Tensor]:
     """Scores (N,) float64 of images x with their labels y, each with its own stream, by chunks."""
-    parts: dict[str, list[tuple[int, Tensor]]] = {}
-    for first, indices in _chunks(len(x), protocol.chunk):
+    parts: list[tuple[int, dict[str, Tensor]]] = []
+    for first, indices in chunks(len(x), protocol.chunk):
         rows = torch.tensor(indices, device=device)
         rng, rows = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob"), rows.clamp(max=len(x) - 1)
         try:
             scores = score(x[rows], None if y is None else y[rows], rng)
         except (TypeError, ValueError) as error:
             raise InputError(f"log_prob options: {error}") from None
-        for name, values in scores.items():
-            parts.setdefault(name, []).append((first, values[: len(x) - first].double()))
-    return {name: _gathered(values, (), torch.float64, device) for name, values in parts.items()}
-
-
-def _gathered(parts: list[tuple[int, Tensor]], shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:
-    if _world() > 1:
-        everyone: list[Any] = [None] * _world()
-        distributed.all_gather_object(everyone, [(first, rows.cpu()) for first, rows in parts])
-        parts = [(first, rows.to(device)) for shard in everyone for first, rows in shard]
-    return torch.cat(
-        [torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))]
-    )
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _world() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+        parts.append((first, {name: values[: len(x) - first].double().cpu() for name, values in scores.items()}))
+    every = collected(parts)
+    return {name: torch.cat([scores[name] for scores in every]).to(device) for name in every[0]}
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------
@@ -295,7 +272,7 @@ def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) 
     except ValueError as error:
         raise InputError(f"protocol {protocol.name}: {error}") from None
     bank = FeatureBank(first.shape[1], logits.shape[1]).to(device)
-    for start, indices in _chunks(len(images), protocol.chunk):
+    for start, indices in chunks(len(images), protocol.chunk):
         rows = torch.tensor(indices, device=device)
         keep = len(images) - start
         features, logits = extractor(images[rows.clamp(max=len(images) - 1)])
