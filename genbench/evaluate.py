@@ -52,7 +52,10 @@ from genbench.run import Loaded, Run, open_run
 from genbench.settings import Evaluation
 from genbench.spec import Spec
 
-__all__ = ["draw", "evaluate", "expected_record", "noise_floor", "record_divergence"]
+__all__ = [
+    "device_class", "draw", "evaluate", "expected_record", "new_provenance", "noise_floor", "now", "protocol_identity", "record_divergence",
+    "save_picture", "score_samples",
+]  # fmt: skip
 
 _PICTURE = 64
 
@@ -85,7 +88,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             likelihood = _likelihood(model, data, evaluation, protocol, device)
             if "kl" in protocol.metrics:
                 log_table = _log_table(model, data, evaluation, protocol, device)
-        metrics = _metrics(images, data, protocol, device, log_table)
+        metrics = score_samples(images, data, protocol, device, log_table)
         if rank() == 0:  # alone: the others wait
             speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
             record = _record(
@@ -94,7 +97,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
                 speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
                 weights_hash=file_digest(loaded.run.weights),
             )  # fmt: skip
-            _picture(images, record, out)
+            save_picture(images, record, out)
             write_record(out, record)
             log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
     wait()
@@ -120,7 +123,7 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", prot
     the data, unless another is named.
     """
     protocol = load_protocol(protocol_name or data.protocol)
-    identity, kind = protocol_identity(protocol, data), _device_class(device)
+    identity, kind = protocol_identity(protocol, data), device_class(device)
     path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind))
     x, _ = data.tensors("train", device)
     if len(x) < protocol.images or path.exists():
@@ -129,17 +132,17 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", prot
     images = x[order[: protocol.images]]
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
-        protocol=identity, metrics=_metrics(images, data, protocol, device, None), likelihood=None,
+        protocol=identity, metrics=score_samples(images, data, protocol, device), likelihood=None,
         sample_options={}, log_prob_options={}, speed=None,
-        cost=Cost(0, 0, 0.0, "-"), provenance=_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=_now(),
+        cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
     )  # fmt: skip
-    _picture(images, record, out)
+    save_picture(images, record, out)
     return write_record(out, record)
 
 
 def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
     """Where the record of an evaluation lies, whether it is there or not."""
-    config, kind = loaded.config, _device_class(device)
+    config, kind = loaded.config, device_class(device)
     options, identity = _evaluation(loaded, variant), protocol_identity(_protocol(loaded), loaded.data)
     id8 = record_id(config.hash, identity, variant, options.sample, options.log_prob, kind)
     path = record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
@@ -245,9 +248,10 @@ def _scored(
 # --- what is measured -----------------------------------------------------------------------------------------------------
 
 
-def _metrics(
-    images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None
+def score_samples(
+    images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None = None
 ) -> dict[str, Metric]:
+    """The protocol's sample metrics of images, uint8 (N, C, H, W), whoever made them; `log_table` is for KL alone."""
     reference, _ = data.tensors(protocol.split, device)
     found: dict[str, float] = {}
     if protocol.extractor:
@@ -343,7 +347,7 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
         family=config.family,
         variant=variant,
         seed=config.seed,
-        device_class=_device_class(device),
+        device_class=device_class(device),
         density="explicit" if model.likelihood else "implicit",
         protocol=protocol_identity(_protocol(loaded), loaded.data),
         sample_options=options.sample,
@@ -354,13 +358,14 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
-        provenance=_provenance(_portable(config.resolved), config.hash, weights_hash),
-        evaluated_at=_now(),
+        provenance=new_provenance(_portable(config.resolved), config.hash, weights_hash),
+        evaluated_at=now(),
         **{**blank, **measured},
     )
 
 
-def _picture(images: Tensor, record: Record, out: Path) -> None:
+def save_picture(images: Tensor, record: Record, out: Path) -> None:
+    """The grid beside a record."""
     protocol = record.protocol
     shown = images if math.prod(protocol.shape) == 2 else images[:_PICTURE]
     save_grid(shown.cpu().numpy(), Spec(protocol.shape, protocol.levels), _picture_path(record, out))
@@ -376,7 +381,7 @@ def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resolved.items() if key not in ("run_dir", "wandb")} | {"data": data}
 
 
-def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
+def new_provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
     packages = ("torch", "lightning", "torchmetrics", "numpy")
     return Provenance(
         commit=_COMMIT,
@@ -388,11 +393,12 @@ def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | No
     )
 
 
-def _device_class(device: str) -> Any:
+def device_class(device: str) -> Any:
+    """cpu, cuda or mps: of a record."""
     return torch.device(device).type
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from genbench.files import write_atomic
 from genbench.spec import Spec
 
-__all__ = ["grid", "png", "save_grid"]
+__all__ = ["grid", "pixels", "png", "save_grid"]
 
 _GAP, _PAPER = 4, 255
 _IMAGE_PIXELS = 48
@@ -24,13 +24,19 @@ def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = 
 
 
 def png(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 -> PNG."""
+    """(H, W) or (H, W, 3) uint8 -> PNG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
-def grid(images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = _GAP) -> np.ndarray:
+def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
+    """One image (C, H, W), pixel for pixel -> (H, W) or (H, W, 3) uint8; fewer than 256 levels are spread over 0 to 255."""
+    spread = np.round(image.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
+    return spread[0] if len(image) == 1 else spread[:3].transpose(1, 2, 0)
+
+
+def grid(images: np.ndarray, spec: Spec, columns: int | None = None) -> np.ndarray:
     """Images (N, C, H, W) in reading order, enlarged by whole factors; points (1, 1, 2) as one scatter plot. (H, W, 3) uint8."""
     if spec.shape == (1, 1, 2):
         return _scatter(images, spec.levels)
@@ -40,11 +46,11 @@ def grid(images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = 
     grey = np.round(images.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
     colour = np.repeat(grey, 3, axis=1) if channels == 1 else grey[:, :3]
     large = colour.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)
-    h, w, rows = height * scale + gap, width * scale + gap, -(-n // columns)
-    picture = np.full((rows * h + gap, columns * w + gap, 3), _PAPER, dtype=np.uint8)
+    h, w, rows = height * scale + _GAP, width * scale + _GAP, -(-n // columns)
+    picture = np.full((rows * h + _GAP, columns * w + _GAP, 3), _PAPER, dtype=np.uint8)
     for i, image in enumerate(large):
-        top, left = i // columns * h + gap, i % columns * w + gap
-        picture[top : top + h - gap, left : left + w - gap] = image
+        top, left = i // columns * h + _GAP, i % columns * w + _GAP
+        picture[top : top + h - _GAP, left : left + w - _GAP] = image
     return picture
 
 

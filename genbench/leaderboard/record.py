@@ -22,12 +22,13 @@ from genbench.errors import InputError
 from genbench.files import digest, write_json
 
 __all__ = [
-    "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
+    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
     "file_stem", "picture_path", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
 NOISE_FLOOR = "noise-floor"  # the model name of held-out training images that are scored as if they were samples
+FOREIGN = "foreign"  # the family of images that another tool made
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 
 
@@ -138,7 +139,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run took: parameters, training images over all players, seconds of training and on which device."""
+    """What the run took: parameters, training images over all players, seconds of training and on which device ("-": unknown)."""
 
     parameters: int
     images_seen: int
@@ -174,12 +175,13 @@ class Record:
     Attributes:
         dataset: Name of the data set.
         model: Name of the recipe, or "noise-floor".
-        family: vae, gan, autoregressive, flow, diffusion; "-" for the noise floor; anything for a user's model.
+        family: vae, gan, autoregressive, flow, diffusion; "-" for the noise floor; "foreign" for
+            another tool's images; anything for a user's model.
         variant: "" for the plain row, else the name of another sampler or of other options: its own row.
         seed: Training seed.
         device_class: Kind of device that evaluated.
         status: done, or diverged: final, without metrics.
-        density: Whether the model has an explicit density; "-" for the noise floor.
+        density: Whether the model has an explicit density; "-" for the noise floor and for foreign images.
         protocol: How it was measured.
         metrics: By name; only names of the protocol.
         likelihood: None without one.

@@ -53,6 +53,7 @@ LEGEND = (
     "is proved: an exact value under a rival's bound proves nothing. Italic: the lowest figure of its kind, which is no proof.",
     "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
     "the chain whose bound stands beside them.",
+    "Foreign: images that another tool made, scored by the same protocol; of their cost, speed and likelihood nothing is known.",
     "Noise floor: as many training images as there are samples, scored like samples. Not ranked.",
 )
 _PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
@@ -147,7 +148,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     """The header of a board: everything that a reader needs to know to compare it with another."""
     p, runs = board.protocol, [record for row in board.rows for record in row.records]
     extractor = f"{p.extractor} (sha256 {(p.extractor_hash or '')[:8]})" if p.extractor else "none"
-    shape = "×".join(map(str, p.shape))
+    shape, trained = "×".join(map(str, p.shape)), [record for record in runs if record.cost.device != "-"]
     return [
         ("Protocol", f"{p.name} ({p.hash[:8]})"),
         ("Data", f"{p.dataset} ({p.data_hash[:8]}), {shape}, {p.levels} levels"),
@@ -155,8 +156,8 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("Extractor", extractor),
         ("Evaluation", f"seed {p.evaluation_seed}, chunks of {p.chunk:,}"),
         ("Training seeds", ", ".join(map(str, sorted({record.seed for record in runs}))) or NONE),
-        ("Budget", f"{_range(record.cost.images_seen for record in runs)} training images seen"),
-        ("Trained on", _names(record.cost.device for record in runs)),
+        ("Budget", f"{_range(record.cost.images_seen for record in trained)} training images seen"),
+        ("Trained on", _names(record.cost.device for record in trained)),
         ("Timed on", _names(record.speed.device for record in runs if record.speed)),
     ]
 
@@ -204,12 +205,17 @@ def _columns(board: Board) -> list[_Maker]:
         (Column("Latency ms", "lower"), lambda row: _plain(row.latency_seconds, 1000)),
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
         (Column("Peak MiB", "lower"), lambda row: _plain(row.peak_memory_bytes, 2**-20)),
-        (Column("Parameters"), lambda row: _counts(record.cost.parameters for record in row.records)),
-        (Column("Images seen"), lambda row: _counts(record.cost.images_seen for record in row.records)),
-        (Column("Train s"), lambda row: _plain(row.train_seconds)),
+        (Column("Parameters"), _cost_cell(lambda row: _counts(record.cost.parameters for record in row.records))),
+        (Column("Images seen"), _cost_cell(lambda row: _counts(record.cost.images_seen for record in row.records))),
+        (Column("Train s"), _cost_cell(lambda row: _plain(row.train_seconds))),
         (Column("Seeds"), lambda row: Cell(str(len(row.records)), len(row.records))),
         (Column("Diverged"), lambda row: Cell(f"{row.diverged} of {len(row.records)}", row.diverged)),
     ]
+
+
+def _cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
+    """Nothing is known of what foreign images cost."""
+    return lambda row: make(row) if row.first.cost.device != "-" else Cell(NONE)
 
 
 def _floor_line(row: Row, makers: list[_Maker], measured: int) -> Line:
