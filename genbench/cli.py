@@ -124,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--write", action="store_true", help="also write <dataset>.md and index.html into the folder")
     table.set_defaults(act=_table)
 
+    comparer = commands.add_parser("compare", help="two rows of a table: better, worse or not resolved")
+    comparer.add_argument("a", help="a row as the tables name it: ddpm@ddim50, noise-floor")
+    comparer.add_argument("b", help="another row")
+    comparer.add_argument("--dataset", help="only its boards")
+    comparer.add_argument("--out", type=Path, help="folder with records/ (leaderboards, in the checkout)")
+    comparer.set_defaults(act=_compare)
+
     lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
     lister.set_defaults(act=_list)
 
@@ -406,6 +413,14 @@ def _table(given: Any) -> None:
     print(render_tables(out, given.format), end="")
     if given.write:
         build(out)
+
+
+def _compare(given: Any) -> None:
+    from genbench.files import project_root
+    from genbench.leaderboard.compare import compare
+
+    for line in compare(given.out or project_root() / "leaderboards", given.a, given.b, given.dataset):
+        print(line)
 
 
 def _list(given: Any) -> None:
