@@ -27,7 +27,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, quantise, sum_dims
+from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, importance_weighted, quantise, sum_dims
 from genbench.model import GenerativeModel, Losses, OptimizerFactory
 from genbench.models.flow.coupling import (
     AffineCoupling,
@@ -98,15 +98,13 @@ class RealNVP(GenerativeModel):
 
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
         """The negative bound as prior, Jacobian and cell volume (K = 1), or the negative bound of K noises. (B,) nats."""
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
         rng = rng or self.fixed_rng(x)
         cell = self.spec.dims * math.log(self.spec.levels)
         if K == 1:
             prior, jacobian = self._density_parts(self._dequantise(x, rng, 0), y)
             return {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
-        log_f = torch.stack([self.log_density(self._dequantise(x, rng, k), y) for k in range(K)])
-        return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
+        log_f = importance_weighted(K, lambda k: self.log_density(self._dequantise(x, rng, k), y))
+        return {"importance-weighted": cell - log_f}
 
     # --- the continuous model -----------------------------------------------------------------------------------------
 
