@@ -1,7 +1,6 @@
 """From a finished run to one record: samples, metrics, likelihood, speed, cost, provenance.
 
-Work is dealt to processes in chunks of consecutive global indices, the last one padded and cut, so that every image is computed by
-the same arithmetic whatever the number of processes; results are gathered in index order.
+Work is dealt to processes in chunks (`genbench.chunks`), so that the record is the same whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -11,23 +10,23 @@ import importlib.metadata
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
+from genbench.chunks import chunks, gathered, rank
 from genbench.config import Config, check_config
 from genbench.data.images import ImageData
-from genbench.errors import GenbenchError, InputError, nearest
+from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.leaderboard.record import (
     NOISE_FLOOR,
     Cost,
-    Likelihood,
     Metric,
     Provenance,
     Record,
@@ -42,9 +41,9 @@ from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.metrics.points import kl_divergence, mode_coverage
 from genbench.metrics.speed import measure_speed
-from genbench.model import GenerativeModel
 from genbench.pictures import save_grid
 from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
@@ -80,12 +79,12 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
 
     with torch.no_grad():
         images = _sampled(loaded, evaluation, protocol, device)
-        likelihood, log_table = None, None
+        likelihood, table = None, None
         if model.likelihood is not None:
-            likelihood = _likelihood(model, data, evaluation, protocol, device)
+            likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
             if "kl" in protocol.metrics:
-                log_table = _log_table(model, data, evaluation, protocol, device)
-        metrics = _metrics(images, data, protocol, device, log_table)
+                table = log_table(model, data, evaluation.log_prob, protocol, device)
+        metrics = _metrics(images, data, protocol, device, table)
         speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
     record = _record(
         loaded, variant, device,
@@ -93,7 +92,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
         weights_hash=file_digest(loaded.run.weights),
     )  # fmt: skip
-    if _rank() == 0:
+    if rank() == 0:
         _picture(images, record, out)
         write_record(out, record)
         log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
@@ -186,6 +185,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         chunk=protocol.chunk,
         metrics=protocol.metrics,
         scored_images=protocol.scored_images,
+        repeats=protocol.repeats,
     )
 
 
@@ -204,7 +204,7 @@ def draw(
     A model of p(x | y) is given y by the class frequencies of the training split, or `label` for every image.
     """
     model = loaded.model
-    for first, indices in _chunks(n, chunk):
+    for first, indices in chunks(n, chunk):
         rng = Rng(seed, indices, model.dtype, device).split("sample")
         y = loaded.data.draw_labels(rng) if label is None else torch.full((len(rng),), label, device=device)
         try:
@@ -214,55 +214,9 @@ def draw(
         yield first, images[: n - first]
 
 
-def _chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
-    """This process's chunks of 0 .. n - 1: every one of full size, the last one beyond n."""
-    for first in range(_rank() * chunk, n, _world() * chunk):
-        yield first, range(first, first + chunk)
-
-
 def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
     parts = draw(loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
-    return _gathered(list(parts), loaded.model.spec.shape, torch.uint8, device)
-
-
-def _scored(
-    model: GenerativeModel,
-    x: Tensor,
-    y: Tensor | None,
-    protocol: Protocol,
-    device: str,
-    score: Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]],
-) -> dict[str, Tensor]:
-    """Scores (N,) float64 of images x with their labels y, each with its own stream, by chunks."""
-    parts: dict[str, list[tuple[int, Tensor]]] = {}
-    for first, indices in _chunks(len(x), protocol.chunk):
-        rows = torch.tensor(indices, device=device)
-        rng, rows = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob"), rows.clamp(max=len(x) - 1)
-        try:
-            scores = score(x[rows], None if y is None else y[rows], rng)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"log_prob options: {error}") from None
-        for name, values in scores.items():
-            parts.setdefault(name, []).append((first, values[: len(x) - first].double()))
-    return {name: _gathered(values, (), torch.float64, device) for name, values in parts.items()}
-
-
-def _gathered(parts: list[tuple[int, Tensor]], shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:
-    if _world() > 1:
-        everyone: list[Any] = [None] * _world()
-        distributed.all_gather_object(everyone, [(first, rows.cpu()) for first, rows in parts])
-        parts = [(first, rows.to(device)) for shard in everyone for first, rows in shard]
-    return torch.cat(
-        [torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))]
-    )
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _world() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return gathered(list(parts), loaded.model.spec.shape, torch.uint8, device)
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------
@@ -295,54 +249,12 @@ def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) 
     except ValueError as error:
         raise InputError(f"protocol {protocol.name}: {error}") from None
     bank = FeatureBank(first.shape[1], logits.shape[1]).to(device)
-    for start, indices in _chunks(len(images), protocol.chunk):
+    for start, indices in chunks(len(images), protocol.chunk):
         rows = torch.tensor(indices, device=device)
         keep = len(images) - start
         features, logits = extractor(images[rows.clamp(max=len(images) - 1)])
         bank.update(rows[:keep], features[:keep], logits[:keep])
     return bank.compute()
-
-
-def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> Likelihood:
-    x, y = data.tensors(protocol.split, device)
-    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
-    terms = _scored(model, x, y, protocol, device, lambda x, y, rng: model.terms(x, y, rng, **evaluation.log_prob))
-    nats = torch.stack(list(terms.values())).sum(0)
-    bad = (~torch.isfinite(nats)).nonzero()
-    if len(bad):
-        raise GenbenchError(f"log_prob of {protocol.split} image {int(bad[0])} is {-float(nats[bad[0]])}: not a probability")
-    bits = 1 / (model.spec.dims * math.log(2))
-    assert model.likelihood is not None
-    return Likelihood(
-        kind=model.likelihood,
-        bits_per_dim=float(nats.mean()) * bits,
-        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits if len(nats) > 1 else None,
-        nats=float(nats.mean()),
-        images=len(nats),
-        dequantisation=model.dequantisation,
-        conditional=model.conditional,
-        options=evaluation.log_prob,
-        terms={name: float(values.mean()) * bits for name, values in terms.items()},
-    )
-
-
-def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> np.ndarray:
-    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y."""
-    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
-    x = universe.reshape(-1, *data.spec.shape).to(device)
-
-    def of_class(y: int) -> Tensor:
-        labels = torch.full((len(x),), y, device=device)
-        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **evaluation.log_prob)}  # noqa: E731
-        return _scored(model, x, labels, protocol, device, score)["q"]
-
-    if not model.conditional:
-        return of_class(0).cpu().numpy()
-    _, labels = data.arrays("train")
-    assert labels is not None
-    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
-    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
-    return torch.stack(log_joint).logsumexp(0).cpu().numpy()
 
 
 # --- the record -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ r"""Formulas that likelihood models share. Everything is in nats of integer imag
     Gaussian KL         KL(N(m_q, s_q^2) || N(m_p, s_p^2)) = log s_p/s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
     bin mass            P(x = k) = F(v_k + h) - F(v_k - h),  v_k = 2k/(L-1) - 1,  h = 1/(L-1);  the outer bins reach to infinity
     dequantisation      log p(x) >= E_{u ~ U[0,1)^D} log f((x + u)/L) - D log L          (Theis et al. 2016, arXiv:1511.01844)
+    the same with q     log p(x) >= E_{u ~ q(u|x)} log f((x + u)/L) / q(u|x) - D log L       (Ho et al. 2019, arXiv:1902.00275)
     K weights           log p(x) >= E log 1/K sum_k w_k  where  E w_k = p(x)             (Burda et al. 2016, arXiv:1509.00519, eq. 8)
 
 Pixels become reals in [-1, 1] by `to_real`, at the bin centres v_k, and integers again by `to_pixels`, which rounds to the
@@ -28,6 +29,7 @@ __all__ = [
     "gaussian_log_density",
     "gaussian_log_mass",
     "importance_weighted",
+    "in_cell",
     "logistic_log_mass",
     "quantise",
     "sum_dims",
@@ -48,9 +50,14 @@ def to_pixels(v: Tensor, levels: int) -> Tensor:
 
 def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
     """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
+    return in_cell(x, levels, rng.uniform(x.shape[1:]))
+
+
+def in_cell(x: Tensor, levels: int, u: Tensor) -> Tensor:
+    """Integer pixels and where in their cells, u in (0, 1) -> (x + u) / levels in (0, 1)."""
     # u this near to 0 or 1 would be rounded into a neighbouring cell, or to 1 itself
-    rounding = levels * torch.finfo(rng.dtype).eps
-    return (x.to(rng.dtype) + rng.uniform(x.shape[1:]).clamp(rounding, 1 - rounding)) / levels
+    rounding = levels * torch.finfo(u.dtype).eps
+    return (x.to(u.dtype) + u.clamp(rounding, 1 - rounding)) / levels
 
 
 def quantise(v: Tensor, levels: int) -> Tensor:
