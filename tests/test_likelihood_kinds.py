@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_one_temperature_is_one_weight_and_a_constant_weight_is_exact():
     torch.testing.assert_close(value, torch.full((4,), -7.5), rtol=1e-12, atol=0)
     beta = temperatures(20)
     assert (beta[0], beta[-1], len(beta)) == (0, 1, 21)
-    assert all(a < b for a, b in zip(beta, beta[1:]))
+    assert all(a < b for a, b in pairwise(beta))
     with pytest.raises(ValueError, match="ais is at least 1"):
         annealed_importance(log_w, d, rng(), 0)
 
