@@ -10,7 +10,7 @@ import importlib.metadata
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from torch import Tensor
 
 from genbench.config import Config, check_config
 from genbench.data.images import ImageData
-from genbench.errors import GenbenchError, InputError, nearest
+from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.leaderboard.record import (
     NOISE_FLOOR,
     Cost,
-    Likelihood,
     Metric,
     Provenance,
     Record,
@@ -41,11 +40,11 @@ from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.metrics.points import kl_divergence, mode_coverage
 from genbench.metrics.speed import measure_speed
-from genbench.model import GenerativeModel
 from genbench.pictures import save_grid
-from genbench.processes import agreed, chunks, collected, gathered, rank, wait
+from genbench.processes import agreed, chunks, gathered, rank, wait
 from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
@@ -83,12 +82,12 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
 
     with torch.no_grad():
         images = _sampled(loaded, evaluation, protocol, device)
-        likelihood, log_table = None, None
+        likelihood, table = None, None
         if model.likelihood is not None:
-            likelihood = _likelihood(model, data, evaluation, protocol, device)
+            likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
             if "kl" in protocol.metrics:
-                log_table = _log_table(model, data, evaluation, protocol, device)
-        metrics = score_samples(images, data, protocol, device, log_table)
+                table = log_table(model, data, evaluation.log_prob, protocol, device)
+        metrics = score_samples(images, data, protocol, device, table)
         if rank() == 0:  # alone: the others wait
             speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
             record = _record(
@@ -190,6 +189,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         chunk=protocol.chunk,
         metrics=protocol.metrics,
         scored_images=protocol.scored_images,
+        repeats=protocol.repeats,
     )
 
 
@@ -221,28 +221,6 @@ def draw(
 def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
     parts = draw(loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
     return gathered(list(parts), device)
-
-
-def _scored(
-    model: GenerativeModel,
-    x: Tensor,
-    y: Tensor | None,
-    protocol: Protocol,
-    device: str,
-    score: Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]],
-) -> dict[str, Tensor]:
-    """Scores (N,) float64 of images x with their labels y, each with its own stream, by chunks."""
-    parts: list[tuple[int, dict[str, Tensor]]] = []
-    for first, indices in chunks(len(x), protocol.chunk):
-        rows = torch.tensor(indices, device=device)
-        rng, rows = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob"), rows.clamp(max=len(x) - 1)
-        try:
-            scores = score(x[rows], None if y is None else y[rows], rng)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"log_prob options: {error}") from None
-        parts.append((first, {name: values[: len(x) - first].double().cpu() for name, values in scores.items()}))
-    every = collected(parts)
-    return {name: torch.cat([scores[name] for scores in every]).to(device) for name in every[0]}
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------
@@ -282,48 +260,6 @@ def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) 
         features, logits = extractor(images[rows.clamp(max=len(images) - 1)])
         bank.update(rows[:keep], features[:keep], logits[:keep])
     return bank.compute()
-
-
-def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> Likelihood:
-    x, y = data.tensors(protocol.split, device)
-    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
-    terms = _scored(model, x, y, protocol, device, lambda x, y, rng: model.terms(x, y, rng, **evaluation.log_prob))
-    nats = torch.stack(list(terms.values())).sum(0)
-    bad = (~torch.isfinite(nats)).nonzero()
-    if len(bad):
-        raise GenbenchError(f"log_prob of {protocol.split} image {int(bad[0])} is {-float(nats[bad[0]])}: not a probability")
-    bits = 1 / (model.spec.dims * math.log(2))
-    assert model.likelihood is not None
-    return Likelihood(
-        kind=model.likelihood,
-        bits_per_dim=float(nats.mean()) * bits,
-        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits if len(nats) > 1 else None,
-        nats=float(nats.mean()),
-        images=len(nats),
-        dequantisation=model.dequantisation,
-        conditional=model.conditional,
-        options=evaluation.log_prob,
-        terms={name: float(values.mean()) * bits for name, values in terms.items()},
-    )
-
-
-def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> np.ndarray:
-    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y."""
-    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
-    x = universe.reshape(-1, *data.spec.shape).to(device)
-
-    def of_class(y: int) -> Tensor:
-        labels = torch.full((len(x),), y, device=device)
-        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **evaluation.log_prob)}  # noqa: E731
-        return _scored(model, x, labels, protocol, device, score)["q"]
-
-    if not model.conditional:
-        return of_class(0).cpu().numpy()
-    _, labels = data.arrays("train")
-    assert labels is not None
-    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
-    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
-    return torch.stack(log_joint).logsumexp(0).cpu().numpy()
 
 
 # --- the record -----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class Protocol:
         evaluation_seed: Seed of samples and of the noise in log_prob.
         chunk: Images computed at once: the same arithmetic on any number of processes.
         scored_images: The likelihood is that of the first so many images of the split; null: of all.
+        repeats: How often a likelihood that is not exact is measured with other noise.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Protocol:
     evaluation_seed: int = 0
     chunk: int = 256
     scored_images: int | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -48,8 +50,9 @@ class Protocol:
                 )
         if any(metric in IMAGE_METRICS for metric in self.metrics) and self.extractor is None:
             raise InputError(f"protocol {self.name}: {', '.join(self.metrics)} need an extractor")
-        if self.images < 2 or self.chunk < 1 or (self.scored_images is not None and self.scored_images < 1):
-            raise InputError(f"protocol {self.name}: images is at least 2, chunk and scored_images at least 1")
+        scored = 1 if self.scored_images is None else self.scored_images
+        if self.images < 2 or min(self.chunk, scored, self.repeats) < 1:
+            raise InputError(f"protocol {self.name}: images is at least 2, chunk, scored_images and repeats at least 1")
 
 
 def load_protocol(name: str) -> Protocol:
@@ -67,10 +70,17 @@ def load_protocol(name: str) -> Protocol:
     for key in tree:
         if key not in right:
             raise InputError(f"{known[name]}: unknown key {key}; {nearest(key, right)}")
-    kinds: dict[str, type] = {"images": int, "chunk": int, "evaluation_seed": int, "scored_images": int, "metrics": list}
+    kinds: dict[str, type] = {
+        "images": int,
+        "chunk": int,
+        "evaluation_seed": int,
+        "scored_images": int,
+        "repeats": int,
+        "metrics": list,
+    }
+    words = {int: "a whole number", list: "a list", str: "a text"}
     for key, value in tree.items():
-        if value is not None and not isinstance(value, kinds.get(key, str)):
-            raise InputError(
-                f"{known[name]}: {key} is {value!r}; right is {'a list' if key == 'metrics' else 'a whole number'}"
-            )
+        may_be_null = key in ("extractor", "scored_images")
+        if not (value is None and may_be_null) and type(value) is not kinds.get(key, str):
+            raise InputError(f"{known[name]}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
     return Protocol(name, **{**tree, "metrics": tuple(tree.get("metrics", ()))})

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from genbench.errors import InputError, nearest
-from genbench.leaderboard.board import Board, Row, Summary, metric_info
+from genbench.leaderboard.board import Board, Row, Summary, likelihood_unit, metric_info
 from genbench.leaderboard.table import load_boards
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_rows", "welch"]
@@ -79,9 +79,11 @@ def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
             lower, bound = info.better == "lower", info.of_likelihood
             yield _compared(f"{info.title} {'↓' if lower else '↑'}", mine, other, lower, a, b, bound)
     for conditional in board.conditional:
-        mine, other = a.bits(conditional), b.bits(conditional)
+        mine, other = a.nll(conditional), b.nll(conditional)
         if mine and other and a.model_key != b.model_key:
-            yield _compared(f"bits/dim p(x{' | y' if conditional else ''}) ↓", mine, other, True, a, b, True)
+            yield _compared(
+                f"{likelihood_unit(board.protocol)} p(x{' | y' if conditional else ''}) ↓", mine, other, True, a, b, True
+            )
 
 
 def _compared(quantity: str, mine: Summary, other: Summary, lower: bool, a: Row, b: Row, of_likelihood: bool) -> Comparison:

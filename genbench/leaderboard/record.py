@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,7 @@ class Protocol:
         chunk: Images that are sampled and scored together.
         metrics: Names of the metrics, in the order of the table's columns.
         scored_images: The likelihood is that of the first so many images of the split; None: of all.
+        repeats: How often a likelihood that is not exact was measured with other noise.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Protocol:
     chunk: int
     metrics: tuple[str, ...]
     scored_images: int | None = None
+    repeats: int = 1
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -97,10 +99,14 @@ class Likelihood:
         stderr: Standard error of that mean over the images, bits per dimension.
         nats: Mean of -log p per image.
         images: How many images were scored.
-        dequantisation: "uniform" where a density of reals gave the bound.
+        dequantisation: "uniform" or "variational" where a density of reals gave the number.
         conditional: p(x | y) instead of p(x).
         options: Options of `log_prob`.
         terms: Parts of bits_per_dim that add up to it.
+        defaults: The options that were not given, with their values then, such as K; empty where they were not noted.
+        repeats: Passes with other noise that were averaged.
+        repeat_error: Standard error of bits_per_dim over those passes; None for one.
+        network_evaluations: Of the busiest network, per image and pass; None where they were not counted.
     """
 
     kind: LikelihoodKind
@@ -112,6 +118,10 @@ class Likelihood:
     conditional: bool
     options: dict[str, Any]
     terms: dict[str, float]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    repeats: int = 1
+    repeat_error: float | None = None
+    network_evaluations: float | None = None
 
 
 @dataclass(frozen=True)
@@ -369,8 +379,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 def _read_fields(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         _fail(where, "a group of fields", value)
-    prefix, names = f"{where}." if where else "", [field.name for field in fields(kind)]
-    optional = {field.name for field in fields(kind) if field.default is not MISSING}
+    prefix, names = f"{where}." if where else "", [f.name for f in fields(kind)]
+    optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
     if missing := [name for name in names if name not in value and name not in optional]:
         raise ValueError(f"{prefix}{missing[0]} is missing")
     if unknown := sorted(value.keys() - set(names)):
