@@ -303,9 +303,11 @@ def test_flips_are_functions_of_the_image_count(tmp_path, monkeypatch):
 
 def test_a_draw_is_of_its_stream_alone():
     x, rng = torch.from_numpy(X), Rng(0, range(80))
+    many = x.repeat(4, 1, 1, 1)  # more than are drawn at once
     for draw in (flip, binarise):
-        whole = draw(x, rng)
-        assert torch.equal(whole[20:50], draw(x[20:50], Rng(0, range(20, 50))))
+        whole = draw(many, Rng(0, range(320)))
+        assert torch.equal(whole[120:150], draw(many[120:150], Rng(0, range(120, 150))))
+        assert draw(x[:0], rng[:0]).shape == (0, *x.shape[1:])
     assert int((flip(x, rng) == x).all(dim=(1, 2, 3)).sum()) not in (0, 80)
 
 

@@ -342,3 +342,38 @@ def test_an_unknown_decoder_option_is_refused():
 def test_wrong_arguments(wrong, line):
     with pytest.raises(ValueError, match=line):
         VAE(Spec((1, 8, 8), 17), MLP, MLP, ADAM, **wrong)
+
+
+# --- the objective of importance weights ------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_bound_of_K_samples():
+    x, rng = IMAGES, lambda: Rng(3, range(len(IMAGES)), torch.float64)
+    for K in (1, 4):
+        model = linear_gaussian(off=0.3)[0]
+        model.K = K
+        expected = -model.log_prob(x, rng=rng(), K=K).mean() / (4 * math.log(2))
+        torch.testing.assert_close(model.loss(x, None, rng())["loss"], expected)
+
+
+def test_the_gradient_is_that_of_normalised_importance_weights():
+    """Burda et al., eq. 14: sum_k w_k / (sum_j w_j) grad log w_k, averaged over the images."""
+    model, K = linear_gaussian(off=0.3, wide=0.2)[0], 5
+    model.K, parameters = K, list(model.parameters())
+    mine = torch.autograd.grad(model.loss(IMAGES, None, Rng(3, range(3), torch.float64))["loss"], parameters)
+
+    rng = Rng(3, range(3), torch.float64)
+    m, log_s = model.encoder(to_real(IMAGES, 256, torch.float64)).chunk(2, dim=1)
+    z = [m + log_s.exp() * rng.normal((2,)) for _ in range(K)]
+    prior, q = Normal(0.0, 1.0), Normal(m, log_s.exp())
+    log_w = torch.stack([model.log_likelihood(IMAGES, v) + (prior.log_prob(v) - q.log_prob(v)).sum(1) for v in z])
+    surrogate = (log_w.softmax(0).detach() * log_w).sum(0).mean() / (4 * math.log(2))
+    for gradient, oracle in zip(mine, torch.autograd.grad(surrogate, parameters), strict=True):
+        torch.testing.assert_close(gradient, -oracle, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("K", "beta"), [(0, 1.0), (5, 2.0)])
+def test_the_bound_of_K_samples_has_no_beta(K, beta):
+    net = partial(MLP, width=4)
+    with pytest.raises(ValueError, match=f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}"):
+        VAE(Spec((1, 1, 4), 256), net, net, ADAM, latent=2, beta=beta, K=K)

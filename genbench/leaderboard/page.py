@@ -16,6 +16,7 @@ from genbench.files import write_atomic
 from genbench.leaderboard.board import FAMILIES, Board
 from genbench.leaderboard.gallery import figures, grids
 from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
+from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import COMMAND, LEGEND, Table, board_table, board_text, comparison_table, facts, load_boards
@@ -24,14 +25,16 @@ __all__ = ["build", "page_text", "write_page"]
 
 
 def build(out: Path) -> list[Path]:
-    """Write <out>/<dataset>.md for every data set and <out>/index.html.
+    """Write <out>/<dataset>.md for every data set, <out>/index.html, and <out>/reproductions.md where there is a published.yaml.
 
     Raises:
-        InputError: A record is bad; nothing is written.
+        InputError: A record or the list of published figures is bad; nothing is written.
     """
     found = load_boards(out)
     texts = {out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)}
     texts[out / "index.html"] = page_text(found, out)
+    if (out / LIST).exists():
+        texts[out / "reproductions.md"] = reproductions_text(found, out / LIST)
     for path, text in texts.items():
         write_atomic(path, text)
     return list(texts)

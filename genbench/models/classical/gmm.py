@@ -8,8 +8,8 @@ Expectation maximisation (Dempster et al.), in passes over the training images a
     E    h_nk = pi_k N(v_n; mu_k, Sigma_k) / p(v_n)
     M    pi_k = sum_n h_nk / N, and (mu_k, Sigma_k) that maximise sum_n h_nk log N(v_n; mu_k, Sigma_k)   (`covariance.py`)
 
-after which the variance of u is added to every Sigma_k. It starts from the means of k-means, seeded by k-means++ (Arthur &
-Vassilvitskii), and one diagonal covariance. Or gradients maximise the likelihood.
+after which the variance of u is added to every Sigma_k. It starts from the means of k-means (`k_means.py`) and one diagonal
+covariance. Or gradients maximise the likelihood.
 
 Integer images. A diagonal Gaussian has the mass of a cell as a product over the pixels, so the mixture's is exact; the outer
 cells reach to infinity, as samples beyond them are clamped:
@@ -22,7 +22,6 @@ Other covariances are scored by uniform dequantisation (K = 1: Theis et al. 2016
 
 References:
     Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J. R. Stat. Soc. B 39
-    Arthur, Vassilvitskii (2007), k-means++: the advantages of careful seeding. SODA '07
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from torch import Tensor, nn
 from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_mass, importance_weighted, quantise
 from genbench.model import Batch, GenerativeModel, Losses, OptimizerFactory, Player
 from genbench.models.classical.covariance import Diagonal, Full, Gaussians, LowRank, Sums
+from genbench.models.classical.k_means import k_means
 from genbench.rng import Rng
 from genbench.spec import Spec
 
@@ -200,7 +200,7 @@ class GMM(GenerativeModel):
                 break
         v, group, K = torch.cat(points), torch.cat(groups), self.logits.shape[1]
         mine = [v[group == y] if (group == y).any() else v for y in range(len(self.logits))]
-        means = [_lloyd(part, _k_means_plus_plus(part, K, rng.split("seed", y))) for y, part in enumerate(mine)]
+        means = [k_means(part, K, rng.split("seed", y)) for y, part in enumerate(mine)]
         self.gaussians.start(torch.cat(means), v.var(0, correction=0) + self.floor, rng.split("factor"))
         self.logits.zero_()
 
@@ -211,28 +211,6 @@ class GMM(GenerativeModel):
 
 def _of(group: Tensor, log_classes: Tensor) -> Tensor:
     return log_classes.gather(1, group[:, None])[:, 0]
-
-
-def _k_means_plus_plus(v: Tensor, K: int, rng: Rng) -> Tensor:
-    """K of the points, each drawn by its squared distance to the nearest one before it. v: (N, D)."""
-    u = rng.uniform((K,))[0].double()
-    chosen = v[int(u[0] * len(v))][None]
-    distance = (v - chosen).square().sum(1)
-    for k in range(1, K):
-        # where all points are chosen already, any will do
-        weight = (distance if distance.sum() > 0 else torch.ones_like(distance)).cumsum(0)
-        new = v[int(torch.searchsorted(weight, u[k] * weight[-1]).clamp(max=len(v) - 1))]
-        chosen, distance = torch.cat((chosen, new[None])), torch.minimum(distance, (v - new).square().sum(1))
-    return chosen
-
-
-def _lloyd(v: Tensor, mean: Tensor) -> Tensor:
-    """k-means: every mean becomes that of the points nearest to it, ten times."""
-    for _ in range(10):
-        nearest = nn.functional.one_hot(torch.cdist(v, mean).argmin(1), len(mean)).to(v.dtype)
-        n = nearest.sum(0)[:, None]
-        mean = torch.where(n > 0, nearest.T @ v / n.clamp(min=1), mean)
-    return mean
 
 
 def _gaussians(covariance: str, C: int, D: int, rank: int, learnt: bool) -> Gaussians:

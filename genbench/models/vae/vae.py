@@ -58,6 +58,7 @@ class VAE(GenerativeModel):
         latent: Dimension of z.
         likelihood_model: p(x|z). `bernoulli` needs two levels.
         beta: Weight of the KL in the training loss; 1 is the ELBO. Evaluation always uses 1.
+        K: Samples of q per image in the training loss: 1 is the ELBO, more the importance-weighted bound, which has no beta.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
@@ -72,6 +73,7 @@ class VAE(GenerativeModel):
         latent: int = 16,
         likelihood_model: Literal["logistic", "gaussian", "bernoulli"] = "logistic",
         beta: float = 1.0,
+        K: int = 1,
         conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
@@ -81,14 +83,18 @@ class VAE(GenerativeModel):
             raise ValueError(f"likelihood_model is 'logistic', 'gaussian' or 'bernoulli', not {likelihood_model!r}")
         if latent < 1:
             raise ValueError(f"latent is at least 1, not {latent}")
-        self.latent, self.likelihood_model, self.beta = latent, likelihood_model, beta
+        if K < 1 or (K > 1 and beta != 1):
+            raise ValueError(f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}")
+        self.latent, self.likelihood_model, self.beta, self.K = latent, likelihood_model, beta, K
         C, H, W = spec.shape
         self.encoder = encoder(spec.shape, (2 * latent,), self.classes)
         self.decoder = decoder((latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), self.classes)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """The negative ELBO and its two parts, in bits/dim."""
-        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng).items()}
+        """The negative ELBO and its two parts, or the negative bound of K samples (eq. 8), in bits/dim."""
+        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng, self.K).items()}
+        if self.K > 1:
+            return {"loss": parts["importance-weighted"]}
         return {"loss": parts["reconstruction"] + self.beta * parts["kl"], **parts}
 
     def sample(self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
