@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,9 +19,12 @@ from genbench.errors import GenbenchError, InputError
 from genbench.likelihood import gaussian_log_mass, importance_weighted
 from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.model import GenerativeModel
+from genbench.models.flow.realnvp import RealNVP
 from genbench.models.vae.vae import VAE
+from genbench.nets.resnet import ResNet
 from genbench.protocol import Protocol
 from genbench.rng import Rng
+from genbench.spec import Spec
 
 L = 16
 UNIVERSE = torch.cartesian_prod(torch.arange(L), torch.arange(L)).to(torch.uint8).view(-1, 1, 1, 2)
@@ -302,6 +306,35 @@ def test_variational_bounds_of_a_universe_add_up_to_less_than_one(variational, d
         bounds = log_table(variational, data, {}, replace(PROTOCOL, repeats=20, chunk=256), "cpu")
     probability = over_cells(log_density(variational), UNIVERSE).exp() @ MASS
     assert 0.5 * float(probability.sum()) < np.exp(bounds).sum() < float(probability.sum()) < 1
+
+
+def test_variational_dequantisation_of_labelled_images_learns_with_every_parameter():
+    spec, net = Spec((1, 8, 8), 17, labels=3), partial(ResNet, width=8, blocks=1)
+    model = RealNVP(spec, net, torch.optim.Adam, couplings=2, dequantiser=net, conditional=True)
+    for i, p in enumerate(model.parameters()):
+        p.data.add_(0.1 * Rng(i, [0], torch.float64).normal(p.shape)[0])
+    x, y = Rng(0, range(4)).integers(17, spec.shape).to(torch.uint8), torch.tensor([0, 1, 2, 0])
+    losses = model.loss(x, y, Rng(1, range(4), torch.float64))
+    assert set(losses) == {"loss", "prior", "jacobian", "cell", "dequantiser"}
+    torch.testing.assert_close(losses["loss"], sum(value for name, value in losses.items() if name != "loss"))
+    assert all(float(g.abs().max()) > 0 for g in torch.autograd.grad(losses["loss"], list(model.parameters())))
+    model.requires_grad_(False)
+    # u stays in the cell, and depends on the image and on its label
+    eps, cond = Rng(2, range(4), torch.float64).normal(spec.shape), model.condition(y)
+    u, _ = model.dequantiser(eps, model.to_real(x), cond)
+    assert bool(((u > 0) & (u < 1)).all())
+    for other in (
+        model.dequantiser(eps, model.to_real(16 - x), cond),
+        model.dequantiser(eps, model.to_real(x), cond.roll(1, 1)),
+    ):
+        assert float((other[0] - u).abs().amax((1, 2, 3)).min()) > 1e-6
+    # the log-density is the change of variables, by autograd
+    jacobian = torch.autograd.functional.jacobian(
+        lambda e: model.dequantiser(e, model.to_real(x[:1]), cond[:1])[0].flatten(), eps[:1]
+    )
+    log_det = torch.linalg.slogdet(jacobian.reshape(64, 64))[1]
+    log_q_u = Normal(0.0, 1.0).log_prob(eps[0]).sum() - log_det
+    torch.testing.assert_close(model.dequantiser(eps[:1], model.to_real(x[:1]), cond[:1])[1][0], log_q_u)
 
 
 def test_variational_dequantisation_begins_uniform():
