@@ -107,8 +107,9 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
         InputError: There is no such file, or it does not hold the two. Nothing is unpickled.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            mu, sigma = np.asarray(file["mu"]), np.asarray(file["sigma"])
+        # opened here: numpy leaves the file open where it is no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            mu, sigma = np.asarray(arrays["mu"]), np.asarray(arrays["sigma"])
     except FileNotFoundError:
         raise InputError(f"no statistics file {path}") from None
     except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):

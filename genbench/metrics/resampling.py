@@ -7,8 +7,8 @@ set, and a copy is its own nearest neighbour at distance zero, which breaks radi
 set. The variance of a half of n, given the n, is that of n itself: n/2 kept and n/2 left out make the jackknife's factor one.
 That the level of a metric moves with n does no harm, since only the spread counts.
 
-Where a metric is zero in expectation, such as a distance between equal distributions, its first order vanishes and the error is
-too large, by up to sqrt(3): it errs on the safe side there.
+It errs on the safe side where a metric is not smooth: for a distance between equal distributions, whose first order vanishes, it
+is too large by up to sqrt(3); for shares of images in balls, by up to a third, most where the share is near one.
 
 References:
     Shao, Wu (1989), A general theory for jackknife variance estimation. doi:10.1214/aos/1176347263
