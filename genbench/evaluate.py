@@ -39,9 +39,10 @@ from genbench.leaderboard.record import Protocol as RecordedProtocol
 from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import load_extractor
-from genbench.metrics.features import FeatureBank, Features, sample_metrics
+from genbench.metrics.features import SAMPLE_METRICS, FeatureBank, Features, sample_metrics
 from genbench.metrics.likelihood import log_table, measure_likelihood
-from genbench.metrics.points import kl_divergence, mode_coverage
+from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_errors
+from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
 from genbench.pictures import save_grid
 from genbench.processes import agreed, chunks, gathered, rank, wait
@@ -57,6 +58,8 @@ __all__ = [
 ]  # fmt: skip
 
 _PICTURE = 64
+# random halves for the errors of sample metrics: errors to a tenth
+_DRAWS = 50
 
 
 def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> Path:
@@ -231,19 +234,21 @@ def score_samples(
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, uint8 (N, C, H, W), whoever made them; `log_table` is for KL alone."""
     reference, _ = data.tensors(protocol.split, device)
-    found: dict[str, float] = {}
+    rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
+    found: dict[str, Estimate] = {}
     if protocol.extractor:
-        found |= sample_metrics(_features(images, data, protocol, device), _features(reference, data, protocol, device))
+        x, r = (_features(rows, data, protocol, device) for rows in (images, reference))
+        found |= sample_metrics(x, r, [name for name in protocol.metrics if name in SAMPLE_METRICS], rng)
     if "energy_distance" in protocol.metrics:
-        found["energy_distance"] = energy_distance(images.flatten(1).double(), reference.flatten(1).double())
+        found["energy_distance"] = energy_distance(images.flatten(1), reference.flatten(1))
     if data.known_components is not None:
-        modes, quality = mode_coverage(images.cpu().numpy(), data.known_components)
-        found |= {"modes_covered": float(modes), "high_quality": quality}
+        points = images.cpu().numpy()
+        modes, quality = mode_coverage(points, data.known_components)
+        modes_error, quality_error = mode_coverage_errors(points, data.known_components, rng)
+        found |= {"modes_covered": (float(modes), modes_error), "high_quality": (quality, quality_error)}
         if log_table is not None:
-            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table)
-    # the score is the mean over ten splits, each of which has that standard deviation
-    errors = {"is": found["is_std"] / math.sqrt(10) if "is_std" in found else None, "kid": found.get("kid_error")}
-    return {name: Metric(found[name], errors.get(name)) for name in protocol.metrics if name in found}
+            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table), None
+    return {name: Metric(*found[name]) for name in protocol.metrics if name in found}
 
 
 def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) -> Features:

@@ -1,0 +1,98 @@
+r"""Nearest neighbours in feature space.
+
+    ||a - b||^2 = ||a||^2 + ||b||^2 - 2 a . b
+
+finds candidates fast, about a common mean so that few digits cancel; the distances that are given back are those of the
+candidates, float64, from differences: copies are at distance zero, and no result depends on the block size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Neighbours", "Pairs", "nearest_distance", "nearest_others", "pairs_within"]
+
+# the rounding of the squared distance, relative to the largest squared norm
+_ROUNDING = 1e-12
+
+
+class Neighbours(NamedTuple):
+    """The nearest others of each point of a set, nearest first: indices and distances, both (n, K)."""
+
+    others: Tensor
+    distance: Tensor
+
+
+class Pairs(NamedTuple):
+    """P pairs of a centre and a point: their indices and their distance, each (P,)."""
+
+    centre: Tensor
+    point: Tensor
+    distance: Tensor
+
+
+def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
+    """The nearest points of each point's own set, itself left out.
+
+    Args:
+        z: Features of shape (n, F).
+        count: How many others are looked for: min(count, n - 1) are given.
+        block: Rows of a distance matrix that are in memory at once.
+    """
+    count = min(count, len(z) - 1)
+    found = []
+    for rows, a, b, squared in _blocks(z, z, block):
+        squared[torch.arange(len(rows)), rows] = torch.inf
+        index = squared.topk(count, largest=False).indices
+        found.append((index, _distance(a, b, torch.arange(len(a), device=z.device)[:, None].expand_as(index), index)))
+    index, distance = (torch.cat(part) for part in zip(*found))
+    order = distance.argsort(dim=1, stable=True)
+    return Neighbours(index.gather(1, order), distance.gather(1, order))
+
+
+def nearest_distance(x: Tensor, z: Tensor, block: int = 1024) -> Tensor:
+    """Distance (n,) of each point of x, (n, F), to the nearest of z, (m, F)."""
+    parts = []
+    for rows, a, b, squared in _blocks(x, z, block):
+        parts.append(_distance(a, b, torch.arange(len(rows), device=x.device), squared.argmin(1)))
+    return torch.cat(parts)
+
+
+def pairs_within(centres: Tensor, radii: Tensor, points: Tensor, block: int = 1024) -> Pairs:
+    """Every pair whose distance is at most the centre's radius.
+
+    Args:
+        centres: Features of shape (m, F).
+        radii: Shape (m,).
+        points: Features of shape (n, F).
+        block: Rows of a distance matrix that are in memory at once.
+    """
+    parts = []
+    for rows, a, b, squared in _blocks(centres, points, block):
+        scale = a.square().sum(1).amax() + b.square().sum(1).amax()
+        i, point = (squared <= (radii[rows].square() + _ROUNDING * scale)[:, None]).nonzero().T
+        distance = _distance(a, b, i, point)
+        near = distance <= radii[rows][i]
+        parts.append((rows[i[near]], point[near], distance[near]))
+    return Pairs(*(torch.cat(part) for part in zip(*parts)))
+
+
+def _blocks(x: Tensor, z: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Row indices of a block of x, its rows, all rows of z, and their squared distances up to rounding."""
+    mean = z.double().mean(0)
+    x, z = x.double() - mean, z.double() - mean
+    norms = z.square().sum(1)
+    for rows in torch.arange(len(x), device=x.device).split(block):
+        a = x[rows]
+        yield rows, a, z, torch.addmm(norms + a.square().sum(1, keepdim=True), a, z.T, alpha=-2)
+
+
+def _distance(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """||a_i - b_j|| for tensors of indices of one shape, from differences, 2^24 numbers at a time."""
+    some = max(1, 2**24 // a.shape[1])
+    parts = [(a[k] - b[m]).square().sum(1).sqrt() for k, m in zip(i.flatten().split(some), j.flatten().split(some))]
+    return torch.cat(parts).reshape(i.shape) if parts else a.new_zeros(i.shape)
