@@ -82,7 +82,9 @@ def changes(data: ImageData, extractor: Extractor, n: int, reference: Features) 
     dropped = [x[rows_of[draws(n, len(rows_of), f"without {k}")[0]]] for k, rows_of in enumerate(kept)]
     rows.append(measured(dropped, "one class dropped (mean over the classes)"))
     for width in NOISE:
-        rows.append(measured([spoilt(x[index], width, data.spec.levels, k) for k, index in enumerate(three)], noise_name(width)))
+        rows.append(
+            measured([spoilt(x[index], width, data.spec.levels, k) for k, index in enumerate(three)], noise_name(width))
+        )
     return rows
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from genbench.config import Config, check_config
-from genbench.data.images import ImageData
+from genbench.data.images import ImageData, Split
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.leaderboard.record import (
@@ -38,10 +38,12 @@ from genbench.leaderboard.record import (
 from genbench.leaderboard.record import Protocol as RecordedProtocol
 from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
-from genbench.metrics.extractor import load_extractor
-from genbench.metrics.features import SAMPLE_METRICS, FeatureBank, Features, sample_metrics
+from genbench.metrics.extractor import Extractor, load_extractor
+from genbench.metrics.features import SAMPLE_METRICS, FeatureBank, Features, sample_metrics, sample_metrics_against
+from genbench.metrics.frechet import load_statistics
 from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_errors
+from genbench.metrics.reference import reference_features
 from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
 from genbench.pictures import save_grid
@@ -132,9 +134,11 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", prot
         return path if path.exists() else None
     order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
     images = x[order[: protocol.images]]
+    metrics = score_samples(images, data, protocol, device)
+    metrics.pop("memorisation", None)  # they are the training images
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
-        protocol=identity, metrics=score_samples(images, data, protocol, device), likelihood=None,
+        protocol=identity, metrics=metrics, likelihood=None,
         sample_options={}, log_prob_options={}, speed=None,
         cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
     )  # fmt: skip
@@ -172,6 +176,8 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
     Raises:
         InputError: The protocol does not fit the data.
     """
+    if "class_recall" in protocol.metrics and data.spec.labels is None:
+        raise InputError(f"protocol {protocol.name} measures class_recall, which needs labels; {data.name} has none")
     if data.known_components is None and (needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))):
         raise InputError(f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}")
     extractor = load_extractor(protocol.extractor) if protocol.extractor else None
@@ -184,7 +190,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         split=protocol.split,
         shape=data.spec.shape,
         levels=data.spec.levels,
-        reference_images=len(data.arrays(protocol.split)[0]),
+        reference_images=len(data.arrays(protocol.split)[0]) if protocol.statistics is None else 0,
         generated_images=protocol.images,
         extractor=protocol.extractor,
         extractor_hash=extractor.hash if extractor else None,
@@ -193,7 +199,15 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         metrics=protocol.metrics,
         scored_images=protocol.scored_images,
         repeats=protocol.repeats,
+        statistics=protocol.statistics and protocol.statistics_file.name,
+        statistics_hash=protocol.statistics and _statistics_hash(protocol),
     )
+
+
+def _statistics_hash(protocol: Protocol) -> str:
+    if not protocol.statistics_file.is_file():
+        raise InputError(f"protocol {protocol.name}: no statistics file {protocol.statistics_file}")
+    return file_digest(protocol.statistics_file)
 
 
 def _protocol(loaded: Loaded) -> Protocol:
@@ -233,13 +247,12 @@ def score_samples(
     images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None = None
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, uint8 (N, C, H, W), whoever made them; `log_table` is for KL alone."""
-    reference, _ = data.tensors(protocol.split, device)
     rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
     found: dict[str, Estimate] = {}
     if protocol.extractor:
-        x, r = (_features(rows, data, protocol, device) for rows in (images, reference))
-        found |= sample_metrics(x, r, [name for name in protocol.metrics if name in SAMPLE_METRICS], rng)
+        found |= _feature_metrics(images, data, protocol, device, rng)
     if "energy_distance" in protocol.metrics:
+        reference, _ = data.tensors(protocol.split, device)
         found["energy_distance"] = energy_distance(images.flatten(1), reference.flatten(1))
     if data.known_components is not None:
         points = images.cpu().numpy()
@@ -251,9 +264,30 @@ def score_samples(
     return {name: Metric(*found[name]) for name in protocol.metrics if name in found}
 
 
-def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) -> Features:
+def _feature_metrics(images: Tensor, data: ImageData, protocol: Protocol, device: str, rng: Rng) -> dict[str, Estimate]:
+    """What is measured among the features of an extractor."""
     assert protocol.extractor is not None
     extractor = load_extractor(protocol.extractor, device, data.spec.levels)
+    x = _features(images, extractor, protocol, device)
+    if protocol.statistics is not None:
+        mean, covariance = load_statistics(protocol.statistics_file)
+        if len(mean) != x.features.shape[1]:
+            raise InputError(
+                f"{protocol.statistics_file} is about {len(mean)} features; extractor {extractor.name} has {x.features.shape[1]}"
+            )
+        return sample_metrics_against(x, mean.to(device), covariance.to(device), protocol.metrics, rng)
+
+    def split(name: Split) -> Features:
+        compute = lambda: _features(data.tensors(name, device)[0], extractor, protocol, device)  # noqa: E731
+        return reference_features(data, name, extractor, protocol.chunk, device, compute)
+
+    _, labels = data.tensors(protocol.split, device)
+    train = split("train").features if "memorisation" in protocol.metrics else None
+    wanted = [name for name in protocol.metrics if name in SAMPLE_METRICS]
+    return sample_metrics(x, split(protocol.split), wanted, rng, labels, train)
+
+
+def _features(images: Tensor, extractor: Extractor, protocol: Protocol, device: str) -> Features:
     try:
         first, logits = extractor(images[:1])
     except ValueError as error:

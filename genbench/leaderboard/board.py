@@ -66,12 +66,15 @@ class MetricInfo:
 
 METRICS = {
     "fid": MetricInfo("FID", "lower", 2),
+    "fid_infinity": MetricInfo("FID∞", "lower", 2),
     "is": MetricInfo("IS", "higher", 2),
     "kid": MetricInfo("KID", "lower", 4),
     "precision": MetricInfo("Precision", "higher", 3),
     "recall": MetricInfo("Recall", "higher", 3),
     "density": MetricInfo("Density", None, 3),  # of neighbours: 1 for the data itself, above 1 is no better
     "coverage": MetricInfo("Coverage", "higher", 3),
+    "class_recall": MetricInfo("Recall of the worst class", "higher", 3),
+    "memorisation": MetricInfo("Memorisation", None, 3),  # 0.05 for fresh data, 1 for copies: neither end is better
     "energy_distance": MetricInfo("Energy distance", "lower", 4),
     "modes_covered": MetricInfo("Modes covered", "higher", 1),
     "high_quality": MetricInfo("High quality", "higher", 3),

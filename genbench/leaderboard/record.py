@@ -52,6 +52,8 @@ class Protocol:
         metrics: Names of the metrics, in the order of the table's columns.
         scored_images: The likelihood is that of the first so many images of the split; None: of all.
         repeats: How often a likelihood that is not exact was measured with other noise.
+        statistics: Name of the file of another tool that was the reference; reference_images is 0 then.
+        statistics_hash: SHA-256 of that file.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Protocol:
     metrics: tuple[str, ...]
     scored_images: int | None = None
     repeats: int = 1
+    statistics: str | None = None
+    statistics_hash: str | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -153,11 +153,14 @@ def facts(board: Board) -> list[tuple[str, str]]:
     """The header of a board: everything that a reader needs to know to compare it with another."""
     p, runs = board.protocol, [record for row in board.rows for record in row.records]
     extractor = f"{p.extractor} (sha256 {(p.extractor_hash or '')[:8]})" if p.extractor else "none"
+    reference = f"{p.reference_images:,} images of the {p.split} split"
+    if p.statistics:
+        reference = f"the statistics in {p.statistics} ({(p.statistics_hash or '')[:8]})"
     shape, trained = "×".join(map(str, p.shape)), [record for record in runs if record.cost.device != "-"]
     return [
         ("Protocol", f"{p.name} ({p.hash[:8]})"),
         ("Data", f"{p.dataset} ({p.data_hash[:8]}), {shape}, {p.levels} levels"),
-        ("Samples", f"{p.generated_images:,} generated against {p.reference_images:,} images of the {p.split} split"),
+        ("Samples", f"{p.generated_images:,} generated against {reference}"),
         ("Extractor", extractor),
         (
             "Evaluation",
@@ -399,6 +402,7 @@ def _markdown(text: str) -> str:
 # --- LaTeX -----------------------------------------------------------------------------------------------------------------
 
 _LATEX = {
+    "∞": r"$\infty$",
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"$\sim$", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$", "×": r"$\times$",
     "–": "--", "‖": r"$\|$",

@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from genbench.errors import InputError, nearest
 from genbench.metrics.fid_infinity import fid_error, fid_infinity
 from genbench.metrics.finite import require_finite
-from genbench.metrics.frechet import fid
+from genbench.metrics.frechet import fid, frechet_distance, moments
 from genbench.metrics.inception_score import inception_score
 from genbench.metrics.kid import kernel_distance
 from genbench.metrics.memorisation import memorisation
@@ -28,7 +28,7 @@ from genbench.metrics.precision_recall import Balls, class_recall, covered, dens
 from genbench.metrics.resampling import Estimate, half_sample_error
 from genbench.rng import Rng
 
-__all__ = ["SAMPLE_METRICS", "FeatureBank", "Features", "sample_metrics"]
+__all__ = ["SAMPLE_METRICS", "FeatureBank", "Features", "sample_metrics", "sample_metrics_against"]
 
 SAMPLE_METRICS = (
     "fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall", "memorisation",
@@ -171,6 +171,28 @@ def sample_metrics(
     for name in metrics:
         if name not in measure:
             raise InputError(f"no sample metric {name!r}; {nearest(name, measure)}")
+    return {name: measure[name]() for name in metrics}
+
+
+def sample_metrics_against(
+    generated: Features, mean: Tensor, covariance: Tensor, metrics: Sequence[str], rng: Rng
+) -> dict[str, Estimate]:
+    """`sample_metrics` where of the reference only mean (F,) and covariance (F, F) are known: fid and is.
+
+    The error of fid is over the generated images alone.
+    """
+    x = generated.features
+    require_finite(x, "generated image")
+
+    def frechet() -> Estimate:
+        distance = lambda a: frechet_distance(*moments(x[a]), mean, covariance)  # noqa: E731
+        every = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return distance(every), half_sample_error(distance, (len(x),), rng.to(x.device), least=2)
+
+    measure: dict[str, Callable[[], Estimate]] = {"fid": frechet, "is": lambda: inception_score(generated.logits)}
+    for name in metrics:
+        if name not in measure:
+            raise InputError(f"{name} needs reference images, not their mean and covariance alone; {nearest(name, measure)}")
     return {name: measure[name]() for name in metrics}
 
 
