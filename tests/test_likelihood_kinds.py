@@ -17,7 +17,7 @@ from genbench.ais import annealed_importance, temperatures
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
 from genbench.likelihood import gaussian_log_mass, importance_weighted
-from genbench.metrics.likelihood import log_table, measure_likelihood
+from genbench.metrics.likelihood import log_table, measure_likelihood, network_rows
 from genbench.model import GenerativeModel
 from genbench.models.flow.realnvp import RealNVP
 from genbench.models.vae.vae import VAE
@@ -432,3 +432,25 @@ def test_what_is_no_probability_names_its_image_under_any_chunk(bad, data, monke
 def test_bad_repeats_are_one_line():
     with pytest.raises(InputError, match="repeats at least 1"):
         Protocol("p", (), 2, repeats=0)
+
+
+class Folds(torch.nn.Module):
+    """A network that makes rows of every pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.inner(x.reshape(-1, 1)).view(x.shape)
+
+
+def test_rows_are_those_that_a_network_is_given_and_not_those_inside_it():
+    model = torch.nn.ModuleDict({"a": Folds(), "b": Folds()})
+    with network_rows(model) as rows:
+        for _ in range(3):
+            model["a"](torch.zeros(5, 4))
+        model["b"](torch.zeros(7, 4))
+        assert dict(rows) == {model["a"]: 15, model["b"]: 7}
+    model["a"](torch.zeros(5, 4))
+    assert rows[model["a"]] == 15

@@ -1,10 +1,10 @@
 r"""Bits per dimension of a model, with what kind of number they are, their errors and their cost.
 
-    l_nr       -log p^(x_n) in nats by the r-th noise, n <= N images, r <= R repeats; R = 1 where log p is exact
-    nats       1/N sum_n m_n,   m_n = 1/R sum_r l_nr
-    stderr     sd(m_1, ..., m_N) / sqrt(N): by how much other images would change it
-    repeats    sd over r of (1/N sum_n l_nr) / sqrt(R): by how much other noise would change it
-    evaluations  images that the busiest network is given, per image and repeat
+    l_nr           -log p^(x_n) in nats by the r-th noise, n <= N images, r <= R repeats; R = 1 where log p is exact
+    nats           1/N sum_n m_n,   m_n = 1/R sum_r l_nr
+    stderr         sd(m_1, ..., m_N) / sqrt(N): by how much other images would change it
+    repeat_error   sd over r of (1/N sum_n l_nr) / sqrt(R): by how much other noise would change it
+    evaluations    images that the busiest network is given, per image and repeat
 
 The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights are averaged across repeats.
 """
@@ -64,7 +64,10 @@ def measure_likelihood(
             def score(x: Tensor, y: Tensor | None, rng: Rng) -> dict[str, Tensor]:
                 rows.clear()
                 terms = model.terms(x, y, rng, **options)
-                return {**terms, _EVALUATIONS: torch.full((len(x),), max(rows.values(), default=0) / len(x))}
+                return {
+                    **terms,
+                    _EVALUATIONS: torch.full((len(x),), max(rows.values(), default=0) / len(x), dtype=torch.float64),
+                }
 
             runs.append(_scored(score, x, y, model, protocol, device, r))
         _check_finite(_nats(runs[-1]), lambda n: f"{protocol.split} image {n}")
