@@ -93,7 +93,8 @@ def test_two_processes_equal_one_with_the_whole_batch(name, outcomes, tiny, caps
     apart = distance(weights(outcomes, "two", name, 0), weights(outcomes, "one", name, 0))
     start = {key: value.double() for key, value in model.state_dict().items()}
     one = weights(outcomes, "one", name, 0)
-    assert max(float((one[key].double() - start[key]).abs().max()) for key in start) > 1e-3  # it did train
+    moved = max(float((one[key].double() - start[key]).abs().max()) for key in start)
+    assert moved > 1e-3 or not model.players()  # it did train, unless it learns in `finalize` alone
     if model.batch_coupled:
         with capsys.disabled():
             print(f"\nexempt, its loss couples the images of a batch: {name} (differs by {apart:.1e})")
