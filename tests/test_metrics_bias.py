@@ -108,15 +108,15 @@ def test_ties_keep_the_neutral_value():
 def test_fresh_data_are_neutral_and_copies_are_found():
     train, held_out = draw("train", 800, 6), draw("held out", 400, 6)
     found = [
-        memorisation(draw(f"fresh {i}", 300, 6), draw(f"held out {i}", 300, 6), train, Rng(i, range(16))) for i in range(40)
+        memorisation(draw(f"fresh {i}", 300, 6), draw(f"held out {i}", 300, 6), train, Rng(i, range(16))) for i in range(100)
     ]
     values, errors = torch.tensor(found, dtype=torch.float64).T
-    assert float(values.mean()) == pytest.approx(0.05, abs=3 * float(values.std()) / math.sqrt(40))
+    assert float(values.mean()) == pytest.approx(0.05, abs=3 * float(values.std()) / math.sqrt(100))
     assert 0.75 < float(errors.mean() / values.std()) < 1.25
     assert memorisation(train[:100], held_out, train, Rng(0, range(16))) == (1, 0)
     # one in five a copy; poor samples do not hide them
-    for rest in (draw("fresh", 80, 6), draw("poor", 80, 6) * 9):
-        value, error = memorisation(torch.cat((train[:20], rest)), held_out, train, Rng(0, range(16)))
+    for rest in (draw("fresh", 160, 6), draw("poor", 160, 6) * 9):
+        value, error = memorisation(torch.cat((train[:40], rest)), held_out, train, Rng(0, range(16)))
         assert 0.2 <= value < 0.3 and value - 0.05 > 3 * error
     # with a little noise too
     assert memorisation(train[:100] + 0.05 * draw("noise", 100, 6), held_out, train, Rng(0, range(16)))[0] > 0.95
