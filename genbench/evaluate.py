@@ -199,6 +199,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         metrics=protocol.metrics,
         scored_images=protocol.scored_images,
         repeats=protocol.repeats,
+        seeds=protocol.seeds,
         statistics=protocol.statistics and protocol.statistics_file.name,
         statistics_hash=protocol.statistics and _statistics_hash(protocol),
     )
@@ -326,6 +327,7 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
         density="explicit" if model.likelihood else "implicit",
         protocol=protocol_identity(_protocol(loaded), loaded.data),
         sample_options=options.sample,
+        sample_defaults=model.defaults("sample", options.sample),
         log_prob_options=options.log_prob,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),

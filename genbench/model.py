@@ -12,6 +12,7 @@ logging, checkpoints, evaluation) is the same for all and lives outside the leaf
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, cast
@@ -104,6 +105,11 @@ class GenerativeModel(LightningModule, ABC):
     def likelihood_kind(self, **options: Any) -> Likelihood | None:
         """What `log_prob` is with these options of it, where they decide."""
         return self.likelihood
+
+    def defaults(self, method: str, given: Iterable[str] = ()) -> dict[str, Any]:
+        """The options of `sample` or `log_prob` that are not given, with the values they have."""
+        known = inspect.signature(getattr(self, method)).parameters.values()
+        return {p.name: p.default for p in known if p.default is not p.empty and p.name not in ("y", "rng", *given)}
 
     def players(self) -> dict[str, Player]:
         """Who steps, in order. One player around `loss` unless the method is a game; none where `finalize` does everything."""

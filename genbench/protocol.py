@@ -37,6 +37,7 @@ class Protocol:
         repeats: How often a likelihood that is not exact is measured with other noise.
         statistics: An .npz file of another tool with mu and sigma, in statistics/ among the data (or its full path), that is the
             reference in place of a split.
+        seeds: Training seeds that a row needs before it is called best. The samplers are the recipes' own: their evaluations.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Protocol:
     scored_images: int | None = None
     repeats: int = 1
     statistics: str | None = None
+    seeds: int = 1
 
     @property
     def statistics_file(self) -> Path:
@@ -67,8 +69,8 @@ class Protocol:
         if self.statistics is not None and (needs := sorted(set(self.metrics) - set(MOMENT_METRICS))):
             raise InputError(f"protocol {self.name}: {', '.join(needs)} need reference images, not their statistics alone")
         scored = 1 if self.scored_images is None else self.scored_images
-        if self.images < 2 or min(self.chunk, scored, self.repeats) < 1:
-            raise InputError(f"protocol {self.name}: images is at least 2, chunk, scored_images and repeats at least 1")
+        if self.images < 2 or min(self.chunk, scored, self.repeats, self.seeds) < 1:
+            raise InputError(f"protocol {self.name}: images is at least 2, chunk, scored_images, repeats and seeds at least 1")
 
 
 def load_protocol(name: str) -> Protocol:
@@ -92,6 +94,7 @@ def load_protocol(name: str) -> Protocol:
         "evaluation_seed": int,
         "scored_images": int,
         "repeats": int,
+        "seeds": int,
         "metrics": list,
     }
     words = {int: "a whole number", list: "a list", str: "a text"}

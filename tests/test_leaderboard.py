@@ -307,6 +307,16 @@ def test_two_samplers_of_one_model_are_no_rivals_in_likelihood():
     assert {row.label: board.nll_mark(row) for row in board.rows} == {"ddpm": "best", "ddpm@ddim": "best", "vae": ""}
 
 
+def test_a_row_without_the_seeds_that_the_protocol_asks_for_is_not_called_best():
+    three = dataclasses.replace(PROTOCOL, seeds=3)
+    for protocol, bold in ((PROTOCOL, "**1.0**"), (three, "1.0")):
+        rows = make("a", (1.0, 1.0), protocol=protocol) + make("b", (9.0, 9.1, 9.2), protocol=protocol)
+        (board,) = boards(rows)
+        assert board.mark(board.rows[0], "fid") == ("best" if bold.startswith("*") else "")
+    text = table.render([board])
+    assert " 2 of 3 |" in text and " 3 |" in text
+
+
 def test_words_follow_from_the_numbers():
     board = boards(lecture())[0]
     row = {r.label: r for r in board.rows}
@@ -625,10 +635,10 @@ def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
         assert path.read_bytes() == (committed / path.name).read_bytes()
 
 
-LATER = ("scored_images", "repeats", "statistics", "statistics_hash")
+LATER = ("scored_images", "repeats", "statistics", "statistics_hash", "seeds")
 
 
 def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
     without = {name: value for name, value in dataclasses.asdict(PROTOCOL).items() if name not in LATER}
-    assert (PROTOCOL.scored_images, PROTOCOL.repeats, PROTOCOL.statistics, PROTOCOL.statistics_hash) == (None, 1, None, None)
+    assert [getattr(PROTOCOL, name) for name in LATER] == [None, 1, None, None, 1]
     assert PROTOCOL.hash == digest(without)

@@ -9,8 +9,8 @@ seed) and class of device, over its training seeds:
     e = sd, for n = 1 the error of the measurement itself, and 0 where that is unknown too
 
 Row a *beats* row b in a metric if m_a is better than m_b by more than sqrt(e_a^2 + e_b^2). A row is *best* if it beats every
-other row and none of its runs diverged: a mean over survivors wins nothing, though it can keep others from winning. The noise
-floor is printed, not ranked.
+other row, none of its runs diverged, and it has the seeds that the protocol asks for: a mean over survivors wins nothing, though
+it can keep others from winning. The noise floor is printed, not ranked.
 
 Likelihoods are printed in nats per image where the data has two levels, else in bits per dimension; a board has one of the two.
 They are claims of different strength about the truth b of a model, given the printed value v:
@@ -233,20 +233,24 @@ class Board:
         """Which likelihood columns there are: False for p(x), True for p(x | y)."""
         return tuple(c for c in (False, True) if c is False or any(row.nll(True) for row in self.rows))
 
+    def lacks(self, row: Row) -> int:
+        """How many training seeds of those that the protocol asks for a row does not have."""
+        return max(0, self.protocol.seeds - len(row.records))
+
     def mark(self, row: Row, metric: str) -> Mark:
         """Whether the row is best in a metric."""
         info = metric_info(metric)
         if info.of_likelihood and any(other.kind != "exact" for other in self.rows if other.metric(metric)):
             return ""  # below a rival's upper bound is no proof
         rivals = [other for other in self.rows if other is not row and other.metric(metric)]
-        if info.better is None or row.diverged or row.metric(metric) is None or not rivals:
+        if info.better is None or row.diverged or self.lacks(row) or row.metric(metric) is None or not rivals:
             return ""
         return "best" if all(_beats(row, other, metric) for other in rivals) else ""
 
     def nll_mark(self, row: Row, conditional: bool = False) -> Mark:
         """Whether the row is proved best in likelihood, or has the lowest value of its kind."""
         mine = row.nll(conditional)
-        if mine is None or row.diverged:
+        if mine is None or row.diverged or self.lacks(row):
             return ""
         rivals = [other for other in self.rows if other.model_key != row.model_key and other.nll(conditional)]
         if rivals and all(_proves_below(row, other, conditional) for other in rivals):

@@ -54,6 +54,7 @@ class Protocol:
         repeats: How often a likelihood that is not exact was measured with other noise.
         statistics: Name of the file of another tool that was the reference; reference_images is 0 then.
         statistics_hash: SHA-256 of that file.
+        seeds: Training seeds that a row needs before it is called best.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Protocol:
     repeats: int = 1
     statistics: str | None = None
     statistics_hash: str | None = None
+    seeds: int = 1
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -206,6 +208,7 @@ class Record:
         provenance: Where the numbers come from.
         diverged_at: Training images seen when the run diverged, else None.
         evaluated_at: ISO 8601 time.
+        sample_defaults: The options of `sample` that were not given, with their values then; empty where they were not noted.
     """
 
     dataset: str
@@ -226,6 +229,7 @@ class Record:
     provenance: Provenance
     diverged_at: int | None
     evaluated_at: str
+    sample_defaults: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):

@@ -50,7 +50,7 @@ COMMAND = "genbench table"
 NONE = "–"
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
-    "Bold: better than every other row by more than the spread, with no diverged run.",
+    "Bold: better than every other row by more than the spread, with no diverged run and as many seeds as the protocol asks for.",
     "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: 2.94 exact, <= 3.12 an upper "
     "bound, ~ 2.99 an estimate, – none. Bold only where it is proved: an exact value under a rival's bound proves nothing. "
     "Italic: the lowest figure of its kind, which is no proof.",
@@ -221,9 +221,14 @@ def _columns(board: Board) -> list[_Maker]:
         (Column("Parameters"), _cost_cell(lambda row: _counts(record.cost.parameters for record in row.records))),
         (Column("Images seen"), _cost_cell(lambda row: _counts(record.cost.images_seen for record in row.records))),
         (Column("Train s"), _cost_cell(lambda row: _plain(row.train_seconds))),
-        (Column("Seeds"), lambda row: Cell(str(len(row.records)), len(row.records))),
+        (Column("Seeds"), lambda row: _seeds_cell(board, row)),
         (Column("Diverged"), lambda row: Cell(f"{row.diverged} of {len(row.records)}", row.diverged)),
     ]
+
+
+def _seeds_cell(board: Board, row: Row) -> Cell:
+    n = len(row.records)
+    return Cell(f"{n} of {board.protocol.seeds}" if board.lacks(row) else str(n), n)
 
 
 def _cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:

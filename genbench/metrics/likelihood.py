@@ -11,7 +11,6 @@ The kind is the model's, given its options. The mean of a bound over repeats is 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -83,7 +82,7 @@ def measure_likelihood(
         conditional=model.conditional,
         options=options,
         terms={name: bits * _mean(runs, name) for name in runs[0] if name != _EVALUATIONS},
-        defaults=_defaults(model, options),
+        defaults=model.defaults("log_prob", options),
         repeats=repeats,
         repeat_error=float(by_noise.std()) / math.sqrt(repeats) * bits if repeats > 1 else None,
         network_evaluations=_mean(runs, _EVALUATIONS),
@@ -175,9 +174,3 @@ def _check_finite(nats: Tensor, name: Callable[[int], str]) -> None:
     if len(bad):
         n = int(bad[0])
         raise GenbenchError(f"log_prob of {name(n)} is {-float(nats[n])}: not a probability")
-
-
-def _defaults(model: GenerativeModel, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `log_prob` that are not given, with the values they have."""
-    known = inspect.signature(model.log_prob).parameters.values()
-    return {p.name: p.default for p in known if p.default is not p.empty and p.name not in ("y", "rng", *options)}
