@@ -411,6 +411,33 @@ def test_the_chunk_changes_nothing(data):
     assert parts.network_evaluations == whole.network_evaluations == 2
 
 
+def test_any_number_of_processes_finds_the_same_even_where_some_have_no_chunk(data, monkeypatch):
+    model, protocol, world, parts = recipe("vae"), replace(PROTOCOL, chunk=60, repeats=1), 3, {}
+    alone = measure(model, data, protocol)
+    monkeypatch.setattr("genbench.chunks.world", lambda: world)
+
+    class Waits(Exception):
+        pass
+
+    def give(everyone, mine):
+        parts[len(parts)] = mine
+        raise Waits
+
+    def take(everyone, mine):
+        everyone[:] = parts.values()
+
+    for gather in (give, take):
+        monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+        for rank in range(world):
+            monkeypatch.setattr("genbench.chunks.rank", lambda rank=rank: rank)
+            if gather is give:
+                with pytest.raises(Waits):
+                    measure(model, data, protocol)
+            else:
+                assert measure(model, data, protocol) == alone
+    assert [len(mine) for mine in parts.values()] == [1, 1, 0]
+
+
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 def test_what_is_no_probability_names_its_image_under_any_chunk(bad, data, monkeypatch):
     real, x = VAE.terms, data.tensors("test")[0]
