@@ -76,6 +76,16 @@ def test_frechet_distance_of_commuting_covariances_is_the_closed_form():
     assert distance == pytest.approx(4 + float((a - b).square().sum()), rel=1e-10)
 
 
+def test_frechet_distance_where_ranges_overlap_in_part():
+    # the product has zeros among its singular values: roots of rounded squares would be 1e-8 each
+    rotation = torch.linalg.qr(draw("rotation", 90, 90))[0]
+    a, b = torch.zeros(2, 90, dtype=torch.float64)
+    a[:60], b[30:] = draw("a", 60, 1)[:, 0].abs() + 0.5, draw("b", 60, 1)[:, 0].abs() + 0.5
+    mean, (cov_a, cov_b) = torch.zeros(90, dtype=torch.float64), ((rotation * s.square()) @ rotation.T for s in (a, b))
+    expected = float((a - b).square().sum())
+    assert frechet_distance(mean, cov_a, mean, cov_b) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(("n", "width"), [(2, 64), (20, 64), (64, 64), (500, 64)])
 def test_frechet_distance_of_a_set_to_itself_is_zero_at_any_rank(n, width):
     x = draw("x", n, width) @ draw("mix", width, width)

@@ -53,7 +53,8 @@ def test_metrics_of_a_half_are_those_of_its_images_alone():
         precision, recall = precision_recall(x[a], r[b])
         assert covered(around_r, 3, b, a).double().mean() == precision
         assert covered(around_x, 3, a, b).double().mean() == recall
-        assert density(around_r, 5, b, a), occupied(around_r, 5, b, a).double().mean() == density_coverage(x[a], r[b])
+        found = density(around_r, 5, b, a), occupied(around_r, 5, b, a).double().mean()
+        assert found == density_coverage(x[a], r[b])
 
 
 def test_errors_are_the_spread_over_fresh_draws():

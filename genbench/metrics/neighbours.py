@@ -46,7 +46,7 @@ def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
     count = min(count, len(z) - 1)
     found = []
     for rows, a, b, squared in _blocks(z, z, block):
-        squared[torch.arange(len(rows)), rows] = torch.inf
+        squared[torch.arange(len(rows), device=rows.device), rows] = torch.inf
         index = squared.topk(count, largest=False).indices
         found.append((index, _distance(a, b, torch.arange(len(a), device=z.device)[:, None].expand_as(index), index)))
     index, distance = (torch.cat(part) for part in zip(*found))
