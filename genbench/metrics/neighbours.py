@@ -3,7 +3,8 @@ r"""Nearest neighbours in feature space.
     ||a - b||^2 = ||a||^2 + ||b||^2 - 2 a . b
 
 finds candidates fast, about a common mean so that few digits cancel; the distances that are given back are those of the
-candidates, float64, from differences: copies are at distance zero, and no result depends on the block size.
+candidates, float64, from differences of the features as they are: copies are at distance zero, equal pairs at equal distances,
+and no result depends on the block size.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
     """
     count = min(count, len(z) - 1)
     found = []
-    for rows, a, b, squared in _blocks(z, z, block):
+    for rows, squared, _ in _blocks(z, z, block):
         squared[torch.arange(len(rows), device=rows.device), rows] = torch.inf
         index = squared.topk(count, largest=False).indices
-        found.append((index, _distance(a, b, torch.arange(len(a), device=z.device)[:, None].expand_as(index), index)))
+        found.append((index, _distance(z, z, rows[:, None].expand_as(index), index)))
     index, distance = (torch.cat(part) for part in zip(*found))
     order = distance.argsort(dim=1, stable=True)
     return Neighbours(index.gather(1, order), distance.gather(1, order))
@@ -56,10 +57,7 @@ def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
 
 def nearest_distance(x: Tensor, z: Tensor, block: int = 1024) -> Tensor:
     """Distance (n,) of each point of x, (n, F), to the nearest of z, (m, F)."""
-    parts = []
-    for rows, a, b, squared in _blocks(x, z, block):
-        parts.append(_distance(a, b, torch.arange(len(rows), device=x.device), squared.argmin(1)))
-    return torch.cat(parts)
+    return torch.cat([_distance(x, z, rows, squared.argmin(1)) for rows, squared, _ in _blocks(x, z, block)])
 
 
 def pairs_within(centres: Tensor, radii: Tensor, points: Tensor, block: int = 1024) -> Pairs:
@@ -72,27 +70,30 @@ def pairs_within(centres: Tensor, radii: Tensor, points: Tensor, block: int = 10
         block: Rows of a distance matrix that are in memory at once.
     """
     parts = []
-    for rows, a, b, squared in _blocks(centres, points, block):
-        scale = a.square().sum(1).amax() + b.square().sum(1).amax()
+    for rows, squared, scale in _blocks(centres, points, block):
         i, point = (squared <= (radii[rows].square() + _ROUNDING * scale)[:, None]).nonzero().T
-        distance = _distance(a, b, i, point)
-        near = distance <= radii[rows][i]
-        parts.append((rows[i[near]], point[near], distance[near]))
+        centre = rows[i]
+        distance = _distance(centres, points, centre, point)
+        near = distance <= radii[centre]
+        parts.append((centre[near], point[near], distance[near]))
     return Pairs(*(torch.cat(part) for part in zip(*parts)))
 
 
-def _blocks(x: Tensor, z: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Row indices of a block of x, its rows, all rows of z, and their squared distances up to rounding."""
+def _blocks(x: Tensor, z: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Row indices of a block of x, their squared distances from all of z up to rounding, and the scale of that rounding."""
     mean = z.double().mean(0)
     x, z = x.double() - mean, z.double() - mean
-    norms = z.square().sum(1)
+    norms_x, norms_z = x.square().sum(1), z.square().sum(1)
+    scale = norms_x.amax() + norms_z.amax()
     for rows in torch.arange(len(x), device=x.device).split(block):
-        a = x[rows]
-        yield rows, a, z, torch.addmm(norms + a.square().sum(1, keepdim=True), a, z.T, alpha=-2)
+        yield rows, torch.addmm(norms_x[rows][:, None] + norms_z, x[rows], z.T, alpha=-2), scale
 
 
 def _distance(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """||a_i - b_j|| for tensors of indices of one shape, from differences, 2^24 numbers at a time."""
-    some = max(1, 2**24 // a.shape[1])
-    parts = [(a[k] - b[m]).square().sum(1).sqrt() for k, m in zip(i.flatten().split(some), j.flatten().split(some))]
-    return torch.cat(parts).reshape(i.shape) if parts else a.new_zeros(i.shape)
+    """||a_i - b_j|| for tensors of indices of one shape, 2^24 numbers at a time."""
+    pairs = max(1, 2**24 // a.shape[1])
+    parts = [
+        (a[k].double() - b[m].double()).square().sum(1).sqrt()
+        for k, m in zip(i.flatten().split(pairs), j.flatten().split(pairs))
+    ]
+    return torch.cat(parts).reshape(i.shape)
