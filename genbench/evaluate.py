@@ -39,7 +39,7 @@ from genbench.leaderboard.record import Protocol as RecordedProtocol
 from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import Extractor, load_extractor
-from genbench.metrics.features import SAMPLE_METRICS, FeatureBank, Features, sample_metrics, sample_metrics_against
+from genbench.metrics.features import FeatureBank, Features, sample_metrics, sample_metrics_against
 from genbench.metrics.frechet import load_statistics
 from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_errors
@@ -48,7 +48,7 @@ from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
 from genbench.pictures import save_grid
 from genbench.processes import agreed, chunks, gathered, rank, wait
-from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
+from genbench.protocol import IMAGE_METRICS, TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
 from genbench.settings import Evaluation
@@ -284,7 +284,7 @@ def _feature_metrics(images: Tensor, data: ImageData, protocol: Protocol, device
 
     _, labels = data.tensors(protocol.split, device)
     train = split("train").features if "memorisation" in protocol.metrics else None
-    wanted = [name for name in protocol.metrics if name in SAMPLE_METRICS]
+    wanted = [name for name in protocol.metrics if name in IMAGE_METRICS]
     return sample_metrics(x, split(protocol.split), wanted, rng, labels, train)
 
 

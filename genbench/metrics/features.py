@@ -28,11 +28,7 @@ from genbench.metrics.precision_recall import Balls, class_recall, covered, dens
 from genbench.metrics.resampling import Estimate, half_sample_error
 from genbench.rng import Rng
 
-__all__ = ["SAMPLE_METRICS", "FeatureBank", "Features", "sample_metrics", "sample_metrics_against"]
-
-SAMPLE_METRICS = (
-    "fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall", "memorisation",
-)  # fmt: skip
+__all__ = ["FeatureBank", "Features", "sample_metrics", "sample_metrics_against"]
 
 
 class Features(NamedTuple):
@@ -118,7 +114,7 @@ def sample_metrics(
     Args:
         generated: Features of the generated images, in index order.
         reference: Features of the reference images.
-        metrics: Names out of `SAMPLE_METRICS`.
+        metrics: Names out of `genbench.protocol.IMAGE_METRICS`.
         rng: What the errors and fid_infinity draw; one stream per draw, 50 of them for errors to a tenth.
         labels: Class of each reference image, int64 (m,); class_recall needs them.
         train: Features of the training images, (N, F); memorisation needs them.
