@@ -14,11 +14,12 @@ import torch
 
 from genbench.errors import InputError
 from genbench.metrics.energy import energy_distance
-from genbench.metrics.features import SAMPLE_METRICS, FeatureBank, Features, sample_metrics
+from genbench.metrics.features import FeatureBank, Features, sample_metrics
 from genbench.metrics.frechet import GaussianStatistics, fid, frechet_distance, load_statistics, moments
 from genbench.metrics.inception_score import InceptionScore, inception_score
 from genbench.metrics.kid import kernel_distance
 from genbench.metrics.precision_recall import Balls, class_recall, density_coverage, precision_recall
+from genbench.protocol import IMAGE_METRICS
 from genbench.rng import Rng
 
 
@@ -477,9 +478,9 @@ def test_one_pass_gives_every_metric():
     logits = 3 * draw("logits", len(x), 10).float()
     labels, train = torch.arange(len(r)) % 2, draw("train", 400, x.shape[1]).float()
     found = sample_metrics(
-        Features(x, logits), Features(r, r[:, :10]), SAMPLE_METRICS, Rng(0, range(20)), labels=labels, train=train
+        Features(x, logits), Features(r, r[:, :10]), IMAGE_METRICS, Rng(0, range(20)), labels=labels, train=train
     )
-    assert tuple(found) == SAMPLE_METRICS
+    assert tuple(found) == IMAGE_METRICS
     assert all(type(number) is float and math.isfinite(number) for estimate in found.values() for number in estimate)
     assert found["fid"][0] == fid(x, r)
     assert found["is"] == inception_score(logits)

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from genbench.metrics.energy import energy_distance
-from genbench.metrics.features import SAMPLE_METRICS, Features, sample_metrics
+from genbench.metrics.features import Features, sample_metrics
 from genbench.metrics.fid_infinity import fid_error
 from genbench.metrics.points import mode_coverage, mode_coverage_errors
 from genbench.metrics.precision_recall import Balls, covered, density, density_coverage, occupied, precision_recall
 from genbench.metrics.resampling import half_sample_error, halves
+from genbench.protocol import IMAGE_METRICS
 from genbench.rng import Rng
 
 
@@ -59,13 +60,13 @@ def test_metrics_of_a_half_are_those_of_its_images_alone():
 
 def test_errors_are_the_spread_over_fresh_draws():
     """The errors of one run against what 60 runs with other images scatter. Shares of images in balls may err to the safe side."""
-    runs, names = 60, (*SAMPLE_METRICS, "energy_distance")
+    runs, names = 60, (*IMAGE_METRICS, "energy_distance")
     found = []
     for run in range(runs):
         x, r, train = (draw(f"{name} {run}", n, 8) for name, n in (("x", 200), ("r", 200), ("train", 400)))
         x = 0.9 * x + 0.4
         labels = (r[:, 0] > 0).long()
-        estimates = sample_metrics(Features(x, x), Features(r, r), SAMPLE_METRICS, Rng(run, range(15)), labels, train)
+        estimates = sample_metrics(Features(x, x), Features(r, r), IMAGE_METRICS, Rng(run, range(15)), labels, train)
         found.append([*estimates.values(), energy_distance(x, r)])
     values, errors = torch.tensor(found, dtype=torch.float64).permute(2, 1, 0)
     ratio = dict(zip(names, (errors.mean(1) / values.std(1)).tolist()))
