@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     sample = commands.add_parser("sample", help="sample from a finished run")
     sample.add_argument("run", help="run folder")
     sample.add_argument("-n", type=_positive, default=64, help="number of images (64)")
-    sample.add_argument("-o", "--out", type=Path, required=True, help="grid.png, images.npz, or a folder for one PNG per image")
+    sample.add_argument(
+        "-o", "--out", type=Path, required=True, help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel"
+    )
     sample.add_argument("--seed", type=_natural, default=0, help="sample i is a function of the weights, this seed and i (0)")
     sample.add_argument(
         "--variant", default="default", help="which of the configuration's evaluations gives the sampler's options"
@@ -87,9 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     sample.set_defaults(act=_sample)
 
     evaluate = commands.add_parser("evaluate", help="measure a finished run: one record per evaluation")
-    evaluate.add_argument("run", help="run folder")
+    evaluate.add_argument("run", nargs="?", help="run folder; left out with --samples")
     evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
     evaluate.add_argument("--out", type=Path, help="folder for records/ and pictures/ (runs, in the checkout)")
+    evaluate.add_argument(
+        "--devices", type=_positive, default=1, help="processes per node, one device each: the same record (1)"
+    )
+    evaluate.add_argument("--num-nodes", type=_positive, default=1, help="nodes, of a job that srun or torchrun starts (1)")
+    other = evaluate.add_argument_group("images of another tool")
+    other.add_argument("--samples", type=Path, metavar="PATH", help="a folder or a zip of pictures, or an npz file with images")
+    other.add_argument("--data", metavar="NAME", help="the data set that they imitate, as in genbench data list")
+    other.add_argument("--name", help="what their row of the table is called")
+    other.add_argument(
+        "--seed", type=_natural, default=0, help="which training they come from; seeds of a name are one row (0)"
+    )
+    other.add_argument("--protocol", metavar="NAME", help="how they are judged, in configs/protocols (as the data are)")
     evaluate.set_defaults(act=_evaluate)
 
     bench = commands.add_parser("bench", help="train and evaluate a suite, and write its tables and page")
@@ -109,6 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
     table.add_argument("--write", action="store_true", help="also write <dataset>.md and index.html into the folder")
     table.set_defaults(act=_table)
+
+    comparer = commands.add_parser("compare", help="two rows of a table: better, worse or not resolved")
+    comparer.add_argument("a", help="a row as the tables name it: ddpm@ddim50, noise-floor")
+    comparer.add_argument("b", help="another row")
+    comparer.add_argument("--dataset", help="only its boards")
+    comparer.add_argument("--out", type=Path, help="folder with records/ (leaderboards, in the checkout)")
+    comparer.set_defaults(act=_compare)
 
     lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
     lister.set_defaults(act=_list)
@@ -285,7 +306,7 @@ def _sample(given: Any) -> None:
     import torch
 
     from genbench.evaluate import draw
-    from genbench.pictures import grid, png, save_grid
+    from genbench.pictures import pixels, png, save_grid
     from genbench.run import open_run
 
     if given.out.suffix not in ("", ".png", ".npz"):
@@ -317,22 +338,44 @@ def _sample(given: Any) -> None:
         from genbench.files import write_atomic
 
         for i, image in enumerate(images):
-            write_atomic(given.out / f"{i:06d}.png", png(grid(image[None], spec, gap=0)))
+            write_atomic(given.out / f"{i:06d}.png", png(pixels(image, spec)))
     print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}")
 
 
 def _evaluate(given: Any) -> None:
-    from genbench.evaluate import evaluate
+    foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
+    if (given.run is None) != all(foreign.values()) or (given.run is not None and any(foreign.values())):
+        raise InputError("genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL")
     from genbench.files import project_root
     from genbench.leaderboard import render_tables
+    from genbench.processes import rank
+
+    out = given.out or project_root() / "runs"
+    written = _evaluate_samples(given, out) if given.samples else _evaluate_run(given, out)
+    if rank() == 0:
+        print("\n".join(map(str, written)), end="\n\n")
+        print(render_tables(out, "md"), end="")
+
+
+def _evaluate_run(given: Any, out: Path) -> list[Path]:
+    from genbench.evaluate import evaluate
+    from genbench.processes import join
     from genbench.run import find_run
 
-    run, out = find_run(given.run), given.out or project_root() / "runs"
+    run = find_run(given.run)
     variants = list(run.config(given.trust).evaluations) if given.variant is None else [given.variant.replace("default", "")]
-    for variant in variants:
-        print(evaluate(run, variant, out, tuple(given.trust), _device(given.device)))
-    print()
-    print(render_tables(out, "md"), end="")
+    device = join(given.devices, given.num_nodes, _device(given.device))
+    return [evaluate(run, variant, out, tuple(given.trust), device) for variant in variants]
+
+
+def _evaluate_samples(given: Any, out: Path) -> list[Path]:
+    from genbench.data.commands import named
+    from genbench.foreign import evaluate_samples
+    from genbench.processes import join
+
+    data = named(given.data)
+    device = join(given.devices, given.num_nodes, _device(given.device))
+    return [evaluate_samples(given.samples, data, given.name, out, given.seed, given.protocol, device)]
 
 
 def _explore(given: Any) -> None:
@@ -370,6 +413,14 @@ def _table(given: Any) -> None:
     print(render_tables(out, given.format), end="")
     if given.write:
         build(out)
+
+
+def _compare(given: Any) -> None:
+    from genbench.files import project_root
+    from genbench.leaderboard.compare import compare
+
+    for line in compare(given.out or project_root() / "leaderboards", given.a, given.b, given.dataset):
+        print(line)
 
 
 def _list(given: Any) -> None:

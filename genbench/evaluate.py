@@ -1,7 +1,6 @@
 """From a finished run to one record: samples, metrics, likelihood, speed, cost, provenance.
 
-Work is dealt to processes in chunks of consecutive global indices, the last one padded and cut, so that every image is computed by
-the same arithmetic whatever the number of processes; results are gathered in index order.
+On several processes images are dealt out and gathered by `genbench.processes`; the record is the same.
 """
 
 from __future__ import annotations
@@ -11,23 +10,22 @@ import importlib.metadata
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from genbench.config import Config, check_config
-from genbench.data.images import ImageData
-from genbench.errors import GenbenchError, InputError, nearest
+from genbench.data.images import ImageData, Split
+from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.leaderboard.record import (
     NOISE_FLOOR,
     Cost,
-    Likelihood,
     Metric,
     Provenance,
     Record,
@@ -40,21 +38,30 @@ from genbench.leaderboard.record import (
 from genbench.leaderboard.record import Protocol as RecordedProtocol
 from genbench.loggers import log_record
 from genbench.metrics.energy import energy_distance
-from genbench.metrics.extractor import load_extractor
-from genbench.metrics.features import FeatureBank, Features, sample_metrics
-from genbench.metrics.points import kl_divergence, mode_coverage
+from genbench.metrics.extractor import Extractor, load_extractor
+from genbench.metrics.features import FeatureBank, Features, sample_metrics, sample_metrics_against
+from genbench.metrics.frechet import load_statistics
+from genbench.metrics.likelihood import log_table, measure_likelihood
+from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_errors
+from genbench.metrics.reference import reference_features
+from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
-from genbench.model import GenerativeModel
 from genbench.pictures import save_grid
-from genbench.protocol import TABLE_METRICS, Protocol, load_protocol
+from genbench.processes import agreed, chunks, gathered, rank, wait
+from genbench.protocol import IMAGE_METRICS, TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
 from genbench.settings import Evaluation
 from genbench.spec import Spec
 
-__all__ = ["draw", "evaluate", "expected_record", "noise_floor", "record_divergence"]
+__all__ = [
+    "device_class", "draw", "evaluate", "expected_record", "new_provenance", "noise_floor", "now", "protocol_identity", "record_divergence",
+    "save_picture", "score_samples",
+]  # fmt: skip
 
 _PICTURE = 64
+# random halves for the errors of sample metrics: errors to a tenth
+_DRAWS = 50
 
 
 def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> Path:
@@ -75,28 +82,29 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
     evaluation = _evaluation(loaded, variant)
     protocol = _protocol(loaded)
     path = expected_record(loaded, variant, out, device)
-    if path.exists():
+    if agreed(path.exists()):
         return path
 
     with torch.no_grad():
         images = _sampled(loaded, evaluation, protocol, device)
-        likelihood, log_table = None, None
+        likelihood, table = None, None
         if model.likelihood is not None:
-            likelihood = _likelihood(model, data, evaluation, protocol, device)
+            likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
             if "kl" in protocol.metrics:
-                log_table = _log_table(model, data, evaluation, protocol, device)
-        metrics = _metrics(images, data, protocol, device, log_table)
-        speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
-    record = _record(
-        loaded, variant, device,
-        status="done", metrics=metrics, likelihood=likelihood,
-        speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
-        weights_hash=file_digest(loaded.run.weights),
-    )  # fmt: skip
-    if _rank() == 0:
-        _picture(images, record, out)
-        write_record(out, record)
-        log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
+                table = log_table(model, data, evaluation.log_prob, protocol, device)
+        metrics = score_samples(images, data, protocol, device, table)
+        if rank() == 0:  # alone: the others wait
+            speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
+            record = _record(
+                loaded, variant, device,
+                status="done", metrics=metrics, likelihood=likelihood,
+                speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
+                weights_hash=file_digest(loaded.run.weights),
+            )  # fmt: skip
+            save_picture(images, record, out)
+            write_record(out, record)
+            log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
+    wait()
     return path
 
 
@@ -119,26 +127,28 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", prot
     the data, unless another is named.
     """
     protocol = load_protocol(protocol_name or data.protocol)
-    identity, kind = protocol_identity(protocol, data), _device_class(device)
+    identity, kind = protocol_identity(protocol, data), device_class(device)
     path = record_path(out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind))
     x, _ = data.tensors("train", device)
     if len(x) < protocol.images or path.exists():
         return path if path.exists() else None
     order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
     images = x[order[: protocol.images]]
+    metrics = score_samples(images, data, protocol, device)
+    metrics.pop("memorisation", None)  # they are the training images
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
-        protocol=identity, metrics=_metrics(images, data, protocol, device, None), likelihood=None,
+        protocol=identity, metrics=metrics, likelihood=None,
         sample_options={}, log_prob_options={}, speed=None,
-        cost=Cost(0, 0, 0.0, "-"), provenance=_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=_now(),
+        cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
     )  # fmt: skip
-    _picture(images, record, out)
+    save_picture(images, record, out)
     return write_record(out, record)
 
 
 def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
     """Where the record of an evaluation lies, whether it is there or not."""
-    config, kind = loaded.config, _device_class(device)
+    config, kind = loaded.config, device_class(device)
     options, identity = _evaluation(loaded, variant), protocol_identity(_protocol(loaded), loaded.data)
     id8 = record_id(config.hash, identity, variant, options.sample, options.log_prob, kind)
     path = record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
@@ -166,6 +176,8 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
     Raises:
         InputError: The protocol does not fit the data.
     """
+    if "class_recall" in protocol.metrics and data.spec.labels is None:
+        raise InputError(f"protocol {protocol.name} measures class_recall, which needs labels; {data.name} has none")
     if data.known_components is None and (needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))):
         raise InputError(f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}")
     extractor = load_extractor(protocol.extractor) if protocol.extractor else None
@@ -178,7 +190,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         split=protocol.split,
         shape=data.spec.shape,
         levels=data.spec.levels,
-        reference_images=len(data.arrays(protocol.split)[0]),
+        reference_images=len(data.arrays(protocol.split)[0]) if protocol.statistics is None else 0,
         generated_images=protocol.images,
         extractor=protocol.extractor,
         extractor_hash=extractor.hash if extractor else None,
@@ -186,7 +198,17 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         chunk=protocol.chunk,
         metrics=protocol.metrics,
         scored_images=protocol.scored_images,
+        repeats=protocol.repeats,
+        seeds=protocol.seeds,
+        statistics=protocol.statistics and protocol.statistics_file.name,
+        statistics_hash=protocol.statistics and _statistics_hash(protocol),
     )
+
+
+def _statistics_hash(protocol: Protocol) -> str:
+    if not protocol.statistics_file.is_file():
+        raise InputError(f"protocol {protocol.name}: no statistics file {protocol.statistics_file}")
+    return file_digest(protocol.statistics_file)
 
 
 def _protocol(loaded: Loaded) -> Protocol:
@@ -204,7 +226,7 @@ def draw(
     A model of p(x | y) is given y by the class frequencies of the training split, or `label` for every image.
     """
     model = loaded.model
-    for first, indices in _chunks(n, chunk):
+    for first, indices in chunks(n, chunk):
         rng = Rng(seed, indices, model.dtype, device).split("sample")
         y = loaded.data.draw_labels(rng) if label is None else torch.full((len(rng),), label, device=device)
         try:
@@ -214,135 +236,70 @@ def draw(
         yield first, images[: n - first]
 
 
-def _chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
-    """This process's chunks of 0 .. n - 1: every one of full size, the last one beyond n."""
-    for first in range(_rank() * chunk, n, _world() * chunk):
-        yield first, range(first, first + chunk)
-
-
 def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
     parts = draw(loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device)
-    return _gathered(list(parts), loaded.model.spec.shape, torch.uint8, device)
-
-
-def _scored(
-    model: GenerativeModel,
-    x: Tensor,
-    y: Tensor | None,
-    protocol: Protocol,
-    device: str,
-    score: Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]],
-) -> dict[str, Tensor]:
-    """Scores (N,) float64 of images x with their labels y, each with its own stream, by chunks."""
-    parts: dict[str, list[tuple[int, Tensor]]] = {}
-    for first, indices in _chunks(len(x), protocol.chunk):
-        rows = torch.tensor(indices, device=device)
-        rng, rows = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob"), rows.clamp(max=len(x) - 1)
-        try:
-            scores = score(x[rows], None if y is None else y[rows], rng)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"log_prob options: {error}") from None
-        for name, values in scores.items():
-            parts.setdefault(name, []).append((first, values[: len(x) - first].double()))
-    return {name: _gathered(values, (), torch.float64, device) for name, values in parts.items()}
-
-
-def _gathered(parts: list[tuple[int, Tensor]], shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:
-    if _world() > 1:
-        everyone: list[Any] = [None] * _world()
-        distributed.all_gather_object(everyone, [(first, rows.cpu()) for first, rows in parts])
-        parts = [(first, rows.to(device)) for shard in everyone for first, rows in shard]
-    return torch.cat(
-        [torch.zeros((0, *shape), dtype=dtype, device=device), *(rows for _, rows in sorted(parts, key=lambda p: p[0]))]
-    )
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _world() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return gathered(list(parts), device)
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------
 
 
-def _metrics(
-    images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None
+def score_samples(
+    images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None = None
 ) -> dict[str, Metric]:
-    reference, _ = data.tensors(protocol.split, device)
-    found: dict[str, float] = {}
+    """The protocol's sample metrics of images, uint8 (N, C, H, W), whoever made them; `log_table` is for KL alone."""
+    rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
+    found: dict[str, Estimate] = {}
     if protocol.extractor:
-        found |= sample_metrics(_features(images, data, protocol, device), _features(reference, data, protocol, device))
+        found |= _feature_metrics(images, data, protocol, device, rng)
     if "energy_distance" in protocol.metrics:
-        found["energy_distance"] = energy_distance(images.flatten(1).double(), reference.flatten(1).double())
+        reference, _ = data.tensors(protocol.split, device)
+        found["energy_distance"] = energy_distance(images.flatten(1), reference.flatten(1))
     if data.known_components is not None:
-        modes, quality = mode_coverage(images.cpu().numpy(), data.known_components)
-        found |= {"modes_covered": float(modes), "high_quality": quality}
+        points = images.cpu().numpy()
+        modes, quality = mode_coverage(points, data.known_components)
+        modes_error, quality_error = mode_coverage_errors(points, data.known_components, rng)
+        found |= {"modes_covered": (float(modes), modes_error), "high_quality": (quality, quality_error)}
         if log_table is not None:
-            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table)
-    # the score is the mean over ten splits, each of which has that standard deviation
-    errors = {"is": found["is_std"] / math.sqrt(10) if "is_std" in found else None, "kid": found.get("kid_error")}
-    return {name: Metric(found[name], errors.get(name)) for name in protocol.metrics if name in found}
+            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table), None
+    return {name: Metric(*found[name]) for name in protocol.metrics if name in found}
 
 
-def _features(images: Tensor, data: ImageData, protocol: Protocol, device: str) -> Features:
+def _feature_metrics(images: Tensor, data: ImageData, protocol: Protocol, device: str, rng: Rng) -> dict[str, Estimate]:
+    """What is measured among the features of an extractor."""
     assert protocol.extractor is not None
     extractor = load_extractor(protocol.extractor, device, data.spec.levels)
+    x = _features(images, extractor, protocol, device)
+    if protocol.statistics is not None:
+        mean, covariance = load_statistics(protocol.statistics_file)
+        if len(mean) != x.features.shape[1]:
+            raise InputError(
+                f"{protocol.statistics_file} is about {len(mean)} features; extractor {extractor.name} has {x.features.shape[1]}"
+            )
+        return sample_metrics_against(x, mean.to(device), covariance.to(device), protocol.metrics, rng)
+
+    def split(name: Split) -> Features:
+        compute = lambda: _features(data.tensors(name, device)[0], extractor, protocol, device)  # noqa: E731
+        return reference_features(data, name, extractor, protocol.chunk, device, compute)
+
+    _, labels = data.tensors(protocol.split, device)
+    train = split("train").features if "memorisation" in protocol.metrics else None
+    wanted = [name for name in protocol.metrics if name in IMAGE_METRICS]
+    return sample_metrics(x, split(protocol.split), wanted, rng, labels, train)
+
+
+def _features(images: Tensor, extractor: Extractor, protocol: Protocol, device: str) -> Features:
     try:
         first, logits = extractor(images[:1])
     except ValueError as error:
         raise InputError(f"protocol {protocol.name}: {error}") from None
     bank = FeatureBank(first.shape[1], logits.shape[1]).to(device)
-    for start, indices in _chunks(len(images), protocol.chunk):
+    for start, indices in chunks(len(images), protocol.chunk):
         rows = torch.tensor(indices, device=device)
         keep = len(images) - start
         features, logits = extractor(images[rows.clamp(max=len(images) - 1)])
         bank.update(rows[:keep], features[:keep], logits[:keep])
     return bank.compute()
-
-
-def _likelihood(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> Likelihood:
-    x, y = data.tensors(protocol.split, device)
-    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
-    terms = _scored(model, x, y, protocol, device, lambda x, y, rng: model.terms(x, y, rng, **evaluation.log_prob))
-    nats = torch.stack(list(terms.values())).sum(0)
-    bad = (~torch.isfinite(nats)).nonzero()
-    if len(bad):
-        raise GenbenchError(f"log_prob of {protocol.split} image {int(bad[0])} is {-float(nats[bad[0]])}: not a probability")
-    bits = 1 / (model.spec.dims * math.log(2))
-    assert model.likelihood is not None
-    return Likelihood(
-        kind=model.likelihood,
-        bits_per_dim=float(nats.mean()) * bits,
-        stderr=float(nats.std()) / math.sqrt(len(nats)) * bits if len(nats) > 1 else None,
-        nats=float(nats.mean()),
-        images=len(nats),
-        dequantisation=model.dequantisation,
-        conditional=model.conditional,
-        options=evaluation.log_prob,
-        terms={name: float(values.mean()) * bits for name, values in terms.items()},
-    )
-
-
-def _log_table(model: GenerativeModel, data: ImageData, evaluation: Evaluation, protocol: Protocol, device: str) -> np.ndarray:
-    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y."""
-    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
-    x = universe.reshape(-1, *data.spec.shape).to(device)
-
-    def of_class(y: int) -> Tensor:
-        labels = torch.full((len(x),), y, device=device)
-        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **evaluation.log_prob)}  # noqa: E731
-        return _scored(model, x, labels, protocol, device, score)["q"]
-
-    if not model.conditional:
-        return of_class(0).cpu().numpy()
-    _, labels = data.arrays("train")
-    assert labels is not None
-    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
-    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
-    return torch.stack(log_joint).logsumexp(0).cpu().numpy()
 
 
 # --- the record -----------------------------------------------------------------------------------------------------------
@@ -366,10 +323,11 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
         family=config.family,
         variant=variant,
         seed=config.seed,
-        device_class=_device_class(device),
+        device_class=device_class(device),
         density="explicit" if model.likelihood else "implicit",
         protocol=protocol_identity(_protocol(loaded), loaded.data),
         sample_options=options.sample,
+        sample_defaults=model.defaults("sample", options.sample),
         log_prob_options=options.log_prob,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),
@@ -377,13 +335,14 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
-        provenance=_provenance(_portable(config.resolved), config.hash, weights_hash),
-        evaluated_at=_now(),
+        provenance=new_provenance(_portable(config.resolved), config.hash, weights_hash),
+        evaluated_at=now(),
         **{**blank, **measured},
     )
 
 
-def _picture(images: Tensor, record: Record, out: Path) -> None:
+def save_picture(images: Tensor, record: Record, out: Path) -> None:
+    """The grid beside a record."""
     protocol = record.protocol
     shown = images if math.prod(protocol.shape) == 2 else images[:_PICTURE]
     save_grid(shown.cpu().numpy(), Spec(protocol.shape, protocol.levels), _picture_path(record, out))
@@ -399,7 +358,7 @@ def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resolved.items() if key not in ("run_dir", "wandb")} | {"data": data}
 
 
-def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
+def new_provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:
     packages = ("torch", "lightning", "torchmetrics", "numpy")
     return Provenance(
         commit=_COMMIT,
@@ -411,11 +370,12 @@ def _provenance(config: dict[str, Any], config_hash: str, weights_hash: str | No
     )
 
 
-def _device_class(device: str) -> Any:
+def device_class(device: str) -> Any:
+    """cpu, cuda or mps: of a record."""
     return torch.device(device).type
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

@@ -4,6 +4,8 @@ r"""Formulas that likelihood models share. Everything is in nats of integer imag
     Gaussian KL         KL(N(m_q, s_q^2) || N(m_p, s_p^2)) = log s_p/s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
     bin mass            P(x = k) = F(v_k + h) - F(v_k - h),  v_k = 2k/(L-1) - 1,  h = 1/(L-1);  the outer bins reach to infinity
     dequantisation      log p(x) >= E_{u ~ U[0,1)^D} log f((x + u)/L) - D log L          (Theis et al. 2016, arXiv:1511.01844)
+    the same with q     log p(x) >= E_{u ~ q(u|x)} log f((x + u)/L) / q(u|x) - D log L       (Ho et al. 2019, arXiv:1902.00275)
+    K weights           log p(x) >= E log 1/K sum_k w_k  where  E w_k = p(x)             (Burda et al. 2016, arXiv:1509.00519, eq. 8)
 
 Pixels become reals in [-1, 1] by `to_real`, at the bin centres v_k, and integers again by `to_pixels`, which rounds to the
 nearest centre. The bins of v_k meet half-way, so the masses of the L bins add up to one exactly.
@@ -12,6 +14,7 @@ nearest centre. The bins of v_k meet half-way, so the masses of the L bins add u
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,6 +28,8 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_density",
     "gaussian_log_mass",
+    "importance_weighted",
+    "in_cell",
     "logistic_log_mass",
     "quantise",
     "sum_dims",
@@ -45,9 +50,14 @@ def to_pixels(v: Tensor, levels: int) -> Tensor:
 
 def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
     """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
+    return in_cell(x, levels, rng.uniform(x.shape[1:]))
+
+
+def in_cell(x: Tensor, levels: int, u: Tensor) -> Tensor:
+    """Integer pixels and where in their cells, u in (0, 1) -> (x + u) / levels in (0, 1)."""
     # u this near to 0 or 1 would be rounded into a neighbouring cell, or to 1 itself
-    rounding = levels * torch.finfo(rng.dtype).eps
-    return (x.to(rng.dtype) + rng.uniform(x.shape[1:]).clamp(rounding, 1 - rounding)) / levels
+    rounding = levels * torch.finfo(u.dtype).eps
+    return (x.to(u.dtype) + u.clamp(rounding, 1 - rounding)) / levels
 
 
 def quantise(v: Tensor, levels: int) -> Tensor:
@@ -63,6 +73,21 @@ def sum_dims(v: Tensor) -> Tensor:
 def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
     """Nats of an image -> bits per dimension."""
     return -log_prob / (dims * math.log(2))
+
+
+def importance_weighted(K: int, log_w: Callable[[int], Tensor]) -> Tensor:
+    """log 1/K sum_k w_k in nats, (B,), from log_w(0), ..., log_w(K - 1), asked for one after the other and not kept.
+
+    Raises:
+        ValueError: K is below 1.
+    """
+    if K < 1:
+        raise ValueError(f"K is at least 1, not {K}")
+    total = first = log_w(0)
+    for k in range(1, K):
+        # in float64: thousands of additions to a large number
+        total = torch.logaddexp(total.double(), log_w(k).double())
+    return (total - math.log(K)).to(first.dtype)
 
 
 def gaussian_kl(m_q: Tensor, log_s_q: Tensor, m_p: Tensor, log_s_p: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ logging, checkpoints, evaluation) is the same for all and lives outside the leaf
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, cast
@@ -53,8 +54,8 @@ class GenerativeModel(LightningModule, ABC):
     """A generative model of integer images.
 
     Attributes:
-        likelihood: What `log_prob` is; None where there is no density.
-        dequantisation: "uniform" where the density is one of reals that fill the pixels' cells.
+        likelihood: What `log_prob` is without options; None where there is no density.
+        dequantisation: "uniform" or "variational" where the density is one of reals that fill the pixels' cells.
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
         spec: Shape, levels and labels of the images.
         classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
@@ -100,6 +101,15 @@ class GenerativeModel(LightningModule, ABC):
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> dict[str, Tensor]:
         """The parts of -log_prob, each (B,) nats, that add up to it. Takes the options of `log_prob`."""
         return {"nll": -self.log_prob(x, y, rng, **options)}
+
+    def likelihood_kind(self, **options: Any) -> Likelihood | None:
+        """What `log_prob` is with these options of it, where they decide."""
+        return self.likelihood
+
+    def defaults(self, method: str, given: Iterable[str] = ()) -> dict[str, Any]:
+        """The options of `sample` or `log_prob` that are not given, with the values they have."""
+        known = inspect.signature(getattr(self, method)).parameters.values()
+        return {p.name: p.default for p in known if p.default is not p.empty and p.name not in ("y", "rng", *given)}
 
     def players(self) -> dict[str, Player]:
         """Who steps, in order. One player around `loss` unless the method is a game; none where `finalize` does everything."""

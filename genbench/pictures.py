@@ -12,7 +12,7 @@ from PIL import Image
 from genbench.files import write_atomic
 from genbench.spec import Spec
 
-__all__ = ["grid", "png", "save_grid"]
+__all__ = ["grid", "pixels", "png", "save_grid"]
 
 _GAP, _PAPER = 4, 255
 _IMAGE_PIXELS = 48
@@ -24,10 +24,16 @@ def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = 
 
 
 def png(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 -> PNG."""
+    """(H, W) or (H, W, 3) uint8 -> PNG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
+    """One image (C, H, W), pixel for pixel -> (H, W) or (H, W, 3) uint8; fewer than 256 levels are spread over 0 to 255."""
+    spread = np.round(image.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
+    return spread[0] if len(image) == 1 else spread[:3].transpose(1, 2, 0)
 
 
 def grid(images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = _GAP) -> np.ndarray:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from genbench.config import load_yaml
-from genbench.data.images import Split
+from genbench.data.images import Split, default_root
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
 
 __all__ = ["Protocol", "load_protocol"]
 
-IMAGE_METRICS = ("fid", "is", "kid", "precision", "recall", "density", "coverage")
+IMAGE_METRICS = (
+    "fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall", "memorisation",
+)  # fmt: skip
+# what mean and covariance of the reference features are enough for
+MOMENT_METRICS = ("fid", "is")
 TABLE_METRICS = ("energy_distance", "modes_covered", "high_quality", "kl")
 
 
@@ -29,6 +34,10 @@ class Protocol:
         evaluation_seed: Seed of samples and of the noise in log_prob.
         chunk: Images computed at once: the same arithmetic on any number of processes.
         scored_images: The likelihood is that of the first so many images of the split; null: of all.
+        repeats: How often a likelihood that is not exact is measured with other noise.
+        statistics: An .npz file of another tool with mu and sigma, in statistics/ among the data (or its full path), that is the
+            reference in place of a split.
+        seeds: Training seeds that a row needs before it is called best. The samplers are the recipes' own: their evaluations.
     """
 
     name: str
@@ -39,6 +48,15 @@ class Protocol:
     evaluation_seed: int = 0
     chunk: int = 256
     scored_images: int | None = None
+    repeats: int = 1
+    statistics: str | None = None
+    seeds: int = 1
+
+    @property
+    def statistics_file(self) -> Path:
+        """Where `statistics` lies."""
+        assert self.statistics is not None
+        return default_root() / "statistics" / self.statistics
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -48,8 +66,11 @@ class Protocol:
                 )
         if any(metric in IMAGE_METRICS for metric in self.metrics) and self.extractor is None:
             raise InputError(f"protocol {self.name}: {', '.join(self.metrics)} need an extractor")
-        if self.images < 2 or self.chunk < 1 or (self.scored_images is not None and self.scored_images < 1):
-            raise InputError(f"protocol {self.name}: images is at least 2, chunk and scored_images at least 1")
+        if self.statistics is not None and (needs := sorted(set(self.metrics) - set(MOMENT_METRICS))):
+            raise InputError(f"protocol {self.name}: {', '.join(needs)} need reference images, not their statistics alone")
+        scored = 1 if self.scored_images is None else self.scored_images
+        if self.images < 2 or min(self.chunk, scored, self.repeats, self.seeds) < 1:
+            raise InputError(f"protocol {self.name}: images is at least 2, chunk, scored_images, repeats and seeds at least 1")
 
 
 def load_protocol(name: str) -> Protocol:
@@ -67,10 +88,18 @@ def load_protocol(name: str) -> Protocol:
     for key in tree:
         if key not in right:
             raise InputError(f"{known[name]}: unknown key {key}; {nearest(key, right)}")
-    kinds: dict[str, type] = {"images": int, "chunk": int, "evaluation_seed": int, "scored_images": int, "metrics": list}
+    kinds: dict[str, type] = {
+        "images": int,
+        "chunk": int,
+        "evaluation_seed": int,
+        "scored_images": int,
+        "repeats": int,
+        "seeds": int,
+        "metrics": list,
+    }
+    words = {int: "a whole number", list: "a list", str: "a text"}
     for key, value in tree.items():
-        if value is not None and not isinstance(value, kinds.get(key, str)):
-            raise InputError(
-                f"{known[name]}: {key} is {value!r}; right is {'a list' if key == 'metrics' else 'a whole number'}"
-            )
+        may_be_null = key in ("extractor", "scored_images", "statistics")
+        if not (value is None and may_be_null) and type(value) is not kinds.get(key, str):
+            raise InputError(f"{known[name]}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
     return Protocol(name, **{**tree, "metrics": tuple(tree.get("metrics", ()))})

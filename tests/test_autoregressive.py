@@ -172,6 +172,20 @@ def test_cached_generation_equals_the_naive_one(shape, kernel, cond, dtype, tole
     torch.testing.assert_close(*logits, rtol=0, atol=tolerance)
 
 
+@torch.no_grad()
+def test_cached_logits_at_full_size_are_those_of_the_whole_image():
+    """28x28 in float32: the logits met while sampling are those of one pass over the finished images."""
+    net, values, met = GatedPixelCNN((1, 28, 28), (256, 1, 28, 28), width=32, layers=6), None, []
+    values = Rng(0, range(4)).integers(256, (784,))
+
+    def choose(logits, i):
+        met.append(logits)
+        return values[:, i]
+
+    images = net.generate(choose, 4)
+    torch.testing.assert_close(torch.stack(met, 2), net(images.float(), None).flatten(2), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(1, 6, 5), (3, 5, 4)])
 def test_cached_samples_are_the_naive_samples(double, shape, monkeypatch):
     model = random_model("pixelcnn", shape, 9)

@@ -380,51 +380,56 @@ def encoded(image, form="png", **options):
 
 def test_squares_of_the_size_keep_every_bit():
     colour, grey = X[0].transpose(1, 2, 0), X[0, 0]
-    assert np.array_equal(decode(encoded(Image.fromarray(colour)), 32), colour)
-    assert np.array_equal(decode(encoded(Image.fromarray(grey)), 32), grey)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(colour))), 32), colour)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(grey))), 32), grey)
 
 
 def test_the_central_square_is_cut_and_reduced_without_aliasing():
     wide = np.zeros((40, 101, 3), np.uint8)
     wide[:, 30:70] = np.kron(DRAW.integers(256, size=(40, 40, 3), dtype=np.uint8), np.ones((1, 1, 1), np.uint8))
-    assert np.array_equal(decode(encoded(Image.fromarray(wide)), 40), wide[:, 30:70])
-    assert np.array_equal(decode(encoded(Image.fromarray(wide.transpose(1, 0, 2))), 40), wide[:, 30:70].transpose(1, 0, 2))
+    assert np.array_equal(square(decode(encoded(Image.fromarray(wide))), 40), wide[:, 30:70])
+    assert np.array_equal(
+        square(decode(encoded(Image.fromarray(wide.transpose(1, 0, 2)))), 40), wide[:, 30:70].transpose(1, 0, 2)
+    )
     # stripes finer than a pixel become their mean, not one of the stripes
     stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
-    assert np.abs(decode(encoded(Image.fromarray(stripes)), 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
+    assert np.abs(square(decode(encoded(Image.fromarray(stripes))), 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
 
 
 def test_modes_become_8_bits():
     grey = X[1, 0]
     rgb = Image.fromarray(X[1].transpose(1, 2, 0))
     deep = np.minimum(grey * np.uint32(257) + 100, 65_535).astype(np.uint16)
-    assert np.array_equal(decode(encoded(Image.fromarray(deep)), 32), grey)
-    assert np.array_equal(decode(encoded(Image.fromarray(grey > 100)), 32), (grey > 100) * np.uint8(255))
+    assert np.array_equal(square(decode(encoded(Image.fromarray(deep))), 32), grey)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(grey > 100))), 32), (grey > 100) * np.uint8(255))
     alpha = rgb.copy()
     alpha.putalpha(Image.fromarray((grey > 100) * np.uint8(255)))
     expected = np.where((grey > 100)[..., None], np.asarray(rgb), 255)
-    assert np.array_equal(decode(encoded(alpha), 32), expected)
+    assert np.array_equal(square(decode(encoded(alpha)), 32), expected)
     veiled = Image.merge("LA", (Image.fromarray(grey), Image.new("L", (32, 32), 0)))
-    assert np.array_equal(decode(encoded(veiled), 32), np.full((32, 32), 255))
+    assert np.array_equal(square(decode(encoded(veiled)), 32), np.full((32, 32), 255))
     palette = rgb.convert("P", palette=Image.Palette.ADAPTIVE)
-    assert np.array_equal(decode(encoded(palette, "gif"), 32), np.asarray(palette.convert("RGB")))
+    assert np.array_equal(square(decode(encoded(palette, "gif")), 32), np.asarray(palette.convert("RGB")))
     assert (
-        np.abs(decode(encoded(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "tiff"), 32).astype(int) - (255, 0, 0)).max() <= 2
+        np.abs(
+            square(decode(encoded(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "tiff")), 32).astype(int) - (255, 0, 0)
+        ).max()
+        <= 2
     )
     with pytest.raises(ValueError, match="floating-point"):
-        square(Image.fromarray(grey.astype(np.float32)), 32)
+        decode(encoded(Image.fromarray(grey.astype(np.float32)), "tiff"))
 
 
 def test_pictures_are_turned_as_their_camera_was():
     exif = Image.Exif()
     exif[0x112] = 6  # the camera was turned by 90 degrees
     image = Image.fromarray(X[2].transpose(1, 2, 0))
-    assert np.array_equal(decode(encoded(image, exif=exif), 32), np.rot90(X[2].transpose(1, 2, 0), -1))
+    assert np.array_equal(square(decode(encoded(image, exif=exif)), 32), np.rot90(X[2].transpose(1, 2, 0), -1))
 
 
 def test_small_pictures_are_not_enlarged():
     with pytest.raises(ValueError, match="it is 40x31, smaller than 32x32"):
-        decode(encoded(Image.new("RGB", (40, 31))), 32)
+        square(decode(encoded(Image.new("RGB", (40, 31)))), 32)
 
 
 # --- import -----------------------------------------------------------------------------------------------------------
@@ -456,7 +461,7 @@ def test_import_and_use(photos, tmp_path, capsys):
     assert f"name: pets, root: {tmp_path / 'root'}}}" in out
     assert data.protocol == "images"
     # labels are those of the folders
-    source = {decode(path.read_bytes(), 16).tobytes(): path.parent.name for path in photos.rglob("*.png")}
+    source = {square(decode(path.read_bytes()), 16).tobytes(): path.parent.name for path in photos.rglob("*.png")}
     for split in SPLITS:
         for x, y in zip(*data.arrays(split), strict=True):
             assert source[x.transpose(1, 2, 0).tobytes()] == data.classes[y] or x.tobytes() == square_of(X[3])
@@ -475,7 +480,7 @@ def test_import_and_use(photos, tmp_path, capsys):
 
 
 def square_of(image):
-    return square(Image.fromarray(image.transpose(1, 2, 0)), 16).transpose(2, 0, 1).tobytes()
+    return square(image.transpose(1, 2, 0), 16).transpose(2, 0, 1).tobytes()
 
 
 def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path, capsys):
@@ -579,6 +584,18 @@ def test_folders_of_no_class(tmp_path, photos):
     assert open_container(bad_card(tmp_path, '{"labels": null}')).classes == ()
     (photos / "loose.png").write_bytes(png(X[0]))
     assert open_container(photos).classes == ()
+
+
+def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("cat", "dog"):
+        (linked / name).symlink_to(photos / name)
+    (photos / "cat" / "up").symlink_to(photos)
+    (photos / "dog" / "round").symlink_to(linked)
+    container = open_container(linked)
+    assert container.classes == ("cat", "dog")
+    assert len(container.pictures) == len(list(photos.glob("*/*.*")))
 
 
 @pytest.mark.parametrize(

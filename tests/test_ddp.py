@@ -23,19 +23,27 @@ WORKER = Path(__file__).with_name("ddp_worker.py")
 def outcomes(tmp_path_factory):
     """Every recipe trained for 20 steps of 16 images by two processes and by one."""
     out = tmp_path_factory.mktemp("ddp")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
-    jobs = [("two", "2", rank) for rank in "01"] + [("one", "1", "0")]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(out / folder), devices, *DISTINCT],
-            env={**common, "LOCAL_RANK": rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        for folder, devices, rank in jobs
-    ]  # fmt: skip
-    deadline = time.monotonic() + 300
+    train_all(out, {"two": 2, "one": 1})
+    return out
+
+
+def train_all(out: Path, worlds: dict[str, int]) -> None:
+    """Every recipe into out/<folder>, by as many processes as each folder asks for, all at once."""
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
+    processes = []
+    for folder, world in worlds.items():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        processes += [
+            subprocess.Popen(
+                [sys.executable, str(WORKER), str(out / folder), str(world), *DISTINCT],
+                env={**common, "MASTER_PORT": port, "LOCAL_RANK": str(rank)},
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )
+            for rank in range(world)
+        ]  # fmt: skip
+    deadline = time.monotonic() + 500
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         if any(process.returncode for process in processes):  # the others would wait for it
             break
@@ -45,7 +53,6 @@ def outcomes(tmp_path_factory):
     said = [process.communicate()[1][-3000:] for process in processes]
     failed = [text for process, text in zip(processes, said) if process.returncode not in (0, -9)]
     assert all(process.returncode == 0 for process in processes), failed or said
-    return out
 
 
 def weights(out: Path, folder: str, name: str, rank: int) -> dict[str, torch.Tensor]:
@@ -89,14 +96,26 @@ def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_two_processes_equal_one_with_the_whole_batch(name, outcomes, tiny, capsys):
+    agree(name, outcomes, "two", tiny, capsys)
+
+
+@pytest.mark.slow
+def test_four_processes_equal_one_with_the_whole_batch(outcomes, tiny, capsys):
+    train_all(outcomes, {"four": 4})
+    for name in DISTINCT:
+        assert distance(weights(outcomes, "four", name, 0), weights(outcomes, "four", name, 3)) == 0
+        agree(name, outcomes, "four", tiny, capsys)
+
+
+def agree(name: str, outcomes: Path, folder: str, tiny, capsys) -> None:
+    """With one process, to 1e-8, after training that did train; what is exempt is printed."""
     _, model = tiny(name).instantiate()
-    apart = distance(weights(outcomes, "two", name, 0), weights(outcomes, "one", name, 0))
-    start = {key: value.double() for key, value in model.state_dict().items()}
     one = weights(outcomes, "one", name, 0)
-    moved = max(float((one[key].double() - start[key]).abs().max()) for key in start)
-    assert moved > 1e-3 or not model.players()  # it did train, unless it learns in `finalize` alone
-    if model.batch_coupled:
-        with capsys.disabled():
-            print(f"\nexempt, its loss couples the images of a batch: {name} (differs by {apart:.1e})")
-    else:
+    apart = distance(weights(outcomes, folder, name, 0), one)
+    start = {key: value.double() for key, value in model.state_dict().items()}
+    assert max(float((one[key].double() - start[key]).abs().max()) for key in start) > 1e-3
+    with capsys.disabled():
+        exempt = "exempt, its loss couples the images of a batch: " if model.batch_coupled else ""
+        print(f"\n{exempt}{name}: {folder} processes differ from one by {apart:.1e}", end="")
+    if not model.batch_coupled:
         assert apart < 1e-8

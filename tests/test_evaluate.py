@@ -166,9 +166,25 @@ def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
         evaluate(run, "mean", tmp_path)
 
 
-def test_dequantised_densities_say_so(tiny, tmp_path):
-    record = Record.from_json(evaluate(train(tiny("digits/realnvp", "budget.images=160")), "", tmp_path).read_text())
-    assert (record.likelihood.kind, record.likelihood.dequantisation) == ("bound", "uniform")
+@pytest.mark.parametrize(
+    "net", [(), ("class_path=genbench.nets.resnet.ResNet", "width=4", "blocks=1")], ids=["uniform", "variational"]
+)
+def test_dequantised_densities_say_so(net, tiny, tmp_path, request):
+    config = tiny("digits/realnvp", "budget.images=160", *(f"model.dequantiser.{setting}" for setting in net))
+    record = Record.from_json(evaluate(train(config), "", tmp_path).read_text())
+    kind = request.node.callspec.id
+    assert (record.likelihood.kind, record.likelihood.dequantisation) == ("bound", kind)
+    assert ("dequantiser" in record.likelihood.terms) == (kind == "variational")
+    assert record.likelihood.network_evaluations == 1
+    assert record.likelihood.defaults == {"K": 1}
+
+
+def test_repeats_of_a_protocol_are_in_the_record(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.evaluate.load_protocol", lambda name: replace(load_protocol("digits"), repeats=3))
+    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    assert record.protocol.repeats == record.likelihood.repeats == 3
+    assert 0 < record.likelihood.repeat_error < record.likelihood.stderr
+    assert record.protocol.identity["repeats"] == 3
 
 
 def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_another_one(run, tmp_path):

@@ -15,6 +15,7 @@ from genbench.errors import InputError
 from genbench.files import file_digest, project_root
 from genbench.metrics import extractor
 from genbench.metrics.extractor import fetch_weights, load_extractor
+from genbench.metrics.frechet import fid
 from genbench.metrics.inception import Inception
 from genbench.rng import Rng
 
@@ -81,6 +82,28 @@ def test_features_and_scores_are_those_of_torch_fidelity(here, weights):
     # neither autocast nor the batch can be seen
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(extract(x[1:])[0], features[1:], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28)])
+def test_from_pixels_to_the_distance_is_torch_fidelity(here, weights, shape):
+    """Resize included, with fewer images than features. Grey images come to torch-fidelity repeated to three channels."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    fetched(weights)
+    extract = load_extractor("inception")
+    theirs = FeatureExtractorInceptionV3("inception", ["2048"], str(weights))
+    sets = [Rng(0, range(4)).split(name).integers(high, shape).to(torch.uint8) for name, high in (("x", 256), ("r", 180))]
+    ours = [extract(images)[0] for images in sets]
+    with torch.no_grad():
+        wanted = [theirs(images.expand(-1, 3, -1, -1))[0].double() for images in sets]
+    for features, reference in zip(ours, wanted):
+        torch.testing.assert_close(features.double(), reference, rtol=1e-6, atol=1e-6)
+    # their eigenvalues of a 2048 x 2048 product of rank 3 take long: the distance does not change in the span of all images
+    span = torch.linalg.qr(torch.cat(wanted).T)[0]
+    statistics = [fid_features_to_statistics(features @ span) for features in wanted]
+    expected = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
+    assert expected > 1e-3
+    assert fid(*ours) == pytest.approx(expected, rel=1e-6)
 
 
 def test_grey_images_are_repeated_and_levels_scaled(here, weights):

@@ -284,7 +284,7 @@ def test_the_mean_decides_and_never_the_minimum():
 def bits_marks(*rows):
     records = [r for name, kind, bits in rows for r in make(name, kind=kind, bits=bits, fid=(1.0, 1.0))]
     board = boards(records)[0]
-    return {row.label: board.bits_mark(row) for row in board.rows}
+    return {row.label: board.nll_mark(row) for row in board.rows}
 
 
 def test_an_exact_value_under_a_rivals_bound_proves_nothing():
@@ -304,7 +304,17 @@ def test_two_samplers_of_one_model_are_no_rivals_in_likelihood():
     records = make("ddpm", kind="exact", bits=(2.0,)) + make("ddpm", variant="ddim", kind="exact", bits=(2.0,))
     records += make("vae", kind="exact", bits=(3.0,))
     board = boards(records)[0]
-    assert {row.label: board.bits_mark(row) for row in board.rows} == {"ddpm": "best", "ddpm@ddim": "best", "vae": ""}
+    assert {row.label: board.nll_mark(row) for row in board.rows} == {"ddpm": "best", "ddpm@ddim": "best", "vae": ""}
+
+
+def test_a_row_without_the_seeds_that_the_protocol_asks_for_is_not_called_best():
+    three = dataclasses.replace(PROTOCOL, seeds=3)
+    for protocol, bold in ((PROTOCOL, "**1.0**"), (three, "1.0")):
+        rows = make("a", (1.0, 1.0), protocol=protocol) + make("b", (9.0, 9.1, 9.2), protocol=protocol)
+        (board,) = boards(rows)
+        assert board.mark(board.rows[0], "fid") == ("best" if bold.startswith("*") else "")
+    text = table.render([board])
+    assert " 2 of 3 |" in text and " 3 |" in text
 
 
 def test_words_follow_from_the_numbers():
@@ -364,6 +374,43 @@ def test_a_likelihood_prints_its_kind():
     assert any("<= 3.10 ± 0.10" in cell for cell in cells(text, "three"))
 
 
+def test_binarised_nats_and_bits_per_dimension_never_share_a_column():
+    binary = dataclasses.replace(PROTOCOL, name="binary", levels=2)
+    grey, two = make("vae", kind="bound", bits=(2.0,)), make("vae", kind="bound", bits=(0.15,), protocol=binary)
+    found = boards(grey + two)
+    assert [board.protocol.levels for board in found] == [2, 17]
+    heads = [{column.title for column in table.board_table(board).columns} for board in found]
+    assert "nats p(x)" in heads[0] and not any("bits/dim" in head for head in heads[0])
+    assert "bits/dim p(x)" in heads[1] and not any("nats" in head for head in heads[1])
+    nats = found[0].rows[0].nll()
+    assert nats.mean == pytest.approx(two[0].likelihood.nats)
+    assert nats.error == pytest.approx(0.01 * 64 * math.log(2))
+    assert f"<= {nats.mean:.2f}" in cells(table.render(found), "vae")
+    assert "Likelihood: nats" in {column.title for column in table.comparison_table(found[0]).columns}
+    lines = [line for line in csv.DictReader(io.StringIO(table.render(found, "csv"))) if "bound" in line["kind"]]
+    assert [(line["protocol_name"], line["quantity"]) for line in lines] == [("binary", "nats"), ("digits", "bits_per_dim")]
+    assert "nats (lower is better)" in plots.likelihood_plot(
+        boards(two + make("b", kind="bound", bits=(0.2,), protocol=binary))[0]
+    )
+
+
+def test_what_a_likelihood_took_and_its_error_over_repeats_stand_beside_it():
+    records = make("vae", fid=(1.0, 2.0), kind="estimate", bits=(2.0, 2.1), options={"K": 16})
+    took = {"dequantisation": "variational", "network_evaluations": 1600.0, "repeats": 5}
+    records = [
+        dataclasses.replace(r, likelihood=dataclasses.replace(r.likelihood, repeat_error=error, **took))
+        for r, error in zip(records, (0.001, 0.003))
+    ]
+    text = table.render(boards(records + make("old", kind="bound", bits=(3.0,))))
+    shown = "~ 2.05 ± 0.07 (variational dequantisation, K = 16, 1,600 network evaluations, ± 0.002 over 5 repeats)"
+    assert shown in cells(text, "vae")
+    assert "<= 3.00" in cells(text, "old")
+    assert Record.from_json(records[0].to_json()) == records[0]
+    repeated = dataclasses.replace(PROTOCOL, repeats=5)
+    assert repeated.hash != PROTOCOL.hash
+    assert "seed 0, chunks of 64, 5 repeats" in table.render(boards(make("vae", protocol=repeated)))
+
+
 def test_conditional_likelihoods_have_their_own_column():
     assert "p(x \\| y)" not in table.render(boards(make(kind="exact", bits=(2.0,))), "md")
     records = make("a", kind="exact", bits=(2.0,)) + make("b", kind="exact", bits=(1.5,), conditional=True)
@@ -374,7 +421,7 @@ def test_conditional_likelihoods_have_their_own_column():
     shown = {line.cells[0].text: tuple(line.cells[place].text for place in places) for line in made.lines}
     assert shown["a"] == ("2.00", "–")
     assert shown["b"] == ("–", "1.50")
-    assert board.bits_mark(board.rows[1], conditional=True) == ""  # not best against another question
+    assert board.nll_mark(board.rows[1], conditional=True) == ""  # not best against another question
 
 
 def test_small_spreads_get_their_digits():
@@ -404,7 +451,7 @@ def test_csv_parses_back_with_the_same_numbers(out):
                 summary, line = row.metric(name), lines[*key, name]
                 assert (float(line["mean"]), int(line["n"])) == (summary.mean, summary.n)
                 assert (float(line["sd"]) if line["sd"] else None) == summary.sd
-            bits, line = row.bits(), lines.get((*key, "bits_per_dim"))
+            bits, line = row.nll(), lines.get((*key, "bits_per_dim"))
             assert (bits is None) == (line is None)
             if bits:
                 assert float(line["mean"]) == bits.mean
@@ -516,7 +563,7 @@ def test_plots_are_wellformed_and_draw_every_row():
         labels = {e.text for e in drawn.iter(f"{name}text") if "label" in e.get("class", "")}
         assert labels == {row.label for row in board.rows}
     labels = {e.text for e in likelihood.iter(f"{name}text") if "label" in e.get("class", "")}
-    assert labels == {row.label for row in board.rows if row.bits()}
+    assert labels == {row.label for row in board.rows if row.nll()}
     assert plots.quality_plot(boards(make(speed=None))[0]) is None
     assert plots.likelihood_plot(boards(make())[0]) is None
 
@@ -589,6 +636,6 @@ def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
 
 
 def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
-    without = {name: value for name, value in dataclasses.asdict(PROTOCOL).items() if name != "scored_images"}
-    assert PROTOCOL.scored_images is None
-    assert PROTOCOL.hash == digest(without)
+    first = {f.name: getattr(PROTOCOL, f.name) for f in dataclasses.fields(Protocol) if f.default is dataclasses.MISSING}
+    assert len(first) == 13
+    assert PROTOCOL.hash == digest(first)

@@ -36,7 +36,17 @@ def test_every_command_of_the_readme_parses():
     lines = [
         line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines() if line.startswith("genbench ")
     ]
-    assert {line[1] for line in lines} == {"list", "train", "sample", "evaluate", "bench", "table", "data", "explore"}
+    assert {line[1] for line in lines} == {
+        "list",
+        "train",
+        "sample",
+        "evaluate",
+        "bench",
+        "table",
+        "data",
+        "explore",
+        "compare",
+    }
     for line in lines:
         _, rest = _parser().parse_known_args(line[1:])
         assert all(re.fullmatch(r"--[a-z_.]+=\S+", argument) for argument in rest)

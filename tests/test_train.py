@@ -18,6 +18,7 @@ from conftest import DISTINCT
 
 from genbench.callbacks import EMA
 from genbench.config import load_config
+from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import lock
 from genbench.loggers import cut_metrics, read_metrics
@@ -367,3 +368,21 @@ def test_a_rank_that_is_there_first_makes_the_folder_of_the_log(tmp_path):
     with _quiet(tmp_path / "run" / "log.txt"):
         logging.getLogger("lightning.pytorch").warning("early")
     assert "early" in (tmp_path / "run" / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_test_images_are_not_read_while_a_run_is_trained(name, tiny, monkeypatch):
+    """Neither by training, nor by what is watched meanwhile, nor by `finalize`: they decide nothing, so they can select nothing."""
+    config, read = tiny(name, "trainer.preview_every=160", "trainer.log_every=160", "budget.images=320"), set()
+    arrays = ImageData.arrays
+
+    def watched(self, split):
+        read.add(split)
+        return arrays(self, split)
+
+    monkeypatch.setattr(ImageData, "arrays", watched)
+    run = train(config)
+    assert "train" in read and "test" not in read
+    if config.instantiate()[1].players():
+        assert "val" in read  # so a watch on splits does see what is read
+    assert run.state()["status"] == "done"

@@ -11,20 +11,20 @@ Of a zip nothing is extracted to disk, and nothing is unpickled.
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from genbench.data.images import Split
-from genbench.data.prepare import decode, square
+from genbench.data.prepare import decode
 from genbench.errors import InputError
 
 __all__ = ["Container", "Picture", "open_container"]
@@ -61,13 +61,13 @@ class Picture:
 
     Args:
         name: Its path inside the container, or its number.
-        square: Size -> uint8 (size, size) or (size, size, 3), by the rule of `prepare`; ValueError or OSError if it cannot be.
+        read: -> uint8 (H, W) or (H, W, 3), by the rule of `prepare`; ValueError or OSError if it cannot be.
         label: Its class, or None.
         split: Its split where the container decides, or None.
     """
 
     name: str
-    square: Callable[[int], np.ndarray]
+    read: Callable[[], np.ndarray]
     label: int | None = None
     split: Split | None = None
 
@@ -96,7 +96,7 @@ def open_container(path: Path) -> Container:
         InputError: It is none of these, damaged, or holds no picture.
     """
     if path.is_dir():
-        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(path.rglob("*")) if p.is_file()}
+        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(_files_below(path)) if p.is_file()}
         container = _from_files(path, {name: p.read_bytes for name, p in files.items()})
     elif not path.exists():
         raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
@@ -109,6 +109,16 @@ def open_container(path: Path) -> Container:
     if not container.pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
     return container
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Links to folders are followed, and every real folder is met once: a link upwards would have no end."""
+    met = {folder.resolve()}
+    for top, folders, names in os.walk(folder, followlinks=True):
+        real = {(Path(top) / name).resolve(): name for name in sorted(folders, reverse=True)}
+        folders[:] = sorted(name for path, name in real.items() if path not in met)
+        met |= real.keys()
+        yield from (Path(top) / name for name in names)
 
 
 def _from_zip(path: Path) -> Container:
@@ -148,12 +158,12 @@ def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Containe
         labels, classes = _card_labels(origin, visible[card], str(PurePosixPath(card).parent), names)
     else:
         labels, classes = _folder_labels(places)
-    pictures = [Picture(name, partial(_square_of_file, visible[name]), labels.get(name), places[name][0]) for name in names]
+    pictures = [Picture(name, partial(_read_file, visible[name]), labels.get(name), places[name][0]) for name in names]
     return Container(pictures, classes, others)
 
 
-def _square_of_file(read: Callable[[], bytes], size: int) -> np.ndarray:
-    return decode(read(), size)
+def _read_file(read: Callable[[], bytes]) -> np.ndarray:
+    return decode(read())
 
 
 def _places(names: list[str]) -> dict[str, tuple[Split | None, tuple[str, ...]]]:
@@ -222,8 +232,7 @@ def _from_npz(path: Path) -> Container:
         MemoryError,
     ) as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
-    make = _square_of_array if levels == 256 else _as_it_is
-    pictures = [Picture(str(i), partial(make, image), labels.get(str(i))) for i, image in enumerate(images)]
+    pictures = [Picture(str(i), partial(np.asarray, image), labels.get(str(i))) for i, image in enumerate(images)]
     return Container(pictures, classes, levels=levels)
 
 
@@ -245,15 +254,3 @@ def _npz_labels(labels: np.ndarray | None, n: int) -> tuple[dict[str, int], tupl
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels are integers ({n},), not {labels.dtype} {labels.shape}")
     return _numbered({str(i): label for i, label in enumerate(labels.tolist())})
-
-
-def _square_of_array(image: np.ndarray, size: int) -> np.ndarray:
-    return square(Image.fromarray(image), size)
-
-
-def _as_it_is(image: np.ndarray, size: int) -> np.ndarray:
-    if image.shape[:2] != (size, size):
-        raise ValueError(
-            f"it is {image.shape[1]}x{image.shape[0]}; images of fewer than 256 levels are not resized to {size}x{size}"
-        )
-    return image

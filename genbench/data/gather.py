@@ -15,6 +15,7 @@ from PIL import Image
 
 from genbench.data.containers import Container, Picture
 from genbench.data.images import Split
+from genbench.data.prepare import square
 from genbench.errors import InputError
 
 __all__ = ["Channels", "Gathered", "gather"]
@@ -65,7 +66,8 @@ def gather(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(container.pictures), _BLOCK):
             block = container.pictures[start : start + _BLOCK]
-            for picture, result in zip(block, threads.map(partial(_read, size=size), block), strict=True):
+            read = partial(_read, size=size, levels=container.levels)
+            for picture, result in zip(block, threads.map(read, block), strict=True):
                 if isinstance(result, str):
                     bad.append((picture.name, result))
                 else:
@@ -79,9 +81,13 @@ def gather(
     return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad)
 
 
-def _read(picture: Picture, size: int) -> np.ndarray | str:
+def _read(picture: Picture, size: int, levels: int) -> np.ndarray | str:
     try:
-        return picture.square(size)
+        array = picture.read()
+        if levels < 256 and array.shape[:2] != (size, size):
+            height, width = array.shape[:2]
+            raise ValueError(f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}")
+        return square(array, size)
     except Image.UnidentifiedImageError:
         return "no picture that Pillow can read; JPEG or PNG are safe"
     except Exception as error:  # decoders of damaged files raise what they like

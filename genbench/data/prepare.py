@@ -19,27 +19,30 @@ from PIL import Image, ImageOps
 __all__ = ["decode", "square"]
 
 
-def decode(content: bytes, size: int) -> np.ndarray:
-    """The bytes of a picture file -> uint8 (size, size) for grey, (size, size, 3) for colour.
+def decode(content: bytes) -> np.ndarray:
+    """The bytes of a picture file -> uint8 (H, W) for grey, (H, W, 3) for colour, upright.
 
     Raises:
-        ValueError: It is too small, or has floating-point pixels.
+        ValueError: It has floating-point pixels.
         OSError: It is no picture, or half of one.
     """
     with Image.open(io.BytesIO(content)) as image:
-        return square(image, size)
+        return np.asarray(_eight_bits(ImageOps.exif_transpose(image)))
 
 
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """A picture -> uint8 (size, size) for grey, (size, size, 3) for colour; errors as `decode`."""
-    image = _eight_bits(ImageOps.exif_transpose(image))
-    width, height = image.size
+def square(picture: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) -> uint8 (size, size) or (size, size, 3).
+
+    Raises:
+        ValueError: It is too small.
+    """
+    height, width = picture.shape[:2]
     side = min(width, height)
     if side < size:
         raise ValueError(f"it is {width}x{height}, smaller than {size}x{size}")
     left, top = (width - side) // 2, (height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return np.asarray(image if side == size else image.resize((size, size), Image.Resampling.LANCZOS))
+    middle = picture[top : top + side, left : left + side]
+    return middle if side == size else np.asarray(Image.fromarray(middle).resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

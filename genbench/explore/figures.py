@@ -306,7 +306,7 @@ def points(subject: Subject) -> Drawing:
         caption += f" {subject.kind} has no density."
     else:
         kl = float((truth * (np.log(np.where(truth > 0, truth, 1)) - np.log(np.maximum(model, 1e-300)))).sum())
-        sign = {"exact": "=", "bound": "<="}.get(str(subject.model.likelihood), "~")
+        sign = {"exact": "=", "bound": "<="}.get(str(subject.model.likelihood_kind(**subject.log_prob_options)), "~")
         caption += f" KL(p || model) {sign} {kl:.3f} nats; the model's table sums to {model.sum():.3f}."
     figure = sheet(title, caption)
     for i, (name, density) in enumerate((("true density", truth), ("model density", model))):

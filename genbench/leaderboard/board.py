@@ -9,10 +9,11 @@ seed) and class of device, over its training seeds:
     e = sd, for n = 1 the error of the measurement itself, and 0 where that is unknown too
 
 Row a *beats* row b in a metric if m_a is better than m_b by more than sqrt(e_a^2 + e_b^2). A row is *best* if it beats every
-other row and none of its runs diverged: a mean over survivors wins nothing, though it can keep others from winning. The noise
-floor is printed, not ranked.
+other row, none of its runs diverged, and it has the seeds that the protocol asks for: a mean over survivors wins nothing, though
+it can keep others from winning. The noise floor is printed, not ranked.
 
-Bits per dimension are claims of different strength about the truth b of a model, given the printed value v:
+Likelihoods are printed in nats per image where the data has two levels, else in bits per dimension; a board has one of the two.
+They are claims of different strength about the truth b of a model, given the printed value v:
 
     exact      b = v
     bound      b <= v
@@ -38,8 +39,8 @@ from genbench.files import canonical_json, digest
 from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind, Protocol, Record
 
 __all__ = [
-    "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric", "metric_info",
-    "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
+    "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric",
+    "likelihood_unit", "metric_info", "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
 ]  # fmt: skip
 
 Mark = Literal["", "best", "lead"]
@@ -65,12 +66,15 @@ class MetricInfo:
 
 METRICS = {
     "fid": MetricInfo("FID", "lower", 2),
+    "fid_infinity": MetricInfo("FID∞", "lower", 2),
     "is": MetricInfo("IS", "higher", 2),
     "kid": MetricInfo("KID", "lower", 4),
     "precision": MetricInfo("Precision", "higher", 3),
     "recall": MetricInfo("Recall", "higher", 3),
     "density": MetricInfo("Density", None, 3),  # of neighbours: 1 for the data itself, above 1 is no better
     "coverage": MetricInfo("Coverage", "higher", 3),
+    "class_recall": MetricInfo("Recall of the worst class", "higher", 3),
+    "memorisation": MetricInfo("Memorisation", None, 3),  # 0.05 for fresh data, 1 for copies: neither end is better
     "energy_distance": MetricInfo("Energy distance", "lower", 4),
     "modes_covered": MetricInfo("Modes covered", "higher", 1),
     "high_quality": MetricInfo("High quality", "higher", 3),
@@ -152,14 +156,26 @@ class Row:
         found = [record.metrics[name] for record in self.records if name in record.metrics]
         return _summary([(metric.value, metric.error) for metric in found])
 
-    def bits(self, conditional: bool = False) -> Summary | None:
-        """Bits per dimension of p(x), or of p(x | y)."""
+    def nll(self, conditional: bool = False) -> Summary | None:
+        """-log p(x), or -log p(x | y), in the unit of its board."""
         found = [x for x in self._likelihoods if x.conditional is conditional]
-        return _summary([(likelihood.bits_per_dim, likelihood.stderr) for likelihood in found])
+        return _summary([(x.bits_per_dim * self._unit, None if x.stderr is None else x.stderr * self._unit) for x in found])
+
+    @property
+    def nll_repeats(self) -> tuple[int, float] | None:
+        """Repeats with other noise, and the mean error over them in the unit of the board; None where nothing was repeated."""
+        found = [(x.repeats, x.repeat_error * self._unit) for x in self._likelihoods if x.repeat_error is not None]
+        return (found[0][0], fmean(error for _, error in found)) if found else None
+
+    @property
+    def nll_evaluations(self) -> Summary | None:
+        """Network evaluations per image behind a likelihood."""
+        found = [x.network_evaluations for x in self._likelihoods if x.network_evaluations is not None]
+        return Summary(tuple(found)) if found else None
 
     @property
     def kind(self) -> LikelihoodKind | None:
-        """What kind of number the bits per dimension are."""
+        """What kind of number the likelihood is."""
         return self._likelihoods[0].kind if self._likelihoods else None
 
     @property
@@ -188,6 +204,12 @@ class Row:
         return " / ".join(sorted({record.speed.device for record in self.records if record.speed})) or None
 
     @property
+    def _unit(self) -> float:
+        """What a bit per dimension is in the unit of the board."""
+        protocol = self.first.protocol
+        return math.prod(protocol.shape) * math.log(2) if likelihood_unit(protocol) == "nats" else 1.0
+
+    @property
     def _likelihoods(self) -> list[Likelihood]:
         return [record.likelihood for record in self.records if record.likelihood]
 
@@ -209,7 +231,11 @@ class Board:
     @cached_property
     def conditional(self) -> tuple[bool, ...]:
         """Which likelihood columns there are: False for p(x), True for p(x | y)."""
-        return tuple(c for c in (False, True) if c is False or any(row.bits(True) for row in self.rows))
+        return tuple(c for c in (False, True) if c is False or any(row.nll(True) for row in self.rows))
+
+    def lacks(self, row: Row) -> int:
+        """How many training seeds of those that the protocol asks for a row does not have."""
+        return max(0, self.protocol.seeds - len(row.records))
 
     def mark(self, row: Row, metric: str) -> Mark:
         """Whether the row is best in a metric."""
@@ -217,20 +243,20 @@ class Board:
         if info.of_likelihood and any(other.kind != "exact" for other in self.rows if other.metric(metric)):
             return ""  # below a rival's upper bound is no proof
         rivals = [other for other in self.rows if other is not row and other.metric(metric)]
-        if info.better is None or row.diverged or row.metric(metric) is None or not rivals:
+        if info.better is None or row.diverged or self.lacks(row) or row.metric(metric) is None or not rivals:
             return ""
         return "best" if all(_beats(row, other, metric) for other in rivals) else ""
 
-    def bits_mark(self, row: Row, conditional: bool = False) -> Mark:
-        """Whether the row is proved best in bits per dimension, or has the lowest value of its kind."""
-        mine = row.bits(conditional)
-        if mine is None or row.diverged:
+    def nll_mark(self, row: Row, conditional: bool = False) -> Mark:
+        """Whether the row is proved best in likelihood, or has the lowest value of its kind."""
+        mine = row.nll(conditional)
+        if mine is None or row.diverged or self.lacks(row):
             return ""
-        rivals = [other for other in self.rows if other.model_key != row.model_key and other.bits(conditional)]
+        rivals = [other for other in self.rows if other.model_key != row.model_key and other.nll(conditional)]
         if rivals and all(_proves_below(row, other, conditional) for other in rivals):
             return "best"
-        alike = [bits for other in rivals if other.kind == row.kind and (bits := other.bits(conditional))]
-        return "lead" if alike and all(mine.mean < bits.mean for bits in alike) else ""
+        alike = [nll for other in rivals if other.kind == row.kind and (nll := other.nll(conditional))]
+        return "lead" if alike and all(mine.mean < nll.mean for nll in alike) else ""
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
@@ -241,6 +267,11 @@ def boards(records: Iterable[Record]) -> list[Board]:
     """
     ordered = sorted(records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.hash))
     return [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
+
+
+def likelihood_unit(protocol: Protocol) -> Literal["nats", "bits/dim"]:
+    """How likelihoods are printed: nats per image of binarised data, bits per dimension of any other."""
+    return "nats" if protocol.levels == 2 else "bits/dim"
 
 
 def metric_info(name: str) -> MetricInfo:
@@ -398,7 +429,7 @@ def _beats(row: Row, other: Row, metric: str) -> bool:
 
 
 def _proves_below(row: Row, other: Row, conditional: bool) -> bool:
-    mine, theirs = row.bits(conditional), other.bits(conditional)
+    mine, theirs = row.nll(conditional), other.nll(conditional)
     if mine is None or theirs is None:
         return False
     return row.kind in ("exact", "bound") and other.kind == "exact" and mine.below(theirs)

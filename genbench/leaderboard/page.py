@@ -15,6 +15,7 @@ from typing import Any
 from genbench.files import write_atomic
 from genbench.leaderboard.board import FAMILIES, Board
 from genbench.leaderboard.gallery import figures, grids
+from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
@@ -25,7 +26,8 @@ __all__ = ["build", "page_text", "write_page"]
 
 
 def build(out: Path) -> list[Path]:
-    """Write <out>/<dataset>.md for every data set, <out>/index.html, and <out>/reproductions.md where there is a published.yaml.
+    """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/reproductions.md where there is a published.yaml, and
+    <out>/README.md where there is a noise study.
 
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
@@ -33,6 +35,8 @@ def build(out: Path) -> list[Path]:
     found = load_boards(out)
     texts = {out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)}
     texts[out / "index.html"] = page_text(found, out)
+    if (out / FOLDER).is_dir():
+        texts[out / "README.md"] = noise_text(found, out / FOLDER)
     if (out / LIST).exists():
         texts[out / "reproductions.md"] = reproductions_text(found, out / LIST)
     for path, text in texts.items():

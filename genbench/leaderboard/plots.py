@@ -1,7 +1,7 @@
 r"""The pictures of the comparison, as SVG from a template: the same records give the same bytes.
 
     quality over speed       y = sample quality (lower is better) against x = images per second, both with sd over seeds
-    likelihood over quality  y = bits per dimension against x = sample quality; the marker shows the kind of the likelihood
+    likelihood over quality  y = bits per dimension, or nats, against x = sample quality; the marker shows the kind of the likelihood
     quality over diversity   y = sample quality against x = diversity (higher is better)
 
 A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily, each at the candidate around
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.leaderboard.board import FAMILIES, Board, Summary, diversity_metric, metric_info, quality_metric
+from genbench.leaderboard.board import FAMILIES, Board, Summary, diversity_metric, likelihood_unit, metric_info, quality_metric
 
 __all__ = [
     "COLOURS", "Axis", "Box", "Point", "diversity_plot", "environment", "family_class", "likelihood_plot", "marker",
@@ -147,17 +147,23 @@ def quality_plot(board: Board) -> str | None:
 
 
 def likelihood_plot(board: Board) -> str | None:
-    """Bits per dimension of p(x) against sample quality; None where no row has both."""
+    """-log p(x) against sample quality; None where no row has both."""
     metric = quality_metric(board.protocol)
     if metric is None:
         return None
     found = [
         Point(row.label, row.family, x, y, str(row.kind))
         for row in board.rows
-        if (x := row.metric(metric)) and (y := row.bits())
+        if (x := row.metric(metric)) and (y := row.nll())
     ]
     title = metric_info(metric).title
-    return scatter(found, f"Likelihood against {title}", f"{title} (lower is better)", "bits/dim (lower is better)", kinds=True)
+    return scatter(
+        found,
+        f"Likelihood against {title}",
+        f"{title} (lower is better)",
+        f"{likelihood_unit(board.protocol)} (lower is better)",
+        kinds=True,
+    )
 
 
 def diversity_plot(board: Board) -> str | None:

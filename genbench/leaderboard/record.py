@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +22,13 @@ from genbench.errors import InputError
 from genbench.files import digest, write_json
 
 __all__ = [
-    "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
+    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
     "file_stem", "picture_path", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
 NOISE_FLOOR = "noise-floor"  # the model name of held-out training images that are scored as if they were samples
+FOREIGN = "foreign"  # the family of images that another tool made
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 
 
@@ -50,6 +51,10 @@ class Protocol:
         chunk: Images that are sampled and scored together.
         metrics: Names of the metrics, in the order of the table's columns.
         scored_images: The likelihood is that of the first so many images of the split; None: of all.
+        repeats: How often a likelihood that is not exact was measured with other noise.
+        statistics: Name of the file of another tool that was the reference; reference_images is 0 then.
+        statistics_hash: SHA-256 of that file.
+        seeds: Training seeds that a row needs before it is called best.
     """
 
     name: str
@@ -66,6 +71,10 @@ class Protocol:
     chunk: int
     metrics: tuple[str, ...]
     scored_images: int | None = None
+    repeats: int = 1
+    statistics: str | None = None
+    statistics_hash: str | None = None
+    seeds: int = 1
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -96,10 +105,14 @@ class Likelihood:
         stderr: Standard error of that mean over the images, bits per dimension.
         nats: Mean of -log p per image.
         images: How many images were scored.
-        dequantisation: "uniform" where a density of reals gave the bound.
+        dequantisation: "uniform" or "variational" where a density of reals gave the number.
         conditional: p(x | y) instead of p(x).
         options: Options of `log_prob`.
         terms: Parts of bits_per_dim that add up to it.
+        defaults: The options that were not given, with their values then, such as K; empty where they were not noted.
+        repeats: Passes with other noise that were averaged.
+        repeat_error: Standard error of bits_per_dim over those passes; None for one.
+        network_evaluations: Of the busiest network, per image and pass; None where they were not counted.
     """
 
     kind: LikelihoodKind
@@ -111,6 +124,10 @@ class Likelihood:
     conditional: bool
     options: dict[str, Any]
     terms: dict[str, float]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    repeats: int = 1
+    repeat_error: float | None = None
+    network_evaluations: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run took: parameters, training images over all players, seconds of training and on which device."""
+    """What the run took: parameters, training images over all players, seconds of training and on which device ("-": unknown)."""
 
     parameters: int
     images_seen: int
@@ -174,12 +191,13 @@ class Record:
     Attributes:
         dataset: Name of the data set.
         model: Name of the recipe, or "noise-floor".
-        family: vae, gan, autoregressive, flow, diffusion; "-" for the noise floor; anything for a user's model.
+        family: vae, gan, autoregressive, flow, diffusion; "-" for the noise floor; "foreign" for
+            another tool's images; anything for a user's model.
         variant: "" for the plain row, else the name of another sampler or of other options: its own row.
         seed: Training seed.
         device_class: Kind of device that evaluated.
         status: done, or diverged: final, without metrics.
-        density: Whether the model has an explicit density; "-" for the noise floor.
+        density: Whether the model has an explicit density; "-" for the noise floor and for foreign images.
         protocol: How it was measured.
         metrics: By name; only names of the protocol.
         likelihood: None without one.
@@ -190,6 +208,7 @@ class Record:
         provenance: Where the numbers come from.
         diverged_at: Training images seen when the run diverged, else None.
         evaluated_at: ISO 8601 time.
+        sample_defaults: The options of `sample` that were not given, with their values then; empty where they were not noted.
     """
 
     dataset: str
@@ -210,6 +229,7 @@ class Record:
     provenance: Provenance
     diverged_at: int | None
     evaluated_at: str
+    sample_defaults: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):
@@ -367,8 +387,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 def _read_fields(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         _fail(where, "a group of fields", value)
-    prefix, names = f"{where}." if where else "", [field.name for field in fields(kind)]
-    optional = {field.name for field in fields(kind) if field.default is not MISSING}
+    prefix, names = f"{where}." if where else "", [f.name for f in fields(kind)]
+    optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
     if missing := [name for name in names if name not in value and name not in optional]:
         raise ValueError(f"{prefix}{missing[0]} is missing")
     if unknown := sorted(value.keys() - set(names)):

@@ -174,7 +174,7 @@ def _entry(item: Any, where: str) -> Entry:
 
 def _published(item: Any, where: str) -> Published:
     value = item.get("value") if isinstance(item, dict) else None
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise InputError(f"{where}: value is a number, not {value!r}")
     texts = _texts({k: v for k, v in item.items() if k != "value"}, ("figure", "conditions", "source", "link"), where)
     if texts["figure"] not in _SIGN:

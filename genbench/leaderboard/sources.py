@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from genbench.leaderboard.board import Row
-from genbench.leaderboard.record import NOISE_FLOOR, Record, record_path
+from genbench.leaderboard.record import FOREIGN, NOISE_FLOOR, Record, record_path
 
 __all__ = ["Link", "Source", "source"]
 
@@ -47,6 +47,9 @@ def source(row: Row) -> Source:
 
 
 def _commands(record: Record) -> list[str]:
+    if record.family == FOREIGN:
+        known = ["--data", record.dataset, "--name", record.model, f"--seed={record.seed}"]
+        return [shlex.join(["genbench", "evaluate", "--samples", "PATH", *known])]
     name = f"{record.dataset}/{record.model}"
     train = ["genbench", "train", "-c", name, f"--seed={record.seed}"]
     evaluate = ["genbench", "evaluate", f"runs/{name}/s{record.seed}", "--variant", record.variant or "default"]

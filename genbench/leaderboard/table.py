@@ -1,6 +1,7 @@
 """Boards as Markdown, CSV and LaTeX.
 
-A cell reads `mean ± sd` over training seeds, or the mean alone where there is one seed. Bits per dimension carry their kind:
+A cell reads `mean ± sd` over training seeds, or the mean alone where there is one seed. Likelihoods carry their kind, and are in
+bits per dimension, or in nats per image where the data has two levels:
 
     2.94       exact                <= 3.12    bound: the truth is at most this
     ~ 2.99     estimate             –          none
@@ -29,6 +30,7 @@ from genbench.leaderboard.board import (
     Summary,
     boards,
     diversity_metric,
+    likelihood_unit,
     metric_info,
     quality_metric,
     quality_words,
@@ -48,11 +50,15 @@ COMMAND = "genbench table"
 NONE = "–"
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
-    "Bold: better than every other row by more than the spread, with no diverged run.",
-    "Bits per dimension of integer images: 2.94 exact, <= 3.12 an upper bound, ~ 2.99 an estimate, – none. Bold only where it "
-    "is proved: an exact value under a rival's bound proves nothing. Italic: the lowest figure of its kind, which is no proof.",
+    "Bold: better than every other row by more than the spread, with no diverged run and as many seeds as the protocol asks for.",
+    "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: 2.94 exact, <= 3.12 an upper "
+    "bound, ~ 2.99 an estimate, – none. Bold only where it is proved: an exact value under a rival's bound proves nothing. "
+    "Italic: the lowest figure of its kind, which is no proof.",
+    "Beside a likelihood: its dequantisation and options, such as K weights; network evaluations per image where they are more "
+    "than one; and the standard error over repeats with other noise, where there were any.",
     "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
     "the chain whose bound stands beside them.",
+    "Foreign: images that another tool made, scored by the same protocol; of their cost, speed and likelihood nothing is known.",
     "Noise floor: as many training images as there are samples, scored like samples. Not ranked.",
 )
 _PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
@@ -147,16 +153,22 @@ def facts(board: Board) -> list[tuple[str, str]]:
     """The header of a board: everything that a reader needs to know to compare it with another."""
     p, runs = board.protocol, [record for row in board.rows for record in row.records]
     extractor = f"{p.extractor} (sha256 {(p.extractor_hash or '')[:8]})" if p.extractor else "none"
-    shape = "×".join(map(str, p.shape))
+    reference = f"{p.reference_images:,} images of the {p.split} split"
+    if p.statistics:
+        reference = f"the statistics in {p.statistics} ({(p.statistics_hash or '')[:8]})"
+    shape, trained = "×".join(map(str, p.shape)), [record for record in runs if record.cost.device != "-"]
     return [
         ("Protocol", f"{p.name} ({p.hash[:8]})"),
         ("Data", f"{p.dataset} ({p.data_hash[:8]}), {shape}, {p.levels} levels"),
-        ("Samples", f"{p.generated_images:,} generated against {p.reference_images:,} images of the {p.split} split"),
+        ("Samples", f"{p.generated_images:,} generated against {reference}"),
         ("Extractor", extractor),
-        ("Evaluation", f"seed {p.evaluation_seed}, chunks of {p.chunk:,}"),
+        (
+            "Evaluation",
+            f"seed {p.evaluation_seed}, chunks of {p.chunk:,}" + (f", {p.repeats} repeats" if p.repeats > 1 else ""),
+        ),
         ("Training seeds", ", ".join(map(str, sorted({record.seed for record in runs}))) or NONE),
-        ("Budget", f"{_range(record.cost.images_seen for record in runs)} training images seen"),
-        ("Trained on", _names(record.cost.device for record in runs)),
+        ("Budget", f"{_range(record.cost.images_seen for record in trained)} training images seen"),
+        ("Trained on", _names(record.cost.device for record in trained)),
         ("Timed on", _names(record.speed.device for record in runs if record.speed)),
     ]
 
@@ -177,7 +189,9 @@ def comparison_table(board: Board) -> Table:
         if metric is not None:
             info = metric_info(metric)
             makers.append((Column(f"{title}: {info.title}", info.better), _judged(board, metric)))
-    makers.append((Column("Likelihood: bits/dim", "lower"), lambda row: _likelihood_words(board, row)))
+    makers.append(
+        (Column(f"Likelihood: {likelihood_unit(board.protocol)}", "lower"), lambda row: _likelihood_words(board, row))
+    )
     makers.append((Column("Sampling: images/s", "higher"), lambda row: _speed_cell(board, row)))
     makers.append((Column("Network evaluations"), lambda row: _plain(row.network_evaluations)))
     makers.append((Column("Stability: sd/mean over seeds", "lower"), lambda row: _stability_cell(board, row)))
@@ -196,20 +210,30 @@ def _columns(board: Board) -> list[_Maker]:
         info = metric_info(name)
         makers.append((Column(info.title, info.better), _metric_cell(board, name)))
     for conditional in board.conditional:
-        title = "bits/dim p(x | y)" if conditional else "bits/dim p(x)"
-        makers.append((Column(title, "lower"), _bits_cell(board, conditional)))
+        title = f"{likelihood_unit(board.protocol)} {'p(x | y)' if conditional else 'p(x)'}"
+        makers.append((Column(title, "lower"), _nll_cell(board, conditional)))
     return [
         *makers,
         (Column("Images/s", "higher"), lambda row: _plain(row.images_per_second)),
         (Column("Latency ms", "lower"), lambda row: _plain(row.latency_seconds, 1000)),
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
         (Column("Peak MiB", "lower"), lambda row: _plain(row.peak_memory_bytes, 2**-20)),
-        (Column("Parameters"), lambda row: _counts(record.cost.parameters for record in row.records)),
-        (Column("Images seen"), lambda row: _counts(record.cost.images_seen for record in row.records)),
-        (Column("Train s"), lambda row: _plain(row.train_seconds)),
-        (Column("Seeds"), lambda row: Cell(str(len(row.records)), len(row.records))),
+        (Column("Parameters"), _cost_cell(lambda row: _counts(record.cost.parameters for record in row.records))),
+        (Column("Images seen"), _cost_cell(lambda row: _counts(record.cost.images_seen for record in row.records))),
+        (Column("Train s"), _cost_cell(lambda row: _plain(row.train_seconds))),
+        (Column("Seeds"), lambda row: _seeds_cell(board, row)),
         (Column("Diverged"), lambda row: Cell(f"{row.diverged} of {len(row.records)}", row.diverged)),
     ]
+
+
+def _seeds_cell(board: Board, row: Row) -> Cell:
+    n = len(row.records)
+    return Cell(f"{n} of {board.protocol.seeds}" if board.lacks(row) else str(n), n)
+
+
+def _cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
+    """Nothing is known of what foreign images cost."""
+    return lambda row: make(row) if row.first.cost.device != "-" else Cell(NONE)
 
 
 def _floor_line(row: Row, makers: list[_Maker], measured: int) -> Line:
@@ -255,19 +279,19 @@ def _judged(board: Board, name: str) -> Callable[[Row], Cell]:
     return cell
 
 
-def _bits_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
+def _nll_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
-        bits, kind = row.bits(conditional), row.kind
-        if bits is None or kind is None:
+        nll, kind = row.nll(conditional), row.kind
+        if nll is None or kind is None:
             return Cell(NONE)
-        cell = _value(bits, 2, board.bits_mark(row, conditional) if row in board.rows else "", _PREFIX[kind])
-        return replace(cell, note=_meaning(row))
+        cell = _value(nll, 2, board.nll_mark(row, conditional) if row in board.rows else "", _PREFIX[kind])
+        return replace(cell, note=", ".join(filter(None, [_meaning(row), _effort(row)])))
 
     return cell
 
 
 def _likelihood_words(board: Board, row: Row) -> Cell:
-    found = [(c, _bits_cell(board, c)(row)) for c in board.conditional if row.bits(c)]
+    found = [(c, _nll_cell(board, c)(row)) for c in board.conditional if row.nll(c)]
     if not found:
         return Cell(NONE, note="none" if row.first.density == "implicit" else "not measured")
     conditional, cell = found[0]
@@ -297,6 +321,14 @@ def _meaning(row: Row) -> str:
         return ""
     dequantisation = f"{found.dequantisation} dequantisation" if found.dequantisation else ""
     return ", ".join(filter(None, [dequantisation, _options(found.options)]))
+
+
+def _effort(row: Row) -> str:
+    """What a likelihood took and how far its noise is from settled: "64 network evaluations, ± 0.0021 over 8 repeats"."""
+    evaluations, repeats = row.nll_evaluations, row.nll_repeats
+    words = [f"{_plain(evaluations).text} network evaluations"] if evaluations and evaluations.mean > 1 else []
+    words += [f"± {repeats[1]:.2g} over {repeats[0]} repeats"] if repeats else []
+    return ", ".join(words)
 
 
 def _options(options: dict[str, Any]) -> str:
@@ -375,6 +407,7 @@ def _markdown(text: str) -> str:
 # --- LaTeX -----------------------------------------------------------------------------------------------------------------
 
 _LATEX = {
+    "∞": r"$\infty$",
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"$\sim$", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$", "×": r"$\times$",
     "–": "--", "‖": r"$\|$",
@@ -456,8 +489,10 @@ def _csv_row(board: Board, row: Row) -> dict[str, object]:
 def _quantities(board: Board, row: Row) -> Iterable[tuple[str, str | None, Summary | None, str | None]]:
     for name in board.protocol.metrics:
         yield name, _kind_text(row) if metric_info(name).of_likelihood else None, row.metric(name), None
-    for conditional, name in ((False, "bits_per_dim"), (True, "bits_per_dim_given_y")):
-        yield name, _kind_text(row), row.bits(conditional), None
+    unit = "nats" if likelihood_unit(board.protocol) == "nats" else "bits_per_dim"
+    for conditional, name in ((False, unit), (True, f"{unit}_given_y")):
+        yield name, _kind_text(row), row.nll(conditional), None
+    yield "likelihood_network_evaluations", None, row.nll_evaluations, None
     yield "images_per_second", None, row.images_per_second, row.speed_device
     yield "latency_seconds", None, row.latency_seconds, row.speed_device
     yield "network_evaluations", None, row.network_evaluations, None

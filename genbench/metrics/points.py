@@ -5,13 +5,18 @@ KL(p || q)      sum_x p(x) (log p(x) - log q(x)), in nats, over the whole table:
 high quality    share of samples inside the smallest set of cells that holds 99 % of p
 modes covered   number of components with at least a tenth of the samples that n draws from p would give them; a sample in
                 that set belongs to the component with the largest w_k p_k there
+
+KL of an exact table has no sampling error; the other two have that of random halves of the samples.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["high_density", "kl_divergence", "mode_coverage"]
+from genbench.metrics.resampling import half_sample_error
+from genbench.rng import Rng
+
+__all__ = ["high_density", "kl_divergence", "mode_coverage", "mode_coverage_errors"]
 
 _MASS, _SHARE = 0.99, 0.1
 
@@ -45,3 +50,12 @@ def mode_coverage(points: np.ndarray, components: np.ndarray) -> tuple[int, floa
     counts = np.bincount(owner, minlength=len(components))
     expected = len(points) * components.sum((1, 2))
     return int((counts >= _SHARE * expected).sum()), float(inside.mean())
+
+
+def mode_coverage_errors(points: np.ndarray, components: np.ndarray, rng: Rng) -> tuple[float | None, float | None]:
+    """Standard errors of modes covered and of the high-quality share. One half of the samples per stream of the generator."""
+
+    def error(which: int) -> float | None:
+        return half_sample_error(lambda a: float(mode_coverage(points[a.numpy()], components)[which]), (len(points),), rng)
+
+    return error(0), error(1)

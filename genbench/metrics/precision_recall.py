@@ -1,4 +1,4 @@
-r"""Precision and recall, density and coverage of generated features among reference features.
+r"""Precision and recall, density and coverage of generated features among reference features, and recall class by class.
 
 Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k-th nearest other point of its own set:
 
@@ -6,9 +6,10 @@ Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k
     recall    = 1/m sum_i 1[r_i in some closed B(x_j)]      diversity, k = 3
     density   = 1/(k n) sum_j sum_i 1[x_j in open B(r_i)]   k = 5, may exceed 1       (Naeem et al. 2020, eq. 4)
     coverage  = 1/m sum_i 1[some x_j in open B(r_i)]        k = 5                     (eq. 5)
+    recall of class c: the mean of recall's indicator over the reference images r_i of class c
 
-x_1 ... x_n are generated, r_1 ... r_m are reference. Distances are float64, from differences and not from inner products, so
-that copies are at distance zero and no result depends on the block size.
+x_1 ... x_n are generated, r_1 ... r_m are reference. `Balls` finds once who may be in whose ball; every metric is then a
+function of two masks, which images of either set count, so that it is the same function for the whole sets and for halves.
 
 References:
     Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative models. arXiv:1904.06991
@@ -17,44 +18,101 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-__all__ = ["density_coverage", "precision_recall"]
+from genbench.errors import InputError
+from genbench.metrics.finite import require_finite
+from genbench.metrics.neighbours import nearest_others, pairs_within
+
+__all__ = ["Balls", "class_recall", "covered", "density", "density_coverage", "occupied", "precision_recall"]
 
 
-def precision_recall(x: Tensor, r: Tensor, k: int = 3, block: int = 2048) -> tuple[float, float]:
-    """Improved precision and recall.
+class Balls:
+    """The balls around the points of one set, and which points of another set are in them.
 
     Args:
-        x: Generated features of shape (n, F), n > k.
-        r: Reference features of shape (m, F), m > k.
-        k: Neighbours.
-        block: Rows of a distance matrix that are in memory at once.
+        centres: Features of shape (m, F).
+        points: Features of shape (n, F).
+        reach: Nearest others of a centre that are known. The k-th nearest of a random half is among the first 40 but for one
+            in ten million cases (k = 5); then the ball ends at the last of them.
     """
-    radius_x, radius_r = _radii(x, k, block), _radii(r, k, block)
-    precise = torch.cat([(d <= radius_r).any(1) for d in _distances(x, r, block)])
-    recalled = torch.cat([(d <= radius_x).any(1) for d in _distances(r, x, block)])
+
+    def __init__(self, centres: Tensor, points: Tensor, reach: int = 40) -> None:
+        require_finite(centres)
+        require_finite(points)
+        if len(centres) < 2:
+            raise InputError(f"precision and recall need at least 2 images in each set, not {len(centres)}")
+        self.neighbours = nearest_others(centres, reach)
+        self.pairs = pairs_within(centres, self.neighbours.distance[:, -1], points)
+        self.sizes = len(centres), len(points)
+
+    def everything(self) -> tuple[Tensor, Tensor]:
+        """Masks of all centres (m,) and all points (n,)."""
+        centres, points = (torch.ones(size, dtype=torch.bool, device=self.pairs.centre.device) for size in self.sizes)
+        return centres, points
+
+    def radii(self, k: int, centres: Tensor) -> Tensor:
+        """Distance (m,) from each centre to its k-th nearest other one among those of the mask (m,)."""
+        if not 1 <= k < (count := int(centres.sum())):
+            raise InputError(f"precision and recall: k is 1 to the number of images less one, {count - 1}, not {k}")
+        rank = centres[self.neighbours.others].cumsum(1)
+        found = (rank < k).sum(1).clamp(max=rank.shape[1] - 1)
+        return self.neighbours.distance.gather(1, found[:, None])[:, 0]
+
+    def inside(self, k: int, centres: Tensor, points: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
+        """Centre and point of every pair of which the point is in the centre's ball, both (P,)."""
+        centre, point, distance = self.pairs
+        radius = self.radii(k, centres)[centre]
+        near = (distance <= radius) if closed else (distance < radius)
+        near &= centres[centre] & points[point]
+        return centre[near], point[near]
+
+
+def covered(balls: Balls, k: int, centres: Tensor, points: Tensor) -> Tensor:
+    """Which points are in some closed ball, bool (points,): precision's indicator around r, recall's around x."""
+    _, point = balls.inside(k, centres, points, closed=True)
+    return _marked(point, points)[points]
+
+
+def occupied(balls: Balls, k: int, centres: Tensor, points: Tensor) -> Tensor:
+    """Which open balls hold some point, bool (centres,): coverage's indicator."""
+    centre, _ = balls.inside(k, centres, points, closed=False)
+    return _marked(centre, centres)[centres]
+
+
+def density(balls: Balls, k: int, centres: Tensor, points: Tensor) -> float:
+    """Mean number of open balls that a point is in, over k."""
+    return len(balls.inside(k, centres, points, closed=False)[0]) / (k * int(points.sum()))
+
+
+def class_recall(balls: Balls, k: int, centres: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    """Recall of each class, float64 (classes,); NaN for a class without a reference image.
+
+    Args:
+        balls: Around generated features, with reference features as points.
+        k: Neighbours.
+        centres: Which generated images count, bool (n,).
+        points: Which reference images count, bool (m,).
+        labels: Class of each reference image, int64 (m,).
+    """
+    recalled, of = covered(balls, k, centres, points), labels[points]
+    classes = int(labels.max()) + 1
+    return torch.bincount(of, recalled.double(), classes) / torch.bincount(of, minlength=classes)
+
+
+def precision_recall(x: Tensor, r: Tensor, k: int = 3) -> tuple[float, float]:
+    """Improved precision and recall of generated features x, (n, F), among reference features r, (m, F), n > k and m > k."""
+    of_r, of_x = Balls(r, x), Balls(x, r)
+    precise, recalled = covered(of_r, k, *of_r.everything()), covered(of_x, k, *of_x.everything())
     return precise.double().mean().item(), recalled.double().mean().item()
 
 
-def density_coverage(x: Tensor, r: Tensor, k: int = 5, block: int = 2048) -> tuple[float, float]:
+def density_coverage(x: Tensor, r: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage. Arguments as `precision_recall`."""
-    inside = [d < radius[:, None] for d, radius in zip(_distances(r, x, block), _radii(r, k, block).split(block))]
-    density = sum(int(rows.sum()) for rows in inside) / (k * len(x))
-    return density, torch.cat([rows.any(1) for rows in inside]).double().mean().item()
+    balls = Balls(r, x)
+    return density(balls, k, *balls.everything()), occupied(balls, k, *balls.everything()).double().mean().item()
 
 
-def _distances(a: Tensor, b: Tensor, block: int) -> Iterator[Tensor]:
-    """Euclidean distances, (block, len(b)) at a time."""
-    a, b = a.double(), b.double()
-    return (torch.cdist(rows, b, compute_mode="donot_use_mm_for_euclid_dist") for rows in a.split(block))
-
-
-def _radii(z: Tensor, k: int, block: int) -> Tensor:
-    """Distance of each point to its k-th nearest other one; the first smallest is the point itself."""
-    if not 1 <= k < len(z):
-        raise ValueError(f"precision and recall: k is 1 to the number of images less one, {len(z) - 1}, not {k}")
-    return torch.cat([d.kthvalue(k + 1, dim=1).values for d in _distances(z, z, block)])
+def _marked(index: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros_like(like).index_fill_(0, index, True)

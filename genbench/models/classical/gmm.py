@@ -33,7 +33,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_mass, quantise
+from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_mass, importance_weighted, quantise
 from genbench.model import Batch, GenerativeModel, Losses, OptimizerFactory, Player
 from genbench.models.classical.covariance import Diagonal, Full, Gaussians, LowRank, Sums
 from genbench.models.classical.k_means import k_means
@@ -97,16 +97,15 @@ class GMM(GenerativeModel):
 
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
         """-log P(x); or density and cell volume (K = 1), or the bound of K noises. (B,) nats."""
-        if K < 1 or (K > 1 and self.diagonal):
-            raise ValueError(f"K is at least 1, and 1 for diagonal covariances, whose log_prob is exact; not {K}")
+        if K != 1 and self.diagonal:
+            raise ValueError(f"K is 1 for diagonal covariances, whose log_prob is exact; not {K}")
         rng, group = rng or self.fixed_rng(x), self._group(y, len(x))
         if self.diagonal:
             return {"nll": -_of(group, self._log_classes(x, rng))}
-        log_f = torch.stack([_of(group, self._log_classes(x, rng.split("dequantise", k))) for k in range(K)])
-        cell = torch.full_like(log_f[0], self._cell)
+        log_f = importance_weighted(K, lambda k: _of(group, self._log_classes(x, rng.split("dequantise", k))))
         if K == 1:
-            return {"density": -log_f[0], "cell": cell}
-        return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
+            return {"density": -log_f, "cell": torch.full_like(log_f, self._cell)}
+        return {"importance-weighted": self._cell - log_f}
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor:
         """log p(x, y) of every class, (B, classes) nats, p(y) by the frequencies of the training set; as exact as `log_prob`."""

@@ -8,6 +8,12 @@ Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:16
     log f(v)  =  log N(f(v); 0, I) + log|det df/dv|                                                                      (eq. 3)
     log P(x) >=  E_u [ log mean_{k <= K} f((x + u_k) / L) ] - D log L            (K = 1: Theis et al. 2016, arXiv:1511.01844)
 
+With variational dequantisation u_k ~ q(u | x), a flow of its own, learned with f by the same bound (Ho et al. 2019, Flow++,
+arXiv:1902.00275, eq. 12); uniform noise is q = 1:
+
+    log P(x) >=  E_u [ log mean_{k <= K} f((x + u_k) / L) / q(u_k | x) ] - D log L
+    u = Phi(h),  h = g(eps; x),  eps ~ N(0, I),    log q(u | x) = log N(eps; 0, I) - log|det dh/deps| - log N(h; 0, I)
+
 The conditional model hands y to the network of every coupling, as a one-hot vector, and keeps the prior: z = f(v; y) and
 
     log f(v | y) = log N(f(v; y); 0, I) + log|det df/dv|
@@ -15,7 +21,8 @@ The conditional model hands y to the network of every coupling, as a one-hot vec
 P(x) is the probability that `sample` gives x: the mass of its cell, where cells at the border reach beyond the unit cube.
 
 Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an image's density does not
-depend on its batch; the same number of couplings in every group, where the paper has 3, 3 and, at the last scale, 4.
+depend on its batch; the same number of couplings in every group, where the paper has 3, 3 and, at the last scale, 4. Not as
+in Flow++: Phi in place of the sigmoid, so that q is uniform where g is the identity.
 """
 
 from __future__ import annotations
@@ -25,9 +32,17 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_density, quantise, sum_dims
+from genbench.likelihood import (
+    bits_per_dim,
+    dequantise,
+    gaussian_log_density,
+    importance_weighted,
+    in_cell,
+    quantise,
+    sum_dims,
+)
 from genbench.model import GenerativeModel, Losses, OptimizerFactory
 from genbench.models.flow.coupling import (
     AffineCoupling,
@@ -44,7 +59,7 @@ from genbench.nets.net import NetFactory
 from genbench.rng import Rng
 from genbench.spec import Shape, Spec
 
-__all__ = ["RealNVP"]
+__all__ = ["Dequantiser", "RealNVP"]
 
 
 class RealNVP(GenerativeModel):
@@ -57,11 +72,11 @@ class RealNVP(GenerativeModel):
         scales: Scales s: height and width are halved s - 1 times, and half of the entries leave each time.
         couplings: Couplings in a row between one change of mask type, squeeze or scale and the next.
         alpha: Margin of the logit transform, 0 < alpha < 1/2.
+        dequantiser: Network of a coupling of q(u | x), (2C, H, W) -> (4C, H, W); none: u is uniform. It has `couplings` of them.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
     likelihood = "bound"
-    dequantisation = "uniform"
 
     def __init__(
         self,
@@ -71,6 +86,7 @@ class RealNVP(GenerativeModel):
         scales: int = 2,
         couplings: int = 4,
         alpha: float = 0.05,
+        dequantiser: NetFactory | None = None,
         conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
@@ -82,9 +98,11 @@ class RealNVP(GenerativeModel):
         self.flow = Chain(
             [Logit(alpha), _multi_scale(spec.shape, partial(_coupling, net=net, cond=self.classes), scales, couplings)]
         )
+        self.dequantiser = Dequantiser(spec, dequantiser, couplings, self.classes) if dequantiser else None
+        self.dequantisation = "variational" if dequantiser else "uniform"
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """The negative bound of one noise and its three parts, in bits/dim."""
+        """The negative bound of one noise and its parts, in bits/dim."""
         parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng).items()}
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
@@ -97,16 +115,20 @@ class RealNVP(GenerativeModel):
         return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
 
     def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
-        """The negative bound as prior, Jacobian and cell volume (K = 1), or the negative bound of K noises. (B,) nats."""
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
+        """The negative bound as prior, Jacobian, log q and cell volume (K = 1), or that of K noises. (B,) nats each."""
         rng = rng or self.fixed_rng(x)
         cell = self.spec.dims * math.log(self.spec.levels)
         if K == 1:
-            prior, jacobian = self._density_parts(self._dequantise(x, rng, 0), y)
-            return {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
-        log_f = torch.stack([self.log_density(self._dequantise(x, rng, k), y) for k in range(K)])
-        return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
+            v, log_q = self._dequantise(x, y, rng, 0)
+            prior, jacobian = self._density_parts(v, y)
+            terms = {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
+            return terms if self.dequantiser is None else {**terms, "dequantiser": log_q}
+
+        def log_w(k: int) -> Tensor:
+            v, log_q = self._dequantise(x, y, rng, k)
+            return self.log_density(v, y) - log_q
+
+        return {"importance-weighted": cell - importance_weighted(K, log_w)}
 
     # --- the continuous model -----------------------------------------------------------------------------------------
 
@@ -131,12 +153,41 @@ class RealNVP(GenerativeModel):
         """Latents (B, D) -> the integer images in whose cells they lie, uint8. Inverse of `encode`."""
         return quantise(self.inverse(z, y), self.spec.levels)
 
-    def _dequantise(self, x: Tensor, rng: Rng, k: int) -> Tensor:
-        return dequantise(x, self.spec.levels, rng.split("dequantise", k))
+    def _dequantise(self, x: Tensor, y: Tensor | None, rng: Rng, k: int) -> tuple[Tensor, Tensor]:
+        """v in the cell of x by the k-th noise, and log q(u | x), (B,) nats."""
+        rng = rng.split("dequantise", k)
+        if self.dequantiser is None:
+            return dequantise(x, self.spec.levels, rng), torch.zeros(len(x), dtype=self.dtype, device=x.device)
+        u, log_q = self.dequantiser(rng.normal(self.spec.shape), self.to_real(x), self.condition(y))
+        return in_cell(x, self.spec.levels, u), log_q
 
     def _density_parts(self, v: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_det = self(v, y)
         return sum_dims(gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))), log_det
+
+
+class Dequantiser(nn.Module):
+    """q(u | x): the couplings see x as channels that their masks hold fixed.
+
+    Args:
+        spec: Shape of the images.
+        net: Network of a coupling, (2C, H, W) -> (4C, H, W).
+        couplings: How many of them.
+        cond: Length of the conditioning vector.
+    """
+
+    def __init__(self, spec: Spec, net: NetFactory, couplings: int, cond: int) -> None:
+        super().__init__()
+        fixed = torch.ones(spec.shape, dtype=torch.bool)
+        masks = [torch.cat((checkerboard_mask(spec.shape, i % 2), fixed)) for i in range(couplings)]
+        self.flow = Chain(_coupling(mask, net, cond) for mask in masks)
+
+    def forward(self, eps: Tensor, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Normal noise eps and images x in [-1, 1], (B, C, H, W) -> u in (0, 1), of that shape, and log q(u | x), (B,) nats."""
+        both, log_det = self.flow(torch.cat((eps, x), dim=1), cond)
+        h, zero = both.chunk(2, dim=1)[0], torch.zeros_like(eps)
+        log_q = sum_dims(gaussian_log_density(eps, zero, zero) - gaussian_log_density(h, zero, zero)) - log_det
+        return torch.special.ndtr(h), log_q
 
 
 def _multi_scale(shape: Shape, coupling: Callable[[Tensor], Bijection], scales: int, couplings: int) -> Bijection:

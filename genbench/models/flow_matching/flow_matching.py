@@ -35,7 +35,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genbench.likelihood import dequantise, gaussian_log_density, quantise, sum_dims
+from genbench.likelihood import dequantise, gaussian_log_density, importance_weighted, quantise, sum_dims
 from genbench.model import GenerativeModel, Losses, OptimizerFactory
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
@@ -153,22 +153,20 @@ class FlowMatching(GenerativeModel):
             power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data, whose cells are small.
             tolerance: Of dopri5.
         """
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
         rng, times = rng or self.fixed_rng(x), grid(steps, power)[::-1]
         if solver == "dopri5":
             times = [1.0, 0.0]
         cell = self.spec.dims * math.log(self.spec.levels / 2)
-        densities = []
-        for k in range(K):
+
+        def parts(k: int) -> tuple[Tensor, Tensor]:
             some = self.probes(rng.split("trace", k), trace, probes)
             x_1 = self.to_cell(x, rng.split("dequantise", k))
-            densities.append(self.density_parts(x_1, y, some, times, solver, tolerance))
+            return self.density_parts(x_1, y, some, times, solver, tolerance)
+
         if K == 1:
-            prior, change = densities[0]
+            prior, change = parts(0)
             return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
-        log_f = torch.stack([prior + change for prior, change in densities])
-        return {"importance-weighted": cell + math.log(K) - log_f.logsumexp(0)}
+        return {"importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))}
 
     @torch.no_grad()
     def density_parts(

@@ -5,6 +5,8 @@ r"""Variational autoencoder.
     log p(x) >= ELBO = E_{q(z|x)} [log p(x|z)] - KL(q(z|x) || p(z))                                     (Kingma & Welling, eq. 3)
     log p(x) >= E_{z_1..z_K ~ q} log 1/K sum_k w_k,    w_k = p(x|z_k) p(z_k) / q(z_k|x)                 (Burda et al., eq. 8)
 
+Weights that are annealed from q(z|x) to p(z|x) are an estimate instead (`genbench.ais`), nearer to log p(x) where q is poor.
+
 The conditional model (Sohn et al.) hands y to both networks, as a one-hot vector, and keeps the prior:
 
     p(x|y) = \int p(x|z, y) p(z) dz,    q(z|x, y) = N(m(x, y), diag s(x, y)^2)
@@ -21,21 +23,23 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genbench.ais import annealed_importance
 from genbench.likelihood import (
     bits_per_dim,
     gaussian_kl,
     gaussian_log_density,
     gaussian_log_mass,
+    importance_weighted,
     logistic_log_mass,
     sum_dims,
 )
-from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.model import GenerativeModel, Likelihood, Losses, OptimizerFactory
 from genbench.nets.net import NetFactory
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -44,7 +48,7 @@ __all__ = ["VAE"]
 
 
 class VAE(GenerativeModel):
-    """Gaussian encoder and prior; log_prob is a lower bound.
+    """Gaussian encoder and prior; log_prob is a lower bound, or an estimate by annealing.
 
     Args:
         spec: The images.
@@ -107,26 +111,37 @@ class VAE(GenerativeModel):
         noise = torch.logit(u) if self.likelihood_model == "logistic" else math.sqrt(2) * torch.erfinv(2 * u - 1)
         return self.to_pixels(mean + log_s.exp() * noise)
 
-    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
-        """-ELBO as reconstruction and KL (K = 1), or the negative importance-weighted bound of K samples. (B,) nats."""
+    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1) -> dict[str, Tensor]:
+        """-ELBO as reconstruction and KL (K = 1), the negative bound of K weights, or the estimate of annealed ones. (B,) nats.
+
+        Args:
+            x: uint8 (B, C, H, W).
+            y: int64 (B,) labels of a model of p(x | y).
+            rng: One stream per image.
+            K: Importance weights, or annealed chains, per image.
+            ais: Temperatures from q(z|x) to the posterior; 1 does not anneal.
+        """
         rng = rng or self.fixed_rng(x)
         m, log_s = self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)
-        if K == 1:
+        if K == ais == 1:
             z = m + log_s.exp() * rng.normal((self.latent,))
             kl = gaussian_kl(m, log_s, torch.zeros_like(m), torch.zeros_like(m))
             return {"reconstruction": -self.log_likelihood(x, z, y), "kl": sum_dims(kl)}
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
-        log_w = []
-        for _ in range(K):
-            z = m + log_s.exp() * rng.normal((self.latent,))
-            prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
-            log_w.append(self.log_likelihood(x, z, y) + sum_dims(prior - gaussian_log_density(z, m, log_s)))
-        return {"importance-weighted": math.log(K) - torch.stack(log_w).logsumexp(0)}
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
-        """A stochastic lower bound of log p(x), or log p(x|y), by K samples of q: the ELBO for K = 1. (B,) nats."""
-        return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
+        def log_w(e: Tensor) -> Tensor:
+            z = m + log_s.exp() * e
+            prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
+            return self.log_likelihood(x, z, y) + sum_dims(prior - gaussian_log_density(z, m, log_s))
+
+        log_p = importance_weighted(K, lambda k: annealed_importance(log_w, self.latent, rng, ais))
+        return {"importance-weighted" if ais == 1 else "annealed": -log_p}
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1) -> Tensor:
+        """A stochastic lower bound of log p(x), or log p(x|y), the ELBO for K = 1; or an estimate. (B,) nats. Options of `terms`."""
+        return -torch.stack(list(self.terms(x, y, rng, K, ais).values())).sum(0)
+
+    def likelihood_kind(self, **options: Any) -> Likelihood:
+        return "bound" if options.get("ais", 1) == 1 else "estimate"
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x|z), or log p(x|z, y), (B,) nats of the integer image."""

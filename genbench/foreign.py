@@ -1,0 +1,107 @@
+"""Images that another tool made, scored as if a model here had made them: one record, marked as foreign in the table.
+
+What is known of them is their pixels. There is no likelihood, no speed and no cost, and nothing vouches for how they came about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genbench.data.containers import Container, open_container
+from genbench.data.images import ImageData
+from genbench.errors import InputError
+from genbench.evaluate import device_class, new_provenance, now, protocol_identity, save_picture, score_samples
+from genbench.files import digest
+from genbench.leaderboard.record import FOREIGN, Cost, Record, record_id, record_path, write_record
+from genbench.processes import agreed, rank, wait
+from genbench.protocol import load_protocol
+from genbench.rng import Rng
+from genbench.spec import Spec
+
+__all__ = ["evaluate_samples", "read_samples"]
+
+
+def evaluate_samples(
+    path: Path, data: ImageData, name: str, out: Path, seed: int = 0, protocol_name: str | None = None, device: str = "cpu"
+) -> Path:
+    """Measure images and write their record and their grid.
+
+    Args:
+        path: A folder or a zip of pictures, or an npz file: images, uint8 (N, H, W[, C]) or (N, C, H, W); levels (256).
+        data: What they should look like.
+        name: What to call them: a row of the table.
+        out: Folder with records/ and pictures/.
+        seed: Which training of the other tool they come from: the seeds of one name are one row.
+        protocol_name: How they are judged. Default: as the data are.
+        device: Where to compute.
+
+    Returns:
+        The record's file. An existing record of the same images is left as it is.
+
+    Raises:
+        InputError: They are not images of that shape and those levels, or fewer than the protocol asks for.
+    """
+    protocol = load_protocol(protocol_name or data.protocol)
+    images, identity = read_samples(path, data.spec), protocol_identity(protocol, data)
+    if len(images) < protocol.images:
+        raise InputError(f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}")
+    if len(images) > protocol.images:  # the first ones could be of one class
+        order = torch.argsort(Rng(protocol.evaluation_seed, range(len(images))).split("foreign").bits())
+        images = images[order[: protocol.images]]
+    config = {"samples": hashlib.sha256(images.numpy().tobytes()).hexdigest()}
+    id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
+    target = record_path(out, data.name, name, "", seed, id8)
+    if agreed(target.exists()):
+        known = Record.from_json(target.read_text(), target)
+        if known.family != FOREIGN or known.provenance.config != config:
+            raise InputError(f"{target} is a record of other images under the name {name}; choose another --name or --seed")
+        return target
+    images = images.to(device)
+    metrics = score_samples(images, data, protocol, device)
+    if rank() == 0:
+        record = Record(
+            dataset=data.name, model=name, family=FOREIGN, variant="", seed=seed, device_class=device_class(device),
+            status="done", density="-", protocol=identity, metrics=metrics, likelihood=None,
+            sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
+            provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
+        )  # fmt: skip
+        save_picture(images, record, out)
+        write_record(out, record)
+    wait()
+    return target
+
+
+def read_samples(path: Path, spec: Spec) -> Tensor:
+    """Images of exactly the shape of the data, uint8 (N, C, H, W), in the order of their names. Nothing is resized.
+
+    Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other levels must be the data's.
+    """
+    container = open_container(path)
+    return torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
+
+
+def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
+    channels, height, width = spec.shape
+    picture = container.pictures[i]
+    try:
+        pixels = picture.read()
+    except Exception as error:  # decoders of damaged files raise what they like
+        raise InputError(f"{path}: {picture.name}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., 0]  # grey, stored in colour
+    if channels == 3 and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
+        kind = "grey" if pixels.ndim == 2 else "colour"
+        wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
+        raise InputError(f"{path}: {picture.name} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}")
+    if container.levels != spec.levels:
+        if container.levels != 256:
+            raise InputError(f"{path}: its images have {container.levels} levels; the data have {spec.levels}")
+        pixels = np.rint(pixels * ((spec.levels - 1) / 255)).astype(np.uint8)
+    return torch.from_numpy(np.array(pixels)).reshape(height, width, channels).permute(2, 0, 1).contiguous()

@@ -1,0 +1,176 @@
+r"""Bits per dimension of a model, with what kind of number they are, their errors and their cost.
+
+    l_nr           -log p^(x_n) in nats by the r-th noise, n <= N images, r <= R repeats; R = 1 where log p is exact
+    nats           1/N sum_n m_n,   m_n = 1/R sum_r l_nr
+    stderr         sd(m_1, ..., m_N) / sqrt(N): by how much other images would change it
+    repeat_error   sd over r of (1/N sum_n l_nr) / sqrt(R): by how much other noise would change it
+    evaluations    images that the busiest network is given, per image and repeat
+
+The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights are averaged across repeats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genbench.data.images import ImageData
+from genbench.errors import GenbenchError, InputError
+from genbench.leaderboard.record import Likelihood
+from genbench.model import GenerativeModel
+from genbench.processes import chunks, collected
+from genbench.protocol import Protocol
+from genbench.rng import Rng
+
+__all__ = ["log_table", "measure_likelihood", "network_rows"]
+
+# images, labels, streams -> scores by name, (B,) each
+Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
+
+
+def measure_likelihood(
+    model: GenerativeModel, data: ImageData, options: dict[str, Any], protocol: Protocol, device: str
+) -> Likelihood:
+    """What a record says of the likelihood of the protocol's images.
+
+    Args:
+        model: With a density.
+        data: Whose images are scored.
+        options: Of the model's `log_prob`.
+        protocol: Split, images, chunks, evaluation seed, repeats.
+        device: Where the model is.
+
+    Raises:
+        InputError: The model refuses the options.
+        GenbenchError: A log-probability is NaN or infinite; the line names the image.
+    """
+    x, y = data.tensors(protocol.split, device)
+    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
+    kind = model.likelihood_kind(**options)
+    assert kind is not None
+    repeats = 1 if kind == "exact" else protocol.repeats
+    runs = []
+    for r in range(repeats):
+        with network_rows(model) as rows:
+
+            def score(x: Tensor, y: Tensor | None, rng: Rng) -> dict[str, Tensor]:
+                rows.clear()
+                terms = model.terms(x, y, rng, **options)
+                return {
+                    **terms,
+                    _EVALUATIONS: torch.full((len(x),), max(rows.values(), default=0) / len(x), dtype=torch.float64),
+                }
+
+            runs.append(_scored(score, x, y, model, protocol, device, r))
+        _check_finite(_nats(runs[-1]), lambda n: f"{protocol.split} image {n}")
+    nats = torch.stack([_nats(run) for run in runs])
+    means, by_noise, bits = nats.mean(0), nats.mean(1), 1 / (model.spec.dims * math.log(2))
+    return Likelihood(
+        kind=kind,
+        bits_per_dim=float(means.mean()) * bits,
+        stderr=float(means.std()) / math.sqrt(len(means)) * bits if len(means) > 1 else None,
+        nats=float(means.mean()),
+        images=len(means),
+        dequantisation=model.dequantisation,
+        conditional=model.conditional,
+        options=options,
+        terms={name: bits * _mean(runs, name) for name in runs[0] if name != _EVALUATIONS},
+        defaults=model.defaults("log_prob", options),
+        repeats=repeats,
+        repeat_error=float(by_noise.std()) / math.sqrt(repeats) * bits if repeats > 1 else None,
+        network_evaluations=_mean(runs, _EVALUATIONS),
+    )
+
+
+def log_table(model: GenerativeModel, data: ImageData, options: dict[str, Any], protocol: Protocol, device: str) -> np.ndarray:
+    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y.
+
+    Raises:
+        GenbenchError: A log-probability is NaN or infinite; the line names the image.
+    """
+    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
+    x = universe.reshape(-1, *data.spec.shape).to(device)
+    repeats = 1 if model.likelihood_kind(**options) == "exact" else protocol.repeats
+
+    def of_class(y: int) -> Tensor:
+        labels = torch.full((len(x),), y, device=device)
+        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **options)}  # noqa: E731
+        log_q = torch.stack([_scored(score, x, labels, model, protocol, device, r)["q"] for r in range(repeats)]).mean(0)
+        _check_finite(-log_q, lambda n: f"the image of pixels {universe[n].tolist()}")
+        return log_q
+
+    if not model.conditional:
+        return of_class(0).numpy()
+    _, labels = data.arrays("train")
+    assert labels is not None
+    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
+    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
+    return torch.stack(log_joint).logsumexp(0).numpy()
+
+
+@contextmanager
+def network_rows(model: nn.Module) -> Iterator[Counter[nn.Module]]:
+    """How many rows each network is given meanwhile. A network is a module that the model itself calls, not another module."""
+    rows: Counter[nn.Module] = Counter()
+    inside: list[nn.Module] = []
+
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if not inside and inputs and isinstance(inputs[0], Tensor):
+            rows[module] += len(inputs[0])
+        inside.append(module)
+
+    def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        inside.pop()
+
+    parts = [module for module in model.modules() if module is not model]
+    hooks = [part.register_forward_pre_hook(enter) for part in parts]
+    hooks += [part.register_forward_hook(leave) for part in parts]
+    try:
+        yield rows
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+# among the scores of an image, and none of its terms
+_EVALUATIONS = "network evaluations"
+
+
+def _scored(
+    score: Score, x: Tensor, y: Tensor | None, model: GenerativeModel, protocol: Protocol, device: str, repeat: int
+) -> dict[str, Tensor]:
+    """Scores of images x with their labels y, each with its own stream, by chunks: (N,) float64 on the CPU."""
+    parts = []
+    for first, indices in chunks(len(x), protocol.chunk):
+        rows = torch.tensor(indices, device=device)
+        rng = Rng(protocol.evaluation_seed, rows, model.dtype, device).split("log_prob", repeat)
+        rows = rows.clamp(max=len(x) - 1)
+        try:
+            scores = score(x[rows], None if y is None else y[rows], rng)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"log_prob options: {error}") from None
+        parts.append((first, {name: values[: len(x) - first].cpu().double() for name, values in scores.items()}))
+    every = collected(parts)
+    return {name: torch.cat([scores[name] for scores in every]) for name in every[0]}
+
+
+def _nats(run: dict[str, Tensor]) -> Tensor:
+    return torch.stack([values for name, values in run.items() if name != _EVALUATIONS]).sum(0)
+
+
+def _mean(runs: list[dict[str, Tensor]], name: str) -> float:
+    return float(torch.stack([run[name] for run in runs]).mean())
+
+
+def _check_finite(nats: Tensor, name: Callable[[int], str]) -> None:
+    bad = (~torch.isfinite(nats)).nonzero()
+    if len(bad):
+        n = int(bad[0])
+        raise GenbenchError(f"log_prob of {name(n)} is {-float(nats[n])}: not a probability")

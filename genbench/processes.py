@@ -1,0 +1,95 @@
+"""Several processes that measure as one: which of them this is, which images are its own, everybody's results in index order.
+
+Work is dealt in chunks of consecutive global indices, the last one padded and cut, so that every image is computed by the same
+arithmetic whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from genbench.errors import InputError
+
+__all__ = ["agreed", "chunks", "collected", "gathered", "join", "rank", "wait", "world_size"]
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process, 0 where it is alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def join(devices: int, num_nodes: int, device: str) -> str:
+    """Become one of several processes: those that srun or torchrun started, else as many copies of this command.
+
+    Args:
+        devices: Processes per node, one device each.
+        num_nodes: Nodes.
+        device: Kind of device: cpu or cuda.
+
+    Returns:
+        The device of this process.
+
+    Raises:
+        InputError: There are not so many devices, or the cluster started another number of processes.
+    """
+    if devices * num_nodes == 1:
+        return device
+    from lightning.fabric import Fabric
+
+    kind = device.partition(":")[0]
+    if kind == "cuda" and torch.cuda.device_count() < devices:
+        raise InputError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    try:
+        fabric = Fabric(accelerator=kind, devices=devices, num_nodes=num_nodes, strategy="ddp")
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:  # tasks that srun started and devices that were asked for differ
+        raise InputError(f"--devices {devices} --num-nodes {num_nodes}: {' '.join(str(error).split())}") from None
+    return str(fabric.device)
+
+
+def agreed(mine: bool) -> bool:
+    """What the first process says: a file may be seen by one and not yet by another."""
+    if world_size() == 1:
+        return mine
+    answer = [mine]
+    distributed.broadcast_object_list(answer)
+    return answer[0]
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
+def chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
+    """This process's chunks of 0 .. n - 1, as (first index, indices): every one of full size, the last one beyond n."""
+    for first in range(rank() * chunk, n, world_size() * chunk):
+        yield first, range(first, first + chunk)
+
+
+def collected(parts: list[tuple[int, T]]) -> list[T]:
+    """What all processes made of their chunks, in index order, on every process. `parts`: (first index, result) of this one."""
+    if world_size() > 1:
+        everyone: list[Any] = [None] * world_size()
+        distributed.all_gather_object(everyone, parts)
+        parts = [part for shard in everyone for part in shard]
+    return [result for _, result in sorted(parts, key=lambda part: part[0])]
+
+
+def gathered(parts: list[tuple[int, Tensor]], device: str) -> Tensor:
+    """The rows of all processes in index order, (N, ...), on every process. `parts`: (first index, rows) of this one."""
+    return torch.cat([rows.to(device) for rows in collected([(first, rows.cpu()) for first, rows in parts])])

@@ -1,0 +1,51 @@
+"""One process of several that evaluate finished runs together, by small protocols and without timing.
+
+python layout_worker.py RUNS OUT DEVICES        under LOCAL_RANK, MASTER_ADDR, MASTER_PORT; RUNS holds one run folder per recipe
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+import genbench.evaluate
+from genbench.evaluate import draw, evaluate
+from genbench.processes import gathered, join, rank
+from genbench.protocol import Protocol
+from genbench.run import open_run
+
+CHUNKS = (16, 32)  # of 40 images: three uneven shards for two processes, and fewer chunks than three processes
+
+
+def small(data_name: str, chunk: int) -> Protocol:
+    if data_name == "points2d":
+        return Protocol("small", ("energy_distance", "modes_covered", "high_quality"), 40, chunk=chunk, scored_images=40)
+    return Protocol(
+        "small", ("fid", "is", "kid", "precision", "recall", "density", "coverage"), 40, "digits", chunk=chunk, scored_images=40
+    )
+
+
+def main(runs: Path, out: Path, devices: int) -> None:
+    torch.set_num_threads(1)
+    device = join(devices, 1, "cpu")
+    speed = {"images_per_second": 1.0, "batch": 1, "latency_seconds": 1.0, "network_evaluations": 1, "repeats": 1}
+    genbench.evaluate.measure_speed = lambda *_, **__: {**speed, "peak_memory_bytes": 1, "device": "-"}
+    for run in sorted(runs.iterdir()):
+        loaded = open_run(run)
+        variant = next(iter(loaded.config.evaluations))
+        options = loaded.config.evaluations[variant].sample
+        for chunk in CHUNKS:
+            protocol = small(loaded.data.name, chunk)
+            genbench.evaluate._protocol = lambda _, protocol=protocol: protocol
+            evaluate(run, variant, out / f"chunk{chunk}" / run.name)
+            with torch.no_grad():
+                parts = list(draw(loaded, 40, 0, chunk, options, device))
+            images = gathered(parts, device)
+            if rank() == 0:
+                torch.save(images, out / f"chunk{chunk}" / run.name / "images.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

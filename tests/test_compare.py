@@ -1,0 +1,98 @@
+"""Better, worse or not resolved: Welch's interval, and what the kinds of likelihood prove."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind
+from test_leaderboard import POINTS, lecture, make, write
+
+from genbench.cli import main
+from genbench.errors import InputError
+from genbench.leaderboard.board import Summary, boards
+from genbench.leaderboard.compare import compare, compare_rows, welch
+
+
+def verdicts(*records):
+    """Of the first row against the second, by quantity."""
+    (board,) = boards([record for group in records for record in group])
+    a, b = (next(row for row in board.rows if row.first == group[0]) for group in records)
+    return {one.quantity.split()[0]: one for one in compare_rows(board, a, b)}
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 3), (3, 7), (10, 4)])
+def test_the_interval_is_that_of_scipy(n, m):
+    draw = np.random.default_rng(n)
+    a, b = draw.normal(1, 1, n), draw.normal(0, 3, m)
+    expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert welch(Summary(tuple(a)), Summary(tuple(b))) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_the_interval_holds_what_it_promises():
+    """Three seeds a row: a true difference lies inside about 95 times in a hundred."""
+    draw = np.random.default_rng(0)
+    inside = 0
+    for _ in range(1000):
+        low, high = welch(Summary(tuple(draw.normal(2, 1, 3))), Summary(tuple(draw.normal(0, 1, 3))))
+        inside += low <= 2 <= high
+    assert 0.93 <= inside / 1000 <= 0.99
+
+
+def test_seeds_without_spread_and_seeds_alone():
+    assert welch(Summary((2.0, 2.0)), Summary((1.0, 1.0))) == (1.0, 1.0)
+    assert welch(Summary((2.0,)), Summary((1.0, 1.1))) is None
+    one = verdicts(make("vae", (5.0,)), make("gan", (1.0, 1.1)))["FID"]
+    assert (one.verdict, one.interval, one.reason) == ("not resolved", None, "one seed of vae: its spread is unknown")
+
+
+def test_better_and_worse_follow_the_direction_of_the_metric():
+    low, high = make("low", (1.0, 1.1, 0.9), recall=0.3), make("high", (5.0, 5.1, 4.9), recall=0.9)
+    found = verdicts(low, high)
+    assert found["FID"].verdict == "better" and found["FID"].effect == pytest.approx(-4)
+    assert found["Recall"].verdict == "worse"
+    assert "Density" not in found  # it has no better side
+    back = verdicts(high, low)
+    assert (back["FID"].verdict, back["Recall"].verdict) == ("worse", "better")
+    assert verdicts(make("a", (1.0, 3.0, 5.0)), make("b", (2.0, 4.0, 6.0)))["FID"].verdict == "not resolved"
+
+
+def test_survivors_win_nothing():
+    found = verdicts(make("a", (1.0, 1.1, 0.9, 1.0), diverged=(3,)), make("b", (5.0, 5.1, 4.9)))["FID"]
+    assert (found.verdict, found.reason) == ("not resolved", "1 of 4 runs of a diverged")
+    assert verdicts(make("a", (9.0, 9.1, 8.9, 9.0), diverged=(3,)), make("b", (5.0, 5.1, 4.9)))["FID"].verdict == "worse"
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "verdict"),
+    [("exact", "exact", "better"), ("bound", "exact", "better"), ("exact", "bound", "not resolved"),
+     ("bound", "bound", "not resolved"), ("estimate", "exact", "not resolved"), ("exact", "estimate", "not resolved")],
+)  # fmt: skip
+def test_likelihoods_resolve_what_their_kinds_prove(kind, other, verdict):
+    fid = (1.0, 1.1, 1.2)
+    a, b = make("a", fid, kind=kind, bits=(2.0, 2.01, 2.02)), make("b", fid, kind=other, bits=(3.0, 3.01, 3.02))
+    assert verdicts(a, b)["bits/dim"].verdict == verdict
+    assert verdicts(b, a)["bits/dim"].verdict == {"better": "worse"}.get(verdict, verdict)
+
+
+def test_samplers_of_one_model_have_one_likelihood():
+    a = make("ddpm", (1.0, 1.1), kind="bound", bits=(2.0, 2.1), config="x")
+    b = make("ddpm", (2.0, 2.1), kind="bound", bits=(2.0, 2.1), config="x", variant="ddim50", sampler={"steps": 50})
+    assert "bits/dim" not in verdicts(a, b)
+
+
+def test_the_command_prints_every_board_that_holds_both(tmp_path, capsys):
+    write(tmp_path, lecture() + lecture(POINTS, scale=0.01))
+    assert main(["compare", "ddpm@ddim50", "ddpm", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("A = ddpm@ddim50 (3 seeds), B = ddpm (3 seeds)") == 2
+    assert any("noise-floor (1 seed)" in line for line in compare(tmp_path, "vae", "noise-floor", "digits"))
+    assert main(["compare", "ddpm", "dpm", "--out", str(tmp_path)]) == 2
+    assert "no row 'dpm'" in capsys.readouterr().err
+
+
+def test_rows_of_different_boards_are_not_compared(tmp_path):
+    write(tmp_path, make("a") + make("b", protocol=POINTS))
+    with pytest.raises(InputError, match="a and b are on no board together"):
+        list(compare(tmp_path, "a", "b"))
+    with pytest.raises(InputError, match=r"no board of 'digit'.*; did you mean 'digits'"):
+        list(compare(tmp_path, "a", "b", "digit"))

@@ -1,0 +1,140 @@
+"""Images of another tool: what a model here has made, written out and read back, gets that model's own numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from genbench.cli import main
+from genbench.data.digits import Digits
+from genbench.errors import InputError
+from genbench.evaluate import evaluate
+from genbench.foreign import evaluate_samples, read_samples
+from genbench.leaderboard import render_tables
+from genbench.leaderboard.record import FOREIGN, Record, records_in
+from genbench.pictures import pixels, png
+from genbench.spec import Spec
+from genbench.train import train
+
+SPEC = Spec((1, 8, 8), 17, 10)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A run of digits, its record, and its samples as an npz file, a folder and a zip."""
+    from genbench.config import load_config
+
+    folder = tmp_path_factory.mktemp("foreign")
+    run = train(load_config("digits/vae", [f"run_dir={folder / 'run'}", "wandb.mode=disabled"], smoke=True))
+    record = Record.from_json(evaluate(run, "", folder / "own").read_text())
+    for out in ("samples.npz", "samples"):
+        assert main(["sample", str(run.path), "-n", "719", "-o", str(folder / out)]) == 0
+    with zipfile.ZipFile(folder / "samples.zip", "w") as archive:
+        for path in sorted((folder / "samples").iterdir()):
+            archive.write(path, path.name)
+    return folder, record
+
+
+@pytest.mark.parametrize("form", ["samples.npz", "samples", "samples.zip"])
+def test_a_models_own_images_get_its_own_numbers(form, measured, tmp_path):
+    folder, record = measured
+    found = Record.from_json(evaluate_samples(folder / form, Digits(), "theirs", tmp_path).read_text())
+    assert found.metrics == record.metrics
+    assert found.protocol == record.protocol
+    assert (found.family, found.density, found.likelihood, found.speed) == (FOREIGN, "-", None, None)
+    grids = [next((out / "pictures").rglob("*.png")).read_bytes() for out in (tmp_path, folder / "own")]
+    assert grids[0] == grids[1]
+
+
+def test_the_command_adds_a_marked_row(measured, tmp_path, capsys):
+    folder, _ = measured
+    shutil.copytree(folder / "own" / "records", tmp_path / "records")
+    for seed in ("0", "1"):
+        command = [
+            "evaluate",
+            "--samples",
+            str(folder / "samples.npz"),
+            "--data",
+            "digits",
+            "--name",
+            "their GAN",
+            "--seed",
+            seed,
+        ]
+        assert main([*command, "--out", str(tmp_path)]) == 0
+    assert len(records_in(tmp_path)) == 3
+    assert "| their GAN (foreign) |" in capsys.readouterr().out
+    (line,) = [line for line in render_tables(tmp_path).splitlines() if line.startswith("| their GAN | foreign")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[-5:] == ["–", "–", "–", "2", "0 of 2"]  # parameters, images seen, seconds; seeds, diverged
+
+
+def test_more_images_than_asked_are_drawn_from_and_fewer_are_refused(measured, tmp_path):
+    folder, _ = measured
+    images = np.load(folder / "samples.npz")["images"]
+    np.savez(tmp_path / "few.npz", images=images[:700], levels=17)
+    with pytest.raises(InputError, match=r"few\.npz holds 700 images; protocol digits is about 719"):
+        evaluate_samples(tmp_path / "few.npz", Digits(), "few", tmp_path)
+    # blank images at the end would never be seen, were the first ones taken
+    np.savez(tmp_path / "many.npz", images=np.concatenate([images, np.zeros_like(images)]), levels=17)
+    found = Record.from_json(evaluate_samples(tmp_path / "many.npz", Digits(), "many", tmp_path).read_text())
+    assert found.metrics["precision"].value < 0.7 * _precision(measured)
+
+
+def _precision(measured):
+    return measured[1].metrics["precision"].value
+
+
+def test_other_images_under_a_name_that_is_taken_are_refused(measured, tmp_path):
+    folder, _ = measured
+    path = evaluate_samples(folder / "samples.npz", Digits(), "theirs", tmp_path)
+    before = path.read_bytes()
+    assert evaluate_samples(folder / "samples", Digits(), "theirs", tmp_path) == path  # the same images
+    np.savez(tmp_path / "others.npz", images=np.load(folder / "samples.npz")["images"][::-1], levels=17)
+    with pytest.raises(InputError, match="a record of other images under the name theirs; choose another --name or --seed"):
+        evaluate_samples(tmp_path / "others.npz", Digits(), "theirs", tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (17, 1), (256, 1), (256, 3), (17, 3)])
+def test_pixels_survive_a_picture_file(levels, channels, tmp_path):
+    spec, draw = Spec((channels, 5, 7), levels, None), np.random.default_rng(0)
+    images = draw.integers(levels, size=(3, channels, 5, 7), dtype=np.uint8)
+    for i, image in enumerate(images):
+        (tmp_path / f"{i}.png").write_bytes(png(pixels(image, spec)))
+    assert torch.equal(read_samples(tmp_path, spec), torch.from_numpy(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "levels", "message"),
+    [
+        (np.zeros((3, 9, 8), np.uint8), 17, "0 is grey, 8x9; the data are grey, 8x8"),
+        (np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3), 256, "0 is colour, 8x8; the data are grey, 8x8"),
+        (np.zeros((3, 8, 8), np.uint8), 16, "its images have 16 levels; the data have 17"),
+        (np.zeros((3, 8, 8), np.float32), 256, "images are uint8"),
+    ],
+)
+def test_images_of_another_kind_are_named(images, levels, message, tmp_path):
+    np.savez(tmp_path / "x.npz", images=images, levels=levels)
+    with pytest.raises(InputError, match=message) as error:
+        read_samples(tmp_path / "x.npz", SPEC)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["RUN", "--samples", "x"], ["--samples", "x", "--data", "digits"], ["--data", "digits", "--name", "x"]]
+)
+def test_a_run_or_samples_and_not_half_of_each(arguments, capsys):
+    assert main(["evaluate", *arguments]) == 2
+    assert "genbench evaluate --samples PATH --data NAME --name LABEL" in capsys.readouterr().err
+
+
+def test_a_foreign_record_holds_the_hash_of_its_images(measured, tmp_path):
+    folder, _ = measured
+    tree = json.loads(evaluate_samples(folder / "samples.npz", Digits(), "theirs", tmp_path).read_text())
+    assert len(tree["provenance"]["config"]["samples"]) == 64
