@@ -107,7 +107,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(act=_evaluate)
 
     bench = commands.add_parser("bench", help="train and evaluate a suite, and write its tables and page")
-    bench.add_argument("suite", help="a YAML file, or a name in configs/suites")
+    bench.add_argument("suite", help="a YAML file, or a name in configs/suites; a manifest with --task and --tables")
+    slurm = bench.add_argument_group("on a SLURM cluster")
+    slurm.add_argument("--slurm", action="store_true", help="submit what is lacking as one job array, and the tables after it")
+    slurm.add_argument(
+        "--cluster", metavar="NAME", help="the site's settings: a YAML file, or a name in configs/cluster (default)"
+    )
+    slurm.add_argument("--dry-run", action="store_true", help="print commands and scripts, and submit nothing")
+    slurm.add_argument("--task", type=_natural, metavar="K", help="train and evaluate run K of a manifest: what the jobs call")
+    slurm.add_argument(
+        "--tables", action="store_true", help="write tables from the records of a manifest's runs, and say what lacks"
+    )
     bench.set_defaults(act=_bench)
 
     explorer = commands.add_parser("explore", help="figures of a finished run: samples, latents, neighbours, diffusion")
@@ -277,6 +287,7 @@ def _train(given: Any) -> None:
     from genbench.errors import Diverged
     from genbench.evaluate import record_divergence
     from genbench.files import project_root
+    from genbench.layout import is_primary
     from genbench.progress import reporter
     from genbench.protocol import load_protocol
     from genbench.train import run_folder, train
@@ -294,7 +305,7 @@ def _train(given: Any) -> None:
             record_divergence(folder, out, tuple(given.trust), _device("auto"))
             raise
     state = run.state()
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if is_primary():
         again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
         images = state["images_seen"] + state["finalize_images"]
         did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
@@ -387,10 +398,23 @@ def _explore(given: Any) -> None:
 
 
 def _bench(given: Any) -> None:
+    if given.task is not None or given.tables:
+        _bench_manifest(given)
+        return
+    if not given.slurm:
+        for key in ("cluster", "dry_run"):
+            if getattr(given, key):
+                raise InputError(f"--{key.replace('_', '-')} belongs to --slurm")
     from genbench.suite import load_suite
 
     suite = load_suite(given.suite)
     suite.pairs(given.trust)
+    if given.slurm:
+        from genbench.slurm import load_cluster, submit
+
+        for line in submit(suite, load_cluster(given.cluster or "default"), given.trust, given.dry_run):
+            print(line, flush=True)
+        return
     from genbench.leaderboard import render_tables
     from genbench.progress import reporter
     from genbench.suite import bench
@@ -401,6 +425,19 @@ def _bench(given: Any) -> None:
     if report.steps == 1:
         print(f"Nothing to do: every run of {suite.name} is trained and evaluated.")
     print(f"The page: {next(path for path in written if path.suffix == '.html')}")
+
+
+def _bench_manifest(given: Any) -> None:
+    from genbench.manifest import read_manifest, run_task, write_tables
+    from genbench.progress import reporter
+
+    manifest = read_manifest(Path(given.suite), tuple(given.trust))
+    _device(manifest.device)
+    with reporter() as report:
+        if given.task is not None:
+            run_task(manifest, given.task, report)
+        else:
+            print("\n".join(map(str, write_tables(manifest, report))))
 
 
 def _table(given: Any) -> None:
@@ -427,6 +464,7 @@ def _list(given: Any) -> None:
     from genbench.config import classes, configs
     from genbench.files import in_use, project_root
     from genbench.run import find_runs
+    from genbench.slurm import jobs
 
     for title, package, base in (
         ("models", "models", "GenerativeModel"),
@@ -441,14 +479,22 @@ def _list(given: Any) -> None:
     print("suites (genbench bench NAME):")
     print("\n".join(f"  {path.stem}" for path in sorted((project_root() / "configs" / "suites").glob("*.yaml"))))
     print("runs:")
+    submitted = {}
+    try:
+        submitted = {job.run_dir: job for job in jobs(project_root() / "runs")}
+    except GenbenchError as error:
+        print(f"  submitted runs are not shown: {error}")
     for run in find_runs(project_root() / "runs"):
         try:
-            state = run.state()
+            state, job = run.state(), submitted.pop(str(run.path), None)
             status = "stopped" if state["status"] == "running" and not in_use(run.path) else state["status"]
-            line = f"{status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+            line = f"{job.state if job else status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+            line += f"  {job.line}" if job and job.state == "failed" else ""
         except (GenbenchError, KeyError):
             line = "damaged state.json"
         print(f"  {run.path.relative_to(project_root())!s:<44} {line}")
+    for job in submitted.values():  # not begun
+        print(f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip())
 
 
 def _data_list(given: Any) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 
 from genbench.errors import InputError
+from genbench.layout import check_layout
 
 __all__ = ["agreed", "chunks", "collected", "gathered", "join", "rank", "wait", "world_size"]
 
@@ -44,6 +45,7 @@ def join(devices: int, num_nodes: int, device: str) -> str:
     Raises:
         InputError: There are not so many devices, or the cluster started another number of processes.
     """
+    check_layout(devices, num_nodes)
     if devices * num_nodes == 1:
         return device
     from lightning.fabric import Fabric

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from genbench.layout import is_primary
 
 __all__ = ["Bars", "Lines", "reporter"]
 
@@ -88,7 +89,7 @@ class Bars:
 @contextmanager
 def reporter() -> Iterator[Bars | Lines]:
     """Bars on a terminal, lines elsewhere."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not is_primary():
         yield Silence()
         return
     if not sys.stderr.isatty():

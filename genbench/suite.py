@@ -22,7 +22,7 @@ from genbench.config import Config, load_config, load_yaml
 from genbench.errors import Diverged, GenbenchError, InputError, Stopped, nearest
 from genbench.files import project_root
 
-__all__ = ["Entry", "Reporter", "Suite", "bench", "load_suite"]
+__all__ = ["Entry", "Plan", "Reporter", "Suite", "bench", "finish", "load_suite", "perform", "plan_suite"]
 
 
 @dataclass(frozen=True)
@@ -145,58 +145,55 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
         Stopped: Interrupted; the same command goes on.
         GenbenchError: Some runs could not be evaluated; the others were, and the tables are written.
     """
-    from genbench.evaluate import evaluate, noise_floor, record_divergence
-    from genbench.leaderboard import build
-    from genbench.run import Run
-    from genbench.train import run_folder, train
-
-    plans = [_Plan(config, variants, suite, device) for config, variants in suite.pairs(trust)]
-    folders = [plan.config.resolved["run_dir"] for plan in plans]
-    for folder in (folder for folder in folders if folders.count(folder) > 1):
-        raise InputError(f"suite {suite.name}: two entries would train in {folder}; give one of them another name")
+    plans = plan_suite(suite, device, trust)
     missing = [plan for plan in plans if not plan.done()]
-    floors = {(plan.data.name, plan.config.seed, plan.config.resolved["protocol"]): plan.data for plan in plans}
     reporter.begin(2 * len(missing) + 1)
     failures = []
     for plan in missing:
-        label = f"{plan.data.name}/{plan.config.name} seed {plan.config.seed}"
-        run = Run(run_folder(plan.config, plan.data.name).path)
         try:
-            reporter.step(f"train {label}", plan.config.budget.images)
-            train(plan.config, reporter.progress, suite=suite.name)
-            reporter.step(f"evaluate {label}")
-            for variant in plan.variants:
-                evaluate(run, variant, suite.out, tuple(trust), device)
+            perform(plan, suite.name, reporter, trust)
         except Diverged as error:
             reporter.note(str(error))
-            record_divergence(run, suite.out, tuple(trust), device)
         except Stopped:
             raise
         except GenbenchError as error:
-            reporter.note(f"{label}: {error}")
-            failures.append(label)
-    reporter.step("tables")
-    for (_, seed, protocol), data in floors.items():
-        noise_floor(data, seed, suite.out, device, protocol)
-    written = build(suite.out)
+            reporter.note(f"{plan.label}: {error}")
+            failures.append(plan.label)
+    written = finish(plans, suite.out, reporter)
     if failures:
         raise GenbenchError(f"not evaluated: {', '.join(failures)}; the same command tries them again")
     return written
 
 
-class _Plan:
-    """One run of a suite, and where its records will lie."""
+class Plan:
+    """One run of a suite, and where its records will lie.
 
-    def __init__(self, config: Config, variants: tuple[str, ...], suite: Suite, device: str) -> None:
+    Making one checks that the data are here, and the weights of the feature extractor.
+
+    Args:
+        config: What to train.
+        variants: Which evaluations become rows.
+        out: Folder with records/ and pictures/.
+        device: Where it is evaluated.
+        runs: Its folder is <runs>/<dataset>/<model>/s<seed>; None: the configuration's run_dir.
+
+    Raises:
+        InputError: Something is missing or wrong.
+    """
+
+    def __init__(self, config: Config, variants: tuple[str, ...], out: Path, device: str, runs: Path | None = None) -> None:
         from genbench.evaluate import expected_record
         from genbench.run import Loaded, Run
 
-        data, model = config.instantiate()
-        folder = suite.runs / data.name / config.name / f"s{config.seed}"
-        self.config = Config(config.name, {**config.resolved, "run_dir": str(folder)}, config.trust)
-        self.variants, self.data = variants, data
-        loaded = Loaded(Run(folder), self.config, data, model)
-        self.records = [expected_record(loaded, variant, suite.out, device) for variant in variants]
+        self.data, model = config.instantiate()
+        if runs is not None:
+            folder = runs / self.data.name / config.name / f"s{config.seed}"
+            config = Config(config.name, {**config.resolved, "run_dir": str(folder)}, config.trust)
+        self.config, self.variants, self.out, self.device = config, variants, out, device
+        self.run = Run(Path(config.resolved["run_dir"]))
+        self.label = f"{self.data.name}/{config.name} seed {config.seed}"
+        loaded = Loaded(self.run, config, self.data, model)
+        self.records = [expected_record(loaded, variant, out, device) for variant in variants]
 
     def done(self) -> bool:
         """Whether every record is there, and whole.
@@ -208,3 +205,58 @@ class _Plan:
 
         found = [Record.from_json(path.read_text(), path) for path in self.records if path.exists()]
         return len(found) == len(self.records)
+
+
+def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Plan]:
+    """A plan for every run, each with a folder of its own.
+
+    Raises:
+        InputError: Something is wrong with the suite or with one of its runs.
+    """
+    plans = [Plan(config, variants, suite.out, device, suite.runs) for config, variants in suite.pairs(trust)]
+    folders = [plan.run.path for plan in plans]
+    for folder in (folder for folder in folders if folders.count(folder) > 1):
+        raise InputError(f"suite {suite.name}: two entries would train in {folder}; give one of them another name")
+    return plans
+
+
+def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:
+    """Train a run and write its records, as one process or as several.
+
+    Raises:
+        Diverged: It diverged, which is recorded.
+        Stopped: Interrupted; the same command goes on.
+        GenbenchError: It could not be trained or evaluated.
+    """
+    from genbench.evaluate import evaluate, record_divergence
+    from genbench.processes import agreed, join, rank, wait
+    from genbench.train import train
+
+    settings, trusted = plan.config.trainer, tuple(trust)
+    device = join(settings.devices, settings.num_nodes, plan.device)
+    reporter.step(f"train {plan.label}", plan.config.budget.images)
+    diverged: Diverged | None = None
+    try:
+        train(plan.config, reporter.progress, suite=suite)
+    except Diverged as error:
+        diverged = error
+    wait()  # the first process alone finishes a run, and may find there that it diverged
+    if agreed(diverged is not None):
+        if rank() == 0:
+            record_divergence(plan.run, plan.out, trusted, device)
+        raise diverged or Diverged(f"{plan.run.path} diverged")
+    reporter.step(f"evaluate {plan.label}")
+    for variant in plan.variants:
+        evaluate(plan.run, variant, plan.out, trusted, device)
+
+
+def finish(plans: Sequence[Plan], out: Path, reporter: Reporter) -> list[Path]:
+    """The noise floors of every protocol, the tables and the page; returns their files, none where there are no records."""
+    from genbench.evaluate import noise_floor
+    from genbench.leaderboard import build
+
+    reporter.step("tables")
+    floors = {(plan.data.name, plan.config.seed, plan.config.resolved["protocol"]): plan for plan in plans}
+    for (_, seed, protocol), plan in floors.items():
+        noise_floor(plan.data, seed, out, plan.device, protocol)
+    return build(out) if (out / "records").is_dir() else []

@@ -23,6 +23,7 @@ from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import file_digest, lock, project_root, stop_if_disk_full
+from genbench.layout import check_layout, in_slurm_step, is_primary
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
@@ -65,7 +66,7 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     if model.players() and not budget:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
     _check_layout(config, data.batch_size)
-    with lock(run.path) if _is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
+    with lock(run.path) if is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
         if _begin(run, config, data, budget) == "done":
             return run
         callbacks = _callbacks(run, config, report)
@@ -87,7 +88,7 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
                 logger.finalize("success")
         seen, seconds = model.images_seen, callbacks[-1].seconds
         if seen < budget:
-            if _is_primary():
+            if is_primary():
                 run.write_state(status="stopped", images_seen=seen, seconds=seconds, device=_device(config))
             raise Stopped(f"stopped at image {seen:,} of {budget:,}; the same command goes on from there")
         callbacks[-1].stop.listen()  # `finalize` is not interrupted, and what follows it is
@@ -117,11 +118,11 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int) -> str:
         raise Diverged(
             f"{run.path} diverged at image {state['diverged_at'] or 0:,}; that is final. Another seed is another run"
         )
-    if _is_primary():
+    if is_primary():
         run.write_config(config)  # what may change may have changed
     if state["status"] == "done" and state["images_seen"] >= budget and _whole(run, state["weights_hash"]):
         return "done"
-    if _is_primary():
+    if is_primary():
         seen = {"images_seen": state["images_seen"], "seconds": state["seconds"]}
         run.write_state(status="running", **seen, device=_device(config), data_hash=data.content_hash)
     return "running"
@@ -160,7 +161,7 @@ def _trainer(config: Config, callbacks: list[Callback], loggers: list[Any]) -> T
         enable_model_summary=False,
         inference_mode=False,
         # Lightning's own requeueing saves inside the signal handler and picks up other jobs' checkpoints
-        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+        plugins=[SLURMEnvironment(auto_requeue=False)] if in_slurm_step() and "TORCHELASTIC_RUN_ID" not in os.environ else None,
     )
 
 
@@ -172,14 +173,14 @@ def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Ke
     if state is not None:
         model.load_state_dict(state["model"])
         model.resume_at(int(state["images_seen"]))
-    if _is_primary():
+    if is_primary():
         cut_metrics(run.metrics, model.images_seen)
     return Restore(state, callbacks[0], callbacks[-1])
 
 
 def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> None:
     """The recorded weights: the final averages, after `finalize`."""
-    if not _is_primary():
+    if not is_primary():
         return
     ema, _, keeper = callbacks
     model.to("cpu")
@@ -207,7 +208,7 @@ def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, c
 
 def _diverged(run: Run, config: Config, keeper: Keeper) -> Diverged:
     at = keeper.diverged_at or 0
-    if _is_primary():
+    if is_primary():
         run.write_state(status="diverged", images_seen=at, seconds=keeper.seconds, diverged_at=at, device=_device(config))
     return Diverged(
         f"{run.path}: the loss, or the weights after it, are not finite in the batch at image {at:,}; the last good checkpoint is kept"
@@ -249,10 +250,6 @@ def _autocast_in_training(net: Net) -> None:
 # --- processes and noise --------------------------------------------------------------------------------------------------
 
 
-def _is_primary() -> bool:
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
-
-
 def _accelerator(config: Config) -> str:
     given = config.trainer.accelerator
     return given if given != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -269,10 +266,7 @@ def _check_layout(config: Config, batch_size: int) -> None:
         raise InputError(
             f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}"
         )
-    if config.trainer.num_nodes > 1 and not (SLURMEnvironment.detect() or "MASTER_ADDR" in os.environ):
-        raise InputError(
-            f"trainer.num_nodes is {config.trainer.num_nodes}, but no cluster started this command (srun or torchrun would)"
-        )
+    check_layout(config.trainer.devices, config.trainer.num_nodes)
     if config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
         raise InputError("trainer.accelerator is mps, which this machine has not; choose auto, cpu or cuda")
     if config.trainer.accelerator == "cuda" and torch.cuda.device_count() < config.trainer.devices:

@@ -1,0 +1,147 @@
+"""A suite written down: every run with its configuration as it was resolved, so that other processes can do them one by one.
+
+A cluster's jobs work from it: `genbench bench MANIFEST --task K` trains and evaluates run K, `genbench bench MANIFEST --tables`
+writes the tables and says what is lacking. A suite file that changes meanwhile changes nothing about them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench.config import Config, check_config
+from genbench.errors import Diverged, GenbenchError, InputError
+from genbench.files import write_json
+from genbench.suite import Plan, Reporter, Suite, finish, perform
+
+__all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The runs of a suite.
+
+    Args:
+        path: Its file. Logs, and <K>.json when run K is done, lie beside it.
+        suite: Name of the suite.
+        out: Folder with records/ and pictures/.
+        device: Where runs are evaluated.
+        trust: Modules outside genbench that the configurations may name.
+        runs: Of each run: the configuration, run_dir and all, and the variants that are evaluated.
+        tasks: Which of the runs were lacking.
+    """
+
+    path: Path
+    suite: str
+    out: Path
+    device: str
+    trust: tuple[str, ...]
+    runs: tuple[tuple[Config, tuple[str, ...]], ...]
+    tasks: tuple[int, ...]
+
+    @staticmethod
+    def of(path: Path, suite: Suite, plans: list[Plan], device: str, trust: tuple[str, ...], tasks: list[int]) -> Manifest:
+        """That of a suite and its plans."""
+        runs = tuple((plan.config, plan.variants) for plan in plans)
+        return Manifest(path, suite.name, suite.out, device, trust, runs, tuple(tasks))
+
+    def write(self) -> None:
+        """Write it, atomically."""
+        runs = [{"name": c.name, "config": c.resolved, "variants": variants} for c, variants in self.runs]
+        tree = {"suite": self.suite, "out": str(self.out), "device": self.device, "trust": self.trust}
+        write_json(self.path, {**tree, "runs": runs, "tasks": self.tasks})
+
+    def status_file(self, k: int) -> Path:
+        """What run k came to."""
+        return self.path.parent / f"{k}.json"
+
+    def log_file(self, k: int) -> Path:
+        """What the job of run k said."""
+        return self.path.parent / f"{k}.log"
+
+    def label(self, k: int) -> str:
+        """<dataset>/<model> seed <seed>, from the run's folder."""
+        config, _ = self.runs[k]
+        return f"{Path(config.resolved['run_dir']).parents[1].name}/{config.name} seed {config.seed}"
+
+
+def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
+    """Inverse of `write`, every configuration checked. `trust`: modules that the user names besides.
+
+    Raises:
+        InputError: The file is missing, or not a manifest.
+    """
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text())
+        trusted = (*trust, *tree["trust"])
+        runs = tuple(
+            (check_config(run["config"], run["name"], trusted, str(path)), tuple(run["variants"])) for run in tree["runs"]
+        )
+        return Manifest(path, tree["suite"], Path(tree["out"]), tree["device"], trusted, runs, tuple(tree["tasks"]))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is not a manifest, which genbench bench SUITE --slurm writes") from None
+
+
+def run_task(manifest: Manifest, k: int, reporter: Reporter) -> None:
+    """Train and evaluate one run, from wherever it stands. Data and weights of the extractor are looked for first.
+
+    Raises:
+        InputError: There is no such run, or it lacks something.
+        Diverged: It is recorded as diverged.
+        Stopped: Interrupted; the same command goes on.
+    """
+    from genbench.processes import rank
+
+    if not 0 <= k < len(manifest.runs):
+        raise InputError(f"{manifest.path} has no run {k}; choose from 0 to {len(manifest.runs) - 1}")
+    plan = Plan(*manifest.runs[k], manifest.out, manifest.device)
+    status = "done"
+    try:
+        if not plan.done():
+            reporter.begin(2)
+            perform(plan, manifest.suite, reporter, manifest.trust)
+    except Diverged:
+        status = "diverged"
+        raise
+    finally:
+        if plan.done() and rank() == 0:
+            write_json(manifest.status_file(k), {"status": status})
+
+
+def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
+    """The tables and the page from the records that are there.
+
+    Raises:
+        GenbenchError: Some runs are not evaluated; the line names them.
+    """
+    plans, lacking = [], []
+    for k, (config, variants) in enumerate(manifest.runs):
+        try:
+            plan = Plan(config, variants, manifest.out, manifest.device)
+            plans.append(plan)
+            if not plan.done():
+                lacking.append(f"{manifest.label(k)} ({last_line(manifest.log_file(k)) or 'not begun'})")
+        except GenbenchError as error:
+            lacking.append(f"{manifest.label(k)} ({error})")
+    reporter.begin(1)
+    written = finish(plans, manifest.out, reporter)
+    for line in lacking:
+        reporter.note(f"not evaluated: {line}")
+    if lacking:
+        raise GenbenchError(
+            f"{len(lacking)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
+        )
+    return written
+
+
+def last_line(path: Path) -> str:
+    """Of a log; empty where there is none."""
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,342 @@
+"""A suite as jobs of a SLURM cluster: one array over the runs that are lacking, then one job for the tables.
+
+Every submission has a folder <runs>/slurm/<name>: the manifest, the two batch scripts (slurm/*.sbatch with the site's lines filled
+in), and a log for every run. <name> is also the jobs' name, by which the queue is asked who still waits or works.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench.config import load_yaml
+from genbench.errors import GenbenchError, InputError, nearest
+from genbench.files import lock, project_root, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from genbench.suite import Suite
+
+__all__ = ["Cluster", "Job", "Submission", "jobs", "load_cluster", "prepare", "ranges", "script", "submit"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a site wants: a file of configs/cluster/. Options that are None are left to the site's defaults.
+
+    Args:
+        name: Name of its file.
+        partition: sbatch --partition.
+        account: sbatch --account.
+        qos: sbatch --qos.
+        gres: sbatch --gres, per node; {devices} stands for the devices of a run.
+        time: sbatch --time of a run.
+        cpus: sbatch --cpus-per-task.
+        mem: sbatch --mem.
+        array_limit: Runs at once.
+        device: cpu or cuda: where runs are evaluated.
+        setup: Lines of the batch script before the command.
+        container: Words before the command.
+        genbench: Words of the command on a node; None: that of the login node, in a container `genbench`.
+        options: Further options of sbatch.
+    """
+
+    name: str
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gres: str | None = None
+    time: str | None = None
+    cpus: int = 1
+    mem: str | None = None
+    array_limit: int | None = None
+    device: str = "cpu"
+    setup: tuple[str, ...] = ()
+    container: tuple[str, ...] = ()
+    genbench: tuple[str, ...] | None = None
+    options: tuple[str, ...] = ()
+
+    def directives(self, devices: int, num_nodes: int) -> list[str]:
+        """Options of sbatch for a job with so many devices on each of so many nodes."""
+        gres = self.gres and self.gres.replace("{devices}", str(devices))
+        named = {"partition": self.partition, "account": self.account, "qos": self.qos, "gres": gres, "time": self.time,
+                 "mem": self.mem, "cpus-per-task": self.cpus, "nodes": num_nodes, "ntasks-per-node": devices}  # fmt: skip
+        return [f"--{key}={value}" for key, value in named.items() if value is not None] + list(self.options)
+
+    def command(self) -> list[str]:
+        """How genbench is called on a node."""
+        here = ["genbench"] if self.container else [sys.executable, "-m", "genbench.cli"]
+        return [*self.container, *(self.genbench or here)]
+
+
+def load_cluster(name: str) -> Cluster:
+    """A site's settings: a YAML file, or the name of one in configs/cluster/.
+
+    Raises:
+        InputError: It is missing, or a key or a value is wrong.
+    """
+    folder = project_root() / "configs" / "cluster"
+    path = next((p for p in (Path(name), folder / f"{name}.yaml") if p.is_file()), None)
+    if path is None:
+        raise InputError(f"no cluster {name!r}; {nearest(name, [p.stem for p in folder.glob('*.yaml')])}")
+    tree: dict[str, Any] = load_yaml(path)
+    right = [field.name for field in fields(Cluster) if field.name != "name"]
+    for key, value in tree.items():
+        if key not in right:
+            raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
+        if wanted := _unfit(key, value):
+            raise InputError(f"{path}: {key} is {value!r}; right is {wanted}")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
+    return Cluster(name=path.stem, **values)
+
+
+def _unfit(key: str, value: Any) -> str | None:
+    """What would be right for a key, where its value is not."""
+    words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    if key == "options":
+        fits = words and all(option.startswith("-") and "\n" not in option for option in value)
+        return None if fits else "a list of options of sbatch, such as --exclusive"
+    if key in ("setup", "container", "genbench"):
+        return None if words or (key == "genbench" and value is None) else "a list of texts"
+    if key in ("cpus", "array_limit"):
+        return None if (type(value) is int and value > 0) or (key != "cpus" and value is None) else "a number, at least 1"
+    if key == "device":
+        return None if value in ("cpu", "cuda") else "cpu or cuda"
+    # YAML reads 24:00:00 as a number of seconds
+    fits = value is None or (isinstance(value, str) and re.fullmatch(r"\S+", value) is not None)
+    return None if fits else 'a word in quotes, such as "24:00:00" for a time'
+
+
+# --- text -----------------------------------------------------------------------------------------------------------------
+
+
+def script(template: str, directives: Sequence[str], setup: Sequence[str], command: Sequence[str]) -> str:
+    """A batch script of slurm/ with the lines of a site in place of those that it has for use by hand."""
+    lines = [f"#SBATCH {option}" for option in directives] + list(setup) + [f"genbench=({shlex.join(command)})"]
+    found = re.fullmatch(r"(.*# --- site\n).*?(# --- end of site\n.*)", template, re.DOTALL)
+    assert found is not None
+    return found[1] + "".join(f"{line}\n" for line in lines) + found[2]
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """0, 1, 2, 5 -> 0-2,5: as --array wants them."""
+    parts: list[list[int]] = []
+    for n in sorted(numbers):
+        if parts and n == parts[-1][1] + 1:
+            parts[-1][1] = n
+        else:
+            parts.append([n, n])
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def _literal(path: Path) -> str:
+    """A file name for --output, where a per cent sign begins a pattern."""
+    return str(path).replace("%", "%%")
+
+
+# --- submission -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What will be submitted.
+
+    Args:
+        folder: Of manifest, scripts and logs.
+        files: Content of the scripts, by name.
+        array: The command that submits the runs.
+        earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them too.
+    """
+
+    folder: Path
+    files: dict[str, str]
+    array: list[str]
+    earlier: tuple[str, ...]
+
+    def tables(self, job: str) -> list[str]:
+        """The command that submits the tables after the array."""
+        after = ":".join(("afterany", job, *self.earlier))
+        return ["sbatch", "--parsable", f"--dependency={after}", str(self.folder / "tables.sbatch"), self.manifest]
+
+    @property
+    def manifest(self) -> str:
+        return str(self.folder / "manifest.json")
+
+
+def submit(suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: bool = False) -> Iterator[str]:
+    """Submit what a suite lacks; yields lines that say what was done, or would be.
+
+    Runs that wait or work in the queue are not submitted again.
+
+    Raises:
+        InputError: The suite, its data or the cluster's settings are wrong; or sbatch is missing or refuses.
+    """
+    if shutil.which("sbatch") is None and not dry_run:
+        raise InputError(
+            "no sbatch on the PATH: --slurm is for the login node of a SLURM cluster; --dry-run prints the scripts"
+        )
+    if dry_run:
+        yield from _submit(suite, cluster, trust, dry_run)
+        return
+    with lock(suite.runs / "slurm"):  # two submissions at once would both find the same runs lacking
+        yield from _submit(suite, cluster, trust, dry_run)
+
+
+def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
+    from genbench.manifest import Manifest
+    from genbench.suite import plan_suite
+
+    plans = plan_suite(suite, cluster.device, trust)
+    here = {str(plan.run.path) for plan in plans}
+    queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
+    lacking = [k for k, plan in enumerate(plans) if not plan.done()]
+    tasks = [k for k in lacking if str(plans[k].run.path) not in queued]
+    yield (
+        f"{suite.name}: {len(plans)} runs, {len(plans) - len(lacking)} done, {len(lacking) - len(tasks)} in the queue, "
+        f"{len(tasks)} to submit"
+    )
+    if not tasks:
+        return
+    name = f"{suite.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    folder = suite.runs / "slurm" / name
+    manifest = Manifest.of(folder / "manifest.json", suite, plans, cluster.device, tuple(trust), tasks)
+    layouts = {(plans[k].config.trainer.devices, plans[k].config.trainer.num_nodes) for k in tasks}
+    earlier = tuple(sorted({job.array for job in queued.values()}))
+    submission = prepare(folder, cluster, layouts, tasks, earlier)
+    if dry_run:
+        yield shlex.join(submission.array)
+        yield shlex.join(submission.tables("ARRAY"))
+        for file, text in submission.files.items():
+            yield f"\n{folder / file}:\n{text}"
+        return
+    manifest.write()
+    for file, text in submission.files.items():
+        write_atomic(folder / file, text)
+    try:
+        array = _sbatch(submission.array)
+    except GenbenchError:
+        shutil.rmtree(folder)
+        raise
+    write_json(folder / "job.json", {"array": array})
+    yield f"job {array}: runs {ranges(tasks)}; logs: {folder}"
+    yield f"job {_sbatch(submission.tables(array))}: tables, after it"
+
+
+def prepare(
+    folder: Path, cluster: Cluster, layouts: set[tuple[int, int]], tasks: Sequence[int], earlier: tuple[str, ...] = ()
+) -> Submission:
+    """Commands and scripts, as text.
+
+    Args:
+        folder: Where they will lie; its name is that of the jobs.
+        cluster: The site.
+        layouts: (devices, nodes) of the runs.
+        tasks: Numbers of the runs.
+        earlier: Jobs that the tables wait for too.
+
+    Raises:
+        InputError: Runs of several layouts, which an array cannot have.
+    """
+    if len(layouts) > 1:
+        found = ", ".join(f"{devices} x {nodes}" for devices, nodes in sorted(layouts))
+        raise InputError(f"runs of one array share trainer.devices and trainer.num_nodes, and these have {found}: two suites")
+    ((devices, num_nodes),) = layouts
+    templates = {name: (project_root() / "slurm" / name).read_text() for name in ("suite.sbatch", "tables.sbatch")}
+    files = {}
+    for file, template in templates.items():
+        log, layout = ("%a.log", (devices, num_nodes)) if file == "suite.sbatch" else ("tables.log", (1, 1))
+        directives = [f"--job-name={folder.name}", f"--output={shlex.quote(_literal(folder) + '/' + log)}"]
+        files[file] = script(template, directives + cluster.directives(*layout), cluster.setup, cluster.command())
+    limit = f"%{cluster.array_limit}" if cluster.array_limit else ""
+    array = ["sbatch", "--parsable", f"--array={ranges(tasks)}{limit}", str(folder / "suite.sbatch"), f"{folder}/manifest.json"]
+    return Submission(folder, files, array, earlier)
+
+
+def _sbatch(command: Sequence[str]) -> str:
+    """Submit; returns the job's number."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"sbatch refuses: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
+    return done.stdout.strip().partition(";")[0]
+
+
+# --- the queue ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that was submitted.
+
+    Args:
+        run_dir: Its folder.
+        array: Number of the job that it is part of.
+        state: pending, running, preempted (it waits to go on), done, diverged or failed.
+        line: The last line of its log.
+    """
+
+    run_dir: str
+    array: str
+    state: str
+    line: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it waits or works."""
+        return self.state in ("pending", "running", "preempted")
+
+
+def jobs(folder: Path) -> list[Job]:
+    """Every run below a folder that was submitted, in its last submission.
+
+    Raises:
+        GenbenchError: The queue does not answer.
+    """
+    from genbench.manifest import last_line
+
+    found: dict[str, Job] = {}
+    manifests = sorted(folder.glob("**/slurm/*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    queue = _queue() if manifests else {}
+    for path in manifests:
+        try:
+            tree = json.loads(path.read_text())
+            number = path.with_name("job.json")
+            array = str(json.loads(number.read_text())["array"]) if number.exists() else "-"
+            for k in tree["tasks"]:
+                run_dir, result = tree["runs"][k]["config"]["run_dir"], path.with_name(f"{k}.json")
+                ended = json.loads(result.read_text())["status"] if result.exists() else "failed"
+                state = queue.get((path.parent.name, k), ended)
+                found[run_dir] = Job(run_dir, array, state, last_line(path.with_name(f"{k}.log")))
+        except (ValueError, KeyError, TypeError, IndexError):
+            raise InputError(f"{path} or what lies beside it is damaged; remove its folder") from None
+    return list(found.values())
+
+
+def _queue() -> dict[tuple[str, int], str]:
+    """(name, task) -> state, of every array task that waits or works; nothing where there is no SLURM."""
+    if shutil.which("squeue") is None:
+        return {}
+    form = "Name:|,ArrayTaskID:|,State:|,RestartCnt:|"
+    try:
+        asked: Any = subprocess.run(
+            ["squeue", "--me", "--noheader", "--array", f"--Format={form}"], capture_output=True, text=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:
+        raise GenbenchError("squeue does not answer") from None
+    if asked.returncode:
+        raise GenbenchError(f"squeue: {' '.join(asked.stderr.split())}")
+    found = {}
+    for line in asked.stdout.splitlines():
+        name, task, state, restarts, *_ = line.split("|")
+        if task.isdigit():
+            waits = "preempted" if restarts.strip() not in ("", "0") else "pending"
+            found[name, int(task)] = waits if state in ("PENDING", "REQUEUED", "SUSPENDED", "PREEMPTED") else "running"
+    return found
