@@ -6,6 +6,7 @@ On several processes images are dealt out and gathered by `genbench.processes`; 
 from __future__ import annotations
 
 import datetime
+import glob
 import importlib.metadata
 import math
 import platform
@@ -19,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.config import Config, check_config
+from genbench.config import check_config
 from genbench.data.images import ImageData, Split
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.leaderboard.record import (
+    FOREIGN,
     NOISE_FLOOR,
     Cost,
     Metric,
@@ -96,7 +98,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         if rank() == 0:  # alone: the others wait
             speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
             record = _record(
-                loaded, variant, device,
+                loaded, variant, device, out,
                 status="done", metrics=metrics, likelihood=likelihood,
                 speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
                 weights_hash=file_digest(loaded.run.weights),
@@ -114,7 +116,7 @@ def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: 
     loaded = Loaded(run, config, *config.instantiate())
     paths = []
     for variant in config.evaluations:
-        record = _record(loaded, variant, device, status="diverged", diverged_at=run.state()["diverged_at"])
+        record = _record(loaded, variant, device, out, status="diverged", diverged_at=run.state()["diverged_at"])
         paths.append(write_record(out, record))
         log_record(config, run.path, record, paths[-1], _picture_path(record, out))
     return paths
@@ -150,24 +152,27 @@ def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu"
     """Where the record of an evaluation lies, whether it is there or not."""
     config, kind = loaded.config, device_class(device)
     options, identity = _evaluation(loaded, variant), protocol_identity(_protocol(loaded), loaded.data)
-    id8 = record_id(config.hash, identity, variant, options.sample, options.log_prob, kind)
-    path = record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
-    return path if path.exists() else _older_record(path, config, id8) or path
+    row = _row_hash(loaded, out)
+    id8 = record_id(row, identity, variant, options.sample, options.log_prob, kind)
+    return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
 
 
-def _older_record(path: Path, config: Config, id8: str) -> Path | None:
-    """The same record under the id that it had before an argument existed which is at its default today."""
-    for older in sorted(path.parent.glob(path.name.replace(id8, "*"))):
-        record = Record.from_json(older.read_text(), older)
+def _row_hash(loaded: Loaded, out: Path) -> str:
+    """The hash of the configuration, as it was when the first record of its row was written: an argument that came later, and is
+    at its default, makes no other row."""
+    config, found = loaded.config, []
+    folder = record_path(out, loaded.data.name, config.name, "", 0, "").parent
+    for path in folder.glob(f"{glob.escape(config.name)}*.json"):
+        record = Record.from_json(path.read_text(), path)
+        if record.model != config.name or record.family == FOREIGN:
+            continue
         try:
-            same = check_config(record.provenance.config, config.name, config.trust, str(older)).hash
+            same = check_config(record.provenance.config, config.name, config.trust, str(path)).hash == config.hash
         except InputError:  # a class or an argument of its time is gone
             continue
-        if id8 == record_id(
-            same, record.protocol, record.variant, record.sample_options, record.log_prob_options, record.device_class
-        ):
-            return older
-    return None
+        if same:
+            found.append((record.evaluated_at, record.provenance.config_hash))
+    return min(found)[1] if found else config.hash
 
 
 def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
@@ -313,7 +318,7 @@ def _evaluation(loaded: Loaded, variant: str) -> Evaluation:
     return known[variant]
 
 
-def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None = None, **measured: Any) -> Record:
+def _record(loaded: Loaded, variant: str, device: str, out: Path, weights_hash: str | None = None, **measured: Any) -> Record:
     config, model, state = loaded.config, loaded.model, loaded.run.state()
     options = _evaluation(loaded, variant)
     blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "speed": None, "diverged_at": None}
@@ -335,7 +340,7 @@ def _record(loaded: Loaded, variant: str, device: str, weights_hash: str | None 
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
-        provenance=new_provenance(_portable(config.resolved), config.hash, weights_hash),
+        provenance=new_provenance(_portable(config.resolved), _row_hash(loaded, out), weights_hash),
         evaluated_at=now(),
         **{**blank, **measured},
     )

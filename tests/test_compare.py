@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 from test_leaderboard import POINTS, lecture, make, write
 
 from genbench.cli import main
 from genbench.errors import InputError
-from genbench.leaderboard.board import Summary, boards
-from genbench.leaderboard.compare import compare, compare_rows, welch
+from genbench.leaderboard.board import boards, metric_info
+from genbench.leaderboard.compare import compare, compare_rows
+from genbench.leaderboard.intervals import paired, welch
+from genbench.leaderboard.record import records_in
 
 
 def verdicts(*records):
@@ -25,7 +29,7 @@ def test_the_interval_is_that_of_scipy(n, m):
     draw = np.random.default_rng(n)
     a, b = draw.normal(1, 1, n), draw.normal(0, 3, m)
     expected = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert welch(Summary(tuple(a)), Summary(tuple(b))) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert welch(a.tolist(), b.tolist()) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
 def test_the_interval_holds_what_it_promises():
@@ -33,14 +37,14 @@ def test_the_interval_holds_what_it_promises():
     draw = np.random.default_rng(0)
     inside = 0
     for _ in range(1000):
-        low, high = welch(Summary(tuple(draw.normal(2, 1, 3))), Summary(tuple(draw.normal(0, 1, 3))))
+        low, high = welch(draw.normal(2, 1, 3).tolist(), draw.normal(0, 1, 3).tolist())
         inside += low <= 2 <= high
     assert 0.93 <= inside / 1000 <= 0.99
 
 
 def test_seeds_without_spread_and_seeds_alone():
-    assert welch(Summary((2.0, 2.0)), Summary((1.0, 1.0))) == (1.0, 1.0)
-    assert welch(Summary((2.0,)), Summary((1.0, 1.1))) is None
+    assert welch((2.0, 2.0), (1.0, 1.0)) == (1.0, 1.0)
+    assert welch((2.0,), (1.0, 1.1)) is None
     one = verdicts(make("vae", (5.0,)), make("gan", (1.0, 1.1)))["FID"]
     assert (one.verdict, one.interval, one.reason) == ("not resolved", None, "one seed of vae: its spread is unknown")
 
@@ -72,6 +76,29 @@ def test_likelihoods_resolve_what_their_kinds_prove(kind, other, verdict):
     a, b = make("a", fid, kind=kind, bits=(2.0, 2.01, 2.02)), make("b", fid, kind=other, bits=(3.0, 3.01, 3.02))
     assert verdicts(a, b)["bits/dim"].verdict == verdict
     assert verdicts(b, a)["bits/dim"].verdict == {"better": "worse"}.get(verdict, verdict)
+
+
+def test_samplers_of_the_same_weights_are_paired_by_seed():
+    """What the seeds have in common drops out."""
+    seeds = np.array([10.0, 20.0, 30.0])
+    a, b = seeds + np.array([1.0, 1.1, 0.9]), seeds
+    expected = ttest_rel(a, b).confidence_interval(0.95)
+    assert paired(a.tolist(), b.tolist()) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    variants = make("vae", tuple(a), config="x"), make("vae", tuple(b), config="x", variant="mean", sampler={"decoder": "mean"})
+    assert verdicts(*variants)["FID"].verdict == "worse"
+    assert verdicts(make("a", tuple(a)), make("b", tuple(b)))["FID"].verdict == "not resolved"
+
+
+def test_what_a_table_calls_best_is_better_than_every_rival():
+    """One rule for both: bold in the lecture's table and on the committed boards."""
+    for records in (lecture(), records_in(Path(__file__).parents[1] / "leaderboards")):
+        for board in boards(records):
+            for row, metric in ((row, metric) for row in board.rows for metric in board.protocol.metrics):
+                if board.mark(row, metric) == "best":
+                    rivals = [other for other in board.rows if other is not row and other.metric(metric)]
+                    title = metric_info(metric).title
+                    found = [one for other in rivals for one in compare_rows(board, row, other) if one.quantity[:-2] == title]
+                    assert len(found) == len(rivals) and all(one.verdict == "better" for one in found)
 
 
 def test_samplers_of_one_model_have_one_likelihood():

@@ -12,8 +12,8 @@ from test_leaderboard import make, write
 
 from genbench.errors import InputError
 from genbench.leaderboard import build
-from genbench.leaderboard.board import Summary, boards
-from genbench.leaderboard.compare import welch
+from genbench.leaderboard.board import boards
+from genbench.leaderboard.intervals import welch
 from genbench.leaderboard.noise_study import noise_text, resolvable
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "noise.py"
@@ -32,7 +32,7 @@ def test_a_difference_is_resolved_exactly_where_its_interval_ends_at_zero(seeds)
     values = torch.linspace(-1, 1, seeds, dtype=torch.float64)
     values = values / values.std()
     shift = resolvable(1.0, seeds)
-    low, _ = welch(Summary(tuple((values + shift).tolist())), Summary(tuple(values.tolist())))
+    low, _ = welch((values + shift).tolist(), values.tolist())
     assert low == pytest.approx(0, abs=1e-9)
 
 

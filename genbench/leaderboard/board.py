@@ -8,7 +8,8 @@ seed) and class of device, over its training seeds:
     sd^2 = 1/(n-1) sum_s (x_s - m)^2         the spread over training seeds; unknown for n = 1
     e = sd, for n = 1 the error of the measurement itself, and 0 where that is unknown too
 
-Row a *beats* row b in a metric if m_a is better than m_b by more than sqrt(e_a^2 + e_b^2). A row is *best* if it beats every
+Row a *beats* row b in a metric if the 95 % interval of m_a - m_b lies on the better side of zero (`genbench.leaderboard.intervals`):
+the rule of `genbench compare`, by which one seed beats nothing. A row is *best* if it beats every
 other row, none of its runs diverged, and it has the seeds that the protocol asks for: a mean over survivors wins nothing, though
 it can keep others from winning. The noise floor is printed, not ranked.
 
@@ -19,7 +20,7 @@ They are claims of different strength about the truth b of a model, given the pr
     bound      b <= v
     estimate   b = v up to an error of either sign
 
-so a beats b only if a is exact or a bound, b is exact, and v_a < v_b by more than the spread. In particular an exact value
+so a beats b only if a is exact or a bound, b is exact, and the interval of v_a - v_b lies below zero. In particular an exact value
 under a rival's bound proves nothing. Besides, the lowest of several values of one kind is marked as *lead*: the lowest figure,
 which is no claim about the models. p(x) and p(x | y) are different columns. Speeds are compared on one device only.
 """
@@ -36,6 +37,7 @@ from typing import Literal
 
 from genbench.errors import InputError
 from genbench.files import canonical_json, digest
+from genbench.leaderboard.intervals import Interval, paired, welch
 from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind, Protocol, Record
 
 __all__ = [
@@ -112,10 +114,6 @@ class Summary:
         """e of the module's docstring."""
         return self.sd if self.sd is not None else self.error or 0.0
 
-    def below(self, other: Summary) -> bool:
-        """Whether this mean is lower by more than the spread of the two."""
-        return other.mean - self.mean > math.hypot(self.spread, other.spread)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -150,6 +148,16 @@ class Row:
     def model_key(self) -> tuple[str, str]:
         """What was trained, whatever the options of its evaluation."""
         return self.first.model, self.first.provenance.config_hash
+
+    def difference(self, other: Row, mine: Summary, theirs: Summary) -> Interval | None:
+        """The interval of the mean of one quantity less that of another row; samplers of the same weights are paired by seed."""
+        of_one_model = self.model_key == other.model_key and self.finished == other.finished and mine.n == theirs.n
+        return (paired if of_one_model else welch)(mine.values, theirs.values)
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """Seeds of the runs that did not diverge."""
+        return tuple(record.seed for record in self.records if record.status == "done")
 
     def metric(self, name: str) -> Summary | None:
         """A metric over the seeds."""
@@ -425,11 +433,17 @@ def _beats(row: Row, other: Row, metric: str) -> bool:
     mine, theirs = row.metric(metric), other.metric(metric)
     if mine is None or theirs is None:
         return False
-    return mine.below(theirs) if metric_info(metric).better == "lower" else theirs.below(mine)
+    if metric_info(metric).better == "lower":
+        return _below(row.difference(other, mine, theirs))
+    return _below(other.difference(row, theirs, mine))
+
+
+def _below(interval: Interval | None) -> bool:
+    return interval is not None and interval[1] < 0
 
 
 def _proves_below(row: Row, other: Row, conditional: bool) -> bool:
     mine, theirs = row.nll(conditional), other.nll(conditional)
     if mine is None or theirs is None:
         return False
-    return row.kind in ("exact", "bound") and other.kind == "exact" and mine.below(theirs)
+    return row.kind in ("exact", "bound") and other.kind == "exact" and _below(row.difference(other, mine, theirs))

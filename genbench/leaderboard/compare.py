@@ -1,22 +1,13 @@
-r"""Two rows of a board against each other: better, worse, or not resolved, with the effect and its interval.
+"""Two rows of a board against each other: better, worse, or not resolved, with the effect and its interval.
 
-    effect     d = m_A - m_B, the difference of the means over training seeds
-    interval   d -+ t sqrt(s_A^2 / n_A + s_B^2 / n_B), at 95 % by Student's t with the degrees of freedom
-
-               nu = (s_A^2/n_A + s_B^2/n_B)^2 / ( (s_A^2/n_A)^2/(n_A - 1) + (s_B^2/n_B)^2/(n_B - 1) )          (Welch 1947)
-
-A is better if the whole interval lies on its side of zero. One seed has no spread, and resolves nothing; nor does a row some of
-whose runs diverged win by its survivors. Of likelihoods only that is resolved which the kinds of number prove: a bound that lies
-above an exact value says nothing. Each line is one test: among many metrics one in twenty is outside by chance.
-
-References:
-    Welch (1947), The generalization of Student's problem when several different population variances are involved.
-    doi:10.1093/biomet/34.1-2.28
+A is better if the whole interval (`genbench.leaderboard.intervals`) lies on its side of zero. One seed has no spread, and resolves
+nothing; nor does a row some of whose runs diverged win by its survivors. Of likelihoods only that is resolved which the kinds of
+number prove: a bound that lies above an exact value says nothing. Each line is one test: among many metrics one in twenty is
+outside by chance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +15,12 @@ from typing import Literal
 
 from genbench.errors import InputError, nearest
 from genbench.leaderboard.board import Board, Row, Summary, likelihood_unit, metric_info
+from genbench.leaderboard.intervals import Interval
 from genbench.leaderboard.table import load_boards
 
-__all__ = ["Comparison", "Verdict", "compare", "compare_rows", "welch"]
+__all__ = ["Comparison", "Verdict", "compare", "compare_rows"]
 
 Verdict = Literal["better", "worse", "not resolved"]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -48,27 +39,13 @@ class Comparison:
     quantity: str
     a: Summary
     b: Summary
-    interval: tuple[float, float] | None
+    interval: Interval | None
     verdict: Verdict
     reason: str = ""
 
     @property
     def effect(self) -> float:
         return self.a.mean - self.b.mean
-
-
-def welch(a: Summary, b: Summary, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """The interval of m_A - m_B, or None where a spread is unknown."""
-    if a.sd is None or b.sd is None:
-        return None
-    from scipy.stats import t
-
-    effect, parts = a.mean - b.mean, [(row.sd or 0.0) ** 2 / row.n for row in (a, b)]
-    if not sum(parts):
-        return effect, effect
-    freedom = sum(parts) ** 2 / sum(part**2 / (row.n - 1) for part, row in zip(parts, (a, b)))
-    reach = float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(sum(parts))
-    return effect - reach, effect + reach
 
 
 def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
@@ -87,7 +64,7 @@ def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
 
 
 def _compared(quantity: str, mine: Summary, other: Summary, lower: bool, a: Row, b: Row, of_likelihood: bool) -> Comparison:
-    interval = welch(mine, other)
+    interval = a.difference(b, mine, other)
     if interval is None:
         few = a.label if mine.sd is None else b.label
         return Comparison(quantity, mine, other, None, "not resolved", f"one seed of {few}: its spread is unknown")

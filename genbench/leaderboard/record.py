@@ -171,7 +171,7 @@ class Provenance:
         commit: Git commit, or None outside a checkout.
         dirty: Whether genbench/ or configs/ held uncommitted changes.
         config: The resolved configuration.
-        config_hash: SHA-256 of the configuration without its seed.
+        config_hash: SHA-256 of the configuration without its seed, as it was in the first record of its row.
         weights_hash: SHA-256 of the recorded weights; None where there are none.
         versions: Package versions.
     """

@@ -50,7 +50,8 @@ COMMAND = "genbench table"
 NONE = "–"
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
-    "Bold: better than every other row by more than the spread, with no diverged run and as many seeds as the protocol asks for.",
+    "Bold: better than every other row, by a 95 % interval over the training seeds, with no diverged run and as many seeds as the "
+    "protocol asks for; `genbench compare` gives the intervals.",
     "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: 2.94 exact, <= 3.12 an upper "
     "bound, ~ 2.99 an estimate, – none. Bold only where it is proved: an exact value under a rival's bound proves nothing. "
     "Italic: the lowest figure of its kind, which is no proof.",
@@ -59,7 +60,8 @@ LEGEND = (
     "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
     "the chain whose bound stands beside them.",
     "Foreign: images that another tool made, scored by the same protocol; of their cost, speed and likelihood nothing is known.",
-    "Noise floor: as many training images as there are samples, scored like samples. Not ranked.",
+    "Noise floor: as many training images as there are samples, scored like samples. Not ranked. A shipped extractor has learnt from "
+    "training images, and sees them a little otherwise than fresh ones.",
 )
 _PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
 

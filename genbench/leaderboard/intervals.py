@@ -1,0 +1,52 @@
+r"""The interval of a difference between two rows, which decides what a table calls best and what `compare` calls better.
+
+    effect     d = m_A - m_B, the difference of the means over training seeds
+    interval   d -+ t sqrt(s_A^2 / n_A + s_B^2 / n_B), at 95 % by Student's t with the degrees of freedom
+
+               nu = (s_A^2/n_A + s_B^2/n_B)^2 / ( (s_A^2/n_A)^2/(n_A - 1) + (s_B^2/n_B)^2/(n_B - 1) )          (Welch 1947)
+
+    paired     of two samplers of one set of weights: over the differences d_s of each seed, d -+ t s_d / sqrt(n), nu = n - 1
+
+One seed has no spread: there is no interval.
+
+References:
+    Welch (1947), The generalization of Student's problem when several different population variances are involved.
+    doi:10.1093/biomet/34.1-2.28
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, variance
+
+__all__ = ["CONFIDENCE", "Interval", "paired", "welch"]
+
+CONFIDENCE = 0.95
+Interval = tuple[float, float]
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> Interval | None:
+    """Of m_A - m_B for independent seeds; None where one of them has one seed."""
+    if min(len(a), len(b)) < 2:
+        return None
+    effect, parts = fmean(a) - fmean(b), [variance(values) / len(values) for values in (a, b)]
+    if not sum(parts):
+        return effect, effect
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b)))
+    return _around(effect, math.sqrt(sum(parts)), freedom)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
+    """Of m_A - m_B, value s of both from the same weights; None for one seed."""
+    if len(a) < 2:
+        return None
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    return _around(fmean(differences), math.sqrt(variance(differences) / len(a)), len(a) - 1)
+
+
+def _around(effect: float, error: float, freedom: float) -> Interval:
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return effect - reach, effect + reach
