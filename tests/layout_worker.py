@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import genbench.evaluate
+from genbench.data.images import ImageData
 from genbench.evaluate import draw, evaluate
 from genbench.processes import gathered, join, rank
 from genbench.protocol import Protocol
@@ -19,8 +20,10 @@ from genbench.run import open_run
 CHUNKS = (16, 32)  # of 40 images: three uneven shards for two processes, and fewer chunks than three processes
 
 
-def small(data_name: str, chunk: int) -> Protocol:
-    if data_name == "points2d":
+def small(data: ImageData, chunk: int) -> Protocol:
+    if data.protocol == "likelihood":
+        return Protocol("small", (), 40, chunk=chunk, scored_images=40)
+    if data.name == "points2d":
         return Protocol("small", ("energy_distance", "modes_covered", "high_quality"), 40, chunk=chunk, scored_images=40)
     return Protocol(
         "small", ("fid", "is", "kid", "precision", "recall", "density", "coverage"), 40, "digits", chunk=chunk, scored_images=40
@@ -37,7 +40,7 @@ def main(runs: Path, out: Path, devices: int) -> None:
         variant = next(iter(loaded.config.evaluations))
         options = loaded.config.evaluations[variant].sample
         for chunk in CHUNKS:
-            protocol = small(loaded.data.name, chunk)
+            protocol = small(loaded.data, chunk)
             genbench.evaluate._protocol = lambda _, protocol=protocol: protocol
             evaluate(run, variant, out / f"chunk{chunk}" / run.name)
             with torch.no_grad():
