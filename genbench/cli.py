@@ -100,9 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     other.add_argument("--samples", type=Path, metavar="PATH", help="a folder or a zip of pictures, or an npz file with images")
     other.add_argument("--data", metavar="NAME", help="the data set that they imitate, as in genbench data list")
     other.add_argument("--name", help="what their row of the table is called")
-    other.add_argument(
-        "--seed", type=_natural, default=0, help="which training they come from; seeds of a name are one row (0)"
-    )
+    other.add_argument("--seed", type=_natural, help="which training they come from; seeds of a name are one row (0)")
     other.add_argument("--protocol", metavar="NAME", help="how they are judged, in configs/protocols (as the data are)")
     evaluate.set_defaults(act=_evaluate)
 
@@ -357,6 +355,10 @@ def _evaluate(given: Any) -> None:
     foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
     if (given.run is None) != all(foreign.values()) or (given.run is not None and any(foreign.values())):
         raise InputError("genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL")
+    if given.run is not None and (given.protocol is not None or given.seed is not None):
+        raise InputError("--protocol and --seed are about --samples; a run has its own in its configuration")
+    if given.samples is not None and given.variant is not None:
+        raise InputError("--variant is about a run; images of another tool have none")
     from genbench.files import project_root
     from genbench.leaderboard import render_tables
     from genbench.processes import rank
@@ -386,7 +388,7 @@ def _evaluate_samples(given: Any, out: Path) -> list[Path]:
 
     data = named(given.data)
     device = join(given.devices, given.num_nodes, _device(given.device))
-    return [evaluate_samples(given.samples, data, given.name, out, given.seed, given.protocol, device)]
+    return [evaluate_samples(given.samples, data, given.name, out, given.seed or 0, given.protocol, device)]
 
 
 def _explore(given: Any) -> None:

@@ -49,7 +49,7 @@ from genbench.metrics.reference import reference_features
 from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
 from genbench.pictures import save_grid
-from genbench.processes import agreed, chunks, gathered, rank, wait
+from genbench.processes import agreed, chunks, first_alone, gathered
 from genbench.protocol import IMAGE_METRICS, TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
@@ -95,7 +95,8 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             if "kl" in protocol.metrics:
                 table = log_table(model, data, evaluation.log_prob, protocol, device)
         metrics = score_samples(images, data, protocol, device, table)
-        if rank() == 0:  # alone: the others wait
+    with torch.no_grad(), first_alone() as first:
+        if first:
             speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
             record = _record(
                 loaded, variant, device, out,
@@ -106,7 +107,6 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             save_picture(images, record, out)
             write_record(out, record)
             log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
-    wait()
     return path
 
 

@@ -5,6 +5,7 @@ What is known of them is their pixels. There is no likelihood, no speed and no c
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.evaluate import device_class, new_provenance, now, protocol_identity, save_picture, score_samples
 from genbench.files import digest
-from genbench.leaderboard.record import FOREIGN, Cost, Record, record_id, record_path, write_record
-from genbench.processes import agreed, rank, wait
+from genbench.leaderboard.record import FOREIGN, NOISE_FLOOR, Cost, Record, record_id, record_path, write_record
+from genbench.processes import agreed, first_alone
 from genbench.protocol import load_protocol
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -46,6 +47,8 @@ def evaluate_samples(
     Raises:
         InputError: They are not images of that shape and those levels, or fewer than the protocol asks for.
     """
+    if not name or name == NOISE_FLOOR or name.startswith(".") or any(c in name for c in "/\\@") or not name.isprintable():
+        raise InputError(f"--name {name!r} is part of file names: without / \\ @, no leading dot, and not {NOISE_FLOOR}")
     protocol = load_protocol(protocol_name or data.protocol)
     images, identity = read_samples(path, data.spec), protocol_identity(protocol, data)
     if len(images) < protocol.images:
@@ -61,18 +64,21 @@ def evaluate_samples(
         if known.family != FOREIGN or known.provenance.config != config:
             raise InputError(f"{target} is a record of other images under the name {name}; choose another --name or --seed")
         return target
+    for other in target.parent.glob(f"{glob.escape(name)}-s*.json"):
+        if (known := Record.from_json(other.read_text(), other)).provenance.config == config and known.protocol == identity:
+            raise InputError(f"{other} is a record of the same images as --seed {known.seed}; seeds are trainings of their own")
     images = images.to(device)
     metrics = score_samples(images, data, protocol, device)
-    if rank() == 0:
-        record = Record(
-            dataset=data.name, model=name, family=FOREIGN, variant="", seed=seed, device_class=device_class(device),
-            status="done", density="-", protocol=identity, metrics=metrics, likelihood=None,
-            sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
-            provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
-        )  # fmt: skip
-        save_picture(images, record, out)
-        write_record(out, record)
-    wait()
+    with first_alone() as first:
+        if first:
+            record = Record(
+                dataset=data.name, model=name, family=FOREIGN, variant="", seed=seed, device_class=device_class(device),
+                status="done", density="-", protocol=identity, metrics=metrics, likelihood=None,
+                sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
+                provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
+            )  # fmt: skip
+            save_picture(images, record, out)
+            write_record(out, record)
     return target
 
 
@@ -82,7 +88,8 @@ def read_samples(path: Path, spec: Spec) -> Tensor:
     Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other levels must be the data's.
     """
     container = open_container(path)
-    return torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
+    images = torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
+    return _scaled(path, images, container.levels, spec.levels)
 
 
 def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
@@ -100,8 +107,17 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
         kind = "grey" if pixels.ndim == 2 else "colour"
         wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
         raise InputError(f"{path}: {picture.name} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}")
-    if container.levels != spec.levels:
-        if container.levels != 256:
-            raise InputError(f"{path}: its images have {container.levels} levels; the data have {spec.levels}")
-        pixels = np.rint(pixels * ((spec.levels - 1) / 255)).astype(np.uint8)
     return torch.from_numpy(np.array(pixels)).reshape(height, width, channels).permute(2, 0, 1).contiguous()
+
+
+def _scaled(path: Path, images: Tensor, given: int, wanted: int) -> Tensor:
+    if given == wanted:
+        return images
+    if given != 256:
+        raise InputError(f"{path}: its images have {given} levels; the data have {wanted}")
+    if int(images.max()) < wanted:
+        raise InputError(
+            f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's {wanted} levels, say so in an npz file: "
+            f"levels={wanted}"
+        )
+    return (images.double() * ((wanted - 1) / 255)).round().to(torch.uint8)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
-from genbench.errors import InputError
+from genbench.errors import GenbenchError, InputError
 from genbench.layout import check_layout
 
-__all__ = ["agreed", "chunks", "collected", "gathered", "join", "rank", "wait", "world_size"]
+__all__ = ["agreed", "chunks", "collected", "first_alone", "gathered", "join", "rank", "unanimous", "wait", "world_size"]
 
 T = TypeVar("T")
 
@@ -71,10 +72,39 @@ def agreed(mine: bool) -> bool:
     return answer[0]
 
 
+def unanimous(mine: bool) -> bool:
+    """Whether every process says so."""
+    if world_size() == 1:
+        return mine
+    everyone: list[Any] = [None] * world_size()
+    distributed.all_gather_object(everyone, mine)
+    return all(everyone)
+
+
 def wait() -> None:
     """Until every process is here."""
     if world_size() > 1:
         distributed.barrier()
+
+
+@contextmanager
+def first_alone() -> Iterator[bool]:
+    """What the first process does while the others wait; the value says whether this is it. If it fails, all end.
+
+    Raises:
+        GenbenchError: In the others, what the first one said when it failed.
+    """
+    said: list[str | None] = [None]
+    try:
+        yield rank() == 0
+    except BaseException as error:
+        said = [f"the first process failed: {error or type(error).__name__}"]
+        raise
+    finally:
+        if world_size() > 1:
+            distributed.broadcast_object_list(said)
+    if said[0] is not None:
+        raise GenbenchError(said[0])
 
 
 def chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from genbench.config import load_yaml
 from genbench.data.images import Split, default_root
@@ -59,7 +59,13 @@ class Protocol:
         return default_root() / "statistics" / self.statistics
 
     def __post_init__(self) -> None:
-        for metric in self.metrics:
+        if self.split not in get_args(Split):
+            raise InputError(f"protocol {self.name}: no split {self.split!r}; {nearest(str(self.split), get_args(Split))}")
+        if len(set(self.metrics)) < len(self.metrics):
+            raise InputError(f"protocol {self.name}: a metric is named twice in {', '.join(map(str, self.metrics))}")
+        if "memorisation" in self.metrics and self.split == "train":
+            raise InputError(f"protocol {self.name}: memorisation compares with held-out images, not with the split train")
+        for metric in map(str, self.metrics):
             if metric not in IMAGE_METRICS + TABLE_METRICS:
                 raise InputError(
                     f"protocol {self.name}: no metric {metric!r}; {nearest(metric, IMAGE_METRICS + TABLE_METRICS)}"
@@ -69,8 +75,13 @@ class Protocol:
         if self.statistics is not None and (needs := sorted(set(self.metrics) - set(MOMENT_METRICS))):
             raise InputError(f"protocol {self.name}: {', '.join(needs)} need reference images, not their statistics alone")
         scored = 1 if self.scored_images is None else self.scored_images
-        if self.images < 2 or min(self.chunk, scored, self.repeats, self.seeds) < 1:
-            raise InputError(f"protocol {self.name}: images is at least 2, chunk, scored_images, repeats and seeds at least 1")
+        if "fid_infinity" in self.metrics and self.images < 30:
+            raise InputError(f"protocol {self.name}: fid_infinity needs at least 30 images, not {self.images}")
+        if self.images < 2 or self.evaluation_seed < 0 or min(self.chunk, scored, self.repeats, self.seeds) < 1:
+            raise InputError(
+                f"protocol {self.name}: images is at least 2, chunk, scored_images, repeats and seeds at least 1, "
+                "evaluation_seed at least 0"
+            )
 
 
 def load_protocol(name: str) -> Protocol:
@@ -102,4 +113,7 @@ def load_protocol(name: str) -> Protocol:
         may_be_null = key in ("extractor", "scored_images", "statistics")
         if not (value is None and may_be_null) and type(value) is not kinds.get(key, str):
             raise InputError(f"{known[name]}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
+    for key in ("images", "metrics"):
+        if key not in tree:
+            raise InputError(f"{known[name]}: {key} is missing")
     return Protocol(name, **{**tree, "metrics": tuple(tree.get("metrics", ()))})

@@ -71,7 +71,7 @@ def test_the_command_adds_a_marked_row(measured, tmp_path, capsys):
     assert "| their GAN (foreign) |" in capsys.readouterr().out
     (line,) = [line for line in render_tables(tmp_path).splitlines() if line.startswith("| their GAN | foreign")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[-5:] == ["–", "–", "–", "2", "0 of 2"]  # parameters, images seen, seconds; seeds, diverged
+    assert cells[-5:] == ["–", "–", "–", "2 of 3", "0 of 2"]  # parameters, images seen, seconds; seeds, diverged
 
 
 def test_more_images_than_asked_are_drawn_from_and_fewer_are_refused(measured, tmp_path):
@@ -88,6 +88,28 @@ def test_more_images_than_asked_are_drawn_from_and_fewer_are_refused(measured, t
 
 def _precision(measured):
     return measured[1].metrics["precision"].value
+
+
+@pytest.mark.parametrize("name", ["noise-floor", "a/b", "../evil", "a@b", ".hidden", "two\nlines", ""])
+def test_names_that_are_no_names_are_refused_before_anything_is_scored(name, measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.foreign.score_samples", None)
+    with pytest.raises(InputError, match="is part of file names: without") as error:
+        evaluate_samples(measured[0] / "samples.npz", Digits(), name, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_one_set_of_images_is_one_seed(measured, tmp_path):
+    folder, _ = measured
+    evaluate_samples(folder / "samples.npz", Digits(), "theirs", tmp_path)
+    with pytest.raises(InputError, match="a record of the same images as --seed 0; seeds are trainings of their own"):
+        evaluate_samples(folder / "samples.zip", Digits(), "theirs", tmp_path, seed=1)
+    assert evaluate_samples(folder / "samples.zip", Digits(), "others", tmp_path, seed=1).exists()
+
+
+def test_levels_that_were_not_said_are_asked_for(measured, tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.load(measured[0] / "samples.npz")["images"])
+    with pytest.raises(InputError, match=r"no pixel is above 16 of 255; .* levels=17"):
+        read_samples(tmp_path / "x.npz", SPEC)
 
 
 def test_other_images_under_a_name_that_is_taken_are_refused(measured, tmp_path):
@@ -132,6 +154,19 @@ def test_images_of_another_kind_are_named(images, levels, message, tmp_path):
 def test_a_run_or_samples_and_not_half_of_each(arguments, capsys):
     assert main(["evaluate", *arguments]) == 2
     assert "genbench evaluate --samples PATH --data NAME --name LABEL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["RUN", "--protocol", "digits"], "--protocol and --seed are about --samples"),
+        (["RUN", "--seed", "0"], "--protocol and --seed are about --samples"),
+        (["--samples", "x", "--data", "digits", "--name", "x", "--variant", "mean"], "--variant is about a run"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(arguments, message, capsys):
+    assert main(["evaluate", *arguments]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_foreign_record_holds_the_hash_of_its_images(measured, tmp_path):

@@ -92,6 +92,58 @@ def _numbers(record: Record) -> dict[str, float]:
     return {**{name: metric.value for name, metric in record.metrics.items()}, **bits}
 
 
+_TOGETHER = """
+import sys, torch
+from pathlib import Path
+from genbench.data.digits import Digits
+from genbench.errors import GenbenchError
+from genbench.evaluate import _features
+from genbench.metrics.extractor import load_extractor
+from genbench.metrics.reference import feature_file, reference_features
+from genbench.processes import first_alone, join, rank
+from genbench.protocol import Protocol
+join(2, 1, "cpu")
+data, extractor = Digits(), load_extractor("digits")
+# a file that one process sees and the other does not, as on two disks
+import genbench.metrics.reference as module
+module.default_root = lambda: Path(sys.argv[1]) / str(rank())
+compute = lambda: _features(data.tensors("test")[0], extractor, Protocol("p", ("fid",), 9, "digits"), "cpu")
+if rank() == 0:
+    alone = torch.zeros(719, 32), torch.zeros(719, 10)
+    from genbench.files import write_atomic
+    from safetensors.torch import save
+    write_atomic(feature_file(data, "test", extractor, 256, "cpu"), save(dict(zip(("features", "logits"), alone))))
+found = reference_features(data, "test", extractor, 256, "cpu", compute)
+assert found.features.abs().sum() > 0
+try:
+    with first_alone() as first:
+        if first:
+            raise GenbenchError("no room")
+except GenbenchError as error:
+    print(rank(), error, flush=True)
+"""
+
+
+def test_processes_that_see_other_files_or_fail_do_not_wait_for_ever(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _TOGETHER, str(tmp_path)]
+    ranks = [
+        subprocess.Popen(command, env={**common, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    try:
+        said = [process.communicate(timeout=120) for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
+    assert [process.returncode for process in ranks] == [0, 0], said
+    assert said[0][0].strip() == "0 no room"
+    assert said[1][0].strip() == "1 the first process failed: no room"
+
+
 def test_every_index_is_dealt_once_and_padded_to_whole_chunks(monkeypatch):
     dealt = []
     for rank in range(3):

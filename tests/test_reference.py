@@ -70,6 +70,13 @@ def test_whatever_the_features_depend_on_is_in_the_name(data, monkeypatch):
     assert len(names) == 6
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(data, tmp_path, caplog):
+    (tmp_path / "features").write_text("in the way")
+    found = reference_features(data, "test", load_extractor("digits"), 256, "cpu", lambda: compute(data))
+    assert len(found.features) == 719
+    assert "features are not kept" in caplog.text
+
+
 def test_several_writers_leave_one_whole_file(data):
     extractor, found = load_extractor("digits"), []
     features = compute(data)

@@ -32,8 +32,9 @@ _INTRODUCTION = """\
 # How small a difference means something
 
 Three things move a metric without the model being better or worse: how many samples there are, which ones, and the training seed. \
-The first two are measured here on images of the training split that play the samples of a perfect model; the third on the runs of \
-the boards. ± is a standard deviation over draws, or over training seeds."""
+The first two are measured here on images of the training split that play the samples of a perfect model (nearly: the extractors have \
+learnt from them, and not from the test images); the third on the runs of the boards. \
+± is a standard deviation over draws, or over training seeds."""
 
 
 def resolvable(sd: float, seeds: int) -> float:
@@ -87,8 +88,8 @@ def _bias(study: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(lines)
     first, last = study["bias"][0], study["bias"][-1]
     yield (
-        f"The bias of FID at n = {first['n']:,} is {first['fid']['mean'] / last['fid']['mean']:.1f} times that at "
-        f"n = {last['n']:,}: figures of different n are not comparable, whatever the model."
+        f"FID at n = {first['n']:,} is {first['fid']['mean'] / last['fid']['mean']:.1f} times that at n = {last['n']:,}, by its bias "
+        "alone: figures of different n are not comparable, whatever the model."
     )
 
 
@@ -112,7 +113,10 @@ def _moved(study: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
             if abs(row[name]["mean"] - base[name]["mean"]) > 2 * math.hypot(row[name]["sd"] or 0, base[name]["sd"] or 0)
         ]
         lines.append(f"- {row['change']}: {', '.join(moved) or 'nothing'}")
-    yield "Moved by more than twice the spread of the draws:\n\n" + "\n".join(lines)
+    yield (
+        "Moved by more than twice the spread, a rough rule with three draws (noise below half a grey level moves few pixels at all):"
+        "\n\n" + "\n".join(lines)
+    )
 
 
 def _spread(board: Board) -> Iterator[str]:

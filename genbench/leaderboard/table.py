@@ -51,7 +51,7 @@ NONE = "–"
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
     "Bold: better than every other row, by a 95 % interval over the training seeds, with no diverged run and as many seeds as the "
-    "protocol asks for; `genbench compare` gives the intervals.",
+    "protocol asks for; genbench compare gives the intervals.",
     "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: 2.94 exact, <= 3.12 an upper "
     "bound, ~ 2.99 an estimate, – none. Bold only where it is proved: an exact value under a rival's bound proves nothing. "
     "Italic: the lowest figure of its kind, which is no proof.",

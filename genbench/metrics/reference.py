@@ -3,8 +3,9 @@
     <root>/features/<data>-<split>-<key>.safetensors     features (N, F) and logits (N, K), float32, row i for image i
     key = SHA-256 over [content hash of the data, split, levels, name and hash of the extractor, chunk, device class, torch version]
 
-Nothing in such a file can go stale: other images, weights or versions have another name. It appears whole or not at all, and one
-that is damaged is made again.
+Other images, weights, or another torch have another name; what a name does not hold is the code of an extractor, which does not
+change under its card. A file appears whole or not at all, one that is damaged is made again, and one that cannot be written is done
+without.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from pathlib import Path
 import torch
 
 from genbench.data.images import ImageData, Split, default_root
+from genbench.errors import Stopped
 from genbench.files import digest, write_atomic
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features
-from genbench.processes import agreed, rank, wait
+from genbench.processes import first_alone, unanimous
 
 __all__ = ["feature_file", "reference_features"]
 
@@ -51,17 +53,20 @@ def reference_features(
 
     path = feature_file(data, split, extractor, chunk, device)
     found = None
-    if agreed(path.exists()):
+    if path.exists():
         try:
             tensors = load_file(path, device)
             found = Features(tensors["features"], tensors["logits"])
         except (SafetensorError, OSError, KeyError):
             _log.warning("%s is damaged; its features are computed again", path)
-        if not agreed(found is not None):
-            found = None
-    if found is None:
-        found = compute()
-        if rank() == 0:
-            write_atomic(path, save({name: value.cpu().contiguous() for name, value in found._asdict().items()}))
-        wait()
+    # computing is done together: it takes one process without the file, on another node's disk, for all to do it
+    if unanimous(found is not None) and found is not None:
+        return found
+    found = compute()
+    with first_alone() as first:
+        if first:
+            try:
+                write_atomic(path, save({name: value.cpu().contiguous() for name, value in found._asdict().items()}))
+            except (OSError, Stopped) as error:
+                _log.warning("features are not kept, and computed again the next time: %s", error)
     return found
