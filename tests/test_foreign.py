@@ -54,18 +54,9 @@ def test_a_models_own_images_get_its_own_numbers(form, measured, tmp_path):
 def test_the_command_adds_a_marked_row(measured, tmp_path, capsys):
     folder, _ = measured
     shutil.copytree(folder / "own" / "records", tmp_path / "records")
-    for seed in ("0", "1"):
-        command = [
-            "evaluate",
-            "--samples",
-            str(folder / "samples.npz"),
-            "--data",
-            "digits",
-            "--name",
-            "their GAN",
-            "--seed",
-            seed,
-        ]
+    np.savez(tmp_path / "more.npz", images=np.load(folder / "samples.npz")["images"][::-1], levels=17)
+    for seed, samples in (("0", folder / "samples.npz"), ("1", tmp_path / "more.npz")):
+        command = ["evaluate", "--samples", str(samples), "--data", "digits", "--name", "their GAN", "--seed", seed]
         assert main([*command, "--out", str(tmp_path)]) == 0
     assert len(records_in(tmp_path)) == 3
     assert "| their GAN (foreign) |" in capsys.readouterr().out
