@@ -94,7 +94,8 @@ def lock(folder: Path) -> Iterator[None]:
         Stopped: A living process holds it.
     """
     path = folder / "lock"
-    mine = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "job": _job()}
+    mine = canonical_json(owner)
     with stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)
@@ -155,7 +156,15 @@ def _living_owner(path: Path) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
-    return content if host != socket.gethostname() or (started is not None and _started(pid) == started) else None
+    if host != socket.gethostname():
+        # a job that lost its node and was started again on this one
+        return None if _job() is not None and owner.get("job") == _job() else content
+    return content if started is not None and _started(pid) == started else None
+
+
+def _job() -> str | None:
+    """Number of the cluster's job that this process belongs to."""
+    return os.environ.get("SLURM_JOB_ID")
 
 
 def _started(pid: int) -> str | None:
