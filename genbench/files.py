@@ -20,6 +20,7 @@ __all__ = [
     "digest",
     "file_digest",
     "in_use",
+    "last_line",
     "lock",
     "project_root",
     "stop_if_disk_full",
@@ -74,6 +75,15 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def last_line(path: Path) -> str:
+    """Of a log; empty where there is none."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 @contextmanager
 def stop_if_disk_full(path: Path) -> Iterator[None]:
     """Turn a full disk into exit code 75: free some space, and the same command resumes."""
@@ -94,8 +104,8 @@ def lock(folder: Path) -> Iterator[None]:
         Stopped: A living process holds it.
     """
     path = folder / "lock"
-    owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "job": _job()}
-    mine = canonical_json(owner)
+    owner: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    mine = canonical_json(owner if _job() is None else {**owner, "job": _job()})
     with stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)

@@ -25,6 +25,7 @@ from genbench.slurm import Cluster, jobs, load_cluster, prepare, ranges, script,
 from genbench.suite import load_suite
 
 VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
+TWO_TASKS = "{trainer.devices: 2, trainer.accelerator: cpu}"
 DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
 
 
@@ -324,21 +325,26 @@ class Site:
     def wait(self, what: str, until: Callable[[], bool], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not until():
-            logs = "\n".join(f"{path}:\n{path.read_text()[-800:]}" for path in self.folder.rglob("*.log"))
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.said('squeue')}\n{logs[-6000:]}"
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{path}:\n{path.read_text()[-1000:]}" for path in self.folder.glob("*.log"))
+                pytest.fail(f"waited in vain for {what}:\n{self.said('squeue')}\n{logs}")
             time.sleep(0.3)
 
     def ended(self, *numbers: str) -> bool:
         return not set(self.said("squeue", "--noheader", "--format=%A").split()) & set(numbers)
 
     def train(self, run: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
-        """Submit slurm/train.sbatch; returns the job's number."""
-        template = (project_root() / "slurm" / "train.sbatch").read_text()
-        path = self.folder / f"{run}.sbatch"
-        lines = [f"--output={self.folder}/{run}.log", *options]
-        path.write_text(script(template, lines, [], [sys.executable, "-m", "genbench.cli"]))
+        """Train the slow model in a job; returns its number."""
         config = ["-c", str(self.folder / "slow.yaml"), "--trust", "slow", "--smoke", "--wandb.mode=disabled"]
-        return self.said("sbatch", "--parsable", str(path), *config, f"--run_dir={self.folder / run}", *arguments).strip()
+        return self.submit("train", run, *config, f"--run_dir={self.folder / run}", *arguments, options=options)
+
+    def submit(self, file: str, name: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+        """Submit a script of slurm/ for this machine; returns the job's number."""
+        template = (project_root() / "slurm" / f"{file}.sbatch").read_text()
+        path = self.folder / f"{name}.sbatch"
+        lines = [f"--output={self.folder}/{name}.log", *options]
+        path.write_text(script(template, lines, [], [sys.executable, "-m", "genbench.cli"]))
+        return self.said("sbatch", "--parsable", str(path), *arguments).strip()
 
     def weights(self, run: str) -> str:
         return file_digest(Run(self.folder / run).weights)
@@ -387,24 +393,24 @@ def undisturbed(site):
 
 @pytest.mark.slurm
 def test_suites_on_a_node_that_is_drained_at_first(site, monkeypatch):
-    """Two suites at once, a run that diverges among ones that do not, and their tables; a second submission adds nothing."""
+    """Two suites at once, a run that diverges, a run of two tasks, and their tables; a second submission adds nothing."""
     suites = [
         load_suite(suite_file(site.folder, f"[{VAE}, {DIVERGING.replace('digits/vae', 'points2d/vae')}]", "one")),
-        load_suite(suite_file(site.folder, "[{config: digits/gmm, evaluations: [default]}]", "two")),
+        load_suite(suite_file(site.folder, f"[{{config: points2d/vae, overrides: {TWO_TASKS}}}]", "two")),
     ]
-    site.said("scontrol", "update", "nodename=node", "state=drain", "reason=test")
+    site.said("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
     for suite in suites:
         list(submit(suite, load_cluster("default")))
     time.sleep(3)
     assert {job.state for suite in suites for job in jobs(suite.runs)} == {"pending"}
     assert ["2 in the queue, 0 to submit" in line for line in submit(suites[0], load_cluster("default"))] == [True]
-    site.said("scontrol", "update", "nodename=node", "state=resume")
+    site.said("scontrol", "update", "nodename=localhost", "state=resume")
     tables = [next((suite.runs / "slurm").glob("*/manifest.json")).with_name("tables.log") for suite in suites]
     site.wait("the tables", lambda: all(path.exists() and "index.html" in path.read_text() for path in tables))
     states = {Path(job.run_dir).relative_to(site.folder).parts[:2]: job.state for suite in suites for job in jobs(suite.runs)}
-    assert states == {("one", "digits"): "done", ("one", "points2d"): "diverged", ("two", "digits"): "done"}
+    assert states == {("one", "digits"): "done", ("one", "points2d"): "diverged", ("two", "points2d"): "done"}
     found = {(suite.name, record.model, record.status) for suite in suites for record in records_in(suite.out)}
-    assert {("one", "vae", "done"), ("one", "vae", "diverged"), ("two", "gmm", "done"), ("two", "noise-floor", "done")} <= found
+    assert {("one", "vae", "done"), ("one", "vae", "diverged"), ("two", "vae", "done"), ("two", "noise-floor", "done")} <= found
     assert list(submit(suites[0], load_cluster("default"))) == ["one: 2 runs, 2 done, 0 in the queue, 0 to submit"]
 
 
@@ -439,8 +445,21 @@ def test_jobs_that_are_cut_end_like_one_that_is_not(site, undisturbed):
 
 
 @pytest.mark.slurm
-def test_two_tasks_without_two_devices_stop_with_one_line(site):
-    job = site.train("wrong", options=("--ntasks-per-node=2",))
-    site.wait("the end", lambda: site.ended(job))
-    assert "srun started 2 tasks on 1 nodes, for 1 device on 1 node" in site.log("wrong")
-    assert "Traceback" not in site.log("wrong") and not (site.folder / "wrong").exists()
+def test_two_tasks_measure_like_one_and_are_refused_without_two_devices(site, undisturbed):
+    from genbench.evaluate import evaluate
+
+    run, two = site.folder / "undisturbed", ("--ntasks-per-node=2",)
+    arguments = [str(run), "--trust", "slow", "--variant", "default", "--out", str(site.folder / "by-two")]
+    measured = site.submit("evaluate", "measured", *arguments, "--devices", "2", options=two)
+    refused = site.train("refused", options=two)
+    evaluate(run, "", site.folder / "by-one", ("slow",))
+    site.wait("the end", lambda: site.ended(measured, refused))
+    assert "srun started 2 tasks on 1 nodes, for 1 device on 1 node" in site.log("refused")
+    assert "Traceback" not in site.log("refused") and not (site.folder / "refused").exists()
+    records = [list(records_in(site.folder / out)) for out in ("by-one", "by-two")]
+    assert [len(found) for found in records] == [1, 1], site.log("measured")
+    ((one,), (other,)) = records
+    assert one.id == other.id and one.likelihood.bits_per_dim == pytest.approx(other.likelihood.bits_per_dim, rel=1e-9)
+    assert {name: metric.value for name, metric in one.metrics.items()} == pytest.approx(
+        {name: metric.value for name, metric in other.metrics.items()}, rel=1e-9
+    )
