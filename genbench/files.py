@@ -20,6 +20,7 @@ __all__ = [
     "digest",
     "file_digest",
     "in_use",
+    "last_line",
     "lock",
     "project_root",
     "stop_if_disk_full",
@@ -74,6 +75,15 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def last_line(path: Path) -> str:
+    """Of a log; empty where there is none."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 @contextmanager
 def stop_if_disk_full(path: Path) -> Iterator[None]:
     """Turn a full disk into exit code 75: free some space, and the same command resumes."""
@@ -94,7 +104,8 @@ def lock(folder: Path) -> Iterator[None]:
         Stopped: A living process holds it.
     """
     path = folder / "lock"
-    mine = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
+    owner: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    mine = canonical_json(owner if _job() is None else {**owner, "job": _job()})
     with stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)
@@ -155,7 +166,15 @@ def _living_owner(path: Path) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
-    return content if host != socket.gethostname() or (started is not None and _started(pid) == started) else None
+    if host != socket.gethostname():
+        # a job that lost its node and was started again on this one
+        return None if _job() is not None and owner.get("job") == _job() else content
+    return content if started is not None and _started(pid) == started else None
+
+
+def _job() -> str | None:
+    """Number of the cluster's job that this process belongs to."""
+    return os.environ.get("SLURM_JOB_ID")
 
 
 def _started(pid: int) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from genbench.config import Config, check_config
 from genbench.errors import Diverged, GenbenchError, InputError
-from genbench.files import write_json
+from genbench.files import last_line, write_json
 from genbench.suite import Plan, Reporter, Suite, finish, perform
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
@@ -136,12 +136,3 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
             f"{len(lacking)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
         )
     return written
-
-
-def last_line(path: Path) -> str:
-    """Of a log; empty where there is none."""
-    try:
-        lines = path.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.config import load_yaml
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import lock, project_root, write_atomic, write_json
+from genbench.files import last_line, lock, project_root, write_atomic, write_json
 
 if TYPE_CHECKING:
     from genbench.suite import Suite
@@ -300,8 +300,6 @@ def jobs(folder: Path) -> list[Job]:
     Raises:
         GenbenchError: The queue does not answer.
     """
-    from genbench.manifest import last_line
-
     found: dict[str, Job] = {}
     manifests = sorted(folder.glob("**/slurm/*/manifest.json"), key=lambda path: path.stat().st_mtime)
     queue = _queue() if manifests else {}

@@ -68,7 +68,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
     host, ports = socket.gethostname().partition(".")[0], _free_ports(2)
-    text = CONFIGURATION.format(host=host, name="node", folder=folder, controller=ports[0], node=ports[1])
+    text = CONFIGURATION.format(host=host, name="localhost", folder=folder, controller=ports[0], node=ports[1])
     (folder / "slurm.conf").write_text(text)
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     munge = [f"--{name}={folder}/munge.{end}" for name, end in MUNGE]
@@ -76,7 +76,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         for command in (
             ["munged", "--foreground", "--force", *munge],
             ["slurmctld", "-D", "-i", "-c"],
-            ["slurmd", "-D", "-c", "-N", "node"],
+            ["slurmd", "-D", "-c", "-N", "localhost"],
         ):
             log = running.enter_context((folder / f"{command[0]}.out").open("w"))
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

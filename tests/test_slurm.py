@@ -1,0 +1,465 @@
+"""Jobs on a SLURM cluster: their text, and (marker `slurm`) themselves, on a cluster of one node that the tests start and stop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from slurm_node import cluster, lacking, said
+
+from genbench.cli import main
+from genbench.config import load_config
+from genbench.errors import InputError
+from genbench.files import file_digest, lock, project_root
+from genbench.layout import check_layout, is_primary
+from genbench.leaderboard.record import records_in
+from genbench.loggers import read_metrics
+from genbench.manifest import read_manifest
+from genbench.run import Run
+from genbench.slurm import Cluster, jobs, load_cluster, prepare, ranges, script, submit
+from genbench.suite import load_suite
+
+VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
+TWO_TASKS = "{trainer.devices: 2, trainer.accelerator: cpu}"
+DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
+
+
+def suite_file(folder: Path, entries: str, name: str = "tiny") -> Path:
+    overrides = "{wandb.mode: disabled, budget.images: 160, data.batch_size: 16}"
+    path = folder / f"{name}.yaml"
+    path.write_text(f"out: {folder / name}\nseeds: [0]\noverrides: {overrides}\nentries: {entries}\n")
+    return path
+
+
+# --- text -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([3], "3"), ([0, 1, 2, 5], "0-2,5"), ([4, 2, 3, 9, 8], "2-4,8-9"), ([0, 2], "0,2")]
+)
+def test_array_indices(numbers, text):
+    assert ranges(numbers) == text
+
+
+@pytest.mark.parametrize("path", sorted((project_root() / "slurm").glob("*.sbatch")), ids=lambda path: path.stem)
+def test_batch_scripts_are_bash_by_hand_and_filled_in(path, tmp_path):
+    text = script(path.read_text(), ["--gres=gpu:2"], ["module load python"], ["apptainer", "exec", "a b.sif", "genbench"])
+    (tmp_path / "filled.sbatch").write_text(text)
+    for file in (path, tmp_path / "filled.sbatch"):
+        assert subprocess.run(["bash", "-n", str(file)], check=False).returncode == 0
+    lines = text.splitlines()
+    # sbatch stops reading options at the first command
+    first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
+    assert lines[first] == "module load python" and lines.index("#SBATCH --gres=gpu:2") < first
+    assert "genbench=(apptainer exec 'a b.sif' genbench)" in lines and "genbench=(genbench)" not in lines
+
+
+def test_commands_of_a_site(tmp_path):
+    site = Cluster("site", partition="gpu", gres="gpu:{devices}", cpus=4, array_limit=8, options=("--exclusive",))
+    submission = prepare(tmp_path / "100%", site, {(2, 3)}, [0, 1, 4], ("17",))
+    folder = str(tmp_path / "100%")
+    assert submission.array == [
+        "sbatch", "--parsable", "--array=0-1,4%8", f"{folder}/suite.sbatch", f"{folder}/manifest.json"
+    ]  # fmt: skip
+    assert submission.tables("20")[2] == "--dependency=afterany:20:17"
+    wanted = {"partition=gpu", "gres=gpu:2", "cpus-per-task=4", "nodes=3", "ntasks-per-node=2", "exclusive", "job-name=100%"}
+    assert {f"#SBATCH --{option}" for option in wanted} <= set(submission.files["suite.sbatch"].splitlines())
+    assert f"#SBATCH --output={tmp_path}/100%%/%a.log" in submission.files["suite.sbatch"]
+    assert "#SBATCH --gres=gpu:1" in submission.files["tables.sbatch"]
+    with pytest.raises(InputError, match="2 x 1"):
+        prepare(tmp_path, site, {(1, 1), (2, 1)}, [0, 1])
+
+
+def test_shipped_clusters_are_valid():
+    names = [path.stem for path in (project_root() / "configs" / "cluster").glob("*.yaml")]
+    assert "default" in names
+    assert {load_cluster(name).name for name in names} == set(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("partitoin: gpu", "did you mean 'partition'?"),
+        ("time: 24:00:00", "in quotes"),
+        ("cpus: 0", "at least 1"),
+        ("cpus: true", "at least 1"),
+        ("setup: module load python", "a list of texts"),
+        ("options: [exclusive]", "options of sbatch"),
+        ('partition: "gpu --wrap=x"', "a word"),
+        ("device: gpu", "cpu or cuda"),
+    ],
+)
+def test_wrong_settings_of_a_site_are_one_line(tmp_path, text, says):
+    (tmp_path / "site.yaml").write_text(text + "\n")
+    with pytest.raises(InputError) as error:
+        load_cluster(str(tmp_path / "site.yaml"))
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_dry_run_prints_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    path = suite_file(tmp_path, f"[{VAE}]")
+    assert main(["bench", str(path), "--slurm", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "sbatch --parsable --array=0 " in out and "--dependency=afterany:ARRAY" in out and "#SBATCH --requeue" in out
+    assert main(["bench", str(path), "--slurm"]) == 2
+    assert "no sbatch on the PATH" in capsys.readouterr().err
+    assert main(["bench", str(path), "--cluster", "gpu"]) == 2
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_data_that_are_not_here_are_named_before_anything_is_submitted(tmp_path, capsys):
+    entry = f"{{config: mnist/vae-small, overrides: {{data.root: {tmp_path / 'data'}}}}}"
+    assert main(["bench", str(suite_file(tmp_path, f"[{entry}]")), "--slurm", "--dry-run"]) == 2
+    assert "genbench data fetch mnist" in capsys.readouterr().err
+
+
+def fake_sbatch(folder: Path, monkeypatch) -> list[str]:
+    """A cluster that takes jobs and never runs them; the lines of what was submitted."""
+    (folder / "bin").mkdir()
+    for name, text in {
+        "sbatch": f'echo "$@" >> {folder}/submitted; n=$(wc -l < {folder}/submitted); echo "$n"',
+        "squeue": f"cat {folder}/queue",
+    }.items():
+        (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+    (folder / "queue").write_text("")
+
+
+def test_runs_in_the_queue_are_not_submitted_twice(tmp_path, monkeypatch):
+    fake_sbatch(tmp_path, monkeypatch)
+    path = suite_file(tmp_path, f"[{VAE}, {{config: points2d/vae}}]")
+    suite, site = load_suite(path), load_cluster("default")
+    assert "2 to submit" in next(iter(list(submit(suite, site))))
+    (folder,) = (suite.runs / "slurm").glob("tiny-*")
+    (tmp_path / "queue").write_text(f"{folder.name}|0|RUNNING|0|\n{folder.name}|1|PENDING|1|\nother|0|PENDING|0|\n")
+    assert [(Path(job.run_dir).parent.parent.name, job.state) for job in jobs(tmp_path)] == [
+        ("digits", "running"),
+        ("points2d", "preempted"),
+    ]
+    assert list(submit(suite, site)) == ["tiny: 2 runs, 0 done, 2 in the queue, 0 to submit"]
+    # one of them failed: it goes again, and the tables wait for the other as well
+    (tmp_path / "queue").write_text(f"{folder.name}|0|RUNNING|0|\n")
+    (folder / "1.log").write_text("starting\nout of memory\n\n")
+    assert [(job.state, job.line) for job in jobs(tmp_path)] == [("running", ""), ("failed", "out of memory")]
+    assert "1 in the queue, 1 to submit" in next(iter(list(submit(suite, site))))
+    lines = (tmp_path / "submitted").read_text().splitlines()
+    assert [line.split()[1] for line in lines] == [
+        "--array=0-1", "--dependency=afterany:1", "--array=1", "--dependency=afterany:3:1"
+    ]  # fmt: skip
+    (folder / "1.json").write_text('{"status": "diverged"}')
+    (tmp_path / "queue").write_text("")
+    assert sorted(job.state for job in jobs(tmp_path)) == ["failed", "failed"]  # by the later submission
+
+
+def test_a_refusal_of_sbatch_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    fake_sbatch(tmp_path, monkeypatch)
+    (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
+    suite = load_suite(suite_file(tmp_path, f"[{VAE}]"))
+    with pytest.raises(InputError, match="invalid partition"):
+        list(submit(suite, load_cluster("default")))
+    assert not list((suite.runs / "slurm").glob("*/manifest.json"))
+
+
+def test_one_run_of_a_manifest_and_the_tables_of_half_a_suite(tmp_path, monkeypatch, capsys):
+    fake_sbatch(tmp_path, monkeypatch)
+    suite = load_suite(suite_file(tmp_path, f"[{VAE}, {{config: points2d/vae}}]"))
+    list(submit(suite, load_cluster("default")))
+    (manifest,) = (suite.runs / "slurm").glob("*/manifest.json")
+    assert read_manifest(manifest).label(1) == "points2d/vae seed 0"
+    assert main(["bench", str(manifest), "--task", "2"]) == 2
+    assert main(["bench", str(manifest), "--task", "0"]) == 0
+    assert (manifest.parent / "0.json").exists()
+    capsys.readouterr()
+    assert main(["bench", str(manifest), "--tables"]) == 1
+    said = capsys.readouterr().err
+    assert "not evaluated: points2d/vae seed 0 (not begun)" in said and "1 of 2 runs" in said
+    assert "vae" in (suite.out / "digits.md").read_text()
+
+
+def test_a_job_without_its_data_stops_before_it_trains(tmp_path, monkeypatch, capsys):
+    fake_sbatch(tmp_path, monkeypatch)
+    entry = "{config: mnist/vae-small, overrides: {data.root: %s}}"
+    suite = load_suite(suite_file(tmp_path, f"[{VAE}]"))
+    list(submit(suite, load_cluster("default")))
+    (manifest,) = (suite.runs / "slurm").glob("*/manifest.json")
+    elsewhere = load_suite(suite_file(tmp_path, f"[{entry % (tmp_path / 'none')}]", "elsewhere"))
+    ((config, _),) = elsewhere.pairs()
+    text = manifest.read_text()
+    import json
+
+    tree = json.loads(text)
+    tree["runs"][0]["config"]["data"] = config.resolved["data"]
+    manifest.write_text(json.dumps(tree))
+    assert main(["bench", str(manifest), "--task", "0"]) == 2
+    assert "genbench data fetch mnist" in capsys.readouterr().err
+    assert not Path(tree["runs"][0]["config"]["run_dir"]).exists()
+
+
+def test_what_is_not_a_manifest_is_one_line(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("[1]")
+    for path in (tmp_path / "manifest.json", tmp_path / "absent.json"):
+        assert main(["bench", str(path), "--task", "0"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+# --- layouts --------------------------------------------------------------------------------------------------------------
+
+STEP = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+BATCH = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2"}
+
+
+@pytest.fixture
+def started_by(monkeypatch):
+    """Set what a launcher leaves in the environment, and nothing else of that kind."""
+
+    def start(**variables: str) -> None:
+        for name in list(os.environ):
+            if name.startswith("SLURM_") or name in ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR"):
+                monkeypatch.delenv(name)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    start()
+    return start
+
+
+@pytest.mark.parametrize(
+    ("variables", "devices", "nodes", "says"),
+    [
+        (STEP, 1, 1, "srun started 2 tasks on 1 nodes, for 1 device on 1 node"),
+        (STEP, 1, 2, "right is srun --nodes=2 --ntasks-per-node=1"),
+        (STEP, 2, 1, "not --ntasks-per-node=2"),
+        (STEP | {"SLURM_NTASKS_PER_NODE": "2"}, 2, 1, None),
+        (BATCH, 2, 1, "put srun before the command"),
+        (BATCH, 1, 1, "the SLURM job has 2 tasks"),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1"}, 1, 1, None),
+        (BATCH | {"SLURM_JOB_NAME": "interactive"}, 2, 1, None),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3"}, 2, 1, "torchrun started 3 processes"),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}, 2, 2, None),
+        ({}, 1, 2, "no cluster started this command"),
+        ({}, 4, 1, None),
+    ],
+)
+def test_layouts(started_by, variables, devices, nodes, says):
+    started_by(**variables)
+    if says is None:
+        check_layout(devices, nodes)
+    else:
+        with pytest.raises(InputError) as error:
+            check_layout(devices, nodes)
+        assert says in str(error.value)
+
+
+def test_a_wrong_layout_stops_training_and_evaluation_before_they_begin(started_by, tmp_path, capsys):
+    started_by(**BATCH)
+    run = tmp_path / "run"
+    assert main(["train", "-c", "digits/vae", "--smoke", "--trainer.devices=2", f"--run_dir={run}"]) == 2
+    assert "put srun before the command" in capsys.readouterr().err and not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        (STEP | {"SLURM_PROCID": "0"}, True),
+        (STEP | {"SLURM_PROCID": "1"}, False),
+        (BATCH | {"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False),
+        ({"TORCHELASTIC_RUN_ID": "x", "RANK": "2", "LOCAL_RANK": "0"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
+    ],
+)
+def test_one_process_is_the_first(started_by, variables, first):
+    started_by(**variables)
+    assert is_primary() is first
+
+
+def test_the_lock_of_a_job_that_moved_to_another_node_is_taken_over(tmp_path, monkeypatch):
+    """The node died, and SLURM started the same job elsewhere: nobody else is there."""
+    import json
+
+    from genbench.errors import Stopped
+
+    old = json.dumps({"host": "dead-node", "pid": 1, "started": "1", "job": "7"})
+    (tmp_path / "lock").write_text(old)
+    for job in (None, "8"):
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False) if job is None else monkeypatch.setenv("SLURM_JOB_ID", job)
+        with pytest.raises(Stopped, match="in use"), lock(tmp_path):
+            pass
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with lock(tmp_path):
+        assert (tmp_path / "lock").read_text() != old
+    assert not (tmp_path / "lock").exists()
+
+
+# --- a real cluster -------------------------------------------------------------------------------------------------------
+
+SLOW = """
+import os, time
+from pathlib import Path
+from genbench.models.vae.vae import VAE
+
+class Slow(VAE):
+    def loss(self, x, y, rng):
+        if Path(os.environ["SLOW_WHILE"]).exists() and self.images_seen > 0:
+            time.sleep(0.5)
+        return super().loss(x, y, rng)
+"""
+
+
+class Site:
+    """A running cluster, a model that is slow while a file exists, and what it becomes when it is not disturbed."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+
+    def said(self, *command: str) -> str:
+        return said(list(command), self.environment)
+
+    def wait(self, what: str, until: Callable[[], bool], seconds: float = 240) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{path}:\n{path.read_text()[-1000:]}" for path in self.folder.glob("*.log"))
+                pytest.fail(f"waited in vain for {what}:\n{self.said('squeue')}\n{logs}")
+            time.sleep(0.3)
+
+    def ended(self, *numbers: str) -> bool:
+        return not set(self.said("squeue", "--noheader", "--format=%A").split()) & set(numbers)
+
+    def train(self, run: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+        """Train the slow model in a job; returns its number."""
+        config = ["-c", str(self.folder / "slow.yaml"), "--trust", "slow", "--smoke", "--wandb.mode=disabled"]
+        return self.submit("train", run, *config, f"--run_dir={self.folder / run}", *arguments, options=options)
+
+    def submit(self, file: str, name: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+        """Submit a script of slurm/ for this machine; returns the job's number."""
+        template = (project_root() / "slurm" / f"{file}.sbatch").read_text()
+        path = self.folder / f"{name}.sbatch"
+        lines = [f"--output={self.folder}/{name}.log", *options]
+        path.write_text(script(template, lines, [], [sys.executable, "-m", "genbench.cli"]))
+        return self.said("sbatch", "--parsable", str(path), *arguments).strip()
+
+    def weights(self, run: str) -> str:
+        return file_digest(Run(self.folder / run).weights)
+
+    def log(self, run: str) -> str:
+        path = self.folder / f"{run}.log"
+        return path.read_text() if path.exists() else ""
+
+    def trained(self, run: str, images: int = 32) -> bool:
+        """Whether it has seen so many images."""
+        path = Run(self.folder / run).metrics
+        return path.exists() and any(line["images"] >= images for line in read_metrics(path))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    if why := lacking():
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "slow.py").write_text(SLOW)
+    recipe = (project_root() / "configs" / "points2d" / "vae.yaml").read_text()
+    (folder / "slow.yaml").write_text(
+        recipe.partition("smoke:")[0].replace("genbench.models.vae.vae.VAE", "slow.Slow")
+        + "smoke: {budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16}\n"
+    )
+    paths = os.pathsep.join([str(folder), str(project_root()), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("SLOW_WHILE", str(folder / "slow"))
+        patch.setenv("PYTHONPATH", paths)
+        (folder / "cluster").mkdir()
+        with cluster(folder / "cluster") as environment:
+            patch.setenv("SLURM_CONF", environment["SLURM_CONF"])
+            yield Site(folder, environment)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(site):
+    """Weights of the slow model by one process that nothing disturbs."""
+    from genbench.train import train
+
+    overrides = [f"run_dir={site.folder / 'undisturbed'}", "wandb.mode=disabled"]
+    train(load_config(site.folder / "slow.yaml", overrides, ["slow"], smoke=True))
+    return site.weights("undisturbed")
+
+
+@pytest.mark.slurm
+def test_suites_on_a_node_that_is_drained_at_first(site, monkeypatch):
+    """Two suites at once, a run that diverges, a run of two tasks, and their tables; a second submission adds nothing."""
+    suites = [
+        load_suite(suite_file(site.folder, f"[{VAE}, {DIVERGING.replace('digits/vae', 'points2d/vae')}]", "one")),
+        load_suite(suite_file(site.folder, f"[{{config: points2d/vae, overrides: {TWO_TASKS}}}]", "two")),
+    ]
+    site.said("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
+    for suite in suites:
+        list(submit(suite, load_cluster("default")))
+    time.sleep(3)
+    assert {job.state for suite in suites for job in jobs(suite.runs)} == {"pending"}
+    assert ["2 in the queue, 0 to submit" in line for line in submit(suites[0], load_cluster("default"))] == [True]
+    site.said("scontrol", "update", "nodename=localhost", "state=resume")
+    tables = [next((suite.runs / "slurm").glob("*/manifest.json")).with_name("tables.log") for suite in suites]
+    site.wait("the tables", lambda: all(path.exists() and "index.html" in path.read_text() for path in tables))
+    states = {Path(job.run_dir).relative_to(site.folder).parts[:2]: job.state for suite in suites for job in jobs(suite.runs)}
+    assert states == {("one", "digits"): "done", ("one", "points2d"): "diverged", ("two", "points2d"): "done"}
+    found = {(suite.name, record.model, record.status) for suite in suites for record in records_in(suite.out)}
+    assert {("one", "vae", "done"), ("one", "vae", "diverged"), ("two", "vae", "done"), ("two", "noise-floor", "done")} <= found
+    assert list(submit(suites[0], load_cluster("default"))) == ["one: 2 runs, 2 done, 0 in the queue, 0 to submit"]
+
+
+@pytest.mark.slurm
+def test_jobs_that_are_cut_end_like_one_that_is_not(site, undisturbed):
+    """By scontrol requeue, by the warning before the time limit, and by scancel with the same command again; and two tasks."""
+    slow = site.folder / "slow"
+    slow.touch()
+    requeued, cancelled = site.train("requeued"), site.train("cancelled")
+    timed = site.train("timed", options=("--time=1", "--signal=USR1@10"))
+    site.wait("training", lambda: site.trained("requeued") and site.trained("cancelled"))
+    site.said("scontrol", "requeue", requeued)
+    site.said("scancel", cancelled)
+    site.wait("the end of what was cancelled", lambda: site.ended(cancelled))
+    assert Run(site.folder / "cancelled").state()["status"] == "stopped"
+    assert "requeued" not in site.log("cancelled")
+    site.wait("the warning", lambda: "requeued: exit code 75" in site.log("timed"))
+    slow.unlink()
+    again = site.train("cancelled")
+    two = site.train("two", "--trainer.devices=2", "--trainer.accelerator=cpu", options=("--ntasks-per-node=2",))
+    site.wait("the end", lambda: site.ended(requeued, timed, again, two))
+    for run in ("requeued", "timed", "cancelled"):
+        assert Run(site.folder / run).state()["status"] == "done", site.log(run)
+        assert site.log(run).count("stopped at image") >= 1, site.log(run)
+        assert site.weights(run) == undisturbed
+    assert site.log("two").count("done, 4,096 images") == 1, site.log("two")
+    losses = [
+        [line["loss"] for line in read_metrics(site.folder / run / "metrics.jsonl") if "loss" in line]
+        for run in ("two", "undisturbed")
+    ]
+    assert len(losses[0]) == 256 and losses[0] == pytest.approx(losses[1], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.slurm
+def test_two_tasks_measure_like_one_and_are_refused_without_two_devices(site, undisturbed):
+    from genbench.evaluate import evaluate
+
+    run, two = site.folder / "undisturbed", ("--ntasks-per-node=2",)
+    arguments = [str(run), "--trust", "slow", "--variant", "default", "--out", str(site.folder / "by-two")]
+    measured = site.submit("evaluate", "measured", *arguments, "--devices", "2", options=two)
+    refused = site.train("refused", options=two)
+    evaluate(run, "", site.folder / "by-one", ("slow",))
+    site.wait("the end", lambda: site.ended(measured, refused))
+    assert "srun started 2 tasks on 1 nodes, for 1 device on 1 node" in site.log("refused")
+    assert "Traceback" not in site.log("refused") and not (site.folder / "refused").exists()
+    records = [list(records_in(site.folder / out)) for out in ("by-one", "by-two")]
+    assert [len(found) for found in records] == [1, 1], site.log("measured")
+    ((one,), (other,)) = records
+    assert one.id == other.id and one.likelihood.bits_per_dim == pytest.approx(other.likelihood.bits_per_dim, rel=1e-9)
+    assert {name: metric.value for name, metric in one.metrics.items()} == pytest.approx(
+        {name: metric.value for name, metric in other.metrics.items()}, rel=1e-9
+    )
