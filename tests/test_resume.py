@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -98,5 +97,7 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, c
         print(f"\n{name}: cut at {points} of {BUDGET} images, differs by {max(apart.values())}", end="")
     assert set(apart.values()) == {0.0}
     assert cut["weights"] == whole["weights"]
-    assert [line["images"] for line in cut["metrics"] if "val/bits_per_dim" not in line] == list(range(BATCH, BUDGET + 1, BATCH))
+    assert [line["images"] for line in cut["metrics"] if "val/bits_per_dim" not in line] == list(
+        range(BATCH, BUDGET + 1, BATCH)
+    )
     assert not list(tmp_path.rglob("*.tmp"))

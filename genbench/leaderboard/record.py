@@ -23,7 +23,7 @@ from genbench.files import digest, write_once
 
 __all__ = [
     "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
-    "file_stem", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
+    "file_stem", "is_file_name", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -234,7 +234,7 @@ class Record:
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):
             value = getattr(self, name)
-            if (not value and name != "variant") or value.startswith(".") or any(c in value for c in "/\\@\0\n\r"):
+            if not (is_file_name(value) or (value == "" and name == "variant")):
                 raise ValueError(f"{name} is {value!r}: it is part of a file name, without / \\ @ and no leading dot")
         if self.dataset != self.protocol.dataset:
             raise ValueError(f"dataset is {self.dataset!r}, but its protocol is about {self.protocol.dataset!r}")
@@ -301,6 +301,11 @@ class Record:
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{origin}: {error}") from None
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text can stand in the names of records and pictures, and in no other place of the file system."""
+    return bool(text) and not text.startswith(".") and not any(c in text for c in "/\\@\0\n\r")
 
 
 def record_id(
