@@ -4,7 +4,7 @@ python resume_worker.py      a job per line of JSON on stdin, the exit codes of 
 
 {"train": [name, override, ...], "processes": 1, "cut": [how, images, rank] or null}
 {"evaluate": [run folder, out]}
-{"bench": [suite file], "kill_after": seconds or null}
+{"bench": suite file, "kill_at": k}      SIGKILL right before its k-th operation on a file in the suite's folder; 0: never
 
 `how` is a signal's name, or "disk full": from then on no file may grow beyond a few bytes, by a limit of the system.
 """
@@ -17,7 +17,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,6 +53,20 @@ def evaluate(run: str, out: str) -> None:
     genbench.evaluate.evaluate(run, next(iter(genbench.run.Run(Path(run)).config().evaluations)), Path(out))
 
 
+def run_suite(path: str, kill_at: int) -> None:
+    folder, count = str(Path(path).parent), 0
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event in ("open", "os.rename", "os.link", "os.remove", "os.mkdir") and str(arguments[0]).startswith(folder):
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    bench(load_suite(path), Lines())
+
+
 def forked(act: Callable[[], Any], **environment: str) -> int:
     """The process id of a child that does this and nothing else."""
     child = os.fork()
@@ -79,7 +92,7 @@ def forked(act: Callable[[], Any], **environment: str) -> int:
 
 def children(job: dict[str, Any]) -> list[int]:
     if "bench" in job:
-        return [forked(lambda: bench(load_suite(job["bench"][0]), Lines()))]
+        return [forked(lambda: run_suite(job["bench"], job["kill_at"]))]
     if "evaluate" in job:
         return [forked(lambda: evaluate(*job["evaluate"]))]
     name, *overrides = job["train"]
@@ -105,9 +118,6 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         waiting = children(job)
-        if job.get("kill_after") is not None:
-            time.sleep(job["kill_after"])
-            os.kill(waiting[0], signal.SIGKILL)  # not waited for, so the id is still its own
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in waiting]
         answers.write(json.dumps(codes) + "\n")
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -247,11 +248,15 @@ def test_a_link_to_a_run_is_not_measured_and_folders_above_may_be_links(tiny, tm
 
 def calls(name: str) -> list[tuple[Path, ast.Call]]:
     """Every call of a.b.c() in the package whose name ends so."""
+    return [(path, call) for path, call, function in every_call() if f".{function}".endswith(f".{name}")]
+
+
+@cache
+def every_call() -> list[tuple[Path, ast.Call, str]]:
     found = []
     for path in sorted(Path(genbench.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and f".{ast.unparse(node.func)}".endswith(f".{name}"):
-                found.append((path, node))
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        found += [(path, call, ast.unparse(call.func)) for call in calls]
     return found
 
 
