@@ -154,7 +154,7 @@ def test_a_suite_survives_fifty_kills(worker, tmp_path, said):
         folder.mkdir()
         (folder / "suite.yaml").write_text(f"out: {folder}/out\n{SUITE}")
     while kills < KILLS:
-        codes = worker(bench=str(folders[0] / "suite.yaml"), kill_at=draw.randrange(1, 60))
+        codes = worker(bench=str(folders[0] / "suite.yaml"), kill_at=draw.randrange(1, 90))
         assert codes == [-9], f"ended after {kills} kills: {worker.errors.read_text()[-2000:]}"
         kills += 1
         for path, content in records.items():
