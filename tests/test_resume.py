@@ -14,6 +14,8 @@ import torch
 from conftest import DISTINCT
 
 from genbench.config import load_config
+from genbench.errors import Stopped
+from genbench.files import lock
 from genbench.leaderboard.record import Record, records_in
 from genbench.loggers import read_metrics
 from genbench.run import Run
@@ -131,6 +133,23 @@ def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(name, 
     said(f"{name}: two processes, killed at {images} of {BUDGET} images, differ by {max(apart.values())}")
     assert max(apart.values()) <= 1e-6
     assert [line["images"] for line in cut["metrics"]] == [line["images"] for line in whole["metrics"]]
+
+
+@pytest.mark.parametrize(
+    ("job", "requeued", "taken"), [("7", "1", True), ("7", "0", False), ("8", "1", False), (None, "1", False)]
+)
+def test_a_requeued_job_takes_over_from_its_lost_node(job, requeued, taken, tmp_path, monkeypatch):
+    """The lock is of another host, which cannot be asked. Only the same job, started again, knows that its owner is dead."""
+    held = {"host": "lost", "pid": 1, "started": "1", "job": "7", "requeued": 0}
+    (tmp_path / "lock").write_text(json.dumps(held))
+    for name, value in (("SLURM_JOB_ID", job), ("SLURM_RESTART_COUNT", requeued)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    if taken:
+        with lock(tmp_path):
+            assert json.loads((tmp_path / "lock").read_text())["requeued"] == 1
+    else:
+        with pytest.raises(Stopped, match="in use"), lock(tmp_path):
+            pytest.fail("two owners")
 
 
 KILLS = 50

@@ -101,6 +101,7 @@ def test_models_are_measured_where_gradients_can_be_taken(tiny, tmp_path, monkey
         return sample(self, rng, *arguments, **options)
 
     monkeypatch.setattr(VAE, "sample", watched)
+    assert not trainer(tiny(RECIPE), Run(tmp_path)).validate_loop.inference_mode
     run = train(tiny(RECIPE, "budget.images=64", "trainer.preview_every=32"))
     in_training = len(seen)
     evaluate(run, "mean", tmp_path)
