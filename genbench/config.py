@@ -8,8 +8,9 @@ signature:
       latent: 16
       encoder: {class_path: genbench.nets.mlp.MLP, width: 256}
 
-`--model.encoder.width=64` on the command line overrides it. A class_path may name `genbench.*`, `torch.optim.*` and the modules
-that the user trusts (`--trust my_module`); it is checked before anything is imported.
+`--model.encoder.width=64` on the command line overrides it. A class_path may name a data set, a model or a network of `genbench`,
+an optimizer of `torch.optim`, and whatever is in modules that the user trusts (`--trust my_module`). The module is checked before
+anything is imported, and what it names before anything is called.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ _FREE = (
     "evaluations",
     "protocol",
 )
-
+# Any dotted name, as Python's import would take it: also with hyphens or letters of other alphabets.
+_DOTTED = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)+")
+# Texts of the user's own, which may hold a dot.
+_NO_CLASSES = ("data.root", "data.name")
 
 _GROUPS: dict[str, Any] = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
 # Stands for the data's spec while arguments are checked: the data injects the real one.
@@ -235,6 +239,8 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
     for key, value in _leaves(tree):
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{origin}: {key} is {value}, not a finite number")
+        if any(part.startswith("__") for part in key.split(".")):  # jsonargparse keeps notes of its own under such names
+            raise InputError(f"{origin}: unknown key {key}")
 
 
 def find_config(name: str | Path) -> Path:
@@ -404,13 +410,11 @@ def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> Non
     trusted = (*_TRUSTED, *trust)
     if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
-    for key, value in _leaves({k: tree[k] for k in ("data", "model")}):
+    for key, value in (*_values(tree["data"], "data"), *_values(tree["model"], "model")):
+        if key.endswith("class_path") and not isinstance(value, str):
+            raise InputError(f"{origin}: {key} is a name such as {next(iter(_right_paths(key)))}, not {value!r}")
         # jsonargparse would import a dotted name given for a callable: treat every dotted name as one
-        if not isinstance(value, str) or not (
-            key.endswith("class_path") or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value)
-        ):
-            continue
-        if key == "data.root":
+        if not isinstance(value, str) or not (key.endswith("class_path") or _DOTTED.fullmatch(value)) or key in _NO_CLASSES:
             continue
         if not any(value.startswith(module + ".") for module in trusted):
             raise InputError(
@@ -419,11 +423,41 @@ def _check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> Non
             )
         module, _, name = value.rpartition(".")
         try:
-            getattr(importlib.import_module(module), name)
+            found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             raise InputError(
                 f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key))}"
             ) from None
+        admitted, kind = _admitted(key)
+        # functions would be called, and with arguments of the configuration's choice
+        if (value.startswith(tuple(f"{module}." for module in _TRUSTED)) or kind in ("model", "data set")) and not (
+            isinstance(found, type) and issubclass(found, admitted)
+        ):
+            raise InputError(f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key))}")
+
+
+def _values(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every value of a tree, of lists too, and whatever stands at a class_path."""
+    nested = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    if not nested or key.endswith("class_path"):
+        yield key, tree
+    for name, value in nested:
+        yield from _values(value, f"{key}.{name}" if isinstance(tree, dict) else key)
+
+
+def _admitted(key: str) -> tuple[tuple[type, ...], str]:
+    """The classes that a key may name, and what they are called."""
+    from torch.optim import Optimizer
+
+    from genbench.data.images import ImageData
+    from genbench.model import GenerativeModel
+    from genbench.nets.net import Net
+
+    if key == "data.class_path":
+        return (ImageData,), "data set"
+    if key == "model.class_path":
+        return (GenerativeModel,), "model"
+    return (Net, Optimizer), "network or optimizer"
 
 
 def _right_paths(key: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ __all__ = [
     "stop_if_disk_full",
     "write_atomic",
     "write_json",
+    "write_once",
 ]
 
 
@@ -70,6 +71,20 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             beside.unlink(missing_ok=True)
 
 
+def write_once(path: Path, content: str) -> bool:
+    """`write_atomic` for a file that never changes: of several writers the first one wins. Returns whether it was this one.
+
+    Raises:
+        Stopped: The disk is full.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.once")
+    try:
+        write_atomic(beside, content)
+        return _link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as readable JSON, atomically."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -104,8 +119,7 @@ def lock(folder: Path) -> Iterator[None]:
         Stopped: A living process holds it.
     """
     path = folder / "lock"
-    owner: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-    mine = canonical_json(owner if _job() is None else {**owner, "job": _job()})
+    mine = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), **_job()})
     with stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)
@@ -162,19 +176,25 @@ def _living_owner(path: Path) -> str | None:
         content = path.read_text()
         owner = json.loads(content)
         host, pid, started = owner["host"], int(owner["pid"]), owner["started"]
+        elsewhere = host != socket.gethostname() and not _requeued_here(owner)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
-    if host != socket.gethostname():
-        # a job that lost its node and was started again on this one
-        return None if _job() is not None and owner.get("job") == _job() else content
-    return content if started is not None and _started(pid) == started else None
+    here = host == socket.gethostname() and started is not None and _started(pid) == started
+    return content if elsewhere or here else None
 
 
-def _job() -> str | None:
-    """Number of the cluster's job that this process belongs to."""
-    return os.environ.get("SLURM_JOB_ID")
+def _job() -> dict[str, Any]:
+    """The job of a cluster that this process belongs to, and how often it was requeued before."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return {"job": job, "requeued": int(os.environ.get("SLURM_RESTART_COUNT", 0))} if job else {}
+
+
+def _requeued_here(owner: dict[str, Any]) -> bool:
+    """Whether this is the same job as a lock's owner, started again: its node may be gone, and it cannot run twice."""
+    job = _job()
+    return bool(job) and owner.get("job") == job["job"] and int(owner.get("requeued", 0)) < job["requeued"]
 
 
 def _started(pid: int) -> str | None:

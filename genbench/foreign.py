@@ -18,7 +18,16 @@ from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.evaluate import device_class, new_provenance, now, protocol_identity, save_picture, score_samples
 from genbench.files import digest
-from genbench.leaderboard.record import FOREIGN, NOISE_FLOOR, Cost, Record, record_id, record_path, write_record
+from genbench.leaderboard.record import (
+    FOREIGN,
+    NOISE_FLOOR,
+    Cost,
+    Record,
+    is_file_name,
+    record_id,
+    record_path,
+    write_record,
+)  # fmt: skip
 from genbench.processes import agreed, first_alone
 from genbench.protocol import load_protocol
 from genbench.rng import Rng
@@ -47,8 +56,10 @@ def evaluate_samples(
     Raises:
         InputError: They are not images of that shape and those levels, or fewer than the protocol asks for.
     """
-    if not name or name == NOISE_FLOOR or name.startswith(".") or any(c in name for c in "/\\@") or not name.isprintable():
-        raise InputError(f"--name {name!r} is part of file names: without / \\ @, no leading dot, and not {NOISE_FLOOR}")
+    if not is_file_name(name) or name == NOISE_FLOOR:
+        raise InputError(
+            f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading dot; not {NOISE_FLOOR}"
+        )
     protocol = load_protocol(protocol_name or data.protocol)
     images, identity = read_samples(path, data.spec), protocol_identity(protocol, data)
     if len(images) < protocol.images:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "Run", "find_run", "find_runs", "load"]
 
+_CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,6 +53,20 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    def refuse_links(self) -> None:
+        """A run folder is a folder, and so is what lies in it: what is written and deleted here must not be somebody's elsewhere.
+
+        Folders above it may be links, as where runs/ lies on another disk.
+
+        Raises:
+            InputError: It is a link, or holds one.
+        """
+        for path in (self.path, *sorted(self.path.glob("*"))):
+            if path.is_symlink():
+                raise InputError(
+                    f"{path} is a link to {path.readlink()}; a run is a folder of its own without links: name that"
+                )
 
     # --- configuration and state ----------------------------------------------------------------------------------------
 
@@ -115,6 +131,12 @@ class Run:
             old.unlink(missing_ok=True)
         return path
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written; for the owner of the lock."""
+        for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".[!l]*.tmp")):  # `.lock.*.tmp` may be another's
+            if not path.name.startswith(".wandb"):  # an evaluation, which takes no lock, may be writing it
+                path.unlink(missing_ok=True)
+
     def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest checkpoint that is whole, and a line about each damaged one, which is set aside."""
         import torch
@@ -123,7 +145,10 @@ class Run:
         for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
             try:
                 if file_digest(path)[:16] == path.stem.partition("-")[2]:
-                    return dict(torch.load(path, map_location="cpu", weights_only=True)), said
+                    state = dict(torch.load(path, map_location="cpu", weights_only=True))
+                    if state.keys() != _CHECKPOINT:
+                        raise ValueError("other contents")
+                    return state, said
                 reason = "its content does not have the hash of its name"
             except FileNotFoundError:  # another process of this run set it aside
                 continue
@@ -165,7 +190,9 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         InputError: There is no such run, it is not finished, or its weights are damaged.
     """
     run = name if isinstance(name, Run) else find_run(name)
-    status = run.state()["status"]
+    run.refuse_links()
+    state = run.state()
+    status = state["status"]
     if status != "done":
         raise InputError(
             f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
@@ -174,6 +201,8 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
     data, model = config.instantiate()
     run.check_data(data)
     load_weights(model, run.weights)
+    if state["weights_hash"] not in (None, file_digest(run.weights)):
+        raise InputError(f"{run.weights} is not what training wrote, by its hash; the same genbench train makes it again")
     return Loaded(run, config, data, model.eval().to(device))
 
 

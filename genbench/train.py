@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
 from genbench.config import Config, changes
@@ -35,6 +36,8 @@ from genbench.settings import TrainerSettings
 __all__ = ["run_folder", "train"]
 
 log = logging.getLogger("genbench")
+# what a collective says on the processes that are left
+_ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 Report = Callable[[int, float | None], None]
 
 
@@ -66,20 +69,25 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     if model.players() and not budget:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
     _check_layout(config, data.batch_size)
+    run.refuse_links()
     with lock(run.path) if is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
         if _begin(run, config, data, budget) == "done":
             return run
         callbacks = _callbacks(run, config, report)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
-        trainer = _trainer(config, [_restore(run, model, callbacks), *callbacks], loggers)
+        trainer = _trainer(config, run, [_restore(run, model, callbacks), *callbacks], loggers)
         try:
             # Lightning's own SIGTERM, if one comes before the first batch: nothing was done, so nothing is lost
             with contextlib.suppress(SIGTERMException):
                 if budget:
-                    trainer.fit(model, datamodule=data)
+                    trainer.fit(model, datamodule=data, weights_only=True)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
+        except RuntimeError as error:
+            if not (distributed.is_initialized() and _ENDED.search(str(error))):
+                raise
+            raise Stopped(f"another process of {run.path} ended; the same command goes on from the last checkpoint") from None
         except SystemExit:  # Lightning's answer to an interrupt before the first batch
             raise KeyboardInterrupt from None
         finally:
@@ -119,6 +127,7 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int) -> str:
             f"{run.path} diverged at image {state['diverged_at'] or 0:,}; that is final. Another seed is another run"
         )
     if is_primary():
+        run.sweep()
         run.write_config(config)  # what may change may have changed
     if state["status"] == "done" and state["images_seen"] >= budget and _whole(run, state["weights_hash"]):
         return "done"
@@ -143,7 +152,7 @@ def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, 
     return ema, Preview(run, ema, settings.preview_every or max(1, budget // 4), first), keeper
 
 
-def _trainer(config: Config, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
+def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
     settings = config.trainer
     several = settings.devices * settings.num_nodes > 1
     return Trainer(
@@ -154,6 +163,8 @@ def _trainer(config: Config, callbacks: list[Callback], loggers: list[Any]) -> T
         strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
         callbacks=callbacks,
         logger=loggers,
+        # in a job of SLURM, Lightning would load any hpc_ckpt_<n>.ckpt that it finds here, which is the working directory by default
+        default_root_dir=run.path / "lightning",
         max_epochs=1,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -171,7 +182,13 @@ def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Ke
     for line in damaged:
         log.warning(line)
     if state is not None:
-        model.load_state_dict(state["model"])
+        try:
+            model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{run.checkpoints}: the newest is of another model; remove it, or choose another run_dir: {said}"
+            ) from None
         model.resume_at(int(state["images_seen"]))
     if is_primary():
         cut_metrics(run.metrics, model.images_seen)
@@ -280,7 +297,7 @@ def _quiet(path: Path) -> Iterator[None]:
     """What libraries say goes to the run's log; what genbench warns of goes there and to the terminal."""
     with stop_if_disk_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)  # a rank may be here before the first one, which makes the rest
-    handler = logging.FileHandler(path, delay=True)
+    handler = _Log(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     named = [logging.getLogger(name) for name in ("genbench", "lightning.pytorch", "lightning.fabric", "py.warnings")]
     before = [(logger.propagate, list(logger.handlers)) for logger in named]
@@ -297,4 +314,12 @@ def _quiet(path: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         for logger, (propagate, handlers) in zip(named, before):
             logger.propagate, logger.handlers = propagate, handlers
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
+
+
+class _Log(logging.FileHandler):
+    """A log that a full disk cuts short: how the run ends is for what it must keep to say."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        pass

@@ -53,6 +53,8 @@ _SUFFIXES = (
 _SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # A larger file inside a zip is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
+# An npz that unpacks to more than the above, and by more than this factor, is no set of images, which shrink tenfold or so.
+_LARGEST_FACTOR = 200
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def _numbered(labels: dict[str, Any]) -> tuple[dict[str, int], tuple[str, ...]]:
 
 def _from_npz(path: Path) -> Container:
     try:
+        _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
             if "images" not in arrays:
@@ -234,6 +237,14 @@ def _from_npz(path: Path) -> Container:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
     pictures = [Picture(str(i), partial(np.asarray, image), labels.get(str(i))) for i, image in enumerate(images)]
     return Container(pictures, classes, levels=levels)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """By the announced size, which is all that is ever unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > max(_LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
+        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no images do")
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

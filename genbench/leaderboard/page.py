@@ -17,6 +17,7 @@ from genbench.leaderboard.board import FAMILIES, Board
 from genbench.leaderboard.gallery import figures, grids
 from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
+from genbench.leaderboard.record import record_files
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.sources import source
@@ -32,6 +33,14 @@ def build(out: Path) -> list[Path]:
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
     """
+    while True:
+        known = record_files(out)
+        written = _build(out)
+        if record_files(out) == known:  # else what another process has just added may be missing from what was written last
+            return written
+
+
+def _build(out: Path) -> list[Path]:
     found = load_boards(out)
     texts = {out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)}
     texts[out / "index.html"] = page_text(found, out)

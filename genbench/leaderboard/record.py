@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from genbench.errors import InputError
-from genbench.files import digest, write_json
+from genbench.files import digest, write_once
 
 __all__ = [
     "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
-    "file_stem", "picture_path", "record_id", "record_path", "records_in", "write_record",
+    "file_stem", "is_file_name", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -234,7 +234,7 @@ class Record:
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):
             value = getattr(self, name)
-            if (not value and name != "variant") or value.startswith(".") or any(c in value for c in "/\\@\0\n\r"):
+            if not (is_file_name(value) or (value == "" and name == "variant")):
                 raise ValueError(f"{name} is {value!r}: it is part of a file name, without / \\ @ and no leading dot")
         if self.dataset != self.protocol.dataset:
             raise ValueError(f"dataset is {self.dataset!r}, but its protocol is about {self.protocol.dataset!r}")
@@ -303,6 +303,11 @@ class Record:
             raise InputError(f"{origin}: {error}") from None
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a text can stand in the names of records and pictures, and in no other place of the file system."""
+    return bool(text) and not text.startswith(".") and not any(c in text for c in "/\\@\0\n\r")
+
+
 def record_id(
     config_hash: str,
     protocol: Protocol,
@@ -331,11 +336,11 @@ def record_path(out: Path, dataset: str, model: str, variant: str, seed: int, id
 
 
 def write_record(out: Path, record: Record) -> Path:
-    """Write a record, atomically. Records are immutable: one that is already there stays as it is."""
+    """Write a record, atomically. Records are immutable: one that is already there stays as it is, whoever writes at once."""
     path = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
     Record.from_dict(record.to_dict())  # what is written can be read
     if not path.exists():
-        write_json(path, record.to_dict())
+        write_once(path, record.to_json())
     return path
 
 
@@ -345,8 +350,12 @@ def records_in(out: Path) -> list[Record]:
     Raises:
         InputError: One line that names the first bad file: truncated, corrupt, foreign, edited or renamed.
     """
-    paths = sorted((out / "records").rglob("*.json"))
-    return [_record_at(path, out) for path in paths if not path.name.startswith(".")]
+    return [_record_at(path, out) for path in record_files(out)]
+
+
+def record_files(out: Path) -> list[Path]:
+    """The files of `records_in`."""
+    return sorted(path for path in (out / "records").rglob("*.json") if not path.name.startswith("."))
 
 
 def _record_at(path: Path, out: Path) -> Record:
