@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from slurm_node import cluster, lacking, said
 from genbench.cli import main
 from genbench.config import load_config
 from genbench.errors import InputError
-from genbench.files import file_digest, lock, project_root
+from genbench.files import file_digest, project_root
 from genbench.layout import check_layout, is_primary
 from genbench.leaderboard.record import records_in
 from genbench.loggers import read_metrics
@@ -191,10 +192,7 @@ def test_a_job_without_its_data_stops_before_it_trains(tmp_path, monkeypatch, ca
     (manifest,) = (suite.runs / "slurm").glob("*/manifest.json")
     elsewhere = load_suite(suite_file(tmp_path, f"[{entry % (tmp_path / 'none')}]", "elsewhere"))
     ((config, _),) = elsewhere.pairs()
-    text = manifest.read_text()
-    import json
-
-    tree = json.loads(text)
+    tree = json.loads(manifest.read_text())
     tree["runs"][0]["config"]["data"] = config.resolved["data"]
     manifest.write_text(json.dumps(tree))
     assert main(["bench", str(manifest), "--task", "0"]) == 2
@@ -278,24 +276,6 @@ def test_a_wrong_layout_stops_training_and_evaluation_before_they_begin(started_
 def test_one_process_is_the_first(started_by, variables, first):
     started_by(**variables)
     assert is_primary() is first
-
-
-def test_the_lock_of_a_job_that_moved_to_another_node_is_taken_over(tmp_path, monkeypatch):
-    """The node died, and SLURM started the same job elsewhere: nobody else is there."""
-    import json
-
-    from genbench.errors import Stopped
-
-    old = json.dumps({"host": "dead-node", "pid": 1, "started": "1", "job": "7"})
-    (tmp_path / "lock").write_text(old)
-    for job in (None, "8"):
-        monkeypatch.delenv("SLURM_JOB_ID", raising=False) if job is None else monkeypatch.setenv("SLURM_JOB_ID", job)
-        with pytest.raises(Stopped, match="in use"), lock(tmp_path):
-            pass
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with lock(tmp_path):
-        assert (tmp_path / "lock").read_text() != old
-    assert not (tmp_path / "lock").exists()
 
 
 # --- a real cluster -------------------------------------------------------------------------------------------------------
