@@ -126,7 +126,8 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DISTINCT)
 def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(name, worker, tmp_path, said):
     """The one that is left says so and stops; then a signal to one of them stops both."""
     skip_what_cannot_be_cut(name)
