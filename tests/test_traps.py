@@ -1,6 +1,6 @@
 """What the libraries underneath do wrong in silence, and genbench steps around: each test fails where the step is taken back.
 
-Seen with lightning 2.6 and torch 2.11 to 2.15. Steps that the mathematics tests would miss are tested there: global order of gathered
+Seen with lightning 2.6 and torch 2.15. Steps that the mathematics tests would miss are tested there: global order of gathered
 features (test_layout), the resize and the data type of Inception (test_inception), float64 statistics (test_metrics), resumption
 (test_train, test_resume), wandb (test_wandb), slow imports (test_cli).
 """
