@@ -6,12 +6,17 @@ import os
 
 from genbench.errors import InputError
 
-__all__ = ["check_layout", "in_slurm_step", "is_primary"]
+__all__ = ["check_layout", "in_slurm_step", "is_primary", "taken_for_slurm"]
 
 
 def in_slurm_step() -> bool:
     """Whether srun started this process: a batch script, and a shell in an allocation, have a job but no step."""
     return "SLURM_STEP_ID" in os.environ and not _interactive()
+
+
+def taken_for_slurm() -> bool:
+    """Whether Lightning takes this for a task of SLURM: a batch script without srun, too."""
+    return "SLURM_NTASKS" in os.environ and not _interactive() and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def is_primary() -> bool:

@@ -24,7 +24,7 @@ from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import file_digest, lock, project_root, stop_if_disk_full
-from genbench.layout import check_layout, in_slurm_step, is_primary
+from genbench.layout import check_layout, is_primary, taken_for_slurm
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
@@ -172,7 +172,7 @@ def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[
         enable_model_summary=False,
         inference_mode=False,
         # Lightning's own requeueing saves inside the signal handler and picks up other jobs' checkpoints
-        plugins=[SLURMEnvironment(auto_requeue=False)] if in_slurm_step() and "TORCHELASTIC_RUN_ID" not in os.environ else None,
+        plugins=[SLURMEnvironment(auto_requeue=False)] if taken_for_slurm() else None,
     )
 
 
