@@ -414,7 +414,7 @@ def test_the_chunk_changes_nothing(data):
 def test_any_number_of_processes_finds_the_same_even_where_some_have_no_chunk(data, monkeypatch):
     model, protocol, world, parts = recipe("vae"), replace(PROTOCOL, chunk=60, repeats=1), 3, {}
     alone = measure(model, data, protocol)
-    monkeypatch.setattr("genbench.chunks.world", lambda: world)
+    monkeypatch.setattr("genbench.processes.world_size", lambda: world)
 
     class Waits(Exception):
         pass
@@ -429,7 +429,7 @@ def test_any_number_of_processes_finds_the_same_even_where_some_have_no_chunk(da
     for gather in (give, take):
         monkeypatch.setattr("torch.distributed.all_gather_object", gather)
         for rank in range(world):
-            monkeypatch.setattr("genbench.chunks.rank", lambda rank=rank: rank)
+            monkeypatch.setattr("genbench.processes.rank", lambda rank=rank: rank)
             if gather is give:
                 with pytest.raises(Waits):
                     measure(model, data, protocol)
@@ -457,7 +457,7 @@ def test_what_is_no_probability_names_its_image_under_any_chunk(bad, data, monke
 
 
 def test_bad_repeats_are_one_line():
-    with pytest.raises(InputError, match="repeats at least 1"):
+    with pytest.raises(InputError, match="repeats and seeds at least 1"):
         Protocol("p", (), 2, repeats=0)
 
 

@@ -383,6 +383,6 @@ def test_test_images_are_not_read_while_a_run_is_trained(name, tiny, monkeypatch
     monkeypatch.setattr(ImageData, "arrays", watched)
     run = train(config)
     assert "train" in read and "test" not in read
-    if config.instantiate()[1].players():
+    if len(config.instantiate()[1].players()) == 1:  # a game has no validation loss
         assert "val" in read  # so a watch on splits does see what is read
     assert run.state()["status"] == "done"
