@@ -127,9 +127,13 @@ class Run:
         content = buffer.getvalue()
         path = self.checkpoints / f"{images:012d}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt"
         write_atomic(path, content)
+        self.keep_two()
+        return path
+
+    def keep_two(self) -> None:
+        """Remove all checkpoints but the last two; a killed process may not have come to it."""
         for old in sorted(self.checkpoints.glob("*.ckpt"))[:-2]:
             old.unlink(missing_ok=True)
-        return path
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written; for the owner of the lock."""

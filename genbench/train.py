@@ -190,6 +190,7 @@ def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Ke
             ) from None
         model.resume_at(int(state["images_seen"]))
     if is_primary():
+        run.keep_two()
         cut_metrics(run.metrics, model.images_seen)
     return Restore(state, callbacks[0], callbacks[-1])
 
