@@ -1,13 +1,15 @@
 """Images per second of `ImageData.batches` at 3x32x32: plain, with random flips, with dynamic binarisation.
 
-    python benchmarks/data.py [--threads 1] [--batch 128] [--images 200000]
+    python benchmarks/data.py [--processes 2] [--batch 256] [--images 400000]
 
-On random images: what is measured is the dealing of batches, not a source.
+On random images: what is measured is the dealing of batches, not a source. One process with one thread, and several that deal the
+parts of as many ranks, as training does; each deals as many images before its time is taken.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import tempfile
 import time
 
@@ -43,28 +45,35 @@ class Binarised(Noise):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--images", type=int, default=200_000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--images", type=int, default=400_000)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as root:
         for kind in (Noise, Flipped, Binarised):
-            data = kind(root, given.batch)
-            print(
-                f"{kind.__name__:<10}",
-                ", ".join(f"{speed(data, given.images // (20 if kind is Binarised else 1)):,.0f}" for _ in range(3)),
-                "images/s",
-            )
+            assert kind(root).content_hash  # decoded before the processes ask for it
+            images = given.images // (40 if kind is Binarised else 1)
+            for world_size in sorted({1, given.processes}):
+                with multiprocessing.get_context("spawn").Pool(world_size) as pool:
+                    jobs = [(kind, root, given.batch, images, rank, world_size) for rank in range(world_size)]
+                    # images are counted over all processes, the slowest of which decides
+                    rates = [images / max(pool.starmap(seconds, jobs, chunksize=1)) for _ in range(5)]
+                print(f"{kind.__name__:<10} {world_size} process(es):", ", ".join(f"{rate:,.0f}" for rate in rates), "images/s")
 
 
-def speed(data: ImageData, images: int) -> float:
-    batches = data.batches(0, images, 0, 1, torch.device("cpu"), torch.float32)
-    next(batches)
-    start = time.perf_counter()
-    for _ in batches:
-        pass
-    return (images - data.batch_size) / (time.perf_counter() - start)
+def seconds(kind: type[Noise], root: str, batch: int, images: int, rank: int, world_size: int) -> float:
+    """What it takes to deal a rank's part of `images` images."""
+    torch.set_num_threads(1)
+    data = kind(root, batch)
+
+    def deal(start: int) -> None:
+        for _ in data.batches(start, start + images // batch * batch, rank, world_size, torch.device("cpu"), torch.float32):
+            pass
+
+    deal(0)
+    begin = time.perf_counter()
+    deal(images)
+    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

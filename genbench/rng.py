@@ -31,12 +31,12 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _STREAM, _CHILD, _DRAW = 0, 1, 2
 
 
-def philox(counter: Sequence[Tensor], key: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox 4x32-10 on broadcastable int64 tensors that hold 32-bit words.
+def philox(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Philox 4x32-10 on broadcastable int64 tensors that hold 32-bit words; a word that all streams share may be an int.
 
     Args:
-        counter: Four tensors of counter words.
-        key: Two tensors of key words.
+        counter: Four counter words.
+        key: Two key words. At least one of the six is a tensor.
 
     Returns:
         Four int64 tensors of 32 random bits each.
@@ -49,7 +49,7 @@ def philox(counter: Sequence[Tensor], key: Sequence[Tensor]) -> tuple[Tensor, Te
         c0, c2 = ((p1 >> 32) & _WORD) ^ c1 ^ k0, ((p0 >> 32) & _WORD) ^ c3 ^ k1
         c1, c3 = p1 & _WORD, p0 & _WORD
         k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
-    return c0, c1, c2, c3
+    return torch.as_tensor(c0), torch.as_tensor(c1), torch.as_tensor(c2), torch.as_tensor(c3)
 
 
 class Rng:
@@ -73,9 +73,7 @@ class Rng:
         device: torch.device | str | None = None,
     ) -> None:
         index = torch.as_tensor(index, dtype=torch.int64, device=device)
-        zero = torch.zeros_like(index)
-        words = (torch.full_like(index, seed & _WORD), torch.full_like(index, seed >> 32))
-        k0, k1, _, _ = philox((index & _WORD, index >> 32, zero, zero + _STREAM), words)
+        k0, k1, _, _ = philox((index & _WORD, index >> 32, 0, _STREAM), (seed & _WORD, seed >> 32))
         self._key, self._drawn, self.dtype = torch.stack((k0, k1)), 0, dtype
 
     @classmethod
@@ -102,9 +100,8 @@ class Rng:
     def split(self, purpose: str, k: int = 0) -> Rng:
         """An independent stream per image for a purpose, and the k-th of its kind."""
         digest = hashlib.sha256(purpose.encode()).digest()
-        k0, k1 = self._key
-        low, high = (torch.full_like(k0, int.from_bytes(digest[i : i + 4], "little")) for i in (0, 4))
-        c0, c1, _, _ = philox((low, high, torch.full_like(k0, k), torch.full_like(k0, _CHILD)), (k0, k1))
+        low, high = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
+        c0, c1, _, _ = philox((low, high, k, _CHILD), tuple(self._key))
         return self._from_key(torch.stack((c0, c1)), self.dtype)
 
     def bits(self, shape: Sequence[int] = ()) -> Tensor:
@@ -131,8 +128,7 @@ class Rng:
         blocks = -(-math.prod(shape) // 4)
         count = torch.arange(self._drawn, self._drawn + blocks, device=self.device)
         self._drawn += blocks
-        zero = torch.zeros_like(count)
-        return philox((count, zero, zero, zero + _DRAW), (self._key[0, :, None], self._key[1, :, None]))
+        return philox((count, 0, 0, _DRAW), (self._key[0, :, None], self._key[1, :, None]))
 
 
 def _unit(bits: Tensor) -> Tensor:

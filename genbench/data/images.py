@@ -39,10 +39,10 @@ Split = Literal["train", "val", "test"]
 Arrays = tuple[np.ndarray, np.ndarray | None]
 # Smaller sets live on the training device: a batch is then one index operation.
 _ON_DEVICE_BYTES = 2**29
-# Indices, stream keys and images are made for this many batches at once: many small operations cost more than a few larger ones.
+# Indices and stream keys are made for this many batches at once: many small operations cost more than a few larger ones.
 _BLOCK = 64
-# ... or fewer, where their images take more than this.
-_BLOCK_BYTES = 2**25
+# Images are gathered in pieces of about this size, which a cache holds: larger ones cost up to twice as much per image.
+_PIECE_BYTES = 2**20
 
 
 def default_root() -> Path:
@@ -212,16 +212,18 @@ class ImageData(LightningDataModule, ABC):
         """This rank's part of the batches that begin at image counts start, start + B, ... < stop."""
         x, y = self.training(device)
         share = self.batch_size // world_size
-        batches = max(1, min(_BLOCK, _BLOCK_BYTES // (share * x[0].nbytes)))
-        for block in range(start, stop, batches * self.batch_size):
-            first = np.arange(block, min(block + batches * self.batch_size, stop), self.batch_size)
+        piece = share * max(1, min(_BLOCK, _PIECE_BYTES // (share * x[0].nbytes)))
+        for block in range(start, stop, _BLOCK * self.batch_size):
+            first = np.arange(block, min(block + _BLOCK * self.batch_size, stop), self.batch_size)
             counter = (first[:, None] + rank * share + np.arange(share)).ravel()
-            rows = torch.from_numpy(self._index(counter, len(x))).to(device)
-            rng = Rng(self.seed, torch.from_numpy(counter), dtype, device).split("train")
-            # index_select: ten times faster than x[rows] on a CPU
-            images, labels = self.vary(x.index_select(0, rows), rng), None if y is None else y.index_select(0, rows)
-            for part in (slice(i * share, (i + 1) * share) for i in range(len(first))):
-                yield Batch(images[part], None if labels is None else labels[part], rng[part])
+            block_rows = torch.from_numpy(self._index(counter, len(x))).to(device)
+            block_rng = Rng(self.seed, torch.from_numpy(counter), dtype, device).split("train")
+            for begin in range(0, len(counter), piece):
+                rows, rng = block_rows[begin : begin + piece], block_rng[begin : begin + piece]
+                # index_select: ten times faster than x[rows] on a CPU
+                images, labels = self.vary(x.index_select(0, rows), rng), None if y is None else y.index_select(0, rows)
+                for part in (slice(i, i + share) for i in range(0, len(rows), share)):
+                    yield Batch(images[part], None if labels is None else labels[part], rng[part])
 
     def training(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """What training images are drawn from: the training split, unless `vary` makes its images of something else."""
