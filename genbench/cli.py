@@ -288,7 +288,8 @@ def _train(given: Any) -> None:
     from genbench.layout import is_primary
     from genbench.progress import reporter
     from genbench.protocol import load_protocol
-    from genbench.train import run_folder, train
+    from genbench.run import run_folder
+    from genbench.train import train
 
     if config.resolved["protocol"]:
         load_protocol(config.resolved["protocol"])
