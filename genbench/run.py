@@ -283,7 +283,8 @@ def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:
             raise InputError(f"{said}: it is another run: {'; '.join(differences)}; name its folder by --needs.{name}.run_dir=")
         finished = finished and begun.budget == needed.budget
     if not finished:
-        raise InputError(f"{said}: it is not finished ({status or 'not begun'}); first: {train_command(config, name)}")
+        stands = f"{status}, {run.state()['images_seen']:,} images" if status else "not begun"
+        raise InputError(f"{said}: it is not finished ({stands}); first: {train_command(config, name)}")
     return open_run(run, config.trust).model
 
 
