@@ -43,11 +43,13 @@ def _classes(tree: object) -> tuple[str, ...]:
     )
 
 
-# one recipe, on the smallest data, for every model with its networks: what does not depend on sizes is tested on these
+# one recipe, on the smallest data, for every model with its networks: what does not depend on sizes is tested on these. What learns
+# from another run is tested in test_needs.py
 DISTINCT = sorted(
     {
         _classes(load_yaml(find_config(name))["model"]): name
         for name in sorted(CONFIGS, key=lambda name: (name.startswith(("digits/", "points2d/")), name))
+        if "needs" not in load_yaml(find_config(name))
     }.values()
 )
 
@@ -107,9 +109,15 @@ def double():
 
 @pytest.fixture
 def tiny(tmp_path):
-    """A function from a recipe's name to its smoke version in a folder of the test's own."""
+    """A function from a recipe's name to its smoke version in a folder of the test's own, beside which lie the runs that it needs."""
 
     def make(name: str, *overrides: str, folder: str = "run") -> Config:
-        return load_config(name, [f"run_dir={tmp_path / folder}", "wandb.mode=disabled", *overrides], smoke=True)
+        def quiet(prefix: str, place: Path) -> list[str]:
+            return [f"{prefix}run_dir={place}", f"{prefix}wandb.mode=disabled"]
+
+        given = quiet("", tmp_path / folder)
+        for need in load_yaml(find_config(name)).get("needs", {}):
+            given += quiet(f"needs.{need}.", tmp_path / need)
+        return load_config(name, [*given, *overrides], smoke=True)
 
     return make

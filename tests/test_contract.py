@@ -12,6 +12,7 @@ from conftest import CONFIGS
 
 from genbench.config import find_config, load_yaml
 from genbench.rng import Rng
+from genbench.train import train
 
 POINTS = [name for name in CONFIGS if name.startswith("points2d/")]
 
@@ -20,6 +21,12 @@ def takes_labels(name: str) -> bool:
     """Whether the recipe's model offers p(x | y)."""
     module, _, cls = load_yaml(find_config(name))["model"]["class_path"].rpartition(".")
     return "conditional" in inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+
+
+def given_labels(name: str) -> list[str]:
+    """Overrides that make it, and what it learns from, a model of p(x | y)."""
+    needs = load_yaml(find_config(name)).get("needs", {}).items()
+    return ["model.conditional=true", *(f"needs.{need}.model.conditional=true" for need, its in needs if takes_labels(its))]
 
 
 CONDITIONAL = [name for name in CONFIGS if takes_labels(name)]
@@ -33,7 +40,7 @@ BOTH = [
 
 
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
-    data, model = tiny(name, *["model.conditional=true"] * conditional, *overrides).instantiate()
+    data, model = tiny(name, *(given_labels(name) if conditional else ()), *overrides).instantiate()
     assert model.conditional == conditional
     # away from the initial weights, where zero-initialised layers hide mistakes
     with torch.no_grad():
@@ -61,7 +68,10 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
-    data, model = tiny(name, *["model.conditional=true"] * conditional).instantiate()
+    config = tiny(name, *(given_labels(name) if conditional else ()))
+    for needed in config.needs.values():
+        train(needed)
+    data, model = config.instantiate()
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import struct
+import time
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,25 @@ def test_a_configuration_is_plain_yaml(tmp_path, capsys):
     (tmp_path / "evil.yaml").write_text(f"model: !!python/object/apply:os.mkdir ['{tmp_path / 'owned'}']\n")
     assert "is not YAML" in refused(capsys, "train", "-c", tmp_path / "evil.yaml")
     assert not (tmp_path / "owned").exists()
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(12))
+DEEP = {"flow": "a: " + "[" * 100_000, "blocks": "\n".join(" " * i + "a:" for i in range(2_000)), "lists": "a:\n" + "- " * 10_000}
+
+
+@pytest.mark.parametrize("content", [LAUGHS, "a: &a [1, *a]\n", *DEEP.values()], ids=["laughs", "a circle", *DEEP])
+@pytest.mark.parametrize("command", [["train", "-c", "FILE"], ["bench", "FILE"], ["bench", "quickstart", "--slurm", "--cluster", "FILE"]])
+def test_yaml_that_unfolds_or_never_ends_is_refused_at_once(command, content, tmp_path, capsys):
+    path = tmp_path / "evil.yaml"
+    path.write_text(content)
+    began = time.process_time()
+    said = refused(capsys, *(path if word == "FILE" else word for word in command))
+    assert f"{path} is not YAML: " in said and ("aliases are not taken" in said or "nested more than 32 deep" in said)
+    assert time.process_time() - began < 2
+
+
+def test_an_override_that_unfolds_is_refused(capsys):
+    assert "aliases are not taken" in refused(capsys, "train", "-c", RECIPE, "--wandb.tags=[&a [x], *a, *a]")
 
 
 def test_a_run_names_no_more_than_a_recipe_may(tiny, tmp_path, capsys):
