@@ -302,13 +302,16 @@ def _checked_needs(needs: Any, resolved: dict[str, Any], trust: Sequence[str], o
         recipe, name = tree.pop("recipe", None), tree.pop("name", None)
         needed = check_config(tree, str(name or key), trust, where)
         mine, theirs = (
-            {k: v for k, v in one.items() if k not in ("batch_size", "root")} for one in (resolved["data"], needed.resolved["data"])
+            {k: v for k, v in one.items() if k not in ("batch_size", "root")}
+            for one in (resolved["data"], needed.resolved["data"])
         )
         for k in sorted(mine.keys() | theirs.keys()):
             if mine.get(k) != theirs.get(k):
                 raise InputError(f"{where} is about other data: its data.{k} is {theirs.get(k)}, here it is {mine.get(k)}")
         if needed.seed != resolved["seed"]:
-            raise InputError(f"{where} has the seed {needed.seed}; a needed run has that of the run that needs it, {resolved['seed']}")
+            raise InputError(
+                f"{where} has the seed {needed.seed}; a needed run has that of the run that needs it, {resolved['seed']}"
+            )
         checked[key] = {"recipe": recipe, "name": needed.name, **needed.resolved}
     return checked
 
@@ -481,7 +484,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not taken: write the values out", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not taken: write the values out", problem_mark=event.start_mark
+            )
         if self._depth == _DEEPEST:
             raise yaml.MarkedYAMLError(problem=f"it is nested more than {_DEEPEST} deep", problem_mark=event.start_mark)
         self._depth += 1

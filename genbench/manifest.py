@@ -129,9 +129,15 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
     reporter.begin(1)
     written = finish([*plans.values()], manifest.out, reporter)
     missing = lacking(whole)
-    wrong |= {k: f"{manifest.label(k)} ({last_line(manifest.log_file(k)) or 'not begun'})" for k, plan in plans.items() if plan in missing}
+    wrong |= {
+        k: f"{manifest.label(k)} ({last_line(manifest.log_file(k)) or 'not begun'})"
+        for k, plan in plans.items()
+        if plan in missing
+    }
     for _, line in sorted(wrong.items()):
         reporter.note(f"not evaluated: {line}")
     if wrong:
-        raise GenbenchError(f"{len(wrong)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them")
+        raise GenbenchError(
+            f"{len(wrong)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
+        )
     return written

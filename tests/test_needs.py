@@ -37,7 +37,11 @@ def complaint(name: str, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("name", "override", "says"),
     [
-        (REFLOW, "needs.teacher=points2d/flow_matchng", "needs.teacher: no configuration 'points2d/flow_matchng'; did you mean"),
+        (
+            REFLOW,
+            "needs.teacher=points2d/flow_matchng",
+            "needs.teacher: no configuration 'points2d/flow_matchng'; did you mean",
+        ),
         (REFLOW, "needs.teacher=points2d/reflow", "needs itself"),
         (REFLOW, "needs.teacher=points2d/vae", "needs.teacher is a VAE; FlowMatching learns from a FlowMatching"),
         (REFLOW, "needs.teacher=digits/flow_matching", "needs.teacher is about other data: its data.class_path is"),
@@ -54,7 +58,10 @@ def complaint(name: str, *overrides: str) -> str:
 )
 def test_what_is_needed_is_checked_before_anything_is_trained(name, override, says):
     if says is None:
-        assert load_config(name, [override.removeprefix("needs.teacher.")]).needs["teacher"].resolved["data"]["cloud"] == "two_moons"
+        assert (
+            load_config(name, [override.removeprefix("needs.teacher.")]).needs["teacher"].resolved["data"]["cloud"]
+            == "two_moons"
+        )
         says = "needs.teacher is about other data: its data.cloud is two_moons, here it is eight_gaussians"
     assert says in complaint(name, override)
 
@@ -233,6 +240,7 @@ def test_what_needs_a_run_that_diverged_is_named_and_the_suite_goes_on(tmp_path,
     with pytest.raises(Exception, match="not evaluated: points2d/reflow seed 0"):
         bench(suite, Lines())
     assert "it diverged, which is final" in capsys.readouterr().err
-    assert {record.model: record.status for record in records_in(suite.out)} == {"flow_matching": "diverged", "noise-floor": "done"}
-
-
+    assert {record.model: record.status for record in records_in(suite.out)} == {
+        "flow_matching": "diverged",
+        "noise-floor": "done",
+    }

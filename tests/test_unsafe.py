@@ -95,11 +95,17 @@ def test_a_configuration_is_plain_yaml(tmp_path, capsys):
 
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(12))
-DEEP = {"flow": "a: " + "[" * 100_000, "blocks": "\n".join(" " * i + "a:" for i in range(2_000)), "lists": "a:\n" + "- " * 10_000}
+DEEP = {
+    "flow": "a: " + "[" * 100_000,
+    "blocks": "\n".join(" " * i + "a:" for i in range(2_000)),
+    "lists": "a:\n" + "- " * 10_000,
+}
 
 
 @pytest.mark.parametrize("content", [LAUGHS, "a: &a [1, *a]\n", *DEEP.values()], ids=["laughs", "a circle", *DEEP])
-@pytest.mark.parametrize("command", [["train", "-c", "FILE"], ["bench", "FILE"], ["bench", "quickstart", "--slurm", "--cluster", "FILE"]])
+@pytest.mark.parametrize(
+    "command", [["train", "-c", "FILE"], ["bench", "FILE"], ["bench", "quickstart", "--slurm", "--cluster", "FILE"]]
+)
 def test_yaml_that_unfolds_or_never_ends_is_refused_at_once(command, content, tmp_path, capsys):
     path = tmp_path / "evil.yaml"
     path.write_text(content)

@@ -22,8 +22,8 @@ from genbench.errors import InputError
 from genbench.files import digest, write_once
 
 __all__ = [
-    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Need", "Protocol", "Provenance", "Record", "Speed",
-    "file_stem", "is_file_name", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
+    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Need", "Protocol", "Provenance", "Record",
+    "Speed", "file_stem", "is_file_name", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1

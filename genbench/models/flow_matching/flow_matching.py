@@ -115,7 +115,9 @@ class FlowMatching(GenerativeModel):
         teacher = self.needed("teacher")
         assert isinstance(teacher, FlowMatching)
         if self.conditional and not teacher.conditional:
-            raise InputError("model.conditional is true, but the teacher is a model of p(x); --needs.teacher.model.conditional=true")
+            raise InputError(
+                "model.conditional is true, but the teacher is a model of p(x); --needs.teacher.model.conditional=true"
+            )
         return deque(teacher.trajectory(x_0, y=y, steps=self.reflow), maxlen=1).pop()
 
     def interpolate(self, x_0: Tensor, x_1: Tensor, t: Tensor) -> Tensor:
