@@ -147,11 +147,11 @@ def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
         return M + (S - 1) * (x - t * M) / (1 - t + t * S)
 
     teacher = exact(gaussian(M, S))
-    model = taught(teacher, straight, reflow=100)
+    model = taught(teacher, straight, reflow=1_000)
     torch.testing.assert_close(model.carried(x_0, None), ends, rtol=0, atol=1e-4)
     x = torch.zeros(64, 1, 1, 2, dtype=torch.uint8)  # what the images are is of no consequence
     assert float(model.loss(x, None, streams(64))["loss"]) < 1e-8
-    assert float(taught(teacher, gaussian(M, S), reflow=100).loss(x, None, streams(64))["loss"]) > 0.01
+    assert float(taught(teacher, gaussian(M, S), reflow=1_000).loss(x, None, streams(64))["loss"]) > 0.01
     one = {"solver": "euler", "steps": 1}
     torch.testing.assert_close(next(model.trajectory(x_0, **one)), ends)
     torch.testing.assert_close(next(teacher.trajectory(x_0, **one)), M.expand_as(x_0))

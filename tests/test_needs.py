@@ -16,6 +16,7 @@ from genbench.evaluate import evaluate
 from genbench.leaderboard import render_tables
 from genbench.leaderboard.record import Record, records_in
 from genbench.progress import Lines
+from genbench.rng import Rng
 from genbench.run import Run, open_run
 from genbench.suite import bench, lacking, load_suite, plan_suite
 from genbench.train import train
@@ -169,6 +170,26 @@ def test_a_teacher_that_was_trained_again_is_another(tiny):
     (Path(config.resolved["run_dir"]) / "state.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match=r"was begun with other weights of needs\.teacher"):
         train(config)
+
+
+@pytest.mark.slow
+def test_the_paths_of_reflow_are_straighter_than_those_of_its_teacher(tiny, tmp_path, capsys):
+    """Where few steps of Euler end, against where the curve ends: mean squared distances on points of the plane."""
+    given = [f"{need}{key}" for need in ("", "needs.teacher.") for key in
+             ("budget.images=60_000", "model.net.width=64", "optimization.ema_half_life=5_000", "wandb.mode=disabled")]  # fmt: skip
+    places = [f"run_dir={tmp_path / 'reflow'}", f"needs.teacher.run_dir={tmp_path / 'teacher'}"]
+    config = load_config(REFLOW, [*given, *places, "model.reflow=5"])
+    models = [open_run(train(one)).model for one in (config.needs["teacher"], config)]
+    x_0 = Rng(0, range(2_000)).normal((1, 1, 2))
+    for steps in (1, 2, 4):
+        errors = []
+        for model in models:
+            *_, end = model.trajectory(x_0, steps=40)
+            *_, few = model.trajectory(x_0, solver="euler", steps=steps)
+            errors.append(float(((few - end) ** 2).mean()))
+        with capsys.disabled():
+            print(f"\n{steps} steps of Euler: teacher off by {errors[0]:.4f}, reflow by {errors[1]:.4f}", end="")
+        assert errors[1] < errors[0] / 3
 
 
 # --- suites -------------------------------------------------------------------------------------------------------------------
