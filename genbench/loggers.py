@@ -91,8 +91,8 @@ class WandbLog(Logger):
 
     # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for `genbench wandb sync`
     _PATIENCE = 30.0
-    # a call costs about a millisecond, a step of a small model not much more: losses come at most ten times a second
-    _GAP = 0.1
+    # a call costs one to two milliseconds, a step of a small model not much more: losses come at most twice a second
+    _GAP = 0.5
     # one wait for a server that does not answer is enough for a process
     _unreachable = False
 
