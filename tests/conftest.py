@@ -43,12 +43,15 @@ def _classes(tree: object) -> tuple[str, ...]:
     )
 
 
-# one recipe, on the smallest data, for every model with its networks: what does not depend on sizes is tested on these
+def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    model = load_yaml(find_config(name))["model"]
+    return _classes(model), frozenset(model)
+
+
+# one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
+# is tested on these
 DISTINCT = sorted(
-    {
-        _classes(load_yaml(find_config(name))["model"]): name
-        for name in sorted(CONFIGS, key=lambda name: (name.startswith(("digits/", "points2d/")), name))
-    }.values()
+    {_kind(name): name for name in sorted(CONFIGS, key=lambda name: (name.startswith(("digits/", "points2d/")), name))}.values()
 )
 
 
