@@ -125,7 +125,8 @@ class Nodes:
     def _processes(self, node: str) -> list[int]:
         """What jobs started on a node."""
         marks = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self.environment['SLURM_CONF']}".encode()}
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if marks <= set(_environment(pid))]
+        running = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [pid for pid in running if marks <= set(_environment(pid))]
 
 
 @contextlib.contextmanager
@@ -140,9 +141,7 @@ def cluster(folder: Path) -> Iterator[Nodes]:
     lines = [NODE.format(name=name, host=host, port=port, cpus=CPUS) for name, port in zip(NODES, ports[1:])]
     for name in NODES:
         (folder / f"spool-{name}").mkdir()
-    text = CONFIGURATION.format(
-        host=host, folder=folder, controller=ports[0], nodes="\n".join(lines), names=",".join(NODES)
-    )
+    text = CONFIGURATION.format(host=host, folder=folder, controller=ports[0], nodes="\n".join(lines), names=",".join(NODES))
     (folder / "slurm.conf").write_text(text)
     nodes = Nodes(folder, {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")})
     try:
