@@ -90,12 +90,12 @@ class Nodes:
             )
 
     def start(self, node: str) -> None:
-        """Start a node's slurmd, under a host name that locks can tell from that of the other node, and wait until it can work."""
+        """Start a node's slurmd, under a host name that locks can tell from that of the other node, and wait until it works."""
         command = f"exec slurmd -D -c -N {node}"
         if node != NODES[0] and _has_host_names():
             command = f"exec unshare --uts sh -c 'hostname localhost; {command}'"
         self.begin(node, "sh", "-c", command)
-        self.wait(lambda: self.state(node) == "idle")
+        self.wait(lambda: self.state(node) in ("idle", "mixed", "allocated"))
 
     def die(self, node: str) -> None:
         """End a node as a power failure does: nothing on it says anything any more."""
