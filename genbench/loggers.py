@@ -23,7 +23,7 @@ from urllib.request import urlopen
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from genbench.files import digest, stop_if_disk_full, write_atomic, write_json
+from genbench.files import digest, read_json, stop_if_disk_full, write_atomic, write_json
 
 if TYPE_CHECKING:
     from genbench.config import Config
@@ -263,10 +263,10 @@ class WandbLog(Logger):
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = json.loads((self.folder / "wandb.json").read_text())
+            kept = read_json(self.folder / "wandb.json")
         except (OSError, ValueError):
             return {}
-        return kept if isinstance(kept, dict) else {}
+        return {key: value for key, value in kept.items() if isinstance(value, str)} if isinstance(kept, dict) else {}
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:
