@@ -27,7 +27,7 @@ from genbench.data.images import Split
 from genbench.data.prepare import decode
 from genbench.errors import InputError
 
-__all__ = ["Container", "Picture", "open_container"]
+__all__ = ["Container", "Picture", "open_container", "refuse_bomb"]
 
 _SUFFIXES = (
     *(
@@ -51,8 +51,10 @@ _SUFFIXES = (
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
 _SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# A larger file inside a zip is no picture that anybody would train on.
+# A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
+# What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
+_CARD_BYTES, _CARD_BYTES_EACH = 2**20, 2**10
 # An npz that unpacks to more than the above, and by more than this factor, is no set of images, which shrink tenfold or so.
 _LARGEST_FACTOR = 200
 
@@ -99,7 +101,7 @@ def open_container(path: Path) -> Container:
     """
     if path.is_dir():
         files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(_files_below(path)) if p.is_file()}
-        container = _from_files(path, {name: p.read_bytes for name, p in files.items()})
+        container = _from_files(path, {name: partial(_read_bounded, p) for name, p in files.items()})
     elif not path.exists():
         raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
     elif path.suffix == ".npz":
@@ -123,6 +125,18 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(top) / name for name in names)
 
 
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_BYTES + 1)
+    return _bounded(content)
+
+
+def _bounded(content: bytes) -> bytes:
+    if len(content) > _LARGEST_BYTES:
+        raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
+    return content
+
+
 def _from_zip(path: Path) -> Container:
     try:
         archive = zipfile.ZipFile(path)  # stays open for as long as its pictures are read
@@ -144,9 +158,7 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
             content = file.read(_LARGEST_BYTES + 1)  # whatever size is announced
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot be unpacked: {error}") from None
-    if len(content) > _LARGEST_BYTES:
-        raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
-    return content
+    return _bounded(content)
 
 
 def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:
@@ -190,7 +202,10 @@ def _card_labels(
     origin: Path, read: Callable[[], bytes], folder: str, names: list[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     try:
-        given = json.loads(read())["labels"]
+        content = read()
+        if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * len(names):
+            raise ValueError(f"it has {len(content) >> 20:,} MiB, for {len(names):,} pictures")
+        given = json.loads(content)["labels"]
         if given is None:
             return {}, ()
         inside = "" if folder == "." else f"{folder}/"
@@ -212,7 +227,7 @@ def _numbered(labels: dict[str, Any]) -> tuple[dict[str, int], tuple[str, ...]]:
 
 def _from_npz(path: Path) -> Container:
     try:
-        _refuse_bomb(path)
+        refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
             if "images" not in arrays:
@@ -239,12 +254,17 @@ def _from_npz(path: Path) -> Container:
     return Container(pictures, classes, levels=levels)
 
 
-def _refuse_bomb(path: Path) -> None:
-    """By the announced size, which is all that is ever unpacked."""
+def refuse_bomb(path: Path) -> None:
+    """Refuse an npz file by its announced size, which is all that is ever unpacked.
+
+    Raises:
+        ValueError: It would unpack to far more than arrays do.
+        OSError, BadZipFile: It cannot be read.
+    """
     with zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
     if size > max(_LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
-        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no images do")
+        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no arrays do")
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

@@ -12,21 +12,28 @@ A picture whose shorter side is less than the size is refused: enlarging would i
 from __future__ import annotations
 
 import io
+import math
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageOps
 
 __all__ = ["decode", "square"]
 
+# Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming language, for another program.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
+
 
 def decode(content: bytes) -> np.ndarray:
     """The bytes of a picture file -> uint8 (H, W) for grey, (H, W, 3) for colour, upright.
 
     Raises:
-        ValueError: It has floating-point pixels.
+        ValueError: It has floating-point pixels, or more pixels than any photograph.
         OSError: It is no picture, or half of one.
     """
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"it would unpack to {image.width}x{image.height} pixels")
         return np.asarray(_eight_bits(ImageOps.exif_transpose(image)))
 
 
@@ -43,6 +50,12 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     left, top = (width - side) // 2, (height - side) // 2
     middle = picture[top : top + side, left : left + side]
     return middle if side == size else np.asarray(Image.fromarray(middle).resize((size, size), Image.Resampling.LANCZOS))
+
+
+@cache
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
