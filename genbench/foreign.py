@@ -112,7 +112,7 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
     channels, height, width = spec.shape
     picture = container.pictures[i]
     try:
-        pixels = picture.read()
+        pixels = picture.read().pixels
     except Exception as error:  # decoders of damaged files raise what they like
         raise InputError(f"{path}: {picture.name}: {' '.join(str(error).split()) or type(error).__name__}") from None
     if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():

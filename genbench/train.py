@@ -32,7 +32,7 @@ from genbench.rng import Rng
 from genbench.run import Run, save_weights
 from genbench.settings import TrainerSettings
 
-__all__ = ["run_folder", "train"]
+__all__ = ["check_sizes", "run_folder", "train"]
 
 log = logging.getLogger("genbench")
 # what a collective says on the processes that are left
@@ -44,6 +44,21 @@ def run_folder(config: Config, dataset: str) -> Run:
     """Where a run lies: `run_dir`, else runs/<dataset>/<model>/s<seed> in the checkout."""
     given = config.resolved["run_dir"]
     return Run(Path(given) if given else project_root() / "runs" / dataset / config.name / f"s{config.seed}")
+
+
+def check_sizes(config: Config, data: ImageData, model: GenerativeModel) -> None:
+    """What must fit together on whatever machine the run is trained.
+
+    Raises:
+        InputError: There is nothing to train on, or a batch cannot be dealt to the processes.
+    """
+    if model.players() and not config.budget.images:
+        raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
+    processes = config.trainer.devices * config.trainer.num_nodes
+    if data.batch_size % processes:
+        raise InputError(
+            f"data.batch_size {data.batch_size} is over all processes and must be divisible by their number, {processes}"
+        )
 
 
 def train(config: Config, report: Report = lambda images, loss: None, suite: str | None = None) -> Run:
@@ -65,9 +80,8 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     data, model = config.instantiate()
     # a model without players does everything in `finalize`
     budget, run = config.budget.images if model.players() else 0, run_folder(config, data.name)
-    if model.players() and not budget:
-        raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
-    _check_layout(config, data.batch_size)
+    check_sizes(config, data, model)
+    _check_layout(config)
     run.refuse_links()
     with lock(run.path) if is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
         if _begin(run, config, data, budget) == "done":
@@ -277,12 +291,7 @@ def _device(config: Config) -> str:
     return f"{f'{processes} x ' if processes > 1 else ''}{device_name(torch.device(_accelerator(config)))}"
 
 
-def _check_layout(config: Config, batch_size: int) -> None:
-    processes = config.trainer.devices * config.trainer.num_nodes
-    if batch_size % processes:
-        raise InputError(
-            f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}"
-        )
+def _check_layout(config: Config) -> None:
     check_layout(config.trainer.devices, config.trainer.num_nodes)
     if config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
         raise InputError("trainer.accelerator is mps, which this machine has not; choose auto, cpu or cuda")

@@ -32,8 +32,13 @@ BOTH = [
 ]
 
 
+def recipe(tiny, name: str, conditional: bool, *overrides: str):
+    """As a model of p(x) or of p(x | y), whichever the recipe itself is."""
+    return tiny(name, *[f"model.conditional={str(conditional).lower()}"] * (name in CONDITIONAL), *overrides)
+
+
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
-    data, model = tiny(name, *["model.conditional=true"] * conditional, *overrides).instantiate()
+    data, model = recipe(tiny, name, conditional, *overrides).instantiate()
     assert model.conditional == conditional
     # away from the initial weights, where zero-initialised layers hide mistakes
     with torch.no_grad():
@@ -61,7 +66,7 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
-    data, model = tiny(name, *["model.conditional=true"] * conditional).instantiate()
+    data, model = recipe(tiny, name, conditional).instantiate()
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them

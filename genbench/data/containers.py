@@ -15,7 +15,7 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from genbench.data.images import Split
-from genbench.data.prepare import decode
+from genbench.data.prepare import Decoded, decode
 from genbench.errors import InputError
 
 __all__ = ["Container", "Picture", "open_container", "refuse_bomb"]
@@ -65,13 +65,13 @@ class Picture:
 
     Args:
         name: Its path inside the container, or its number.
-        read: -> uint8 (H, W) or (H, W, 3), by the rule of `prepare`; ValueError or OSError if it cannot be.
+        read: Its pixels, by the rule of `prepare`; ValueError or OSError if it cannot be.
         label: Its class, or None.
         split: Its split where the container decides, or None.
     """
 
     name: str
-    read: Callable[[], np.ndarray]
+    read: Callable[[], Decoded]
     label: int | None = None
     split: Split | None = None
 
@@ -84,12 +84,14 @@ class Container:
         pictures: In the order of their names.
         classes: Their names by label; none where pictures have no labels.
         others: Number of files that are no pictures.
+        hidden: Number of pictures whose name or folder begins with a dot; they are left out.
         levels: Grey levels of every picture.
     """
 
     pictures: list[Picture]
     classes: tuple[str, ...] = ()
     others: int = 0
+    hidden: int = 0
     levels: int = 256
 
 
@@ -164,7 +166,7 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:
     # what systems leave behind: .DS_Store, __MACOSX/
     visible = {n: f for n, f in files.items() if not any(p.startswith((".", "__MACOSX")) for p in PurePosixPath(n).parts)}
-    names = [name for name in visible if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+    names, every = _pictures(visible), _pictures(files)
     places = _places(names)
     card = next((name for name in visible if PurePosixPath(name).name == "dataset.json"), None)
     others = len(visible) - len(names) - (card is not None)
@@ -173,10 +175,14 @@ def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Containe
     else:
         labels, classes = _folder_labels(places)
     pictures = [Picture(name, partial(_read_file, visible[name]), labels.get(name), places[name][0]) for name in names]
-    return Container(pictures, classes, others)
+    return Container(pictures, classes, others, len(every) - len(names))
 
 
-def _read_file(read: Callable[[], bytes]) -> np.ndarray:
+def _pictures(files: Iterable[str]) -> list[str]:
+    return [name for name in files if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+
+
+def _read_file(read: Callable[[], bytes]) -> Decoded:
     return decode(read())
 
 
@@ -250,7 +256,7 @@ def _from_npz(path: Path) -> Container:
         MemoryError,
     ) as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
-    pictures = [Picture(str(i), partial(np.asarray, image), labels.get(str(i))) for i, image in enumerate(images)]
+    pictures = [Picture(str(i), partial(Decoded, image), labels.get(str(i))) for i, image in enumerate(images)]
     return Container(pictures, classes, levels=levels)
 
 
