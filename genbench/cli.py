@@ -283,7 +283,8 @@ def _train(given: Any) -> None:
     from genbench.layout import is_primary
     from genbench.progress import reporter
     from genbench.protocol import load_protocol
-    from genbench.train import check_sizes, run_folder, train
+    from genbench.run import run_folder
+    from genbench.train import check_sizes, train
 
     check_sizes(config, data, model)
     if config.resolved["protocol"]:

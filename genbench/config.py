@@ -11,6 +11,13 @@ signature:
 `--model.encoder.width=64` on the command line overrides it. A class_path may name a data set, a model or a network of `genbench`,
 an optimizer of `torch.optim`, and whatever is in modules that the user trusts (`--trust my_module`). The module is checked before
 anything is imported, and what it names before anything is called.
+
+A model that learns from a finished run, such as a teacher, names the recipe of that run:
+
+    needs: {teacher: digits/flow_matching}
+
+The needed run has the same seed and the same data. Its whole configuration, resolved, stands under `needs.teacher` of the resolved
+one, so that `--needs.teacher.budget.images=64` overrides it, and another teacher is another configuration.
 """
 
 from __future__ import annotations
@@ -22,11 +29,13 @@ import inspect
 import json
 import math
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +45,7 @@ from genbench.errors import InputError, nearest
 from genbench.files import digest, project_root
 from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
 
-__all__ = ["Config", "changes", "classes", "configs", "find_config", "load_config", "load_yaml"]
+__all__ = ["Config", "changes", "classes", "configs", "find_config", "load_config", "load_yaml", "train_command"]
 
 _TRUSTED = ("genbench", "torch.optim")
 # What may differ between two commands on one run folder: where it runs and who watches. None of it changes the weights.
@@ -49,7 +58,12 @@ _FREE = (
     "run_dir",
     "evaluations",
     "protocol",
+    "recipe",
 )
+# needs.teacher.budget.images is the budget.images of a needed run
+_NEED = re.compile(r"^(needs\.[^.]+\.)+")
+# YAML that is deeper is no configuration, and would exhaust the stack of whatever walks through it.
+_DEEPEST = 32
 # Any dotted name, as Python's import would take it: also with hyphens or letters of other alphabets.
 _DOTTED = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)+")
 # Texts of the user's own, which may hold a dot.
@@ -101,9 +115,18 @@ class Config:
         return {("" if name == "default" else name): Evaluation(**options) for name, options in given.items()}
 
     @property
+    def needs(self) -> dict[str, Config]:
+        """The configurations of the runs that must be finished before this one begins, by the model's names for them."""
+        return {name: self._needed(tree) for name, tree in self.resolved.get("needs", {}).items()}
+
+    def _needed(self, tree: dict[str, Any]) -> Config:
+        resolved = {key: value for key, value in tree.items() if key not in ("name", "recipe")}
+        return Config(tree["name"], resolved, self.trust)
+
+    @property
     def hash(self) -> str:
-        """SHA-256 of what decides the weights, apart from the seed."""
-        return digest({key: value for key, value in _leaves(self.resolved) if not _is_free(key) and key != "seed"})
+        """SHA-256 of what decides the weights, those of needed runs too, apart from the seed."""
+        return digest({key: value for key, value in _leaves(self.resolved) if not _is_free(key) and _own(key) != "seed"})
 
     @property
     def family(self) -> str:
@@ -114,13 +137,16 @@ class Config:
     def instantiate(self) -> tuple[Any, Any]:
         """The data module and the model, whose initial weights are a function of the seed alone.
 
+        The model loads the runs that it needs when it first asks for them, not before.
+
         Raises:
-            InputError: A class refuses its arguments.
+            InputError: A class refuses its arguments, or the needed runs are not those that the model learns from.
         """
         import torch
 
         from genbench.data.images import ImageData
         from genbench.model import GenerativeModel
+        from genbench.run import load_needed
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -133,6 +159,8 @@ class Config:
                 raise InputError(f"model.optimizer: {_one_line(str(error))}") from None
         model.optimization = self.optimization
         data.seed, data.budget = self.seed, self.budget.images
+        _check_needs(model, self)
+        model.provide({name: partial(load_needed, self, name, data.name) for name in self.needs})
         return data, model
 
 
@@ -141,7 +169,7 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
 
     Args:
         name: A YAML file, or the name of a shipped recipe such as `digits/vae`.
-        overrides: `a.b=value`, each value in YAML.
+        overrides: `a.b=value`, each value in YAML. Those of the seed and of the data are for needed runs too.
         trust: Further modules that a class_path may name.
         smoke: Apply the recipe's own `smoke` overrides, which shrink it to seconds.
 
@@ -149,22 +177,62 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
         InputError: One line that names what is wrong, and what would be right.
     """
     path = find_config(name)
-    tree = load_yaml(path)
-    shrink = tree.pop("smoke", {}) or {}
-    if smoke:  # apart from the real runs
-        tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
-    for key, value in shrink.items() if smoke else ():
-        _set(tree, key, value)
+    tree = _recipe(path, smoke, ())
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
         _set(tree, key, _yaml(value, f"the value of --{key}"))
+    _expand_needs(tree, smoke, (path.resolve(),), str(path))  # what an override named
+    _hand_down(tree)
     return check_config(tree, str(tree.pop("name", None) or path.stem), trust, str(path))
 
 
+def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in place of their names."""
+    if path.resolve() in above:
+        raise InputError(f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
+    tree = load_yaml(path)
+    _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
+    shrink = tree.pop("smoke", {}) or {}
+    if smoke:  # apart from the real runs
+        tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
+    for key, value in shrink.items() if smoke else ():
+        _set(tree, key, value)
+    return tree
+
+
+def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], origin: str) -> None:
+    needs = tree.get("needs") or {}
+    if not isinstance(needs, dict) or not all(isinstance(needed, str | dict) for needed in needs.values()):
+        raise InputError(f"{origin}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}")
+    for name, needed in needs.items():
+        if isinstance(needed, dict):
+            _expand_needs(needed, smoke, above, f"{origin}: needs.{name}")
+            continue
+        try:
+            path = find_config(needed)
+        except InputError as error:
+            raise InputError(f"{origin}: needs.{name}: {error}") from None
+        tree_of_it = _recipe(path, smoke, above)
+        needs[name] = {"recipe": needed, "name": str(tree_of_it.pop("name", None) or path.stem), **tree_of_it}
+
+
+def _hand_down(tree: dict[str, Any]) -> None:
+    """What is said of this run's seed and data holds for those that it needs; the batch size is a run's own."""
+    data = tree["data"] if isinstance(tree.get("data"), dict) else {}
+    for needed in (tree.get("needs") or {}).values():
+        theirs = needed.get("data")
+        if isinstance(theirs, dict) and theirs.get("class_path") == data.get("class_path"):
+            needed["data"] = {**theirs, **{key: value for key, value in data.items() if key != "batch_size"}}
+        needed["seed"] = tree.get("seed", 0)
+        _hand_down(needed)
+
+
 def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: str) -> Config:
-    """Validate a tree of plain values against the signatures of the classes that it names."""
+    """Validate a tree of plain values, and those of the runs that it needs, against the signatures of the classes that it names."""
+    tree, needs = dict(tree), tree.get("needs") or {}
+    tree.pop("needs", None)
     for key in (key for key in _GROUPS if not isinstance(tree.get(key, {}), dict)):
         raise InputError(f"{origin}: {key} is a group of settings: {', '.join(_GROUPS[key].__dataclass_fields__)}")
     for key in ("data", "model"):
@@ -186,7 +254,10 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {_explain(str(error), tree)}") from None
     parsed["model"]["init_args"].pop("spec", None)
-    config = Config(name, _flat(json.loads(json.dumps(parsed))), tuple(trust))
+    resolved = _flat(json.loads(json.dumps(parsed)))
+    if needs:  # no key where there are none: such a configuration is what it was before there were any
+        resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
+    config = Config(name, resolved, tuple(trust))
     try:
         assert config.budget and config.optimization and config.trainer and config.wandb and config.evaluations
         if not 0 <= config.seed < 2**63:
@@ -194,6 +265,69 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
+
+
+def train_command(config: Config, name: str) -> str:
+    """The command that trains what a configuration `needs` by this name, with everything that is not as its recipe says."""
+    recipe, needed = config.resolved["needs"][name]["recipe"], config.needs[name]
+    if recipe is None:
+        return f"genbench train -c a file with the configuration under needs.{name}"
+    there = dict(_leaves(needed.resolved))
+    ways = []
+    for smoke in (False, True):
+        plain = load_config(recipe, trust=config.trust, smoke=smoke)
+        usual = dict(_leaves(plain.resolved))
+        other = {key: value for key, value in there.items() if usual.get(key, key) != value and _decides(key)}
+        given = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in other.items()]
+        given += [f"--name={needed.name}"] * (needed.name != plain.name) + ["--smoke"] * smoke
+        ways.append(given + [word for module in config.trust for word in ("--trust", module)])
+    return shlex.join(["genbench", "train", "-c", recipe, *min(ways, key=len)])
+
+
+def _decides(key: str) -> bool:
+    """Whether a needed run would be another, or elsewhere, with another value: its own needs have its seed."""
+    return (not _is_free(key) or _own(key) in ("run_dir", "data.root")) and not (_own(key) == "seed" != key)
+
+
+def _checked_needs(needs: Any, resolved: dict[str, Any], trust: Sequence[str], origin: str) -> dict[str, Any]:
+    """The resolved trees of the needed runs: of the same seed, on the same data."""
+    if not isinstance(needs, dict):
+        raise InputError(f"{origin}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}")
+    checked = {}
+    for key, tree in needs.items():
+        where = f"{origin}: needs.{key}"
+        if not re.fullmatch(r"[^\W\d]\w*", str(key)) or not isinstance(tree, dict):
+            raise InputError(f"{where}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}")
+        tree = dict(tree)
+        recipe, name = tree.pop("recipe", None), tree.pop("name", None)
+        needed = check_config(tree, str(name or key), trust, where)
+        mine, theirs = (
+            {k: v for k, v in one.items() if k not in ("batch_size", "root")}
+            for one in (resolved["data"], needed.resolved["data"])
+        )
+        for k in sorted(mine.keys() | theirs.keys()):
+            if mine.get(k) != theirs.get(k):
+                raise InputError(f"{where} is about other data: its data.{k} is {theirs.get(k)}, here it is {mine.get(k)}")
+        if needed.seed != resolved["seed"]:
+            raise InputError(
+                f"{where} has the seed {needed.seed}; a needed run has that of the run that needs it, {resolved['seed']}"
+            )
+        checked[key] = {"recipe": recipe, "name": needed.name, **needed.resolved}
+    return checked
+
+
+def _check_needs(model: Any, config: Config) -> None:
+    """The names that a model asks for, and what they must be models of, against those of the configuration."""
+    wanted, given = model.needs, config.needs
+    for name in sorted(wanted.keys() ^ given.keys()):
+        kind = type(model).__name__
+        if name in wanted:
+            raise InputError(f"model: this {kind} learns from a finished run: needs.{name} names its recipe")
+        raise InputError(f"needs.{name}: this {kind} learns from {' and '.join(wanted) or 'no other run'}")
+    for name, needed in given.items():
+        module, _, cls = needed.resolved["model"]["class_path"].rpartition(".")
+        if not issubclass(getattr(importlib.import_module(module), cls), wanted[name]):
+            raise InputError(f"needs.{name} is a {cls}; {type(model).__name__} learns from a {wanted[name].__name__}")
 
 
 def _check_evaluations(tree: dict[str, Any], origin: str) -> None:
@@ -343,7 +477,22 @@ def _own_warnings_only() -> Iterator[None]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: 1e-3 is a number."""
+    """YAML 1.2's floats: 1e-3 is a number. No aliases, by which a few lines would hold billions of values, and no depths."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not taken: write the values out", problem_mark=event.start_mark
+            )
+        if self._depth == _DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"it is nested more than {_DEEPEST} deep", problem_mark=event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -376,7 +525,13 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, tree
 
 
+def _own(key: str) -> str:
+    """A key of a needed run's configuration as that run calls it."""
+    return _NEED.sub("", key)
+
+
 def _is_free(key: str) -> bool:
+    key = _own(key)
     return any(key == free or key.startswith(free + ".") for free in _FREE)
 
 
@@ -515,7 +670,7 @@ def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
         ]
     if key in _GROUPS:
         return list(_GROUPS[key].__dataclass_fields__)
-    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", *_GROUPS]
+    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", "needs", *_GROUPS]
 
 
 def _arguments(class_path: str) -> list[str]:

@@ -29,6 +29,7 @@ from genbench.leaderboard.record import (
     NOISE_FLOOR,
     Cost,
     Metric,
+    Need,
     Provenance,
     Record,
     Speed,
@@ -343,6 +344,7 @@ def _record(loaded: Loaded, variant: str, device: str, out: Path, weights_hash: 
         ),
         provenance=new_provenance(_portable(config.resolved), _row_hash(loaded, out), weights_hash),
         evaluated_at=now(),
+        needs={name: Need(**facts) for name, facts in state["needs"].items()},
         **{**blank, **measured},
     )
 
@@ -361,7 +363,8 @@ def _picture_path(record: Record, out: Path) -> Path:
 def _portable(resolved: dict[str, Any]) -> dict[str, Any]:
     """The configuration without where it lay and who watched: a record names no folder of anybody's machine."""
     data = {key: value for key, value in resolved["data"].items() if key != "root"}
-    return {key: value for key, value in resolved.items() if key not in ("run_dir", "wandb")} | {"data": data}
+    portable = {key: value for key, value in resolved.items() if key not in ("run_dir", "wandb", "recipe")} | {"data": data}
+    return portable | {"needs": {k: _portable(v) for k, v in resolved["needs"].items()}} if "needs" in resolved else portable
 
 
 def new_provenance(config: dict[str, Any], config_hash: str, weights_hash: str | None) -> Provenance:

@@ -14,7 +14,7 @@ from typing import Any
 from genbench.config import Config, check_config
 from genbench.errors import Diverged, GenbenchError, InputError
 from genbench.files import last_line, write_json
-from genbench.suite import Plan, Reporter, Suite, finish, perform
+from genbench.suite import Plan, Reporter, Suite, finish, lacking, perform
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
 
@@ -29,7 +29,7 @@ class Manifest:
         out: Folder with records/ and pictures/.
         device: Where runs are evaluated.
         trust: Modules outside genbench that the configurations may name.
-        runs: Of each run: the configuration, run_dir and all, and the variants that are evaluated.
+        runs: Of each run: the configuration, run_dir and all, and the variants that are evaluated; a needed run comes first.
         tasks: Which of the runs were lacking.
     """
 
@@ -101,14 +101,14 @@ def run_task(manifest: Manifest, k: int, reporter: Reporter) -> None:
     plan = Plan(*manifest.runs[k], manifest.out, manifest.device)
     status = "done"
     try:
-        if not plan.done():
-            reporter.begin(2)
+        if not (plan.done() and plan.trained()):
+            reporter.begin(plan.steps)
             perform(plan, manifest.suite, reporter, manifest.trust)
     except Diverged:
         status = "diverged"
         raise
     finally:
-        if plan.done() and rank() == 0:
+        if plan.done() and plan.trained() and rank() == 0:
             write_json(manifest.status_file(k), {"status": status})
 
 
@@ -118,21 +118,26 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
     Raises:
         GenbenchError: Some runs are not evaluated; the line names them.
     """
-    plans, lacking = [], []
+    plans, wrong = dict[int, Plan](), dict[int, str]()
     for k, (config, variants) in enumerate(manifest.runs):
         try:
-            plan = Plan(config, variants, manifest.out, manifest.device)
-            plans.append(plan)
-            if not plan.done():
-                lacking.append(f"{manifest.label(k)} ({last_line(manifest.log_file(k)) or 'not begun'})")
+            plans[k] = Plan(config, variants, manifest.out, manifest.device)
+            plans[k].done()
         except GenbenchError as error:
-            lacking.append(f"{manifest.label(k)} ({error})")
+            wrong[k] = f"{manifest.label(k)} ({error})"
+    whole = [plan for k, plan in plans.items() if k not in wrong]
     reporter.begin(1)
-    written = finish(plans, manifest.out, reporter)
-    for line in lacking:
+    written = finish([*plans.values()], manifest.out, reporter)
+    missing = lacking(whole)
+    wrong |= {
+        k: f"{manifest.label(k)} ({last_line(manifest.log_file(k)) or 'not begun'})"
+        for k, plan in plans.items()
+        if plan in missing
+    }
+    for _, line in sorted(wrong.items()):
         reporter.note(f"not evaluated: {line}")
-    if lacking:
+    if wrong:
         raise GenbenchError(
-            f"{len(lacking)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
+            f"{len(wrong)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
         )
     return written

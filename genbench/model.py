@@ -59,6 +59,8 @@ class GenerativeModel(LightningModule, ABC):
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
         spec: Shape, levels and labels of the images.
         classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
+        needs: Finished runs that it learns from, such as a teacher: what the configuration's `needs` calls them, and what they
+            are models of. `needed` gives them.
     """
 
     likelihood: Likelihood | None = None
@@ -74,6 +76,9 @@ class GenerativeModel(LightningModule, ABC):
         self.classes = (spec.labels or 0) if conditional else 0
         self.automatic_optimization = False
         self.spec, self.optimizer, self.optimization = spec, optimizer, Optimization()
+        self.needs: dict[str, type[GenerativeModel]] = {}
+        # not modules of this one: no part of its parameters, its state or its training
+        self._needed: dict[str, Callable[[], GenerativeModel] | GenerativeModel] = {}
         self._images_seen = 0
         self._turns: list[tuple[int, str, Player]] = []
 
@@ -140,6 +145,23 @@ class GenerativeModel(LightningModule, ABC):
     def resume_at(self, images: int) -> None:
         """Go on from an image count, when the state of a checkpoint has been loaded."""
         self._images_seen = images
+
+    def provide(self, needed: dict[str, Callable[[], GenerativeModel]]) -> None:
+        """Say where the runs that this model `needs` come from: each is loaded when it is first asked for."""
+        self._needed = dict(needed)
+
+    def needed(self, name: str) -> GenerativeModel:
+        """A finished run that this model `needs`: the recorded weights, frozen, in evaluation mode, where this model is.
+
+        Raises:
+            InputError: It is missing or not finished.
+        """
+        source = self._needed[name]
+        if not isinstance(source, GenerativeModel):
+            source = self._needed[name] = source().eval().requires_grad_(False)
+        if (source.device, source.dtype) != (self.device, self.dtype):
+            source.to(device=self.device, dtype=self.dtype)
+        return source
 
     @property
     def conditional(self) -> bool:

@@ -1,7 +1,7 @@
 """The run folder: everything that a run is, in plain files.
 
 config.yaml         the resolved configuration; the input of evaluation
-state.json          status (running, stopped, done, diverged), images seen, seconds
+state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it needed
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
 checkpoints/        <images>-<hash>.ckpt, the last two
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from genbench.config import Config, check_config, load_yaml
+from genbench.config import Config, changes, check_config, load_yaml, train_command
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root, read_json, write_atomic, write_json
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from genbench.data.images import ImageData
     from genbench.model import GenerativeModel
 
-__all__ = ["Loaded", "Run", "find_run", "find_runs", "load"]
+__all__ = ["Loaded", "Run", "find_run", "find_runs", "load", "load_needed", "needed_facts", "run_folder"]
 
 _CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
 
@@ -87,8 +87,9 @@ class Run:
         return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
 
     def write_state(self, **state: Any) -> None:
-        """Anew, but for the content hash of the training data, which is that of the run's beginning."""
-        write_json(self.path / "state.json", {"data_hash": self.state()["data_hash"], **state})
+        """Anew, but for the content hash of the training data and the needed runs, which are those of the run's beginning."""
+        before = self.state()
+        write_json(self.path / "state.json", {"data_hash": before["data_hash"], "needs": before["needs"], **state})
 
     def check_data(self, data: ImageData) -> None:
         """Refuse images other than those that the run was begun with.
@@ -106,7 +107,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Status and progress; an empty status where nothing was trained yet."""
         blank = {"status": "", "images_seen": 0, "finalize_images": 0, "seconds": 0.0, "device": "-", "diverged_at": None,
-                 "weights_hash": None, "data_hash": None}  # fmt: skip
+                 "weights_hash": None, "data_hash": None, "needs": {}}  # fmt: skip
         try:
             return {**blank, **read_json(self.path / "state.json")}
         except FileNotFoundError:
@@ -115,6 +116,13 @@ class Run:
             raise InputError(
                 f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint"
             ) from None
+
+    def is_done(self, budget: int) -> bool:
+        """Whether it has seen so many images, and its recorded weights are those that were written."""
+        state = self.state()
+        done = state["status"] == "done" and state["images_seen"] >= budget
+        # lost or damaged weights are made again from the checkpoint
+        return done and self.weights.exists() and file_digest(self.weights) == state["weights_hash"]
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -170,6 +178,12 @@ def _refuse_packed(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
             raise ValueError("it would unpack to more than it has")
+
+
+def run_folder(config: Config, dataset: str) -> Run:
+    """Where a run lies: `run_dir`, else runs/<dataset>/<model>/s<seed> in the checkout."""
+    given = config.resolved["run_dir"]
+    return Run(Path(given) if given else project_root() / "runs" / dataset / config.name / f"s{config.seed}")
 
 
 def find_run(name: str | Path) -> Run:
@@ -249,3 +263,49 @@ def load_weights(model: GenerativeModel, path: Path) -> None:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
+
+
+# --- runs that others need --------------------------------------------------------------------------------------------
+
+
+def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:
+    """The model of the run that another one calls `name`.
+
+    Args:
+        config: Of the run that needs it.
+        name: Of `config.needs`.
+        dataset: Name of the data.
+
+    Raises:
+        InputError: It is missing, not finished or of another configuration. The line has the command that makes it.
+    """
+    needed = config.needs[name]
+    run = run_folder(needed, dataset)
+    said, status = f"needs.{name}, {run.path}", run.state()["status"]
+    if status == "diverged":
+        raise InputError(f"{said}: it diverged, which is final; another seed is another run")
+    finished = run.is_done(0)
+    if (run.path / "config.yaml").exists():
+        begun = run.config(config.trust)
+        if differences := changes(begun.resolved, needed.resolved):
+            raise InputError(f"{said}: it is another run: {'; '.join(differences)}; name its folder by --needs.{name}.run_dir=")
+        finished = finished and begun.budget == needed.budget
+    if not finished:
+        stands = f"{status}, {run.state()['images_seen']:,} images" if status else "not begun"
+        raise InputError(f"{said}: it is not finished ({stands}); first: {train_command(config, name)}")
+    return open_run(run, config.trust).model
+
+
+def needed_facts(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
+    """What a record says of the runs that a run needs, and by `teacher.teacher` of those that they needed: which and what cost."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name, needed in config.needs.items():
+        state = run_folder(needed, dataset).state()
+        facts[name] = {
+            "config_hash": needed.hash,
+            "weights_hash": state["weights_hash"],
+            "images_seen": state["images_seen"] + state["finalize_images"],
+            "train_seconds": round(state["seconds"], 1),
+        }
+        facts |= {f"{name}.{key}": value for key, value in state["needs"].items()}
+    return facts

@@ -1,4 +1,7 @@
-"""A suite as jobs of a SLURM cluster: one array over the runs that are lacking, then one job for the tables.
+"""A suite as jobs of a SLURM cluster: an array over the runs that are lacking, then one job for the tables.
+
+Runs that need others are arrays of their own, one for all that need the same: each waits until those have succeeded (afterok), and
+is cancelled where one fails. The tables wait until all have ended, well or not.
 
 Every submission has a folder <runs>/slurm/<name>: the manifest, the two batch scripts (slurm/*.sbatch with the site's lines filled
 in), and a log for every run. <name> is also the jobs' name, by which the queue is asked who still waits or works.
@@ -24,9 +27,9 @@ from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import last_line, lock, project_root, write_atomic, write_json
 
 if TYPE_CHECKING:
-    from genbench.suite import Suite
+    from genbench.suite import Plan, Suite
 
-__all__ = ["Cluster", "Job", "Submission", "jobs", "load_cluster", "prepare", "ranges", "script", "submit"]
+__all__ = ["Array", "Cluster", "Job", "Submission", "jobs", "load_cluster", "prepare", "ranges", "script", "submit"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Cluster:
         time: sbatch --time of a run.
         cpus: sbatch --cpus-per-task.
         mem: sbatch --mem.
-        array_limit: Runs at once.
+        array_limit: Runs at once, of each array.
         device: cpu or cuda: where runs are evaluated.
         setup: Lines of the batch script before the command.
         container: Words before the command.
@@ -147,24 +150,51 @@ def _literal(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Array:
+    """Runs that wait for the same others.
+
+    Args:
+        tasks: Their numbers.
+        after: What they need: numbers of runs of this submission, and jobs of earlier ones as <array>_<task>.
+    """
+
+    tasks: tuple[int, ...]
+    after: tuple[int | str, ...] = ()
+
+    def dependency(self, numbers: dict[int, str]) -> list[str]:
+        """Options of sbatch, by the array's number for every run that was submitted before."""
+        if not self.after:
+            return []
+        needed = [f"{numbers[run]}_{run}" if isinstance(run, int) else run for run in self.after]
+        return [f"--dependency={':'.join(('afterok', *needed))}", "--kill-on-invalid-dep=yes"]
+
+
+@dataclass(frozen=True)
 class Submission:
     """What will be submitted.
 
     Args:
         folder: Of manifest, scripts and logs.
         files: Content of the scripts, by name.
-        array: The command that submits the runs.
+        arrays: The runs; an array comes after those that it waits for.
+        limit: Runs at once, of each array.
         earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them too.
     """
 
     folder: Path
     files: dict[str, str]
-    array: list[str]
+    arrays: tuple[Array, ...]
+    limit: int | None
     earlier: tuple[str, ...]
 
-    def tables(self, job: str) -> list[str]:
-        """The command that submits the tables after the array."""
-        after = ":".join(("afterany", job, *self.earlier))
+    def array(self, array: Array, numbers: dict[int, str]) -> list[str]:
+        """The command that submits an array, by the array's number for every run that was submitted before."""
+        tasks = f"--array={ranges(array.tasks)}{f'%{self.limit}' if self.limit else ''}"
+        return ["sbatch", "--parsable", tasks, *array.dependency(numbers), str(self.folder / "suite.sbatch"), self.manifest]
+
+    def tables(self, arrays: Iterable[str]) -> list[str]:
+        """The command that submits the tables after the arrays."""
+        after = ":".join(("afterany", *arrays, *self.earlier))
         return ["sbatch", "--parsable", f"--dependency={after}", str(self.folder / "tables.sbatch"), self.manifest]
 
     @property
@@ -193,15 +223,15 @@ def submit(suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: b
 
 def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
     from genbench.manifest import Manifest
-    from genbench.suite import plan_suite
+    from genbench.suite import lacking, plan_suite
 
     plans = plan_suite(suite, cluster.device, trust)
+    missing = lacking(plans)
     here = {str(plan.run.path) for plan in plans}
     queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
-    lacking = [k for k, plan in enumerate(plans) if not plan.done()]
-    tasks = [k for k in lacking if str(plans[k].run.path) not in queued]
+    tasks = [k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued]
     yield (
-        f"{suite.name}: {len(plans)} runs, {len(plans) - len(lacking)} done, {len(lacking) - len(tasks)} in the queue, "
+        f"{suite.name}: {len(plans)} runs, {len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, "
         f"{len(tasks)} to submit"
     )
     if not tasks:
@@ -211,28 +241,50 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
     manifest = Manifest.of(folder / "manifest.json", suite, plans, cluster.device, tuple(trust), tasks)
     layouts = {(plans[k].config.trainer.devices, plans[k].config.trainer.num_nodes) for k in tasks}
     earlier = tuple(sorted({job.array for job in queued.values()}))
-    submission = prepare(folder, cluster, layouts, tasks, earlier)
+    submission = prepare(folder, cluster, layouts, _arrays(plans, tasks, queued), earlier)
+    numbers: dict[int, str] = {}
     if dry_run:
-        yield shlex.join(submission.array)
-        yield shlex.join(submission.tables("ARRAY"))
+        for i, array in enumerate(submission.arrays):
+            yield shlex.join(submission.array(array, numbers))
+            numbers |= dict.fromkeys(array.tasks, f"ARRAY{i or ''}")
+        yield shlex.join(submission.tables(dict.fromkeys(numbers.values())))
         for file, text in submission.files.items():
             yield f"\n{folder / file}:\n{text}"
         return
     manifest.write()
     for file, text in submission.files.items():
         write_atomic(folder / file, text)
-    try:
-        array = _sbatch(submission.array)
-    except GenbenchError:
-        shutil.rmtree(folder)
-        raise
-    write_json(folder / "job.json", {"array": array})
-    yield f"job {array}: runs {ranges(tasks)}; logs: {folder}"
-    yield f"job {_sbatch(submission.tables(array))}: tables, after it"
+    for array in submission.arrays:
+        try:
+            number = _sbatch(submission.array(array, numbers))
+        except GenbenchError:
+            if not numbers:
+                shutil.rmtree(folder)
+            raise
+        numbers |= dict.fromkeys(array.tasks, number)
+        write_json(folder / "job.json", {"arrays": {str(k): number for k, number in numbers.items()}})
+        after = f" after {', '.join(map(str, array.after))}" if array.after else ""
+        yield f"job {number}: runs {ranges(array.tasks)}{after}; logs: {folder}"
+    yield f"job {_sbatch(submission.tables(dict.fromkeys(numbers.values())))}: tables, after all"
+
+
+def _arrays(plans: Sequence[Plan], tasks: Sequence[int], queued: dict[str, Job]) -> list[Array]:
+    """The runs to submit, by what they must wait for: needed runs that are submitted with them, or wait or work already."""
+    from genbench.suite import needed_by
+
+    groups: dict[tuple[int | str, ...], list[int]] = {}
+    for k in tasks:
+        after: list[int | str] = []
+        for needed in needed_by(plans[k], plans):
+            job = queued.get(str(needed.run.path))
+            if not needed.trained():
+                after.append(plans.index(needed) if job is None else f"{job.array}_{job.task}")
+        groups.setdefault(tuple(after), []).append(k)
+    return [Array(tuple(numbers), after) for after, numbers in groups.items()]
 
 
 def prepare(
-    folder: Path, cluster: Cluster, layouts: set[tuple[int, int]], tasks: Sequence[int], earlier: tuple[str, ...] = ()
+    folder: Path, cluster: Cluster, layouts: set[tuple[int, int]], arrays: Sequence[Array], earlier: tuple[str, ...] = ()
 ) -> Submission:
     """Commands and scripts, as text.
 
@@ -240,7 +292,7 @@ def prepare(
         folder: Where they will lie; its name is that of the jobs.
         cluster: The site.
         layouts: (devices, nodes) of the runs.
-        tasks: Numbers of the runs.
+        arrays: The runs.
         earlier: Jobs that the tables wait for too.
 
     Raises:
@@ -256,9 +308,7 @@ def prepare(
         log, layout = ("%a.log", (devices, num_nodes)) if file == "suite.sbatch" else ("tables.log", (1, 1))
         directives = [f"--job-name={folder.name}", f"--output={shlex.quote(_literal(folder) + '/' + log)}"]
         files[file] = script(template, directives + cluster.directives(*layout), cluster.setup, cluster.command())
-    limit = f"%{cluster.array_limit}" if cluster.array_limit else ""
-    array = ["sbatch", "--parsable", f"--array={ranges(tasks)}{limit}", str(folder / "suite.sbatch"), f"{folder}/manifest.json"]
-    return Submission(folder, files, array, earlier)
+    return Submission(folder, files, tuple(arrays), cluster.array_limit, earlier)
 
 
 def _sbatch(command: Sequence[str]) -> str:
@@ -279,12 +329,14 @@ class Job:
     Args:
         run_dir: Its folder.
         array: Number of the job that it is part of.
+        task: Its number there.
         state: pending, running, preempted (it waits to go on), done, diverged or failed.
         line: The last line of its log.
     """
 
     run_dir: str
     array: str
+    task: int
     state: str
     line: str
 
@@ -307,12 +359,12 @@ def jobs(folder: Path) -> list[Job]:
         try:
             tree = json.loads(path.read_text())
             number = path.with_name("job.json")
-            array = str(json.loads(number.read_text())["array"]) if number.exists() else "-"
+            arrays = json.loads(number.read_text())["arrays"] if number.exists() else {}
             for k in tree["tasks"]:
                 run_dir, result = tree["runs"][k]["config"]["run_dir"], path.with_name(f"{k}.json")
                 ended = json.loads(result.read_text())["status"] if result.exists() else "failed"
                 state = queue.get((path.parent.name, k), ended)
-                found[run_dir] = Job(run_dir, array, state, last_line(path.with_name(f"{k}.log")))
+                found[run_dir] = Job(run_dir, str(arrays.get(str(k), "-")), k, state, last_line(path.with_name(f"{k}.log")))
         except (ValueError, KeyError, TypeError, IndexError):
             raise InputError(f"{path} or what lies beside it is damaged; remove its folder") from None
     return list(found.values())

@@ -8,6 +8,9 @@ entries:
   - config: digits/vae
   - config: digits/ddpm
     evaluations: [ddim50]        # which of the recipe's; all where not given
+
+A run that another one `needs` comes before it: that of the entry of its recipe, where there is one, else a run that is trained by the
+suite's overrides and not evaluated.
 """
 
 from __future__ import annotations
@@ -18,11 +21,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from genbench.config import Config, load_config, load_yaml
+from genbench.config import Config, changes, find_config, load_config, load_yaml
 from genbench.errors import Diverged, GenbenchError, InputError, Stopped, nearest
 from genbench.files import project_root
 
-__all__ = ["Entry", "Plan", "Reporter", "Suite", "bench", "finish", "load_suite", "perform", "plan_suite"]
+__all__ = [
+    "Entry",
+    "Plan",
+    "Reporter",
+    "Suite",
+    "bench",
+    "finish",
+    "lacking",
+    "load_suite",
+    "needed_by",
+    "perform",
+    "plan_suite",
+]
 
 
 @dataclass(frozen=True)
@@ -54,13 +69,29 @@ class Suite:
         return [self._pair(entry, seed, trust) for seed in self.seeds for entry in self.entries]
 
     def _pair(self, entry: Entry, seed: int, trust: Sequence[str]) -> tuple[Config, tuple[str, ...]]:
-        changes = {**self.overrides, **entry.overrides, "seed": seed}
-        config = load_config(entry.config, [f"{key}={_text(value)}" for key, value in changes.items()], trust)
+        config = self._config(entry, seed, trust)
         known = {name or "default": name for name in config.evaluations}
         for name in entry.evaluations or ():
             if name not in known:
                 raise InputError(f"suite {self.name}: {entry.config} has no evaluation {name!r}; {nearest(name, known)}")
         return config, tuple(known[name] for name in entry.evaluations or known)
+
+    def _config(self, entry: Entry, seed: int, trust: Sequence[str]) -> Config:
+        """An entry's configuration; those that it needs are what this suite would train under their names."""
+        changes = {**self.overrides, **entry.overrides, "seed": seed}
+        given = [f"{key}={_text(value)}" for key, value in changes.items()]
+        config = load_config(entry.config, given, trust)
+        if not config.needs:
+            return config
+        here = {find_config(other.config): other for other in self.entries}
+        needs = []
+        for name, tree in config.resolved["needs"].items():
+            if tree["recipe"] is not None:
+                needed = self._config(here.get(find_config(tree["recipe"]), Entry(tree["recipe"])), seed, trust)
+                needs.append(f"needs.{name}={_text({'recipe': tree['recipe'], 'name': needed.name, **needed.resolved})}")
+            else:  # written out in the recipe
+                needs += [f"needs.{name}.{key}={_text(value)}" for key, value in self.overrides.items()]
+        return load_config(entry.config, [*needs, *given], trust)
 
 
 def load_suite(name: str | Path) -> Suite:
@@ -146,8 +177,8 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
         GenbenchError: Some runs could not be evaluated; the others were, and the tables are written.
     """
     plans = plan_suite(suite, device, trust)
-    missing = [plan for plan in plans if not plan.done()]
-    reporter.begin(2 * len(missing) + 1)
+    missing = lacking(plans)
+    reporter.begin(sum(plan.steps for plan in missing) + 1)
     failures = []
     for plan in missing:
         try:
@@ -172,7 +203,7 @@ class Plan:
 
     Args:
         config: What to train.
-        variants: Which evaluations become rows.
+        variants: Which evaluations become rows; none where it is only needed by others.
         out: Folder with records/ and pictures/.
         device: Where it is evaluated.
         runs: Its folder is <runs>/<dataset>/<model>/s<seed>; None: the configuration's run_dir.
@@ -187,11 +218,12 @@ class Plan:
 
         self.data, model = config.instantiate()
         if runs is not None:
-            folder = runs / self.data.name / config.name / f"s{config.seed}"
-            config = Config(config.name, {**config.resolved, "run_dir": str(folder)}, config.trust)
+            config = Config(config.name, _placed(config.resolved, config.name, runs / self.data.name), config.trust)
         self.config, self.variants, self.out, self.device = config, variants, out, device
         self.run = Run(Path(config.resolved["run_dir"]))
         self.label = f"{self.data.name}/{config.name} seed {config.seed}"
+        self.steps = 1 + bool(variants)
+        self.budget = config.budget.images if model.players() else 0
         loaded = Loaded(self.run, config, self.data, model)
         self.records = [expected_record(loaded, variant, out, device) for variant in variants]
 
@@ -206,18 +238,66 @@ class Plan:
         found = [read_record(path) for path in self.records if path.exists()]
         return len(found) == len(self.records)
 
+    def trained(self) -> bool:
+        """Whether there is nothing left to train, since it is finished or has diverged."""
+        return self.run.is_done(self.budget) or self.run.state()["status"] == "diverged"
+
+
+def _placed(resolved: dict[str, Any], name: str, runs: Path) -> dict[str, Any]:
+    """A resolved configuration with the folder of its run, <runs>/<model>/s<seed>, and those of the runs that it needs."""
+    needs = {key: _placed(tree, tree["name"], runs) for key, tree in resolved.get("needs", {}).items()}
+    return {**resolved, "run_dir": str(runs / name / f"s{resolved['seed']}"), **({"needs": needs} if needs else {})}
+
+
+def needed_by(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:
+    """The plans of the runs that one needs."""
+    folders = {tree["run_dir"] for tree in plan.config.resolved.get("needs", {}).values()}
+    return [other for other in plans if str(other.run.path) in folders]
+
+
+def lacking(plans: Sequence[Plan]) -> list[Plan]:
+    """What is to be done, in order: runs without their records, and untrained ones that such a run needs.
+
+    Raises:
+        InputError: A record is damaged.
+    """
+    missing = {id(plan) for plan in plans if plan.variants and not plan.done()}
+    for plan in reversed(plans):  # a needed run comes before those that need it
+        if id(plan) in missing:
+            missing |= {id(other) for other in needed_by(plan, plans) if not other.trained()}
+    return [plan for plan in plans if id(plan) in missing]
+
 
 def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Plan]:
-    """A plan for every run, each with a folder of its own.
+    """A plan for every run, each with a folder of its own, after those of the runs that it needs.
 
     Raises:
         InputError: Something is wrong with the suite or with one of its runs.
     """
-    plans = [Plan(config, variants, suite.out, device, suite.runs) for config, variants in suite.pairs(trust)]
-    folders = [plan.run.path for plan in plans]
-    for folder in (folder for folder in folders if folders.count(folder) > 1):
-        raise InputError(f"suite {suite.name}: two entries would train in {folder}; give one of them another name")
-    return plans
+    entries = [Plan(config, variants, suite.out, device, suite.runs) for config, variants in suite.pairs(trust)]
+    by_folder: dict[str, Plan] = {}
+    for plan in entries:
+        if by_folder.setdefault(str(plan.run.path), plan) is not plan:
+            raise InputError(f"suite {suite.name}: two entries would train in {plan.run.path}; give one of them another name")
+    ordered: dict[str, Plan] = {}
+
+    def place(plan: Plan) -> None:
+        for name, config in plan.config.needs.items():
+            folder = config.resolved["run_dir"]
+            needed = by_folder[folder] = by_folder.get(folder) or Plan(config, (), suite.out, device)
+            if differences := changes(needed.config.resolved, config.resolved) + changes(
+                config.resolved, needed.config.resolved
+            ):
+                raise InputError(
+                    f"suite {suite.name}: {plan.label} needs another {needed.label} as its {name} than this suite trains: "
+                    f"{'; '.join(differences)}"
+                )
+            place(needed)
+        ordered.setdefault(str(plan.run.path), plan)
+
+    for plan in entries:
+        place(plan)
+    return list(ordered.values())
 
 
 def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:
@@ -242,10 +322,11 @@ def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = (
         diverged = error
     wait()  # the first process alone finishes a run, and may find there that it diverged
     if agreed(diverged is not None):
-        if rank() == 0:
+        if rank() == 0 and plan.variants:
             record_divergence(plan.run, plan.out, trusted, device)
         raise diverged or Diverged(f"{plan.run.path} diverged")
-    reporter.step(f"evaluate {plan.label}")
+    if plan.variants:
+        reporter.step(f"evaluate {plan.label}")
     for variant in plan.variants:
         evaluate(plan.run, variant, plan.out, trusted, device)
 
@@ -256,7 +337,8 @@ def finish(plans: Sequence[Plan], out: Path, reporter: Reporter) -> list[Path]:
     from genbench.leaderboard import build
 
     reporter.step("tables")
-    floors = {(plan.data.name, plan.config.seed, plan.config.resolved["protocol"]): plan for plan in plans}
+    rows = [plan for plan in plans if plan.variants]
+    floors = {(plan.data.name, plan.config.seed, plan.config.resolved["protocol"]): plan for plan in rows}
     for (_, seed, protocol), plan in floors.items():
         noise_floor(plan.data, seed, out, plan.device, protocol)
     return build(out) if (out / "records").is_dir() else []

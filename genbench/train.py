@@ -22,28 +22,22 @@ from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
 from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
-from genbench.files import file_digest, lock, project_root, stop_if_disk_full
+from genbench.files import file_digest, lock, stop_if_disk_full
 from genbench.layout import check_layout, is_primary, taken_for_slurm
 from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
 from genbench.nets.net import Net
 from genbench.rng import Rng
-from genbench.run import Run, save_weights
+from genbench.run import Run, needed_facts, run_folder, save_weights
 from genbench.settings import TrainerSettings
 
-__all__ = ["check_sizes", "run_folder", "train"]
+__all__ = ["check_sizes", "train"]
 
 log = logging.getLogger("genbench")
 # what a collective says on the processes that are left
 _ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 Report = Callable[[int, float | None], None]
-
-
-def run_folder(config: Config, dataset: str) -> Run:
-    """Where a run lies: `run_dir`, else runs/<dataset>/<model>/s<seed> in the checkout."""
-    given = config.resolved["run_dir"]
-    return Run(Path(given) if given else project_root() / "runs" / dataset / config.name / f"s{config.seed}")
 
 
 def check_sizes(config: Config, data: ImageData, model: GenerativeModel) -> None:
@@ -73,7 +67,8 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
         The finished run. Nothing is done for a run that was finished before.
 
     Raises:
-        InputError: The folder holds a run of another configuration, or the layout does not fit.
+        InputError: The folder holds a run of another configuration, a run that this one needs is not finished, or the layout
+            does not fit.
         Stopped: Interrupted, disk full, or the folder is in use; the same command resumes.
         Diverged: The loss became NaN or infinite. Final.
     """
@@ -83,8 +78,10 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     check_sizes(config, data, model)
     _check_layout(config)
     run.refuse_links()
+    final = run.is_done(budget) or run.state()["status"] == "diverged"
+    needs = {} if final else _needs(run, config, data, model)
     with lock(run.path) if is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
-        if _begin(run, config, data, budget) == "done":
+        if _begin(run, config, data, budget, needs) == "done":
             return run
         callbacks = _callbacks(run, config, report)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
@@ -122,7 +119,21 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     return run
 
 
-def _begin(run: Run, config: Config, data: ImageData, budget: int) -> str:
+def _needs(run: Run, config: Config, data: ImageData, model: GenerativeModel) -> dict[str, dict[str, Any]]:
+    """Load the runs that a model needs, before anything is written; they are those that the run was begun with.
+
+    Raises:
+        InputError: One is missing, not finished, or was trained again.
+    """
+    for name in model.needs:
+        model.needed(name)
+    facts, before = needed_facts(config, data.name), run.state()["needs"]
+    for name in (name for name in before if before[name]["weights_hash"] != facts[name]["weights_hash"]):
+        raise InputError(f"{run.path} was begun with other weights of needs.{name}; restore them, or choose another run_dir")
+    return facts
+
+
+def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[str, dict[str, Any]]) -> str:
     """Refuse a folder of another configuration; write this one into a new folder. Returns the run's status."""
     state = run.state()
     if (run.path / "config.yaml").exists():
@@ -142,17 +153,12 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int) -> str:
     if is_primary():
         run.sweep()
         run.write_config(config)  # what may change may have changed
-    if state["status"] == "done" and state["images_seen"] >= budget and _whole(run, state["weights_hash"]):
+    if run.is_done(budget):
         return "done"
     if is_primary():
         seen = {"images_seen": state["images_seen"], "seconds": state["seconds"]}
-        run.write_state(status="running", **seen, device=_device(config), data_hash=data.content_hash)
+        run.write_state(status="running", **seen, device=_device(config), data_hash=data.content_hash, needs=needs)
     return "running"
-
-
-def _whole(run: Run, weights_hash: str | None) -> bool:
-    """Whether the recorded weights are those that were written: lost or damaged ones are made again from the checkpoint."""
-    return run.weights.exists() and file_digest(run.weights) == weights_hash
 
 
 def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:

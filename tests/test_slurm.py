@@ -25,7 +25,7 @@ from genbench.loggers import read_metrics
 from genbench.manifest import read_manifest
 from genbench.progress import Lines
 from genbench.run import Run
-from genbench.slurm import Cluster, jobs, load_cluster, prepare, ranges, script, submit
+from genbench.slurm import Array, Cluster, jobs, load_cluster, prepare, ranges, script, submit
 from genbench.suite import Suite, bench, load_suite
 
 VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
@@ -66,18 +66,18 @@ def test_batch_scripts_are_bash_by_hand_and_filled_in(path, tmp_path):
 
 def test_commands_of_a_site(tmp_path):
     site = Cluster("site", partition="gpu", gres="gpu:{devices}", cpus=4, array_limit=8, options=("--exclusive",))
-    submission = prepare(tmp_path / "100%", site, {(2, 3)}, [0, 1, 4], ("17",))
+    submission = prepare(tmp_path / "100%", site, {(2, 3)}, [Array((0, 1, 4)), Array((5,), (1, "16_2"))], ("17",))
     folder = str(tmp_path / "100%")
-    assert submission.array == [
-        "sbatch", "--parsable", "--array=0-1,4%8", f"{folder}/suite.sbatch", f"{folder}/manifest.json"
-    ]  # fmt: skip
-    assert submission.tables("20")[2] == "--dependency=afterany:20:17"
+    first, second = (submission.array(array, {0: "18", 1: "18", 4: "18"}) for array in submission.arrays)
+    assert first == ["sbatch", "--parsable", "--array=0-1,4%8", f"{folder}/suite.sbatch", f"{folder}/manifest.json"]
+    assert second[2:5] == ["--array=5%8", "--dependency=afterok:18_1:16_2", "--kill-on-invalid-dep=yes"]
+    assert submission.tables(["20", "21"])[2] == "--dependency=afterany:20:21:17"
     wanted = {"partition=gpu", "gres=gpu:2", "cpus-per-task=4", "nodes=3", "ntasks-per-node=2", "exclusive", "job-name=100%"}
     assert {f"#SBATCH --{option}" for option in wanted} <= set(submission.files["suite.sbatch"].splitlines())
     assert f"#SBATCH --output={tmp_path}/100%%/%a.log" in submission.files["suite.sbatch"]
     assert "#SBATCH --gres=gpu:1" in submission.files["tables.sbatch"]
     with pytest.raises(InputError, match="2 x 1"):
-        prepare(tmp_path, site, {(1, 1), (2, 1)}, [0, 1])
+        prepare(tmp_path, site, {(1, 1), (2, 1)}, [Array((0, 1))])
 
 
 def test_shipped_clusters_are_valid():

@@ -204,7 +204,8 @@ class Row:
 
     @property
     def train_seconds(self) -> Summary:
-        return Summary(tuple(record.cost.train_seconds for record in self.records))
+        """With those of the runs that it needed."""
+        return Summary(tuple(record.seconds_in_all for record in self.records))
 
     @property
     def speed_device(self) -> str | None:

@@ -22,8 +22,9 @@ from genbench.errors import InputError
 from genbench.files import digest, read_text, write_once
 
 __all__ = [
-    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Protocol", "Provenance", "Record", "Speed",
-    "file_stem", "is_file_name", "picture_path", "read_record", "record_files", "record_id", "record_path", "records_in", "write_record",
+    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Need", "Protocol", "Provenance", "Record",
+    "Speed", "file_stem", "is_file_name", "picture_path", "read_record", "record_files", "record_id", "record_path", "records_in",
+    "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -164,6 +165,23 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A run that had to be finished before this one began, such as a teacher.
+
+    Attributes:
+        config_hash: SHA-256 of its configuration without its seed, which is that of this run.
+        weights_hash: SHA-256 of its recorded weights.
+        images_seen: Training images of that run.
+        train_seconds: Seconds of its training.
+    """
+
+    config_hash: str
+    weights_hash: str
+    images_seen: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the numbers come from.
 
@@ -209,6 +227,7 @@ class Record:
         diverged_at: Training images seen when the run diverged, else None.
         evaluated_at: ISO 8601 time.
         sample_defaults: The options of `sample` that were not given, with their values then; empty where they were not noted.
+        needs: The runs that this one needed, by its names for them, and theirs as `teacher.teacher`. Their cost is not in `cost`.
     """
 
     dataset: str
@@ -230,6 +249,7 @@ class Record:
     diverged_at: int | None
     evaluated_at: str
     sample_defaults: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, Need] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):
@@ -261,9 +281,22 @@ class Record:
             self.device_class,
         )
 
+    @property
+    def images_in_all(self) -> int:
+        """Training images of this run and of those that it needed, each once."""
+        return self.cost.images_seen + sum(need.images_seen for need in set(self.needs.values()))
+
+    @property
+    def seconds_in_all(self) -> float:
+        """Seconds of training of this run and of those that it needed, each once."""
+        return self.cost.train_seconds + sum(need.train_seconds for need in set(self.needs.values()))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **asdict(self)}, allow_nan=False))
+        tree = asdict(self)
+        if not self.needs:
+            del tree["needs"]
+        return json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **tree}, allow_nan=False))
 
     def to_json(self) -> str:
         """Readable, with sorted keys: one text per record."""

@@ -221,8 +221,8 @@ def _columns(board: Board) -> list[_Maker]:
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
         (Column("Peak MiB", "lower"), lambda row: _plain(row.peak_memory_bytes, 2**-20)),
         (Column("Parameters"), _cost_cell(lambda row: _counts(record.cost.parameters for record in row.records))),
-        (Column("Images seen"), _cost_cell(lambda row: _counts(record.cost.images_seen for record in row.records))),
-        (Column("Train s"), _cost_cell(lambda row: _plain(row.train_seconds))),
+        (Column("Images seen"), _cost_cell(lambda row: _with_needs(row, _counts(r.images_in_all for r in row.records)))),
+        (Column("Train s"), _cost_cell(lambda row: _with_needs(row, _plain(row.train_seconds)))),
         (Column("Seeds"), lambda row: _seeds_cell(board, row)),
         (Column("Diverged"), lambda row: Cell(f"{row.diverged} of {len(row.records)}", row.diverged)),
     ]
@@ -236,6 +236,11 @@ def _seeds_cell(board: Board, row: Row) -> Cell:
 def _cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
     """Nothing is known of what foreign images cost."""
     return lambda row: make(row) if row.first.cost.device != "-" else Cell(NONE)
+
+
+def _with_needs(row: Row, cell: Cell) -> Cell:
+    """A cost that is also that of the runs that were needed first says so."""
+    return replace(cell, note=f"with {', '.join(row.first.needs)}") if row.first.needs else cell
 
 
 def _floor_line(row: Row, makers: list[_Maker], measured: int) -> Line:
@@ -500,7 +505,7 @@ def _quantities(board: Board, row: Row) -> Iterable[tuple[str, str | None, Summa
     yield "network_evaluations", None, row.network_evaluations, None
     yield "peak_memory_bytes", None, row.peak_memory_bytes, row.speed_device
     yield "parameters", None, _cost(row.records, lambda record: record.cost.parameters), None
-    yield "images_seen", None, _cost(row.records, lambda record: record.cost.images_seen), None
+    yield "images_seen", None, _cost(row.records, lambda record: record.images_in_all), None
     yield "train_seconds", None, row.train_seconds, " / ".join(sorted({record.cost.device for record in row.records}))
 
 
