@@ -16,7 +16,7 @@ from genbench.config import load_config
 from genbench.loggers import read_metrics
 from genbench.train import train
 
-ROUNDS = 7
+ROUNDS = 8
 
 
 def seconds_per_step(name: str, mode: str) -> float:
@@ -35,7 +35,9 @@ def main(names: list[str]) -> None:
     for name in names:
         pairs = []
         for _ in range(ROUNDS):
-            pairs.append((seconds_per_step(name, "offline"), seconds_per_step(name, "disabled")))
+            modes = ("offline", "disabled") if len(pairs) % 2 else ("disabled", "offline")  # the machine may be warming up
+            taken = {mode: seconds_per_step(name, mode) for mode in modes}
+            pairs.append((taken["offline"], taken["disabled"]))
             print(f"{name}: {pairs[-1][0] * 1e3:.3f} ms offline, {pairs[-1][1] * 1e3:.3f} ms disabled", flush=True)
         on, off = (statistics.median(times) for times in zip(*pairs))
         ratio = statistics.median(a / b for a, b in pairs)

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     train.add_argument("-c", "--config", required=True, help="a YAML file, or a recipe such as digits/vae (see genbench list)")
     train.add_argument("--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how")
-    train.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    train.add_argument("--dry-run", action="store_true", help="check and print the resolved configuration, and stop")
     train.add_argument("--out", type=Path, help="where a diverged run is recorded (runs, in the checkout)")
     train.set_defaults(act=_train)
 
@@ -276,12 +276,7 @@ def _train(given: Any) -> None:
 
     config = load_config(given.config, given.overrides, given.trust, given.smoke)
     _settle_torch()
-    if given.dry_run:
-        import yaml
-
-        print(yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False), end="")
-        return
-    data, _ = config.instantiate()  # an impossible value ends the command before anything is written
+    data, model = config.instantiate()  # an impossible value ends the command before anything is written
     from genbench.errors import Diverged
     from genbench.evaluate import record_divergence
     from genbench.files import project_root
@@ -289,10 +284,16 @@ def _train(given: Any) -> None:
     from genbench.progress import reporter
     from genbench.protocol import load_protocol
     from genbench.run import run_folder
-    from genbench.train import train
+    from genbench.train import check_sizes, train
 
+    check_sizes(config, data, model)
     if config.resolved["protocol"]:
         load_protocol(config.resolved["protocol"])
+    if given.dry_run:
+        import yaml
+
+        print(yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False), end="")
+        return
     folder = run_folder(config, data.name)
     before = folder.state()
     with reporter() as report:

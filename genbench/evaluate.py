@@ -34,6 +34,7 @@ from genbench.leaderboard.record import (
     Record,
     Speed,
     picture_path,
+    read_record,
     record_id,
     record_path,
     write_record,
@@ -164,7 +165,7 @@ def _row_hash(loaded: Loaded, out: Path) -> str:
     config, found = loaded.config, []
     folder = record_path(out, loaded.data.name, config.name, "", 0, "").parent
     for path in folder.glob(f"{glob.escape(config.name)}*.json"):
-        record = Record.from_json(path.read_text(), path)
+        record = read_record(path)
         if record.model != config.name or record.family == FOREIGN:
             continue
         try:

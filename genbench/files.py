@@ -1,17 +1,34 @@
-"""Files appear whole or not at all: written beside, flushed, then renamed."""
+"""Files appear whole or not at all: written beside, flushed, then renamed. A folder that is written to has one owner.
+
+The owner of a folder is the process named in its file `lock`, which it touches every 20 seconds. Another process takes a dead
+owner's lock over:
+
+    on this machine         at once where there is no such process
+    the same job, requeued  at once: a job of SLURM does not run twice
+    on another machine      where squeue says that its job is over, or its last sign of life is five minutes old; and, in both cases,
+                            none comes while it is watched for a minute
+
+Nothing relies on locks of the file system, which shared ones may lack. A process that stood still until it was taken for dead, and
+wakes, finds its lock taken, and ends at once.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import logging
 import os
 import socket
+import subprocess
+import sys
+import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from genbench.errors import InputError, Stopped
 
@@ -23,11 +40,20 @@ __all__ = [
     "last_line",
     "lock",
     "project_root",
+    "read_json",
+    "read_text",
     "stop_if_disk_full",
     "write_atomic",
     "write_json",
     "write_once",
 ]
+
+_log = logging.getLogger("genbench")
+
+# seconds between two signs of life of a lock's owner, and how many may be missing: shared file systems stand still for minutes
+_BEAT, _SILENT, _WATCHED = 20.0, 15, 3
+# no file of JSON that genbench writes is larger
+_LARGEST_JSON = 2**24
 
 
 def project_root() -> Path:
@@ -90,6 +116,37 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """The text of a file of JSON, whoever wrote it.
+
+    Raises:
+        ValueError: It is not UTF-8, or larger than any that genbench writes.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON:
+        raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MiB")
+    return content.decode()
+
+
+def read_json(path: Path) -> Any:
+    """The value of a file of JSON, whoever wrote it.
+
+    Raises:
+        ValueError: It is not JSON, holds NaN or an infinity, nests too deep, or is larger than any that genbench writes.
+        OSError: It cannot be read.
+    """
+    try:
+        return json.loads(read_text(path), parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a finite number")
+
+
 def last_line(path: Path) -> str:
     """Of a log; empty where there is none."""
     try:
@@ -113,19 +170,25 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run folder alone. A dead owner's lock is taken over.
+    """Hold a folder alone, by the rules above.
 
     Raises:
         Stopped: A living process holds it.
     """
     path = folder / "lock"
-    mine = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), **_job()})
+    here = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+    mine = canonical_json({**here, **_job(), "beat": _BEAT})
     with stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)
+    over = threading.Event()
+    heart = threading.Thread(target=_live, args=(path, mine, over), daemon=True)
+    heart.start()
     try:
         yield
     finally:
+        over.set()
+        heart.join()
         # not a lock that somebody else has taken since this one was removed by hand
         if path.exists() and path.read_text() == mine:
             path.unlink(missing_ok=True)
@@ -133,18 +196,52 @@ def lock(folder: Path) -> Iterator[None]:
 
 def in_use(folder: Path) -> bool:
     """Whether a living process holds a run folder."""
-    return _living_owner(folder / "lock") is not None
+    return (owner := _owner(folder / "lock")) is not None and owner.state == "lives"
+
+
+def _live(path: Path, mine: str, over: threading.Event) -> None:
+    """Touch the lock until it is given back; end where another process has it."""
+    while not over.wait(_BEAT):
+        with suppress(OSError):  # a file system that is away: the next beat
+            if not _is_held(path, mine):
+                print(
+                    f"genbench: {path.parent} was taken over by {path.read_text()}: this process ends",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(Stopped.exit_code)  # nothing more may be written, not by anything that would catch an exception either
+            os.utime(path)
+
+
+def _is_held(path: Path, mine: str) -> bool:
+    """Whether the lock is ours. One that is missing, removed by hand or moved away by a process that looks at it, is put back."""
+    try:
+        return path.read_text() == mine
+    except FileNotFoundError:
+        beside = _beside(path)
+        try:
+            beside.write_text(mine)
+            return _link(beside, path) or path.read_text() == mine
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _acquire(path: Path, mine: str) -> None:
-    beside = path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
+    beside = _beside(path)
     try:
         beside.write_text(mine)
         while not _link(beside, path):
             if owner := _living_owner(path) or _remove_dead(path):
-                raise Stopped(f"{path.parent} is in use by a running process {owner}; wait for it, or remove {path}")
+                said = f"{path.parent} is in use by a running process {owner.content}; wait for it, or remove {path}"
+                if owner.beat:
+                    said += f"; {_SILENT * owner.beat:.0f} seconds after its last sign of life it is taken over"
+                raise Stopped(said)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -156,13 +253,15 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _remove_dead(path: Path) -> str | None:
+def _remove_dead(path: Path) -> _Owner | None:
     """Two processes may find the same dead owner: what is moved away is looked at once more, and put back if it lives."""
-    away = path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
+    away = _beside(path)
     try:
         path.rename(away)
-        if owner := _living_owner(away):
-            _link(away, path)
+        owner = _owner(away)
+        if owner is None or owner.state != "lives":
+            return None
+        _link(away, path)
         return owner
     except FileNotFoundError:
         return None
@@ -170,31 +269,105 @@ def _remove_dead(path: Path) -> str | None:
         away.unlink(missing_ok=True)
 
 
-def _living_owner(path: Path) -> str | None:
-    """The content of a lock whose owner lives, or may live: other hosts cannot be seen from here."""
+# --- owners of locks ------------------------------------------------------------------------------------------------------
+
+
+class _Owner(NamedTuple):
+    """Who a lock names.
+
+    Args:
+        content: The lock.
+        state: lives, or may live; dead; silent, which is almost dead.
+        beat: Seconds between its signs of life; 0 where it gives none.
+        seen: Time of the last one.
+    """
+
+    content: str
+    state: Literal["lives", "dead", "silent"]
+    beat: float
+    seen: float
+
+
+def _living_owner(path: Path) -> _Owner | None:
+    """The owner who lives, or stirs while it is watched: the file system may have stood still, and not the owner."""
+    owner = _owner(path)
+    if owner is None or owner.state == "dead":
+        return None
+    if owner.state == "silent":
+        _log.warning(
+            "%s: its owner on another machine seems dead, and is watched for %.0f seconds", path, _WATCHED * owner.beat
+        )
+        time.sleep(_WATCHED * owner.beat)
+        later = _owner(path)
+        return later if later is not None and (later.content, later.seen) != (owner.content, owner.seen) else None
+    return owner
+
+
+def _owner(path: Path) -> _Owner | None:
+    """Who holds a lock; None where there is none.
+
+    Raises:
+        InputError: It is no lock.
+    """
     try:
-        content = path.read_text()
+        seen, content = path.stat().st_mtime, path.read_text()
         owner = json.loads(content)
-        host, pid, started = owner["host"], int(owner["pid"]), owner["started"]
-        elsewhere = host != socket.gethostname() and not _requeued_here(owner)
+        host, pid, started, beat = owner["host"], int(owner["pid"]), owner["started"], float(owner.get("beat", 0))
+        if int(owner.get("requeued", 0)) < 0 or not 0 <= beat <= 3600:
+            raise ValueError
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
-    here = host == socket.gethostname() and started is not None and _started(pid) == started
-    return content if elsewhere or here else None
+    if host == socket.gethostname() and owner.get("machine", _machine()) == _machine():
+        lives = started is not None and _started(pid) == started
+        return _Owner(content, "lives" if lives else "dead", beat, seen)
+    if _requeued_here(owner):
+        return _Owner(content, "dead", beat, seen)
+    # clocks of two machines differ: a sign of life from the future is as old as it is far
+    silent = beat > 0 and (_job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
+    return _Owner(content, "silent" if silent else "lives", beat, seen)
+
+
+def _machine() -> str:
+    """This boot of this machine, and its process numbers: containers may share its name, or number their processes anew."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no /proc on this system
+        return ""
 
 
 def _job() -> dict[str, Any]:
     """The job of a cluster that this process belongs to, and how often it was requeued before."""
-    job = os.environ.get("SLURM_JOB_ID")
-    return {"job": job, "requeued": int(os.environ.get("SLURM_RESTART_COUNT", 0))} if job else {}
+    job, cluster = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_CLUSTER_NAME", "")
+    return {"job": job, "requeued": int(os.environ.get("SLURM_RESTART_COUNT", 0)), "cluster": cluster} if job else {}
 
 
 def _requeued_here(owner: dict[str, Any]) -> bool:
     """Whether this is the same job as a lock's owner, started again: its node may be gone, and it cannot run twice."""
     job = _job()
     return bool(job) and owner.get("job") == job["job"] and int(owner.get("requeued", 0)) < job["requeued"]
+
+
+def _job_is_over(owner: dict[str, Any]) -> bool:
+    """Whether SLURM says that a lock's owner runs no more. It is asked inside a job of the same cluster."""
+    job, cluster = str(owner.get("job", "")), _job().get("cluster")
+    if not (job.isdigit() and cluster and owner.get("cluster") == cluster):
+        return False
+    command = ["squeue", "--noheader", f"--jobs={job}", "--Format=State:|,RestartCnt:|"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    if asked.returncode:  # of a job that ended some time ago, or of a queue that does not answer
+        return "Invalid job id" in asked.stderr
+    return not any(_runs(line, int(owner.get("requeued", 0))) for line in asked.stdout.splitlines() if line.strip())
+
+
+def _runs(line: str, requeued: int) -> bool:
+    """Whether squeue's line is of a job that runs, and was not requeued more often than that."""
+    state, restarts, *_ = (word.strip() for word in f"{line}||".split("|"))
+    return state not in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED") and int(restarts or 0) <= requeued
 
 
 def _started(pid: int) -> str | None:

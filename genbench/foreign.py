@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL.Image import DecompressionBombWarning
 from torch import Tensor
 
 from genbench.data.containers import Container, open_container
@@ -24,6 +26,7 @@ from genbench.leaderboard.record import (
     Cost,
     Record,
     is_file_name,
+    read_record,
     record_id,
     record_path,
     write_record,
@@ -71,12 +74,12 @@ def evaluate_samples(
     id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
     target = record_path(out, data.name, name, "", seed, id8)
     if agreed(target.exists()):
-        known = Record.from_json(target.read_text(), target)
+        known = read_record(target)
         if known.family != FOREIGN or known.provenance.config != config:
             raise InputError(f"{target} is a record of other images under the name {name}; choose another --name or --seed")
         return target
     for other in target.parent.glob(f"{glob.escape(name)}-s*.json"):
-        if (known := Record.from_json(other.read_text(), other)).provenance.config == config and known.protocol == identity:
+        if (known := read_record(other)).provenance.config == config and known.protocol == identity:
             raise InputError(f"{other} is a record of the same images as --seed {known.seed}; seeds are trainings of their own")
     images = images.to(device)
     metrics = score_samples(images, data, protocol, device)
@@ -99,7 +102,9 @@ def read_samples(path: Path, spec: Spec) -> Tensor:
     Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other levels must be the data's.
     """
     container = open_container(path)
-    images = torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DecompressionBombWarning)
+        images = torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
     return _scaled(path, images, container.levels, spec.levels)
 
 
@@ -107,7 +112,7 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
     channels, height, width = spec.shape
     picture = container.pictures[i]
     try:
-        pixels = picture.read()
+        pixels = picture.read().pixels
     except Exception as error:  # decoders of damaged files raise what they like
         raise InputError(f"{path}: {picture.name}: {' '.join(str(error).split()) or type(error).__name__}") from None
     if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():

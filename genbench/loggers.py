@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import re
+import tempfile
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from urllib.request import urlopen
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from genbench.files import digest, stop_if_disk_full, write_atomic, write_json
+from genbench.files import digest, read_json, stop_if_disk_full, write_atomic, write_json
 
 if TYPE_CHECKING:
     from genbench.config import Config
@@ -89,10 +91,12 @@ class WandbLog(Logger):
         suite: Name of the suite that asked for the run: a tag.
     """
 
+    # seconds that wandb's server may take to answer at all, by whatever name servers and proxies
+    _ANSWER = 5.0
     # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for `genbench wandb sync`
     _PATIENCE = 30.0
-    # a call costs about a millisecond, a step of a small model not much more: losses come at most ten times a second
-    _GAP = 0.1
+    # a call costs one to two milliseconds, a step of a small model not much more: losses come at most twice a second
+    _GAP = 0.5
     # one wait for a server that does not answer is enough for a process
     _unreachable = False
 
@@ -183,7 +187,7 @@ class WandbLog(Logger):
         if mode != "online" or WandbLog._unreachable:
             return self._init("offline" if mode == "online" else mode)
         try:
-            _reach(_server())
+            _reach(_server(), self._ANSWER)
             return self._init(mode)
         except Exception as error:
             WandbLog._unreachable = True
@@ -199,7 +203,8 @@ class WandbLog(Logger):
             wandb.teardown()
 
     def _init(self, mode: Any) -> Any:
-        import wandb
+        with self._own_temporaries():
+            import wandb
 
         named = {
             "name": self.config.name,
@@ -213,7 +218,7 @@ class WandbLog(Logger):
                 project=self.settings.project, entity=self.settings.entity, tags=self.tags, config={**named, **self.config.resolved},
                 settings=wandb.Settings(
                     silent=True, console="off", x_disable_stats=True, reinit="create_new",
-                    init_timeout=self._PATIENCE, finish_timeout=self._PATIENCE,
+                    init_timeout=self._PATIENCE, login_timeout=self._PATIENCE, finish_timeout=self._PATIENCE,
                 ),
             )  # fmt: skip
         run.define_metric("images")
@@ -243,6 +248,21 @@ class WandbLog(Logger):
         return wandb.Image(str(path))
 
     @contextmanager
+    def _own_temporaries(self) -> Iterator[None]:
+        """On import wandb makes two temporary folders, of which nothing here makes use, and removes them when the process ends.
+        In the run's folder those that a killed process has left are known, and go when the next one begins."""
+        folder, before = self.folder / "wandb" / "files", tempfile.tempdir
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("tmp*wandb-*"):
+            with suppress(OSError):
+                left.rmdir()
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+    @contextmanager
     def _staging(self) -> Iterator[None]:
         """wandb stages artifacts and keeps its cache in the home folder, which may be full or read-only on a compute node, and an
         offline artifact must last until it is uploaded: with the run instead."""
@@ -263,10 +283,10 @@ class WandbLog(Logger):
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = json.loads((self.folder / "wandb.json").read_text())
+            kept = read_json(self.folder / "wandb.json")
         except (OSError, ValueError):
             return {}
-        return kept if isinstance(kept, dict) else {}
+        return {key: value for key, value in kept.items() if isinstance(value, str)} if isinstance(kept, dict) else {}
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:
@@ -325,11 +345,25 @@ def _server() -> str:
     return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
-def _reach(server: str) -> None:
+def _reach(server: str, seconds: float) -> None:
     """Ask the server for anything: wandb itself would try for a minute and a half.
 
     Raises:
-        OSError: There is no network, or nobody answers.
+        OSError: There is no network, or nobody answers in time. Where a name server is silent, no time limit of urlopen counts.
     """
-    with suppress(HTTPError), urlopen(server, timeout=5):
-        pass
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            with suppress(HTTPError), urlopen(server, timeout=seconds):
+                pass
+        except Exception as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if asking.is_alive():
+        raise TimeoutError(f"{server} does not answer within {seconds:.0f} seconds")
+    if failures:
+        raise failures[0]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ import yaml
 
 from genbench.config import Config, changes, check_config, load_yaml, train_command
 from genbench.errors import InputError, nearest
-from genbench.files import file_digest, project_root, write_atomic, write_json
+from genbench.files import file_digest, project_root, read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     from genbench.data.images import ImageData
@@ -109,7 +109,7 @@ class Run:
         blank = {"status": "", "images_seen": 0, "finalize_images": 0, "seconds": 0.0, "device": "-", "diverged_at": None,
                  "weights_hash": None, "data_hash": None, "needs": {}}  # fmt: skip
         try:
-            return {**blank, **json.loads((self.path / "state.json").read_text())}
+            return {**blank, **read_json(self.path / "state.json")}
         except FileNotFoundError:
             return blank
         except (ValueError, TypeError):
@@ -157,6 +157,7 @@ class Run:
         for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
             try:
                 if file_digest(path)[:16] == path.stem.partition("-")[2]:
+                    _refuse_packed(path)
                     state = dict(torch.load(path, map_location="cpu", weights_only=True))
                     if state.keys() != _CHECKPOINT:
                         raise ValueError("other contents")
@@ -170,6 +171,13 @@ class Run:
                 path.rename(path.with_suffix(".damaged"))
             said.append(f"{path} is damaged ({reason}) and set aside; going back to the one before, or to the beginning")
         return None, said
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse a checkpoint that is compressed, which torch.save never does: it could unpack to anything."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it would unpack to more than it has")
 
 
 def run_folder(config: Config, dataset: str) -> Run:

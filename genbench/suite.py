@@ -223,9 +223,9 @@ class Plan:
         Raises:
             InputError: One is damaged.
         """
-        from genbench.leaderboard.record import Record
+        from genbench.leaderboard.record import read_record
 
-        found = [Record.from_json(path.read_text(), path) for path in self.records if path.exists()]
+        found = [read_record(path) for path in self.records if path.exists()]
         return len(found) == len(self.records)
 
     def trained(self) -> bool:

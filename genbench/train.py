@@ -32,12 +32,27 @@ from genbench.rng import Rng
 from genbench.run import Run, needed_facts, run_folder, save_weights
 from genbench.settings import TrainerSettings
 
-__all__ = ["train"]
+__all__ = ["check_sizes", "train"]
 
 log = logging.getLogger("genbench")
 # what a collective says on the processes that are left
 _ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 Report = Callable[[int, float | None], None]
+
+
+def check_sizes(config: Config, data: ImageData, model: GenerativeModel) -> None:
+    """What must fit together on whatever machine the run is trained.
+
+    Raises:
+        InputError: There is nothing to train on, or a batch cannot be dealt to the processes.
+    """
+    if model.players() and not config.budget.images:
+        raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
+    processes = config.trainer.devices * config.trainer.num_nodes
+    if data.batch_size % processes:
+        raise InputError(
+            f"data.batch_size {data.batch_size} is over all processes and must be divisible by their number, {processes}"
+        )
 
 
 def train(config: Config, report: Report = lambda images, loss: None, suite: str | None = None) -> Run:
@@ -60,9 +75,8 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     data, model = config.instantiate()
     # a model without players does everything in `finalize`
     budget, run = config.budget.images if model.players() else 0, run_folder(config, data.name)
-    if model.players() and not budget:
-        raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
-    _check_layout(config, data.batch_size)
+    check_sizes(config, data, model)
+    _check_layout(config)
     run.refuse_links()
     final = run.is_done(budget) or run.state()["status"] == "diverged"
     needs = {} if final else _needs(run, config, data, model)
@@ -283,12 +297,7 @@ def _device(config: Config) -> str:
     return f"{f'{processes} x ' if processes > 1 else ''}{device_name(torch.device(_accelerator(config)))}"
 
 
-def _check_layout(config: Config, batch_size: int) -> None:
-    processes = config.trainer.devices * config.trainer.num_nodes
-    if batch_size % processes:
-        raise InputError(
-            f"data.batch_size {batch_size} is over all processes and must be divisible by their number, {processes}"
-        )
+def _check_layout(config: Config) -> None:
     check_layout(config.trainer.devices, config.trainer.num_nodes)
     if config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
         raise InputError("trainer.accelerator is mps, which this machine has not; choose auto, cpu or cuda")

@@ -43,15 +43,21 @@ def _classes(tree: object) -> tuple[str, ...]:
     )
 
 
-# one recipe, on the smallest data, for every model with its networks: what does not depend on sizes is tested on these. What learns
-# from another run is tested in test_needs.py
-DISTINCT = sorted(
-    {
-        _classes(load_yaml(find_config(name))["model"]): name
-        for name in sorted(CONFIGS, key=lambda name: (name.startswith(("digits/", "points2d/")), name))
-        if "needs" not in load_yaml(find_config(name))
-    }.values()
-)
+def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    model = load_yaml(find_config(name))["model"]
+    return _classes(model), frozenset(model) - {"conditional"}
+
+
+def _last_is_best(name: str) -> tuple[bool, bool, str]:
+    """A model of p(x), on the smallest data."""
+    conditional = load_yaml(find_config(name))["model"].get("conditional", False)
+    return not conditional, name.startswith(("digits/", "points2d/")), name
+
+
+# one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
+# is tested on these. What learns from another run is tested in test_needs.py
+_ALONE = [name for name in CONFIGS if "needs" not in load_yaml(find_config(name))]
+DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
 
 
 def pytest_configure():

@@ -97,6 +97,29 @@ def test_a_dry_run_prints_the_resolved_configuration_and_does_nothing(tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "override", "says"),
+    [
+        ("digits/vae", "data.batch_size=0", "data.batch_size is at least 1"),
+        ("digits/vae", "budget.images=-1", "budget.images is at least 0"),
+        ("digits/vae", "budget.images=0", "budget.images is at least 1 for a model that learns by gradients"),
+        ("digits/vae", "model.optimizer.lr=-1e-3", "model.optimizer: Invalid learning rate"),
+        ("digits/vae", "model.likelihood_model=bernoulli", "levels"),
+        ("digits/vae", "trainer.devices=3", "divisible by their number, 3"),
+        ("digits/ddpm", "model.T=0", "T is at least"),
+        ("digits/vae", "protocol=digit", "did you mean 'digits'?"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_refuses_in_the_same_line(recipe, override, says, tmp_path, capsys):
+    command = ["train", "-c", recipe, "--wandb.mode=disabled", f"--run_dir={tmp_path / 'run'}", f"--{override}"]
+    assert main([*command, "--dry-run"]) == 2
+    dry = capsys.readouterr()
+    assert main(command) == 2
+    assert capsys.readouterr() == dry
+    assert not dry.out and dry.err.count("\n") == 1 and says in dry.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_exit_codes_of_a_stopped_and_a_diverged_run(tmp_path, capsys):
     from genbench import files
 

@@ -23,12 +23,6 @@ def takes_labels(name: str) -> bool:
     return "conditional" in inspect.signature(getattr(importlib.import_module(module), cls)).parameters
 
 
-def given_labels(name: str) -> list[str]:
-    """Overrides that make it, and what it learns from, a model of p(x | y)."""
-    needs = load_yaml(find_config(name)).get("needs", {}).items()
-    return ["model.conditional=true", *(f"needs.{need}.model.conditional=true" for need, its in needs if takes_labels(its))]
-
-
 CONDITIONAL = [name for name in CONFIGS if takes_labels(name)]
 # every recipe as a model of p(x), and of p(x | y) where it offers that
 BOTH = [
@@ -39,8 +33,16 @@ BOTH = [
 ]
 
 
+def recipe(tiny, name: str, conditional: bool, *overrides: str):
+    """As a model of p(x) or of p(x | y), whichever the recipe itself is; what it learns from likewise."""
+    needs = load_yaml(find_config(name)).get("needs", {})
+    prefixes = {"": name, **{f"needs.{need}.": its for need, its in needs.items()}}
+    taking = [prefix for prefix, its in prefixes.items() if its in CONDITIONAL]
+    return tiny(name, *[f"{prefix}model.conditional={str(conditional).lower()}" for prefix in taking], *overrides)
+
+
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
-    data, model = tiny(name, *(given_labels(name) if conditional else ()), *overrides).instantiate()
+    data, model = recipe(tiny, name, conditional, *overrides).instantiate()
     assert model.conditional == conditional
     # away from the initial weights, where zero-initialised layers hide mistakes
     with torch.no_grad():
@@ -68,7 +70,7 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
-    config = tiny(name, *(given_labels(name) if conditional else ()))
+    config = recipe(tiny, name, conditional)
     for needed in config.needs.values():
         train(needed)
     data, model = config.instantiate()

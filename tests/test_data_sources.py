@@ -380,39 +380,39 @@ def encoded(image, form="png", **options):
 
 def test_squares_of_the_size_keep_every_bit():
     colour, grey = X[0].transpose(1, 2, 0), X[0, 0]
-    assert np.array_equal(square(decode(encoded(Image.fromarray(colour))), 32), colour)
-    assert np.array_equal(square(decode(encoded(Image.fromarray(grey))), 32), grey)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(colour))).pixels, 32), colour)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(grey))).pixels, 32), grey)
 
 
 def test_the_central_square_is_cut_and_reduced_without_aliasing():
     wide = np.zeros((40, 101, 3), np.uint8)
     wide[:, 30:70] = np.kron(DRAW.integers(256, size=(40, 40, 3), dtype=np.uint8), np.ones((1, 1, 1), np.uint8))
-    assert np.array_equal(square(decode(encoded(Image.fromarray(wide))), 40), wide[:, 30:70])
+    assert np.array_equal(square(decode(encoded(Image.fromarray(wide))).pixels, 40), wide[:, 30:70])
     assert np.array_equal(
-        square(decode(encoded(Image.fromarray(wide.transpose(1, 0, 2)))), 40), wide[:, 30:70].transpose(1, 0, 2)
+        square(decode(encoded(Image.fromarray(wide.transpose(1, 0, 2)))).pixels, 40), wide[:, 30:70].transpose(1, 0, 2)
     )
     # stripes finer than a pixel become their mean, not one of the stripes
     stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
-    assert np.abs(square(decode(encoded(Image.fromarray(stripes))), 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
+    assert np.abs(square(decode(encoded(Image.fromarray(stripes))).pixels, 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
 
 
 def test_modes_become_8_bits():
     grey = X[1, 0]
     rgb = Image.fromarray(X[1].transpose(1, 2, 0))
     deep = np.minimum(grey * np.uint32(257) + 100, 65_535).astype(np.uint16)
-    assert np.array_equal(square(decode(encoded(Image.fromarray(deep))), 32), grey)
-    assert np.array_equal(square(decode(encoded(Image.fromarray(grey > 100))), 32), (grey > 100) * np.uint8(255))
+    assert np.array_equal(square(decode(encoded(Image.fromarray(deep))).pixels, 32), grey)
+    assert np.array_equal(square(decode(encoded(Image.fromarray(grey > 100))).pixels, 32), (grey > 100) * np.uint8(255))
     alpha = rgb.copy()
     alpha.putalpha(Image.fromarray((grey > 100) * np.uint8(255)))
     expected = np.where((grey > 100)[..., None], np.asarray(rgb), 255)
-    assert np.array_equal(square(decode(encoded(alpha)), 32), expected)
+    assert np.array_equal(square(decode(encoded(alpha)).pixels, 32), expected)
     veiled = Image.merge("LA", (Image.fromarray(grey), Image.new("L", (32, 32), 0)))
-    assert np.array_equal(square(decode(encoded(veiled)), 32), np.full((32, 32), 255))
+    assert np.array_equal(square(decode(encoded(veiled)).pixels, 32), np.full((32, 32), 255))
     palette = rgb.convert("P", palette=Image.Palette.ADAPTIVE)
-    assert np.array_equal(square(decode(encoded(palette, "gif")), 32), np.asarray(palette.convert("RGB")))
+    assert np.array_equal(square(decode(encoded(palette, "gif")).pixels, 32), np.asarray(palette.convert("RGB")))
     assert (
         np.abs(
-            square(decode(encoded(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "tiff")), 32).astype(int) - (255, 0, 0)
+            square(decode(encoded(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "tiff")).pixels, 32).astype(int) - (255, 0, 0)
         ).max()
         <= 2
     )
@@ -424,12 +424,37 @@ def test_pictures_are_turned_as_their_camera_was():
     exif = Image.Exif()
     exif[0x112] = 6  # the camera was turned by 90 degrees
     image = Image.fromarray(X[2].transpose(1, 2, 0))
-    assert np.array_equal(square(decode(encoded(image, exif=exif)), 32), np.rot90(X[2].transpose(1, 2, 0), -1))
+    assert np.array_equal(square(decode(encoded(image, exif=exif)).pixels, 32), np.rot90(X[2].transpose(1, 2, 0), -1))
+
+
+def test_what_is_done_to_a_picture_is_said():
+    turned, rgb = Image.Exif(), Image.fromarray(X[2].transpose(1, 2, 0))
+    turned[0x112] = 6
+    veiled, opaque = rgb.copy(), rgb.copy()
+    veiled.putalpha(254)
+    opaque.putalpha(255)
+    deep, frames = (
+        Image.fromarray(X[1, 0].astype(np.uint16) * 257),
+        {"save_all": True, "append_images": [Image.new("P", (32, 32))]},
+    )
+    said = {
+        "turned as the camera was (EXIF)": encoded(rgb, exif=turned),
+        "laid over white where transparent": encoded(veiled),
+        "16 bits to 8": encoded(deep),
+        "first of several images in a file": encoded(rgb.convert("P"), "gif", **frames),
+        "CMYK to RGB": encoded(rgb.convert("CMYK"), "jpeg"),
+    }
+    for words, content in said.items():
+        assert decode(content).changes == (words,)
+    for plain in (encoded(rgb), encoded(opaque), encoded(rgb.convert("L")), encoded(rgb.convert("P")), encoded(rgb, "jpeg")):
+        assert decode(plain).changes == ()
+    with pytest.raises(ValueError, match="it is empty"):
+        decode(b"")
 
 
 def test_small_pictures_are_not_enlarged():
     with pytest.raises(ValueError, match="it is 40x31, smaller than 32x32"):
-        square(decode(encoded(Image.new("RGB", (40, 31)))), 32)
+        square(decode(encoded(Image.new("RGB", (40, 31)))).pixels, 32)
 
 
 # --- import -----------------------------------------------------------------------------------------------------------
@@ -457,11 +482,12 @@ def test_import_and_use(photos, tmp_path, capsys):
     assert data.classes == ["cat", "dog"]
     assert f"content hash {data.content_hash}" in out
     assert "classes: cat 6, dog 6" in out
+    assert "  12 reduced to 16x16\n" in out
     assert "1 repeat another" in out
     assert f"name: pets, root: {tmp_path / 'root'}}}" in out
     assert data.protocol == "images"
     # labels are those of the folders
-    source = {square(decode(path.read_bytes()), 16).tobytes(): path.parent.name for path in photos.rglob("*.png")}
+    source = {square(decode(path.read_bytes()).pixels, 16).tobytes(): path.parent.name for path in photos.rglob("*.png")}
     for split in SPLITS:
         for x, y in zip(*data.arrays(split), strict=True):
             assert source[x.transpose(1, 2, 0).tobytes()] == data.classes[y] or x.tobytes() == square_of(X[3])
@@ -493,7 +519,7 @@ def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path
     out, err = capsys.readouterr()
     assert err == "genbench: 3 of 15 pictures are bad: mend them, or --skip-bad leaves them out\n"
     assert all(f"bad: {name}: " in out for name in ("cat/half.png", "cat/text.jpg", "dog/thumb.png"))
-    assert "files that are no pictures: 1" in out
+    assert "files that are no pictures: 1; hidden pictures, left out: 1" in out
     assert not (tmp_path / "imported").exists()
     assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path, "--skip-bad") == 0
     assert sum(Imported("pets", str(tmp_path)).sizes) == 12

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from sklearn.neighbors import NearestNeighbors
 
 from genbench.cli import main
 from genbench.explore import FIGURES, explore
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
+from genbench.explore.sheet import style
+from genbench.explore.subject import NotPossible, Subject
 from genbench.rng import Rng
+from genbench.run import open_run
 from genbench.train import train
 
 PICTURES = {"samples", "neighbours"}
@@ -143,6 +149,46 @@ def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expect
             content = (here / f"{figure}.{end}").read_bytes()
             assert content == (there / f"{model}-{figure}.{end}").read_bytes()
             assert len(content) < most * 1024
+
+
+def words(figure):
+    """Every text of a figure that is drawn, with its box in pixels."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    axes = [(axis, sorted(axis.get_view_interval())) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ticks = [tick for axis, (low, high) in axes for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+    beyond = {label for tick in ticks for label in (tick.label1, tick.label2)}
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in beyond]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "levels"),
+    [("digits/vae", []), ("digits/gan", ["model.conditional=true"]), ("points2d/ddpm", ["data.levels=16"])],
+)
+def test_no_words_are_cut_or_cover_others(tiny, recipe, levels):
+    subject = Subject(open_run(train(tiny(recipe, *levels))))
+    for name, draw in FIGURES.items():
+        with torch.no_grad(), style(), suppress(NotPossible):
+            figure = draw(subject).figure
+            found = words(figure)
+            assert len(found) >= 2
+            for i, (text, box) in enumerate(found):
+                assert box.x0 >= 0 and box.x1 <= 1600 and box.y0 >= 0 and box.y1 <= 900, (name, text)
+                for other, its in found[:i]:
+                    assert not (
+                        min(box.x1, its.x1) > max(box.x0, its.x0) + 1 and min(box.y1, its.y1) > max(box.y0, its.y0) + 1
+                    ), (name, text, other)
+
+
+def test_distances_in_a_t_sne_are_the_same_along_both_axes(tiny):
+    subject = Subject(open_run(train(tiny("digits/vae"))))
+    with torch.no_grad(), style():
+        figure = FIGURES["tsne"](subject).figure
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    square = axes.transData.transform([(0, 0), (1, 0), (0, 1)])
+    assert square[1, 0] - square[0, 0] == pytest.approx(square[2, 1] - square[0, 1])
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_seed_others(tiny):

@@ -75,6 +75,59 @@ def test_the_discriminator_minimises_minus_the_value():
     assert float(losses["accuracy"]) == 0.75
 
 
+def test_the_wasserstein_game_is_the_difference_of_means():
+    """Critic: -(E d(x) - E d(G(z))), here without penalty's share; generator: -E d(G(z))."""
+    d_real, d_fake = [2.0, -1.0, 0.3, 4.0], [-3.0, -0.1, -2.0, 1.5]
+    model = gan(Linear(0.0), norm="none", game="wasserstein", gradient_penalty=1e-300)
+    model.D = Logits(d_real, d_fake, [0.0] * 4)
+    model.penalty = lambda *_: torch.zeros(())
+    losses = model.discriminator_loss(images(4), None, streams(4))
+    distance = sum(d_real) / 4 - sum(d_fake) / 4
+    assert math.isclose(float(losses["loss"].detach()), -distance, rel_tol=1e-12)
+    assert math.isclose(float(losses["distance"].detach()), distance, rel_tol=1e-12)
+    model.D = Logits(d_fake)
+    assert math.isclose(float(model.loss(images(4), None, streams(4))["loss"].detach()), -sum(d_fake) / 4, rel_tol=1e-12)
+
+
+class Linear(Net):
+    """d(x) = slope / 8 sum(x) + curvature / 2 sum(x^2): of 64 pixels the gradient is slope / 8 + curvature x."""
+
+    def __init__(self, slope, curvature=0.0):
+        super().__init__()
+        self.slope, self.curvature = (nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in (slope, curvature))
+
+    def forward(self, x, cond=None):
+        x = x.flatten(1)
+        return (self.slope / 8 * x + self.curvature / 2 * x**2).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 3.0])
+def test_the_penalty_of_a_linear_critic_is_that_of_its_slope(slope):
+    """||grad d|| = |slope| everywhere: lambda (|slope| - 1)^2, with derivative 2 lambda (|slope| - 1), also in a game with logits."""
+    for game in ("wasserstein", "non-saturating"):
+        D = Linear(slope)
+        model = gan(D, game=game, gradient_penalty=10.0)
+        losses = model.discriminator_loss(images(4), None, streams(4))
+        assert math.isclose(float(losses["penalty"].detach()), (slope - 1) ** 2, abs_tol=1e-12)
+        plain = -losses["distance"] if game == "wasserstein" else gan(D).discriminator_loss(images(4), None, streams(4))["loss"]
+        assert math.isclose(float((losses["loss"] - plain).detach()), 10 * (slope - 1) ** 2, abs_tol=1e-9)
+        if slope:
+            (derivative,) = torch.autograd.grad(losses["penalty"], D.slope)
+            assert math.isclose(float(derivative), 2 * (slope - 1), abs_tol=1e-9)
+
+
+def test_the_penalty_is_taken_on_lines_between_real_and_generated_images():
+    """grad of |x|^2 / 2 is x^: its norms are those of epsilon x + (1 - epsilon) G(z), one epsilon per image."""
+    model = gan(Linear(0.0, 1.0), game="wasserstein", gradient_penalty=1.0)
+    real, fake = torch.full((6, 1, 8, 8), 0.75, dtype=torch.float64), torch.zeros(6, 1, 8, 8, dtype=torch.float64)
+    epsilon = streams(6).split("epsilon").uniform()
+    assert float(epsilon.std()) > 0.1
+    with torch.no_grad():  # as in evaluation
+        penalty = model.penalty(real, fake, None, streams(6))
+    torch.testing.assert_close(penalty, ((6 * epsilon - 1) ** 2).mean())
+    torch.testing.assert_close(model.penalty(fake, real, None, streams(6)), ((6 * (1 - epsilon) - 1) ** 2).mean())
+
+
 @pytest.mark.parametrize(("game", "sign"), [("non-saturating", -1), ("minimax", 1)])
 def test_the_generator_minimises_its_side_of_the_game(game, sign):
     """-mean log D(G(z)), or mean log(1 - D(G(z)))."""
@@ -297,8 +350,15 @@ def test_it_has_no_density():
 
 @pytest.mark.parametrize(
     ("wrong", "line"),
-    [({"latent": 0}, "at least 1"), ({"critic_steps": 0}, "at least 1"), ({"game": "wasserstein"}, "game is")],
+    [
+        ({"latent": 0}, "at least 1"),
+        ({"critic_steps": 0}, "at least 1"),
+        ({"game": "hinge"}, "game is"),
+        ({"game": "wasserstein"}, "gradient_penalty above 0"),
+        ({"gradient_penalty": -1.0}, "at least 0"),
+        ({"gradient_penalty": 1.0, "discriminator": partial(ConvEncoder, norm="batch")}, "'group' or 'none'"),
+    ],
 )
 def test_wrong_arguments(wrong, line):
     with pytest.raises(ValueError, match=line):
-        GAN(DIGITS, ConvDecoder, ConvEncoder, SGD, **wrong)
+        GAN(DIGITS, **{"generator": ConvDecoder, "discriminator": ConvEncoder, "optimizer": SGD, **wrong})

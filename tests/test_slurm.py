@@ -1,4 +1,4 @@
-"""Jobs on a SLURM cluster: their text, and (marker `slurm`) themselves, on a cluster of one node that the tests start and stop."""
+"""Jobs on a SLURM cluster: their text, and (marker `slurm`) themselves, on a cluster of two nodes that the tests start and stop."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from slurm_node import cluster, lacking, said
+from safetensors.torch import load_file
+from slurm_node import CPUS, NODES, Nodes, cluster, lacking
 
 from genbench.cli import main
 from genbench.config import load_config
 from genbench.errors import InputError
-from genbench.files import file_digest, project_root
+from genbench.files import file_digest, last_line, project_root
 from genbench.layout import check_layout, is_primary
 from genbench.leaderboard.record import records_in
 from genbench.loggers import read_metrics
 from genbench.manifest import read_manifest
+from genbench.progress import Lines
 from genbench.run import Run
 from genbench.slurm import Array, Cluster, jobs, load_cluster, prepare, ranges, script, submit
-from genbench.suite import load_suite
+from genbench.suite import Suite, bench, load_suite
 
 VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
+TASKS, ACROSS = ("--nodes=1", "--ntasks-per-node=2"), ("--nodes=2", "--ntasks-per-node=1")
 TWO_TASKS = "{trainer.devices: 2, trainer.accelerator: cpu}"
 REFLOW = "{config: points2d/reflow, evaluations: [heun20], overrides: {model.net.width: 4, model.reflow: 1}}"
 DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
@@ -335,17 +339,25 @@ class Slow(VAE):
         return super().loss(x, y, rng)
 """
 
+# the order of a sum over processes shows in the last bits of float32
+DOUBLE = """
+import torch
+from genbench.models.vae.vae import VAE
+
+torch.set_default_dtype(torch.float64)
+
+class Double(VAE):
+    pass
+"""
+
 
 class Site:
     """A running cluster, a model that is slow while a file exists, and what it becomes when it is not disturbed."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+    def __init__(self, folder: Path, nodes: Nodes) -> None:
+        self.folder, self.nodes, self.said = folder, nodes, nodes.said
 
-    def said(self, *command: str) -> str:
-        return said(list(command), self.environment)
-
-    def wait(self, what: str, until: Callable[[], bool], seconds: float = 240) -> None:
+    def wait(self, what: str, until: Callable[[], bool], seconds: float = 400) -> None:
         deadline = time.monotonic() + seconds
         while not until():
             if time.monotonic() > deadline:
@@ -356,9 +368,9 @@ class Site:
     def ended(self, *numbers: str) -> bool:
         return not set(self.said("squeue", "--noheader", "--format=%A").split()) & set(numbers)
 
-    def train(self, run: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
-        """Train the slow model in a job; returns its number."""
-        config = ["-c", str(self.folder / "slow.yaml"), "--trust", "slow", "--smoke", "--wandb.mode=disabled"]
+    def train(self, run: str, *arguments: str, options: tuple[str, ...] = (), model: str = "slow") -> str:
+        """Train a model of this site in a job; returns its number."""
+        config = ["-c", str(self.folder / f"{model}.yaml"), "--trust", model, "--smoke", "--wandb.mode=disabled"]
         return self.submit("train", run, *config, f"--run_dir={self.folder / run}", *arguments, options=options)
 
     def submit(self, file: str, name: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
@@ -371,6 +383,9 @@ class Site:
 
     def weights(self, run: str) -> str:
         return file_digest(Run(self.folder / run).weights)
+
+    def exit_code(self, number: str) -> str:
+        return self.said("scontrol", "show", "job", number).partition("ExitCode=")[2].split()[0]
 
     def log(self, run: str) -> str:
         path = self.folder / f"{run}.log"
@@ -387,21 +402,23 @@ def site(tmp_path_factory):
     if why := lacking():
         pytest.skip(why)
     folder = tmp_path_factory.mktemp("site")
-    (folder / "slow.py").write_text(SLOW)
-    recipe = (project_root() / "configs" / "points2d" / "vae.yaml").read_text()
-    (folder / "slow.yaml").write_text(
-        recipe.partition("smoke:")[0].replace("genbench.models.vae.vae.VAE", "slow.Slow")
-        + "smoke: {budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16}\n"
-    )
+    recipe = (project_root() / "configs" / "points2d" / "vae.yaml").read_text().partition("smoke:")[0]
+    for name, text in {"slow.Slow": SLOW, "double.Double": DOUBLE}.items():
+        module = name.partition(".")[0]
+        (folder / f"{module}.py").write_text(text)
+        (folder / f"{module}.yaml").write_text(
+            recipe.replace("genbench.models.vae.vae.VAE", name)
+            + "smoke: {budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16}\n"
+        )
     paths = os.pathsep.join([str(folder), str(project_root()), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setenv("SLOW_WHILE", str(folder / "slow"))
         patch.setenv("PYTHONPATH", paths)
         (folder / "cluster").mkdir()
-        with cluster(folder / "cluster") as environment:
-            patch.setenv("SLURM_CONF", environment["SLURM_CONF"])
-            yield Site(folder, environment)
+        with cluster(folder / "cluster") as nodes:
+            patch.setenv("SLURM_CONF", nodes.environment["SLURM_CONF"])
+            yield Site(folder, nodes)
 
 
 @pytest.fixture(scope="module")
@@ -415,19 +432,19 @@ def undisturbed(site):
 
 
 @pytest.mark.slurm
-def test_suites_on_a_node_that_is_drained_at_first(site, monkeypatch):
+def test_suites_on_nodes_that_are_drained_at_first(site, monkeypatch):
     """Two suites at once, a run that diverges, a run of two tasks, and their tables; a second submission adds nothing."""
     suites = [
         load_suite(suite_file(site.folder, f"[{VAE}, {DIVERGING.replace('digits/vae', 'points2d/vae')}]", "one")),
         load_suite(suite_file(site.folder, f"[{{config: points2d/vae, overrides: {TWO_TASKS}}}]", "two")),
     ]
-    site.said("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
+    site.said("scontrol", "update", f"nodename={','.join(NODES)}", "state=drain", "reason=test")
     for suite in suites:
         list(submit(suite, load_cluster("default")))
     time.sleep(3)
     assert {job.state for suite in suites for job in jobs(suite.runs)} == {"pending"}
     assert ["2 in the queue, 0 to submit" in line for line in submit(suites[0], load_cluster("default"))] == [True]
-    site.said("scontrol", "update", "nodename=localhost", "state=resume")
+    site.said("scontrol", "update", f"nodename={','.join(NODES)}", "state=resume")
     tables = [next((suite.runs / "slurm").glob("*/manifest.json")).with_name("tables.log") for suite in suites]
     site.wait("the tables", lambda: all(path.exists() and "index.html" in path.read_text() for path in tables))
     states = {Path(job.run_dir).relative_to(site.folder).parts[:2]: job.state for suite in suites for job in jobs(suite.runs)}
@@ -473,7 +490,8 @@ def test_jobs_that_are_cut_end_like_one_that_is_not(site, undisturbed):
     slow = site.folder / "slow"
     slow.touch()
     requeued, cancelled = site.train("requeued"), site.train("cancelled")
-    timed = site.train("timed", options=("--time=1", "--signal=USR1@10"))
+    # slurmctld looks every 30 s, and warns up to a minute before it should
+    timed = site.train("timed", options=("--time=2", "--signal=USR1@15"))
     site.wait("training", lambda: site.trained("requeued") and site.trained("cancelled"))
     site.said("scontrol", "requeue", requeued)
     site.said("scancel", cancelled)
@@ -498,21 +516,132 @@ def test_jobs_that_are_cut_end_like_one_that_is_not(site, undisturbed):
 
 
 @pytest.mark.slurm
-def test_two_tasks_measure_like_one_and_are_refused_without_two_devices(site, undisturbed):
+def test_two_tasks_and_two_nodes_measure_like_one_process(site, undisturbed):
     from genbench.evaluate import evaluate
 
-    run, two = site.folder / "undisturbed", ("--ntasks-per-node=2",)
-    arguments = [str(run), "--trust", "slow", "--variant", "default", "--out", str(site.folder / "by-two")]
-    measured = site.submit("evaluate", "measured", *arguments, "--devices", "2", options=two)
-    refused = site.train("refused", options=two)
-    evaluate(run, "", site.folder / "by-one", ("slow",))
-    site.wait("the end", lambda: site.ended(measured, refused))
-    assert "srun started 2 tasks on 1 nodes, for 1 device on 1 node" in site.log("refused")
-    assert "Traceback" not in site.log("refused") and not (site.folder / "refused").exists()
-    records = [list(records_in(site.folder / out)) for out in ("by-one", "by-two")]
-    assert [len(found) for found in records] == [1, 1], site.log("measured")
-    ((one,), (other,)) = records
-    assert one.id == other.id and one.likelihood.bits_per_dim == pytest.approx(other.likelihood.bits_per_dim, rel=1e-9)
-    assert {name: metric.value for name, metric in one.metrics.items()} == pytest.approx(
-        {name: metric.value for name, metric in other.metrics.items()}, rel=1e-9
+    run, records = site.folder / "undisturbed", {}
+    arguments = [str(run), "--trust", "slow", "--variant", "default"]
+    numbers = [
+        site.submit("evaluate", "tasks", *arguments, f"--out={site.folder}/tasks", "--devices=2", options=TASKS),
+        site.submit("evaluate", "nodes", *arguments, f"--out={site.folder}/nodes", "--num-nodes=2", options=ACROSS),
+    ]
+    evaluate(run, "", site.folder / "one", ("slow",))
+    site.wait("the end", lambda: site.ended(*numbers))
+    for out in ("one", "tasks", "nodes"):
+        (records[out],) = records_in(site.folder / out)
+    one = records.pop("one")
+    for other in records.values():
+        assert one.id == other.id and one.likelihood.bits_per_dim == pytest.approx(other.likelihood.bits_per_dim, rel=1e-9)
+        assert {name: metric.value for name, metric in one.metrics.items()} == pytest.approx(
+            {name: metric.value for name, metric in other.metrics.items()}, rel=1e-9
+        )
+
+
+# --- two nodes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slurm
+def test_two_nodes_train_like_two_tasks_and_like_one_process(site):
+    """In float64. And where the layout is another than the run's: one line, and nothing is written."""
+    budget = ("--budget.images=640", "--trainer.accelerator=cpu")
+    runs = {"one": (), "tasks": ("--trainer.devices=2",), "nodes": ("--trainer.num_nodes=2",)}
+    options = {"one": (), "tasks": TASKS, "nodes": ACROSS}
+    numbers = [
+        site.train(f"by-{run}", *budget, *devices, options=options[run], model="double") for run, devices in runs.items()
+    ]
+    train = f"{sys.executable} -m genbench.cli train -c {site.folder}/slow.yaml --trust slow --smoke --trainer.num_nodes=2"
+    wrap = f"{train} --run_dir={site.folder}/no-srun"
+    said = {
+        site.train("idle-task", options=TASKS): ("idle-task", "srun started 2 tasks on 1 nodes, for 1 device on 1 node"),
+        site.train("idle-node", options=ACROSS): ("idle-node", "srun started 2 tasks on 2 nodes, for 1 device on 1 node"),
+        site.said("sbatch", "--parsable", *ACROSS, f"--output={site.folder}/no-srun.log", f"--wrap={wrap}").strip():
+            ("no-srun", "a SLURM job without srun is one process, for 1 device on 2 nodes; put srun before the command"),
+    }  # fmt: skip
+    site.wait("the end", lambda: site.ended(*numbers, *said))
+    ends = [load_file(Run(site.folder / f"by-{run}").weights) for run in runs]
+    for end in ends[1:]:
+        assert max(float((end[name] - ends[0][name]).abs().max()) for name in end) < 1e-6
+    for number, (run, line) in said.items():
+        assert line in site.log(run) and "Traceback" not in site.log(run)
+        assert site.exit_code(number) == "2:0" and not (site.folder / run).exists()
+
+
+def slow_suite(site: Site, name: str, seeds: list[int], overrides: str = "") -> Suite:
+    """The slow model, once for every seed, with the budget of `undisturbed`."""
+    path = site.folder / f"{name}.yaml"
+    budget = "budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16, trainer.checkpoint_every: 64"
+    path.write_text(
+        f"out: {site.folder / name}\nseeds: {seeds}\nentries: [{{config: {site.folder}/slow.yaml}}]\n"
+        f"overrides: {{wandb.mode: disabled, trainer.accelerator: cpu, {budget}{overrides}}}\n"
     )
+    return load_suite(path)
+
+
+def logged(suite: Suite) -> dict[int, list[dict[str, Any]]]:
+    """Of every run that has begun, by its seed: the lines of its metrics file, times aside."""
+    return {
+        int(path.parent.name[1:]): [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(path)]
+        for path in suite.runs.glob("*/*/s*/metrics.jsonl")
+    }
+
+
+def begun(suite: Suite) -> set[int]:
+    """Seeds of the runs that have a checkpoint to go on from."""
+    return {seed for seed, lines in logged(suite).items() if any(line["images"] >= 128 for line in lines)}
+
+
+def states(suite: Suite) -> list[str]:
+    """Of its runs, by seed."""
+    return [job.state for job in sorted(jobs(suite.runs), key=lambda job: job.run_dir)]
+
+
+def recorded(suite: Suite) -> dict[tuple[str, int], Any]:
+    """Of every record, times and places aside."""
+    trees = {(record.model, record.seed): record.to_dict() for record in records_in(suite.out)}
+    for tree in trees.values():
+        del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["speed"]
+        tree["provenance"]["config"].pop("run_dir", None)
+    return trees
+
+
+@pytest.mark.slurm
+def test_runs_over_both_nodes_at_once_do_not_meet(site):
+    """Two tasks of an array on the same two nodes: each run finds its own processes, by a port of its own."""
+    slow = site.folder / "slow"
+    slow.touch()
+    suite = slow_suite(site, "wide", [0, 1], ", trainer.num_nodes: 2")
+    list(submit(suite, load_cluster("default"), ["slow"]))
+    site.wait("both", lambda: begun(suite) == {0, 1})
+    assert states(suite) == ["running"] * 2
+    slow.unlink()
+    site.wait("the end", lambda: not {"running", "pending"} & set(states(suite)))
+    assert states(suite) == ["done"] * 2
+    assert len({file_digest(path) for path in suite.runs.glob("*/*/s*/model.safetensors")}) == 2
+
+
+@pytest.mark.slurm
+def test_a_suite_outlives_a_node(site):
+    """A run on each of two nodes; one node is drained, the other one dies with what runs on it. Four runs, each done once."""
+    slow, (drained, dead) = site.folder / "slow", NODES
+    slow.touch()
+    suite, calm = (slow_suite(site, name, [0, 1, 2, 3]) for name in ("night", "calm"))
+    list(submit(suite, Cluster("site", cpus=CPUS), ["slow"]))
+    (folder,) = (suite.runs / "slurm").glob("night-*")
+    site.wait("both nodes", lambda: begun(suite) == {0, 1})
+    site.said("scontrol", "update", f"nodename={drained}", "state=drain", "reason=test")
+    site.nodes.die(dead)
+    site.wait("the loss", lambda: states(suite)[1] == "preempted")
+    assert states(suite) == ["running", "preempted", "pending", "pending"]
+    slow.unlink()
+    site.wait("the run on the drained node", lambda: site.nodes.state(drained) == "drained")
+    assert states(suite) == ["done", "preempted", "pending", "pending"]
+    site.said("scontrol", "update", f"nodename={drained}", "state=resume")
+    site.wait("the tables", lambda: "index.html" in last_line(folder / "tables.log"))
+    assert site.nodes.state(dead) == "down*" and states(suite) == ["done"] * 4
+    site.nodes.start(dead)
+    bench(calm, Lines(), trust=["slow"])
+    assert len(recorded(suite)) == 8 and recorded(suite) == recorded(calm)
+    assert logged(suite) == logged(calm)
+    for k in range(4):  # once more after the loss, and no more often
+        log = (folder / f"{k}.log").read_text()
+        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == 1), 1)

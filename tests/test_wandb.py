@@ -287,14 +287,14 @@ def test_a_login_is_the_environments_or_netrcs(monkeypatch, tmp_path):
     assert has_login()
 
 
-def test_losses_come_at_most_ten_times_a_second_and_the_last_one_always(tiny, tmp_path, monkeypatch):
+def test_losses_come_at_most_twice_a_second_and_the_last_one_always(tiny, tmp_path, monkeypatch):
     clock, sent = [0.0], []
     monkeypatch.setattr("genbench.loggers.time.monotonic", lambda: clock[0])
     logger = WandbLog(tiny("digits/vae"), tmp_path, "digits")
     logger._failed = False
     logger._run = SimpleNamespace(log=sent.append, finish=lambda exit_code: None)
     for step in range(20):
-        clock[0] = 0.01 * step
+        clock[0] = 0.05 * step
         logger.log_metrics({"loss": 1.0}, step)
     logger.log_metrics({"val/bits_per_dim": 2.0}, 20)
     logger.log_metrics({"loss": 1.0}, 21)

@@ -15,6 +15,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ __all__ = ["CIFAR10", "read_batch"]
 
 _FOLDER, _TAR = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+_PACKED = {f"{_FOLDER}/{name}" for name in _BATCHES}
+# of a file in the published archive; the batches have 30 MiB
+_LARGEST_BYTES = 2**26
 # numpy names it differently from version to version
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 
@@ -143,12 +147,17 @@ def _from_zip(path: Path) -> Arrays:
 
 
 def _unpacked(tar: Path) -> dict[Path, bytes]:
-    """The batches inside the published archive, in their order; nothing is written."""
+    """The batches inside the published archive, in their order; nothing is written, and no link is followed."""
+    found: dict[str, bytes] = {}
     try:
         with tarfile.open(tar) as archive:
-            files = {name: archive.extractfile(f"{_FOLDER}/{name}") for name in _BATCHES}
-            return {tar / name: file.read() for name, file in files.items() if file is not None}
-    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+            for member in archive:
+                if member.size > _LARGEST_BYTES:
+                    raise tarfile.TarError(f"{member.name} would unpack to {member.size >> 20:,} MiB")
+                if member.name in _PACKED and member.isreg() and (file := archive.extractfile(member)) is not None:
+                    found[member.name] = file.read()
+        return {tar / name: found[f"{_FOLDER}/{name}"] for name in _BATCHES}
+    except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"damaged {tar}: {error}; delete it and fetch it again") from None
 
 

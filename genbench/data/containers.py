@@ -15,7 +15,7 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from genbench.data.images import Split
-from genbench.data.prepare import decode
+from genbench.data.prepare import Decoded, decode
 from genbench.errors import InputError
 
-__all__ = ["Container", "Picture", "open_container"]
+__all__ = ["Container", "Picture", "open_container", "refuse_bomb"]
 
 _SUFFIXES = (
     *(
@@ -51,8 +51,10 @@ _SUFFIXES = (
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
 _SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# A larger file inside a zip is no picture that anybody would train on.
+# A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
+# What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
+_CARD_BYTES, _CARD_BYTES_EACH = 2**20, 2**10
 # An npz that unpacks to more than the above, and by more than this factor, is no set of images, which shrink tenfold or so.
 _LARGEST_FACTOR = 200
 
@@ -63,13 +65,13 @@ class Picture:
 
     Args:
         name: Its path inside the container, or its number.
-        read: -> uint8 (H, W) or (H, W, 3), by the rule of `prepare`; ValueError or OSError if it cannot be.
+        read: Its pixels, by the rule of `prepare`; ValueError or OSError if it cannot be.
         label: Its class, or None.
         split: Its split where the container decides, or None.
     """
 
     name: str
-    read: Callable[[], np.ndarray]
+    read: Callable[[], Decoded]
     label: int | None = None
     split: Split | None = None
 
@@ -82,12 +84,14 @@ class Container:
         pictures: In the order of their names.
         classes: Their names by label; none where pictures have no labels.
         others: Number of files that are no pictures.
+        hidden: Number of pictures whose name or folder begins with a dot; they are left out.
         levels: Grey levels of every picture.
     """
 
     pictures: list[Picture]
     classes: tuple[str, ...] = ()
     others: int = 0
+    hidden: int = 0
     levels: int = 256
 
 
@@ -99,7 +103,7 @@ def open_container(path: Path) -> Container:
     """
     if path.is_dir():
         files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(_files_below(path)) if p.is_file()}
-        container = _from_files(path, {name: p.read_bytes for name, p in files.items()})
+        container = _from_files(path, {name: partial(_read_bounded, p) for name, p in files.items()})
     elif not path.exists():
         raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
     elif path.suffix == ".npz":
@@ -123,6 +127,18 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(top) / name for name in names)
 
 
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_BYTES + 1)
+    return _bounded(content)
+
+
+def _bounded(content: bytes) -> bytes:
+    if len(content) > _LARGEST_BYTES:
+        raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
+    return content
+
+
 def _from_zip(path: Path) -> Container:
     try:
         archive = zipfile.ZipFile(path)  # stays open for as long as its pictures are read
@@ -144,15 +160,13 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
             content = file.read(_LARGEST_BYTES + 1)  # whatever size is announced
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot be unpacked: {error}") from None
-    if len(content) > _LARGEST_BYTES:
-        raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
-    return content
+    return _bounded(content)
 
 
 def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:
     # what systems leave behind: .DS_Store, __MACOSX/
     visible = {n: f for n, f in files.items() if not any(p.startswith((".", "__MACOSX")) for p in PurePosixPath(n).parts)}
-    names = [name for name in visible if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+    names, every = _pictures(visible), _pictures(files)
     places = _places(names)
     card = next((name for name in visible if PurePosixPath(name).name == "dataset.json"), None)
     others = len(visible) - len(names) - (card is not None)
@@ -161,10 +175,14 @@ def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Containe
     else:
         labels, classes = _folder_labels(places)
     pictures = [Picture(name, partial(_read_file, visible[name]), labels.get(name), places[name][0]) for name in names]
-    return Container(pictures, classes, others)
+    return Container(pictures, classes, others, len(every) - len(names))
 
 
-def _read_file(read: Callable[[], bytes]) -> np.ndarray:
+def _pictures(files: Iterable[str]) -> list[str]:
+    return [name for name in files if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+
+
+def _read_file(read: Callable[[], bytes]) -> Decoded:
     return decode(read())
 
 
@@ -190,7 +208,10 @@ def _card_labels(
     origin: Path, read: Callable[[], bytes], folder: str, names: list[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     try:
-        given = json.loads(read())["labels"]
+        content = read()
+        if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * len(names):
+            raise ValueError(f"it has {len(content) >> 20:,} MiB, for {len(names):,} pictures")
+        given = json.loads(content)["labels"]
         if given is None:
             return {}, ()
         inside = "" if folder == "." else f"{folder}/"
@@ -212,7 +233,7 @@ def _numbered(labels: dict[str, Any]) -> tuple[dict[str, int], tuple[str, ...]]:
 
 def _from_npz(path: Path) -> Container:
     try:
-        _refuse_bomb(path)
+        refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
             if "images" not in arrays:
@@ -235,16 +256,21 @@ def _from_npz(path: Path) -> Container:
         MemoryError,
     ) as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
-    pictures = [Picture(str(i), partial(np.asarray, image), labels.get(str(i))) for i, image in enumerate(images)]
+    pictures = [Picture(str(i), partial(Decoded, image), labels.get(str(i))) for i, image in enumerate(images)]
     return Container(pictures, classes, levels=levels)
 
 
-def _refuse_bomb(path: Path) -> None:
-    """By the announced size, which is all that is ever unpacked."""
+def refuse_bomb(path: Path) -> None:
+    """Refuse an npz file by its announced size, which is all that is ever unpacked.
+
+    Raises:
+        ValueError: It would unpack to far more than arrays do.
+        OSError, BadZipFile: It cannot be read.
+    """
     with zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
     if size > max(_LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
-        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no images do")
+        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no arrays do")
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from PIL import Image
 
 from genbench.data.containers import Container, Picture
 from genbench.data.images import Split
-from genbench.data.prepare import square
+from genbench.data.prepare import Decoded, square
 from genbench.errors import InputError
 
 __all__ = ["Channels", "Gathered", "gather"]
@@ -35,6 +36,7 @@ class Gathered:
         splits: Of each picture, where the container decides.
         colour: How many are in colour.
         bad: Names and reasons of those left out.
+        changes: What was done to pictures on the way, and to how many.
     """
 
     x: np.ndarray
@@ -42,6 +44,7 @@ class Gathered:
     splits: list[Split | None]
     colour: int
     bad: list[tuple[str, str]]
+    changes: Counter[str]
 
 
 def gather(
@@ -59,7 +62,7 @@ def gather(
         InputError: Not one could be read.
     """
     squares, bad = list[np.ndarray](), list[tuple[str, str]]()
-    kept = list[Picture]()
+    kept, changes = list[Picture](), Counter[str]()
     with warnings.catch_warnings(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
         warnings.simplefilter("ignore")  # odd metadata is no reason to leave a picture out
         # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a photograph
@@ -71,23 +74,27 @@ def gather(
                 if isinstance(result, str):
                     bad.append((picture.name, result))
                 else:
-                    squares.append(result)
+                    squares.append(result.pixels)
                     kept.append(picture)
+                    changes.update(result.changes)
             progress(start + len(block))
     if not kept:
         raise InputError(f"none of {len(container.pictures)} pictures can be used; the first, {bad[0][0]}: {bad[0][1]}")
     y = np.array([picture.label for picture in kept], dtype=np.int64) if container.classes else None
     colour = sum(array.ndim == 3 for array in squares)
-    return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad)
+    return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad, changes)
 
 
-def _read(picture: Picture, size: int, levels: int) -> np.ndarray | str:
+def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
+    """The square, with what was done to it; or why there is none."""
     try:
-        array = picture.read()
-        if levels < 256 and array.shape[:2] != (size, size):
-            height, width = array.shape[:2]
+        array, changes = picture.read()
+        height, width = array.shape[:2]
+        if levels < 256 and (height, width) != (size, size):
             raise ValueError(f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}")
-        return square(array, size)
+        cut = ("cut to the central square",) if height != width else ()
+        reduced = (f"reduced to {size}x{size}",) if min(height, width) > size else ()
+        return Decoded(square(array, size), (*cut, *reduced, *changes))
     except Image.UnidentifiedImageError:
         return "no picture that Pillow can read; JPEG or PNG are safe"
     except Exception as error:  # decoders of damaged files raise what they like

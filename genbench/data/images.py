@@ -26,7 +26,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.errors import InputError
-from genbench.files import digest, stop_if_disk_full
+from genbench.files import digest, read_json, stop_if_disk_full
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -155,10 +155,10 @@ class ImageData(LightningDataModule, ABC):
     def _card(self) -> dict[str, object]:
         path = self.folder / "card.json"
         try:
-            card = json.loads(path.read_text())
+            card = read_json(path)
             if card["hash"] != _content_hash(self.spec, {split: self._read(split) for split in get_args(Split)}):
                 raise ValueError("its arrays do not have the hash of its card")
-        except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError) as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
         return dict(card)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from genbench.data.draws import flip
 from genbench.data.images import Arrays, ImageData, Split, default_root
 from genbench.errors import InputError, nearest
+from genbench.files import read_json
 from genbench.rng import Rng
 from genbench.spec import Spec
 
@@ -30,7 +30,7 @@ class Imported(ImageData):
         super().__init__(root, batch_size)
         self.name, self.flip = name, flip
         try:
-            self._source = json.loads((self._copy / "card.json").read_text())["source"]
+            self._source = read_json(self._copy / "card.json")["source"]
             self.spec = Spec(tuple(self._source["shape"]), self._source["levels"], self._source["labels"])
             self.sizes = tuple(self._source["sizes"])
         except FileNotFoundError:

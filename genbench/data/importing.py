@@ -15,7 +15,7 @@ import numpy as np
 
 from genbench.data.canonical import canonical, hold_out
 from genbench.data.commands import every
-from genbench.data.containers import open_container
+from genbench.data.containers import Container, open_container
 from genbench.data.gather import Channels, Gathered, gather
 from genbench.data.images import Arrays, Split, default_root, store
 from genbench.data.imported import Imported, import_folder
@@ -75,7 +75,9 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
     container = open_container(plan.path)
     found = gather(container, plan.size, plan.channels, progress)
-    yield _summary(found, container.others)
+    yield _summary(found, container)
+    if found.changes:
+        yield f"  {', '.join(f'{n:,} {change}' for change, n in found.changes.most_common())}"
     for name, reason in found.bad:
         yield f"  bad: {name if name.isprintable() else repr(name)}: {reason}"
     if found.bad and not plan.skip_bad:
@@ -164,10 +166,11 @@ def _hash(root: Path, name: str) -> str | None:
         return None
 
 
-def _summary(found: Gathered, others: int) -> str:
+def _summary(found: Gathered, container: Container) -> str:
     n = len(found.x)
     line = f"{n + len(found.bad):,} pictures: {found.colour:,} in colour, {n - found.colour:,} grey, {len(found.bad):,} bad"
-    return line + (f"; files that are no pictures: {others:,}" if others else "")
+    line += f"; files that are no pictures: {container.others:,}" if container.others else ""
+    return line + (f"; hidden pictures, left out: {container.hidden:,}" if container.hidden else "")
 
 
 def _description(spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> Iterator[str]:

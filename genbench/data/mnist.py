@@ -41,6 +41,8 @@ Binarisation = Literal["none", "static", "dynamic", "larochelle"]
 _FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _AMAT: dict[Split, str] = {"train": "train", "val": "valid", "test": "test"}
 _IDX_UINT8 = 0x08
+# of an idx file, unpacked; the training images have 45 MiB
+_LARGEST_BYTES = 2**28
 
 
 class MNIST(ImageData):
@@ -132,7 +134,10 @@ def read_idx(path: Path) -> np.ndarray:
         InputError: It is not one.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise ValueError(f"it has more than {_LARGEST_BYTES >> 20} MiB")
         if len(content) < 4 or content[:3] != bytes((0, 0, _IDX_UINT8)):
             raise ValueError("it does not begin as an idx file of bytes")
         dimensions = content[3]

@@ -12,22 +12,48 @@ A picture whose shorter side is less than the size is refused: enlarging would i
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["decode", "square"]
+__all__ = ["Decoded", "decode", "square"]
+
+_ORIENTATION = 0x112
+
+# Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming language, for another program.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
 
 
-def decode(content: bytes) -> np.ndarray:
-    """The bytes of a picture file -> uint8 (H, W) for grey, (H, W, 3) for colour, upright.
+class Decoded(NamedTuple):
+    """A picture by steps 1 and 2.
+
+    Args:
+        pixels: uint8 (H, W) for grey, (H, W, 3) for colour, upright.
+        changes: What the steps did that an eye could miss, such as "laid over white where transparent".
+    """
+
+    pixels: np.ndarray
+    changes: tuple[str, ...] = ()
+
+
+def decode(content: bytes) -> Decoded:
+    """The bytes of a picture file.
 
     Raises:
-        ValueError: It has floating-point pixels.
+        ValueError: It is empty, has floating-point pixels, or more pixels than any photograph.
         OSError: It is no picture, or half of one.
     """
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(_eight_bits(ImageOps.exif_transpose(image)))
+    if not content:
+        raise ValueError("it is empty")
+    with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"it would unpack to {image.width}x{image.height} pixels")
+        upright = ImageOps.exif_transpose(image)
+        return Decoded(np.asarray(_eight_bits(upright)), tuple(_changes(image, upright)))
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
@@ -45,6 +71,26 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     return middle if side == size else np.asarray(Image.fromarray(middle).resize((size, size), Image.Resampling.LANCZOS))
 
 
+@cache
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
+    """What is done to an image besides decoding it; `upright` is its first frame by the EXIF orientation."""
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        yield "turned as the camera was (EXIF)"
+    if getattr(image, "n_frames", 1) > 1:
+        yield "first of several images in a file"
+    if image.mode.startswith("I"):
+        yield "16 bits to 8"
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        yield f"{image.mode} to RGB"
+    if _has_alpha(upright) and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
+        yield "laid over white where transparent"
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Mode L or RGB."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
@@ -54,11 +100,15 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray(_from_16_bits(np.asarray(image)))
     grey = image.mode in ("1", "L", "LA", "La")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if _has_alpha(image):
         over = Image.new("RGBA", image.size, "white")
         over.alpha_composite(image.convert("RGBA"))
         image = over
     return image.convert("L" if grey else "RGB")
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
 def _from_16_bits(v: np.ndarray) -> np.ndarray:

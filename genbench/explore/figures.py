@@ -104,7 +104,7 @@ def manifold(subject: Subject) -> Drawing:
     if y is not None:
         caption += f" Class y = {int(y[0])}."
     axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
-    ticks = [f"{float(q):+.1f}" for q in gaussian_quantiles(n)]
+    ticks = _signed(gaussian_quantiles(n))
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names)
 
 
@@ -124,9 +124,8 @@ def traversals(subject: Subject) -> Drawing:
     title = subject.title("Traversals", f"{len(shown)} of {subject.latent} latents")
     first = "a held-out image's encoding" if subject.encodes else "a draw of the prior"
     caption = f"Each row sets one latent z_i to the value above, from {first}; {order}. The prior of each is N(0, 1)."
-    names = [f"z_{int(i) + 1}" for i in shown]
-    return _sheet_of(subject, title, caption, subject.decode(rows, labels), 13, names, [f"{float(s):+.1f}" for s in steps],
-                     ("value of z_i", ""))  # fmt: skip
+    names = [f"$z_{{{int(i) + 1}}}$" for i in shown]
+    return _sheet_of(subject, title, caption, subject.decode(rows, labels), 13, names, _signed(steps), ("value of $z_i$", ""))
 
 
 def interpolation(subject: Subject) -> Drawing:
@@ -210,7 +209,7 @@ def neighbours(subject: Subject) -> Drawing:
     )
     figure = sheet(title, caption)
     images = torch.cat(parts, 1).flatten(0, 1).cpu().numpy()
-    names = ["sample", *(f"{name[:-1]}\n{j}" for name in spaces for j in range(1, k + 1))]
+    names = ["sample", *(f"{nth} by\n{name}" for name in spaces for nth in ("1st", "2nd", "3rd")[:k])]
     mosaic(panel(figure, 0.03, 0.45, 0.14, 0.7), images, subject.spec, 1 + k * len(spaces), (), names)
     for i, (name, (of_samples, of_test)) in enumerate(distances.items()):
         _histograms(figure, i, len(spaces), name, of_samples, of_test)
@@ -229,9 +228,9 @@ def tsne(subject: Subject) -> Drawing:
         raise NotPossible(f"only {len(z)} held-out images")
     perplexity = min(30.0, (len(z) - 1) / 3)
     place = TSNE(random_state=subject.seed % 2**32, perplexity=perplexity, init="pca").fit_transform(z.double().cpu().numpy())
-    title = subject.title("t-SNE of latents", f"n = {len(z)}")
+    title = subject.title("t-SNE of latents", f"n = {len(z):,}")
     caption = (
-        f"Encodings of {len(z)} held-out images in {subject.latent} dimensions, placed by t-SNE (perplexity {perplexity:.0f}); the labels "
+        f"Encodings of {len(z):,} held-out images in {subject.latent} dimensions, placed by t-SNE (perplexity {perplexity:.0f}); labels "
         "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
     )
     if subject.model.conditional:
@@ -245,6 +244,8 @@ def tsne(subject: Subject) -> Drawing:
         axes.scatter(
             some[:, 0], some[:, 1], s=36, c=face, marker=MARKERS[k % len(MARKERS)], linewidths=0, alpha=0.8, label=name
         )
+    # distances along both axes are one measure
+    axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)")
     if y is not None:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=1.5)
@@ -358,6 +359,11 @@ def _range(q: Tensor) -> str:
     return f"from {float(q[0]):+.2f} to {float(q[-1]):+.2f}"
 
 
+def _signed(values: Tensor) -> list[str]:
+    """Labels with the sign of mathematics, and none at zero."""
+    return [f"{v:+.1f}".replace("-", "\N{MINUS SIGN}") if round(v, 1) else "0" for v in values.tolist()]
+
+
 def _feature_space(subject: Subject) -> dict[str, Callable[[Tensor], Tensor]]:
     """The protocol's extractor, where there is one and its weights are here."""
     name = load_protocol(subject.config.resolved["protocol"] or subject.data.protocol).extractor
@@ -379,7 +385,8 @@ def _histograms(figure: Figure, i: int, n: int, name: str, of_samples: np.ndarra
         axes.hist(
             values, list(bins), weights=weights, histtype="step", linewidth=2.5, color=colour, linestyle=line, label=label
         )
-    axes.set(xlabel=f"distance to the nearest training image, {name}", ylabel="share")
+    unit = "white = 1" if name == "pixels" else "no unit"
+    axes.set(xlabel=f"L2 distance to the nearest training image: {name}, {unit}", ylabel="share")
     axes.legend(frameon=False)
 
 

@@ -18,8 +18,8 @@ from genbench.spec import Spec
 
 __all__ = ["MARKERS", "PALETTE", "mosaic", "panel", "render", "sheet", "style"]
 
-# Okabe and Ito (2008): told apart by colour-blind eyes; markers for what colours do not tell
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800")
+# Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most colour-blind eyes; markers for the rest
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800", "#8C8C8C", "#6A2C91")
 MARKERS = "os^DvPX*<>"
 _SMALL, _TEXT, _TITLE = 14, 15, 22
 _MAX_PNG = 300 * 1024

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from genbench.errors import InputError
-from genbench.files import digest, write_once
+from genbench.files import digest, read_text, write_once
 
 __all__ = [
     "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Need", "Protocol", "Provenance", "Record",
-    "Speed", "file_stem", "is_file_name", "picture_path", "record_files", "record_id", "record_path", "records_in", "write_record",
+    "Speed", "file_stem", "is_file_name", "picture_path", "read_record", "record_files", "record_id", "record_path", "records_in",
+    "write_record",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -390,11 +391,21 @@ def record_files(out: Path) -> list[Path]:
     return sorted(path for path in (out / "records").rglob("*.json") if not path.name.startswith("."))
 
 
-def _record_at(path: Path, out: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        InputError: One line that names the file and what is wrong with it.
+    """
     try:
-        record = Record.from_json(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+    return Record.from_json(text, path)
+
+
+def _record_at(path: Path, out: Path) -> Record:
+    record = read_record(path)
     right = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
     if path != right:  # a copy under another name would count twice
         raise InputError(f"{path}: a record of this content is named {right.relative_to(out)}")

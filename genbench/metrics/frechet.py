@@ -25,6 +25,7 @@ from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 from torchmetrics import Metric
 
+from genbench.data.containers import refuse_bomb
 from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 
@@ -107,13 +108,25 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
         InputError: There is no such file, or it does not hold the two. Nothing is unpickled.
     """
     try:
+        refuse_bomb(path)
         # opened here: numpy leaves the file open where it is no archive
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             mu, sigma = np.asarray(arrays["mu"]), np.asarray(arrays["sigma"])
     except FileNotFoundError:
         raise InputError(f"no statistics file {path}") from None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise InputError(f"{path}: not an .npz file with the arrays mu and sigma") from None
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        said = " ".join(str(error).split())[:100]
+        raise InputError(f"{path}: not an .npz file with the arrays mu and sigma ({said})") from None
     if mu.ndim != 1 or not len(mu) or sigma.shape != (len(mu), len(mu)):
         raise InputError(f"{path}: mu is (F,) and sigma (F, F), not {mu.shape} and {sigma.shape}")
     if any(array.dtype.kind not in "fiu" or not np.isfinite(array).all() for array in (mu, sigma)):

@@ -5,6 +5,15 @@ r"""Generative adversarial network.
 Algorithm 1: k steps of D on V, then one step of G, either on V (`minimax`) or on -E_z log D(G(z)) (`non-saturating`), which has the
 same fixed point and stronger gradients while D wins. With d the logit of D, -log D = softplus(-d) and -log(1 - D) = softplus(d).
 
+The Wasserstein game (Arjovsky et al., eq. 3) has a critic d without a logarithm around it, and values the distance of two distributions
+where they do not overlap, as long as d is 1-Lipschitz:
+
+    min_G max_d E_x [d(x)] - E_z [d(G(z))]
+
+The gradient penalty (Gulrajani et al., eq. 3) keeps it so between real and generated images; lambda > 0 serves the other games too:
+
+    lambda E [(||grad d(x^)||_2 - 1)^2],    x^ = epsilon x + (1 - epsilon) G(z),    epsilon ~ U(0, 1)
+
 The conditional game (Mirza & Osindero, eq. 2) hands y to both networks, as a one-hot vector; generated images borrow the labels of
 the real ones:
 
@@ -14,12 +23,15 @@ G ends in tanh. Real images are dequantised to (-1, 1), so that D cannot tell re
 
 References:
     Goodfellow et al. (2014), Generative Adversarial Networks. arXiv:1406.2661
+    Arjovsky, Chintala, Bottou (2017), Wasserstein GAN. arXiv:1701.07875
+    Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville (2017), Improved Training of Wasserstein GANs. arXiv:1704.00028
     Mirza, Osindero (2014), Conditional Generative Adversarial Nets. arXiv:1411.1784
     Radford, Metz, Chintala (2016), Deep Convolutional GANs (networks and optimizer settings). arXiv:1511.06434
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -46,11 +58,12 @@ class GAN(GenerativeModel):
     Args:
         spec: The images.
         generator: z -> image before tanh.
-        discriminator: image in (-1, 1) -> logit d.
+        discriminator: image in (-1, 1) -> logit d, or the critic's value d.
         optimizer: Optimizer of each player.
         latent: Dimension of z.
-        game: What the generator minimises.
+        game: What the players minimise.
         critic_steps: k, steps of D per step of G.
+        gradient_penalty: lambda; 0 leaves the penalty out. Takes second derivatives, which compiled networks do not have.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
@@ -63,19 +76,28 @@ class GAN(GenerativeModel):
         discriminator: NetFactory,
         optimizer: OptimizerFactory,
         latent: int = 64,
-        game: Literal["non-saturating", "minimax"] = "non-saturating",
+        game: Literal["non-saturating", "minimax", "wasserstein"] = "non-saturating",
         critic_steps: int = 1,
+        gradient_penalty: float = 0.0,
         conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         if latent < 1 or critic_steps < 1:
             raise ValueError(f"latent and critic_steps are at least 1, not {latent} and {critic_steps}")
-        if game not in ("non-saturating", "minimax"):
-            raise ValueError(f"game is 'non-saturating' or 'minimax', not {game!r}")
-        self.latent, self.game, self.critic_steps = latent, game, critic_steps
+        if game not in ("non-saturating", "minimax", "wasserstein"):
+            raise ValueError(f"game is 'non-saturating', 'minimax' or 'wasserstein', not {game!r}")
+        if not 0 <= gradient_penalty < math.inf:
+            raise ValueError(f"gradient_penalty is at least 0, not {gradient_penalty}")
+        if game == "wasserstein" and not gradient_penalty:
+            raise ValueError("nothing keeps the critic of the wasserstein game Lipschitz: gradient_penalty above 0, such as 10")
+        self.latent, self.game, self.critic_steps, self.gradient_penalty = latent, game, critic_steps, gradient_penalty
         self.G = generator((latent,), spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
         self.batch_coupled = any(isinstance(module, BatchNorm) for module in self.modules())
+        if gradient_penalty and any(isinstance(module, BatchNorm) for module in self.D.modules()):
+            raise ValueError(
+                "the gradient penalty is that of single images: discriminator.norm is 'group' or 'none', not 'batch'"
+            )
 
     def players(self) -> dict[str, Player]:
         """Algorithm 1: D k times, then G once."""
@@ -85,18 +107,37 @@ class GAN(GenerativeModel):
         }
 
     def discriminator_loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """-V(D, G), and how often D is right."""
+        """What D minimises: the negative value of the game, and the penalty. Also how often D is right, or the distance it sees."""
         cond = self.condition(y)
-        real = self.D(2 * dequantise(x, self.spec.levels, rng) - 1, cond)
+        real_images = 2 * dequantise(x, self.spec.levels, rng) - 1
         with torch.no_grad():
             fake_images = self.generate(rng, y)
-        fake = self.D(fake_images, cond)
-        accuracy = 0.5 * ((real > 0).float().mean() + (fake < 0).float().mean())
-        return {"loss": F.softplus(-real).mean() + F.softplus(fake).mean(), "accuracy": accuracy}
+        real, fake = self.D(real_images, cond), self.D(fake_images, cond)
+        if self.game == "wasserstein":
+            distance = real.mean() - fake.mean()
+            losses = {"loss": -distance, "distance": distance}
+        else:
+            accuracy = 0.5 * ((real > 0).float().mean() + (fake < 0).float().mean())
+            losses = {"loss": F.softplus(-real).mean() + F.softplus(fake).mean(), "accuracy": accuracy}
+        if self.gradient_penalty:
+            penalty = self.penalty(real_images, fake_images, cond, rng)
+            losses = {**losses, "loss": losses["loss"] + self.gradient_penalty * penalty, "penalty": penalty}
+        return losses
+
+    def penalty(self, real: Tensor, fake: Tensor, cond: Tensor | None, rng: Rng) -> Tensor:
+        """E [(||grad d(x^)||_2 - 1)^2] on lines between real and generated images (B, C, H, W)."""
+        epsilon = rng.split("epsilon").uniform((1, 1, 1))
+        with torch.enable_grad():
+            # Algorithm 1 of Gulrajani et al., lines 6 and 7
+            x = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+            (gradient,) = torch.autograd.grad(self.D(x, cond).sum(), x, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What G minimises: -log D(G(z)), or log(1 - D(G(z)))."""
+        """What G minimises: -log D(G(z)), log(1 - D(G(z))), or -d(G(z))."""
         d = self.D(self.generate(rng, y), self.condition(y))
+        if self.game == "wasserstein":
+            return {"loss": -d.mean()}
         return {"loss": (F.softplus(-d) if self.game == "non-saturating" else -F.softplus(d)).mean()}
 
     def generate(self, rng: Rng, y: Tensor | None = None) -> Tensor:
