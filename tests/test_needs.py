@@ -134,7 +134,7 @@ def cut_at(images: int):
 
 
 def test_a_run_that_learns_from_another_resumes_is_measured_without_it_and_says_what_it_cost(tiny, tmp_path):
-    often = (*SHORT, "trainer.log_every=16", "trainer.checkpoint_every=16")
+    often = (*SHORT, "trainer.log_every=16", "trainer.checkpoint_every=16", "data.levels=16")
     cut, whole = (tiny(REFLOW, *often, folder=folder) for folder in ("cut", "whole"))
     teacher = train(whole.needs["teacher"])
     with pytest.raises(Stopped):
@@ -197,7 +197,10 @@ def test_the_paths_of_reflow_are_straighter_than_those_of_its_teacher(tiny, tmp_
 
 def suite_file(folder: Path, entries: str, seeds: str = "[0]") -> Path:
     path = folder / "tiny.yaml"
-    overrides = "{wandb.mode: disabled, budget.images: 48, data.batch_size: 16, model.net.width: 4}"
+    rough = "evaluations.heun20: {sample: {solver: euler, steps: 2}, log_prob: {solver: euler, steps: 2}}"
+    overrides = (
+        f"{{wandb.mode: disabled, budget.images: 48, data.batch_size: 16, data.levels: 16, model.net.width: 4, {rough}}}"
+    )
     path.write_text(f"out: {folder / 'out'}\nseeds: {seeds}\noverrides: {overrides}\nentries: {entries}\n")
     return path
 

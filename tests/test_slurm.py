@@ -31,7 +31,8 @@ from genbench.suite import Suite, bench, load_suite
 VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
 TASKS, ACROSS = ("--nodes=1", "--ntasks-per-node=2"), ("--nodes=2", "--ntasks-per-node=1")
 TWO_TASKS = "{trainer.devices: 2, trainer.accelerator: cpu}"
-REFLOW = "{config: points2d/reflow, evaluations: [heun20], overrides: {model.net.width: 4, model.reflow: 1}}"
+TEACHER = "config: points2d/flow_matching"
+REFLOW = "{config: points2d/reflow, evaluations: [heun20], overrides: {data.levels: 16, model.net.width: 4, model.reflow: 1}}"
 DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
 
 
@@ -457,8 +458,8 @@ def test_suites_on_nodes_that_are_drained_at_first(site, monkeypatch):
 @pytest.mark.slurm
 def test_runs_that_others_need_on_a_real_cluster(site):
     """A teacher that is requeued in mid-training holds its pupil back until it is done; one that diverges takes its pupil along."""
-    long = "{config: points2d/flow_matching, evaluations: [heun20], overrides: {budget.images: 8192, trainer.log_every: 16}}"
-    bad = "{config: points2d/flow_matching, overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
+    long = f"{{{TEACHER}, evaluations: [heun20], overrides: {{data.levels: 16, budget.images: 8192, trainer.log_every: 16}}}}"
+    bad = f"{{{TEACHER}, overrides: {{data.levels: 16, model.optimizer.lr: 1e30, optimization.clip_norm: null}}}}"
     suites = [
         load_suite(suite_file(site.folder, f"[{REFLOW}, {long}]", "taught")),
         load_suite(suite_file(site.folder, f"[{REFLOW}, {bad}, {{config: points2d/vae}}]", "untaught")),
