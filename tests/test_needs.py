@@ -243,11 +243,9 @@ def order(suite) -> list[tuple[str, int, bool]]:
 
 def test_needed_runs_come_first_whatever_the_order_of_the_entries(tmp_path):
     again = chain(tmp_path)
-    suite = load_suite(suite_file(tmp_path, f"[{again}, {{config: {TEACHER}, overrides: {{model.net.depth: 1}}}}]", "[0, 1]"))
-    found = order(suite)
-    assert found == [(name, seed, rows) for seed in (0, 1) for name, rows in
-                     (("flow_matching", True), ("reflow", False), ("again", True))]  # fmt: skip
-    (first, _, last, *_) = plan_suite(suite, "cpu")
+    suite = load_suite(suite_file(tmp_path, f"[{again}, {{config: {TEACHER}, overrides: {{model.net.depth: 1}}}}]"))
+    assert order(suite) == [("flow_matching", 0, True), ("reflow", 0, False), ("again", 0, True)]
+    (first, _, last) = plan_suite(suite, "cpu")
     deepest = last.config.needs["teacher"].needs["teacher"]
     assert deepest.resolved == first.config.resolved and deepest.resolved["model"]["net"]["depth"] == 1
 
