@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench.files import project_root, write_json
+from genbench.files import last_line, project_root, write_json
 
 sys.path.insert(0, str(project_root() / "tests"))
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
@@ -110,8 +110,9 @@ class Night:
 
     def spend(self, seconds: float) -> None:
         """Until every run has ended well or diverged, and the tables are written."""
-        self.note("", "submitted")
         self._submit()
+        self.start = time.monotonic()
+        self.note("", "submitted")
         while self.now() < seconds:
             states = self._sample()
             for run in [run for run in self._left if states.get(run) == "running"]:
@@ -136,9 +137,10 @@ class Night:
         folder = max((self.suite.runs / "slurm").glob("night-*"))
         queued = self.nodes.said("squeue", "--noheader", f"--name={folder.name}", "--format=%K %T")
         tables = [line.split()[1] for line in queued.splitlines() if line.startswith("N/A")]
-        ended = "done" if "index.html" in (folder / "tables.log").read_text(errors="replace")[-200:] else "failed"
-        found["tables"] = tables[0].lower() if tables else ended if (folder / "tables.log").exists() else "pending"
-        found["tables"] = "running" if found["tables"] == "completing" else found["tables"]
+        if tables:
+            found["tables"] = "pending" if tables[0] == "PENDING" else "running"
+        else:
+            found["tables"] = "done" if "index.html" in last_line(folder / "tables.log") else "failed"
         hosts = {f"node {k}": condition(self.nodes.state(node)) for k, node in enumerate(NODES, 1)}
         self.samples.append({"seconds": self.now(), "states": found, "nodes": hosts})
         return found
@@ -149,17 +151,17 @@ class Night:
         lines = read_metrics(self.suite.runs / run / "s0" / "metrics.jsonl")
         return max((line["images"] for line in lines), default=0)
 
-    def _job(self, run: str) -> str:
-        """ARRAY_TASK of a run that is in the queue."""
+    def _job(self, run: str) -> str | None:
+        """ARRAY_TASK of a run, and its node, if it is in the queue."""
         k = next(i for i, entry in enumerate(ENTRIES) if entry["config"] == run)
-        return next(n for n in self.nodes.said("squeue", "--noheader", "--array", "--format=%i").split() if n.endswith(f"_{k}"))
+        queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i %N").splitlines()
+        return next((line for line in queued if line.split()[0].endswith(f"_{k}")), None)
 
     def _disturb(self, run: str) -> None:
-        what, text = self._left.pop(run)
-        job = self._job(run)
-        node = self.nodes.said("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
-        if what in ("drain", "die") and node not in NODES:  # it has just ended
+        found = self._job(run)
+        if found is None:  # it has just ended
             return
+        (job, node), (what, text) = found.split(), self._left.pop(run)
         self.note(run, text)
         if what == "requeue":
             self.nodes.said("scontrol", "requeue", job)
