@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from safetensors.torch import load_file
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
 
@@ -282,6 +283,25 @@ def test_one_process_is_the_first(started_by, variables, first):
     assert is_primary() is first
 
 
+@pytest.mark.parametrize(
+    ("nodes", "first"), [("gpu7", "gpu7"), ("gpu[003-004,007]", "gpu003"), ("a,b[1-2]", "a"), ("a[2,4],b[1-2]", "a2")]
+)
+def test_processes_meet_on_the_first_node_at_a_port_of_their_job(started_by, monkeypatch, nodes, first):
+    """By Lightning. A job of an array has a number of its own, so jobs that share nodes do not share ports."""
+    ports = set()
+    for number in ("70123", "70124"):
+        for name in ("MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        started_by(
+            **STEP | {"SLURM_JOB_ID": number, "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": nodes}
+        )
+        environment = SLURMEnvironment(auto_requeue=False)
+        assert environment.main_address == first
+        ports.add(environment.main_port)
+    assert ports == {15123, 15124}
+
+
 # --- a real cluster -------------------------------------------------------------------------------------------------------
 
 SLOW = """
@@ -314,7 +334,7 @@ class Site:
     def __init__(self, folder: Path, nodes: Nodes) -> None:
         self.folder, self.nodes, self.said = folder, nodes, nodes.said
 
-    def wait(self, what: str, until: Callable[[], bool], seconds: float = 400) -> None:
+    def wait(self, what: str, until: Callable[[], bool], seconds: float = 1500) -> None:
         deadline = time.monotonic() + seconds
         while not until():
             if time.monotonic() > deadline:
