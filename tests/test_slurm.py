@@ -575,13 +575,16 @@ def test_a_suite_outlives_a_node(site):
     list(submit(suite, Cluster("site", cpus=CPUS), ["slow"]))
     (folder,) = (suite.runs / "slurm").glob("night-*")
     site.wait("both nodes", lambda: begun(suite) == {0, 1})
+    placed = site.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%N %K")
+    where = {node: int(k) for node, k in map(str.split, placed.splitlines())}
+    lost, kept = where[dead], where[drained]
     site.said("scontrol", "update", f"nodename={drained}", "state=drain", "reason=test")
     site.nodes.die(dead)
-    site.wait("the loss", lambda: states(suite)[1] == "preempted")
-    assert states(suite) == ["running", "preempted", "pending", "pending"]
+    site.wait("the loss", lambda: states(suite)[lost] == "preempted")
+    assert dict(enumerate(states(suite))) == {kept: "running", lost: "preempted", 2: "pending", 3: "pending"}
     slow.unlink()
     site.wait("the run on the drained node", lambda: site.nodes.state(drained) == "drained")
-    assert states(suite) == ["done", "preempted", "pending", "pending"]
+    assert dict(enumerate(states(suite))) == {kept: "done", lost: "preempted", 2: "pending", 3: "pending"}
     site.said("scontrol", "update", f"nodename={drained}", "state=resume")
     site.wait("the tables", lambda: "index.html" in last_line(folder / "tables.log"))
     assert site.nodes.state(dead) == "down*" and states(suite) == ["done"] * 4
@@ -591,4 +594,4 @@ def test_a_suite_outlives_a_node(site):
     assert logged(suite) == logged(calm)
     for k in range(4):  # once more after the loss, and no more often
         log = (folder / f"{k}.log").read_text()
-        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == 1), 1)
+        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == lost), 1)
