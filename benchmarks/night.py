@@ -3,7 +3,7 @@
     python benchmarks/night.py FOLDER          # as root, with slurm-wlm and munge; ten minutes on two quiet cores
     python benchmarks/night.py FOLDER --draw   # the picture again, from FOLDER/night.json
 
-The cluster is that of the tests: two nodes on this machine. A dozen small runs, three at once, are submitted as `genbench bench SUITE
+The cluster is that of the tests: two nodes on this machine. Ten small runs, three at once, are submitted as `genbench bench SUITE
 --slurm` does it. Once a second their states are noted, as `genbench list` gives them, and one run after the other is disturbed when it
 is a good way through its training: see DISTURBANCES. What has failed is submitted again by the same command. At last the suite is run
 once more, by `genbench bench` on this machine and undisturbed, and every record is compared: all numbers but those of time.
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench.files import project_root, write_json
+from genbench.files import last_line, project_root, write_json
 
 sys.path.insert(0, str(project_root() / "tests"))
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
@@ -33,17 +33,15 @@ from slurm_node import CPUS, NODES, Nodes, cluster, lacking
 ENTRIES: list[dict[str, Any]] = [
     {"config": "points2d/vae", "budget.images": 500_000},
     {"config": "points2d/gan", "budget.images": 500_000},
-    {"config": "points2d/realnvp", "budget.images": 300_000},
-    {"config": "points2d/ddpm", "evaluations": ["ddim50"], "budget.images": 500_000},
-    {"config": "points2d/flow_matching", "evaluations": ["heun20"], "budget.images": 300_000},
-    {"config": "points2d/made", "budget.images": 400_000},
+    {"config": "points2d/realnvp", "budget.images": 200_000},
+    {"config": "points2d/ddpm", "evaluations": ["ddim50"], "budget.images": 400_000},
+    {"config": "points2d/flow_matching", "evaluations": ["heun20"], "budget.images": 200_000},
+    {"config": "points2d/made", "budget.images": 300_000},
     {"config": "points2d/gmm"},
-    {"config": "digits/vae", "evaluations": ["mean"], "budget.images": 20_000},
-    {"config": "digits/gan", "budget.images": 40_000},
+    {"config": "digits/vae", "evaluations": ["mean"], "budget.images": 12_000},
     # far too large a step, noticed when it is half through
     {"config": "digits/realnvp", "budget.images": 6_400, "model.optimizer.lr": 1e3, "trainer.log_every": 3_200},
-    {"config": "points2d/wgan-gp", "budget.images": 300_000},
-    {"config": "digits/pixelcnn", "budget.images": 8_000},
+    {"config": "digits/pixelcnn", "budget.images": 6_000},
 ]
 LIMIT, SHARE = 3, 0.4  # runs at once; of its images that a run has seen when it is disturbed
 # of which run; what is done; what the picture says
@@ -62,9 +60,14 @@ STATES = {
     "pending": "#e3e0da",
     "preempted": "#f4b942",
     "running": "#5aa5dc",
-    "failed": "#d1342f",
-    "done": "#1d6b41",
-    "diverged": "#4b1d6f",
+    "failed": "#e0483e",
+    "done": "#14573a",
+    "diverged": "#3a1259",
+}
+NODE_STATES = {
+    "up": {"facecolor": "#e3e0da"},
+    "drained": {"facecolor": "white", "edgecolor": "#555555", "hatch": "///"},
+    "down": {"facecolor": "#222222"},
 }
 MEANING = {"preempted": "preempted: waits to go on", "failed": "failed: until it is submitted again"}
 
@@ -107,8 +110,9 @@ class Night:
 
     def spend(self, seconds: float) -> None:
         """Until every run has ended well or diverged, and the tables are written."""
-        self.note("", "submitted")
         self._submit()
+        self.start = time.monotonic()
+        self.note("", "submitted")
         while self.now() < seconds:
             states = self._sample()
             for run in [run for run in self._left if states.get(run) == "running"]:
@@ -133,10 +137,11 @@ class Night:
         folder = max((self.suite.runs / "slurm").glob("night-*"))
         queued = self.nodes.said("squeue", "--noheader", f"--name={folder.name}", "--format=%K %T")
         tables = [line.split()[1] for line in queued.splitlines() if line.startswith("N/A")]
-        ended = "done" if "index.html" in (folder / "tables.log").read_text(errors="replace")[-200:] else "failed"
-        found["tables"] = tables[0].lower() if tables else ended if (folder / "tables.log").exists() else "pending"
-        found["tables"] = "running" if found["tables"] == "completing" else found["tables"]
-        hosts = {f"node {k}": self.nodes.state(node) for k, node in enumerate(NODES, 1)}
+        if tables:
+            found["tables"] = "pending" if tables[0] == "PENDING" else "running"
+        else:
+            found["tables"] = "done" if "index.html" in last_line(folder / "tables.log") else "failed"
+        hosts = {f"node {k}": condition(self.nodes.state(node)) for k, node in enumerate(NODES, 1)}
         self.samples.append({"seconds": self.now(), "states": found, "nodes": hosts})
         return found
 
@@ -146,36 +151,43 @@ class Night:
         lines = read_metrics(self.suite.runs / run / "s0" / "metrics.jsonl")
         return max((line["images"] for line in lines), default=0)
 
-    def _job(self, run: str) -> str:
-        """ARRAY_TASK of a run that is in the queue."""
+    def _job(self, run: str) -> str | None:
+        """ARRAY_TASK of a run, and its node, if it is in the queue."""
         k = next(i for i, entry in enumerate(ENTRIES) if entry["config"] == run)
-        return next(n for n in self.nodes.said("squeue", "--noheader", "--array", "--format=%i").split() if n.endswith(f"_{k}"))
+        queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i %N").splitlines()
+        return next((line for line in queued if line.split()[0].endswith(f"_{k}")), None)
+
+    def _ask(self, *command: str) -> None:
+        """Without waiting for an answer, which scancel tries for a minute to get from a busy node."""
+        subprocess.Popen(command, env=self.nodes.environment)
 
     def _disturb(self, run: str) -> None:
-        what, text = self._left.pop(run)
-        job = self._job(run)
-        node = self.nodes.said("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
-        if what in ("drain", "die") and node not in NODES:  # it has just ended
+        found = self._job(run)
+        if found is None:  # it has just ended
             return
+        (job, node), (what, text) = found.split(), self._left.pop(run)
         self.note(run, text)
         if what == "requeue":
-            self.nodes.said("scontrol", "requeue", job)
+            self._ask("scontrol", "requeue", job)
         elif what == "warn":
-            self.nodes.said("scancel", "--signal=USR1", job)
+            self._ask("scancel", "--signal=USR1", job)
         elif what == "limit":
             began = next(sample["seconds"] for sample in self.samples if sample["states"].get(run) == "running")
-            self.nodes.said("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
+            self._ask("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
         elif what == "kill":
             lock = json.loads((self.suite.runs / run / "s0" / "lock").read_text())
             os.kill(lock["pid"], signal.SIGKILL)
         elif what == "drain":
-            self.nodes.said("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
-            self._later.append(
-                (self.now() + AWAY, lambda: self.nodes.said("scontrol", "update", f"nodename={node}", "state=resume"))
-            )
+            self._ask("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
+            self._later.append((self.now() + AWAY, lambda: self._ask("scontrol", "update", f"nodename={node}", "state=resume")))
         else:
             self.nodes.die(node)
             self._later.append((self.now() + AWAY, lambda: self.nodes.start(node)))
+
+
+def condition(state: str) -> str:
+    """What matters of a node's state: up, drained (it takes no more) or down (it does not answer)."""
+    return "down" if "down" in state or state.endswith("*") else "drained" if "drain" in state else "up"
 
 
 def different(night: Path, calm: Path) -> list[str]:
@@ -225,23 +237,18 @@ def draw(folder: Path) -> None:
         for state, start, stop in spans(samples, "states", row):
             thin = state in ("pending", "done", "diverged")  # nothing is done there
             axis.barh(y, stop - start, 0.34 if thin else 0.74, start, color=STATES[state])
+            if state == "failed" and stop - start > 0.06 * end:
+                axis.text(
+                    (start + stop) / 2, y, "failed", ha="center", va="center", fontsize=12, color="white", fontweight="bold"
+                )
     below = len(rows) + 0.5
     for k, node in enumerate(samples[0]["nodes"]):
-        for state, start, stop in spans(
-            [{**s, "nodes": {n: _node(v) for n, v in s["nodes"].items()}} for s in samples], "nodes", node
-        ):
-            up = state == "up"
-            style = (
-                {"color": "#e3e0da"}
-                if up
-                else {"facecolor": "white", "edgecolor": "#333333", "hatch": "///" if state == "drained" else ""}
-            )
-            style = {"facecolor": "#222222", "edgecolor": "#222222"} if state == "down" else style
-            axis.barh(below + k, stop - start, 0.74, start, **style)
-            if stop - start > 0.05 * end:
-                ground = {"facecolor": "white", "edgecolor": "none", "pad": 2} if state == "drained" else None
-                axis.text((start + stop) / 2, below + k, state, ha="center", va="center", bbox=ground,
-                          color="white" if state == "down" else "#222222", fontsize=12)  # fmt: skip
+        for state, start, stop in spans(samples, "nodes", node):
+            axis.barh(below + k, stop - start, 0.74, start, **NODE_STATES[state])
+            if stop - start > 0.04 * end:
+                ground = {"facecolor": NODE_STATES[state]["facecolor"], "edgecolor": "none", "pad": 2}
+                ink = "white" if state == "down" else "#222222"
+                axis.text((start + stop) / 2, below + k, state, ha="center", va="center", fontsize=12, color=ink, bbox=ground)
     for number, event in enumerate(marked, 1):
         y = rows.index(event["run"])
         axis.text(event["seconds"], y, str(number), ha="center", va="center", fontsize=12, fontweight="bold", zorder=4,
@@ -268,11 +275,6 @@ def draw(folder: Path) -> None:
     axis.text(0.5, -0.085, "\n".join(notes[half:]), transform=axis.transAxes, va="top", linespacing=1.5)
     figure.savefig(folder / "night.svg", metadata={"Date": None, "Creator": None})
     figure.savefig(folder / "night.png", dpi=100, metadata={"Software": None})
-
-
-def _node(state: str) -> str:
-    """What matters of a node's state."""
-    return "down" if "down" in state or state.endswith("*") else "drained" if "drain" in state else "up"
 
 
 def main() -> int:

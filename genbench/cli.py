@@ -530,7 +530,12 @@ def _data_import(given: Any) -> None:
     plan = Import(
         given.path, given.name, given.size, root, given.channels, given.val, given.test, given.skip_bad, given.replace
     )
-    for line in import_images(plan):
+
+    def progress(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"{done:,} pictures read", file=sys.stderr)
+
+    for line in import_images(plan, progress):
         print(line, flush=True)
 
 

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError, InputError
 from genbench.files import in_use, write_atomic
-from genbench.loggers import has_login
+from genbench.loggers import has_login, reach_server
 
 __all__ = ["curve", "dashboard", "offline_runs", "sync", "workspace"]
 
@@ -133,16 +134,23 @@ def sync(folder: Path) -> Iterator[str]:
     """Upload what was logged offline below a folder, by `wandb sync`; yields one line per run. What was uploaded is left alone.
 
     Raises:
-        InputError: No folder, or no login.
-        GenbenchError: Some runs were not uploaded; the same command tries them again.
+        InputError: No folder, no wandb, or no login.
+        GenbenchError: There is no network, or some runs were not uploaded; the same command tries them again.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
+    if find_spec("wandb") is None:
+        raise InputError("wandb is not installed; pip install wandb")
     if not has_login():
         raise InputError("no wandb login; run wandb login, or set WANDB_API_KEY")
     waiting, failed = offline_runs(folder), 0
     if not waiting:
         yield f"{folder}: nothing to upload"
+        return
+    try:
+        reach_server()
+    except OSError as error:
+        raise GenbenchError(f"nothing uploaded: {error}; try again where there is a network") from None
     for run, segments in waiting.items():
         if in_use(run):
             yield f"{run}: in use, left for later"
@@ -157,11 +165,12 @@ def sync(folder: Path) -> Iterator[str]:
 def offline_runs(folder: Path) -> dict[Path, list[Path]]:
     """Run folders and their parts that were logged offline and not uploaded since, oldest first.
 
-    A part is a process: training, each resumption of it, each evaluation. All of them have the run's id.
+    A part is a process: training, each resumption of it, each evaluation. All of them have the run's id. wandb writes every 15
+    seconds: one that was killed before the first time has left an empty file, and nothing to upload.
     """
     found: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
-        if not path.with_name(f"{path.name}.synced").exists():  # wandb's own mark
+        if path.stat().st_size and not path.with_name(f"{path.name}.synced").exists():  # wandb's own mark
             found.setdefault(path.parents[2], []).append(path.parent)
     return found
 

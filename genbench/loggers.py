@@ -13,6 +13,7 @@ import re
 import tempfile
 import threading
 import time
+import uuid
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from genbench.config import Config
     from genbench.leaderboard.record import Record
 
-__all__ = ["MetricsFile", "WandbLog", "cut_metrics", "has_login", "log_record", "read_metrics", "summary"]
+__all__ = ["MetricsFile", "WandbLog", "cut_metrics", "has_login", "log_record", "reach_server", "read_metrics", "summary"]
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class WandbLog(Logger):
         suite: Name of the suite that asked for the run: a tag.
     """
 
-    # seconds that wandb's server may take to answer at all, by whatever name servers and proxies
+    # seconds that wandb's server may take to answer at all
     _ANSWER = 5.0
     # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for `genbench wandb sync`
     _PATIENCE = 30.0
@@ -119,8 +120,10 @@ class WandbLog(Logger):
 
     @property
     def version(self) -> str:
-        identity = digest([self.dataset, self.config.name, self.config.hash, self.config.seed])[:12]
-        return str(self._kept().get("id", identity))
+        kept = self._kept().get("id", "")
+        if re.fullmatch(r"[\w-]{1,64}", kept):  # a part of file names
+            return kept
+        return digest([self.dataset, self.config.name, self.config.hash, self.config.seed])[:12]
 
     @property
     def tags(self) -> list[str]:
@@ -183,11 +186,12 @@ class WandbLog(Logger):
 
     def _begin(self) -> Any:
         write_json(self.folder / "wandb.json", {"id": self.version, "suite": self.suite or self._kept().get("suite")})
+        self._require_space()
         mode = self._mode()
         if mode != "online" or WandbLog._unreachable:
             return self._init("offline" if mode == "online" else mode)
         try:
-            _reach(_server(), self._ANSWER)
+            reach_server(self._ANSWER)
             return self._init(mode)
         except Exception as error:
             WandbLog._unreachable = True
@@ -196,11 +200,32 @@ class WandbLog(Logger):
             return self._init("offline")
 
     def _let_go(self) -> None:
-        """wandb's own process keeps the id of a run that could not begin; it ends."""
-        import wandb
+        """wandb's own process keeps the id of a run that could not begin, and at exit a broken one is complained of: it ends, or is
+        left to itself. The next run of this process has another."""
 
-        with suppress(Exception):
-            wandb.teardown()
+        def end() -> None:
+            with suppress(BaseException):
+                import wandb
+
+                wandb.teardown()
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        ending.join(self._PATIENCE)
+
+    def _require_space(self) -> None:
+        """A megabyte. wandb itself would go on, and print a page for every line of its log that does not fit.
+
+        Raises:
+            OSError: There is none.
+        """
+        probe = self.folder / "wandb" / f".{uuid.uuid4().hex[:8]}.tmp"
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(2**20))
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _init(self, mode: Any) -> Any:
         with self._own_temporaries():
@@ -281,7 +306,7 @@ class WandbLog(Logger):
             self._seconds, self._clock = values["seconds"], now
         return values if self._seconds is None else {"seconds": self._seconds + now - self._clock, **values}
 
-    def _kept(self) -> dict[str, Any]:
+    def _kept(self) -> dict[str, str]:
         try:
             kept = read_json(self.folder / "wandb.json")
         except (OSError, ValueError):
@@ -298,6 +323,7 @@ class WandbLog(Logger):
             broken, self._run, self._failed = self._run, None, True
             with suppress(Exception):
                 broken.finish(exit_code=1)
+            self._let_go()
             return None
 
 
@@ -345,13 +371,16 @@ def _server() -> str:
     return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
-def _reach(server: str, seconds: float) -> None:
-    """Ask the server for anything: wandb itself would try for a minute and a half.
+def reach_server(seconds: float = 5.0) -> None:
+    """Ask wandb's server for anything: wandb itself would try for a minute and a half.
+
+    Args:
+        seconds: How long it has for an answer, by whatever name servers and proxies.
 
     Raises:
-        OSError: There is no network, or nobody answers in time. Where a name server is silent, no time limit of urlopen counts.
+        OSError: There is no network, nobody answers in time, or WANDB_BASE_URL is no address.
     """
-    failures: list[Exception] = []
+    server, failures = _server(), list[Exception]()
 
     def ask() -> None:
         try:
@@ -360,10 +389,11 @@ def _reach(server: str, seconds: float) -> None:
         except Exception as error:
             failures.append(error)
 
+    # where a name server is silent, no time limit of urlopen counts
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(seconds)
     if asking.is_alive():
         raise TimeoutError(f"{server} does not answer within {seconds:.0f} seconds")
     if failures:
-        raise failures[0]
+        raise OSError(f"{server} cannot be reached: {failures[0]}") from None

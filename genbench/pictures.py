@@ -14,7 +14,7 @@ from genbench.spec import Spec
 
 __all__ = ["grid", "pixels", "png", "save_grid"]
 
-_GAP, _PAPER = 4, 255
+_GAP, _PAPER = 4, (255, 255, 255)
 _IMAGE_PIXELS = 48
 
 
@@ -36,7 +36,9 @@ def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
     return spread[0] if len(image) == 1 else spread[:3].transpose(1, 2, 0)
 
 
-def grid(images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = _GAP) -> np.ndarray:
+def grid(
+    images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = _GAP, paper: tuple[int, int, int] = _PAPER
+) -> np.ndarray:
     """Images (N, C, H, W) in reading order, enlarged by whole factors; points (1, 1, 2) as one scatter plot. (H, W, 3) uint8."""
     if spec.shape == (1, 1, 2):
         return _scatter(images, spec.levels)
@@ -47,7 +49,7 @@ def grid(images: np.ndarray, spec: Spec, columns: int | None = None, gap: int = 
     colour = np.repeat(grey, 3, axis=1) if channels == 1 else grey[:, :3]
     large = colour.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)
     h, w, rows = height * scale + gap, width * scale + gap, -(-n // columns)
-    picture = np.full((rows * h + gap, columns * w + gap, 3), _PAPER, dtype=np.uint8)
+    picture = np.full((rows * h + gap, columns * w + gap, 3), paper, dtype=np.uint8)
     for i, image in enumerate(large):
         top, left = i // columns * h + gap, i % columns * w + gap
         picture[top : top + h - gap, left : left + w - gap] = image

@@ -95,7 +95,7 @@ class Nodes:
         if node != NODES[0] and _has_host_names():
             command = f"exec unshare --uts sh -c 'hostname localhost; {command}'"
         self.begin(node, "sh", "-c", command)
-        self.wait(lambda: self.state(node) in ("idle", "mixed", "allocated"))
+        self.wait(lambda: self.state(node) in ("idle", "mixed", "allocated"), 180)
 
     def die(self, node: str) -> None:
         """End a node as a power failure does: nothing on it says anything any more."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import re
+from functools import cache
 
 import pytest
 import torch
 from conftest import CONFIGS
 
 from genbench.config import find_config, load_yaml
+from genbench.files import project_root
+from genbench.leaderboard.board import Row
+from genbench.leaderboard.table import load_boards
 from genbench.rng import Rng
 from genbench.train import train
 
@@ -66,6 +71,26 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
     assert "Hardware:" in header
     assert "Figures:" in header
     assert f"genbench train -c {name}" in header
+
+
+@cache
+def measured() -> list[Row]:
+    return [row for board in load_boards(project_root() / "leaderboards") for row in board.rows]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_figures_of_a_recipe_are_those_of_its_board(name):
+    header = find_config(name).read_text().split("\ndata:")[0]
+    rows = [row for row in measured() if f"{row.first.dataset}/{row.first.model}" == name]
+    assert ("not yet measured" in header) == (not rows)
+    known = [row.metric(metric) for row in rows for metric in row.first.protocol.metrics]
+    known += [row.nll(conditional) for row in rows for conditional in (False, True)]
+    for mean, spread in re.findall(r"(-?[\d.]+) ± ([\d.]+)", header):
+        digits = len(mean.partition(".")[2])
+        shown = [(f"{it.mean:.{digits}f}", f"{it.spread:.{digits}f}") for it in known if it]
+        assert (mean, spread) in shown
+    for seeds in re.findall(r"(\d+) seeds", header):
+        assert {len(row.seeds) for row in rows} == {int(seeds)}
 
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)

@@ -522,6 +522,7 @@ def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path
     assert "files that are no pictures: 1; hidden pictures, left out: 1" in out
     assert not (tmp_path / "imported").exists()
     assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path, "--skip-bad") == 0
+    assert "3 bad, left out;" in capsys.readouterr().out
     assert sum(Imported("pets", str(tmp_path)).sizes) == 12
 
 

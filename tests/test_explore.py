@@ -212,6 +212,19 @@ def test_a_conditional_model_shows_classes_and_exchanges_them(tiny):
     assert "y = 3" in captions["manifold"]["caption"]
 
 
+def test_the_corners_of_a_manifold_without_an_encoder_are_draws_of_the_prior(tiny):
+    subject = Subject(open_run(train(tiny("digits/gan"))))
+    shown = []
+    subject.decode = lambda z, y: shown.append(z) or torch.zeros(len(z), 1, 8, 8, dtype=torch.uint8)
+    with torch.no_grad(), style():
+        FIGURES["manifold"](subject)
+    (z,) = shown
+    draws, _ = subject.starts(4, "manifold")
+    z = z.unflatten(0, (12, 12))
+    assert torch.allclose(z[[0, 0, -1, -1], [0, -1, 0, -1]], draws, atol=1e-5)
+    assert z.norm(dim=-1).min() > 0.9 * draws.norm(dim=1).min()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import DISTINCT
+from safetensors.torch import load
 
 from genbench.config import load_config
 from genbench.errors import Stopped
@@ -129,17 +130,28 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DISTINCT)
 def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(name, worker, tmp_path, said):
-    """The one that is left says so and stops; then a signal to one of them stops both."""
+    """Which one, and at which image, is decided by its name. The one that is left says so and stops; then, later on, a signal to one
+    of them stops both. Compared are the state of the last checkpoint, with averages and optimizers, the recorded weights, and the
+    metrics file."""
     skip_what_cannot_be_cut(name)
-    images = random.Random(name).randrange(BATCH, 160, BATCH)
-    codes = worker.train(tmp_path / "cut", name, processes=2, cut=["SIGKILL", images, 1])
-    assert codes == [75, -9], worker.errors.read_text()[-2000:]
+    draw = random.Random(name)
+    # the first process holds the lock, writes the files, and is where the others meet
+    killed, killed_at = draw.randrange(2), draw.randrange(BATCH, 160, BATCH)
+    # they agree to stop after every 16th batch
+    warned, warned_at = draw.randrange(2), draw.randrange(160, 16 * BATCH, BATCH)
+    codes = worker.train(tmp_path / "cut", name, processes=2, cut=["SIGKILL", killed_at, killed])
+    assert codes == ([-9, 75] if killed == 0 else [75, -9]), worker.errors.read_text()[-2000:]
     assert "another process of" in worker.errors.read_text()
-    assert worker.train(tmp_path / "cut", name, processes=2, cut=["SIGTERM", 160, 1]) == [75, 75]
+    assert worker.train(tmp_path / "cut", name, processes=2, cut=["SIGTERM", warned_at, warned]) == [75, 75]
     cut, whole = (worker.end(tmp_path / folder, name, processes=2) for folder in ("cut", "whole"))
     apart = {part: deviation(cut[part], whole[part]) for part in ("state", "metrics")}
-    said(f"{name}: two processes, killed at {images} of {BUDGET} images, differ by {max(apart.values())}")
+    apart["weights"] = deviation(load(cut["weights"]), load(whole["weights"]))
+    said(
+        f"{name}: of two processes, {killed} was killed at {killed_at} and {warned} warned at {warned_at} of {BUDGET} images, "
+        f"differ by {max(apart.values())}"
+    )
     assert max(apart.values()) <= 1e-6
+    assert cut["state"]["images_seen"] == whole["state"]["images_seen"] == BUDGET
     assert [line["images"] for line in cut["metrics"]] == [line["images"] for line in whole["metrics"]]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from safetensors.torch import load_file
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
 
@@ -326,6 +327,25 @@ def test_one_process_is_the_first(started_by, variables, first):
     assert is_primary() is first
 
 
+@pytest.mark.parametrize(
+    ("nodes", "first"), [("gpu7", "gpu7"), ("gpu[003-004,007]", "gpu003"), ("a,b[1-2]", "a"), ("a[2,4],b[1-2]", "a2")]
+)
+def test_processes_meet_on_the_first_node_at_a_port_of_their_job(started_by, monkeypatch, nodes, first):
+    """By Lightning. A job of an array has a number of its own, so jobs that share nodes do not share ports."""
+    ports = set()
+    for number in ("70123", "70124"):
+        for name in ("MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        started_by(
+            **STEP | {"SLURM_JOB_ID": number, "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": nodes}
+        )
+        environment = SLURMEnvironment(auto_requeue=False)
+        assert environment.main_address == first
+        ports.add(environment.main_port)
+    assert ports == {15123, 15124}
+
+
 # --- a real cluster -------------------------------------------------------------------------------------------------------
 
 SLOW = """
@@ -358,7 +378,7 @@ class Site:
     def __init__(self, folder: Path, nodes: Nodes) -> None:
         self.folder, self.nodes, self.said = folder, nodes, nodes.said
 
-    def wait(self, what: str, until: Callable[[], bool], seconds: float = 400) -> None:
+    def wait(self, what: str, until: Callable[[], bool], seconds: float = 1500) -> None:
         deadline = time.monotonic() + seconds
         while not until():
             if time.monotonic() > deadline:
@@ -631,13 +651,16 @@ def test_a_suite_outlives_a_node(site):
     list(submit(suite, Cluster("site", cpus=CPUS), ["slow"]))
     (folder,) = (suite.runs / "slurm").glob("night-*")
     site.wait("both nodes", lambda: begun(suite) == {0, 1})
+    placed = site.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%N %K")
+    where = {node: int(k) for node, k in map(str.split, placed.splitlines())}
+    lost, kept = where[dead], where[drained]
     site.said("scontrol", "update", f"nodename={drained}", "state=drain", "reason=test")
     site.nodes.die(dead)
-    site.wait("the loss", lambda: states(suite)[1] == "preempted")
-    assert states(suite) == ["running", "preempted", "pending", "pending"]
+    site.wait("the loss", lambda: states(suite)[lost] == "preempted")
+    assert dict(enumerate(states(suite))) == {kept: "running", lost: "preempted", 2: "pending", 3: "pending"}
     slow.unlink()
     site.wait("the run on the drained node", lambda: site.nodes.state(drained) == "drained")
-    assert states(suite) == ["done", "preempted", "pending", "pending"]
+    assert dict(enumerate(states(suite))) == {kept: "done", lost: "preempted", 2: "pending", 3: "pending"}
     site.said("scontrol", "update", f"nodename={drained}", "state=resume")
     site.wait("the tables", lambda: "index.html" in last_line(folder / "tables.log"))
     assert site.nodes.state(dead) == "down*" and states(suite) == ["done"] * 4
@@ -647,4 +670,4 @@ def test_a_suite_outlives_a_node(site):
     assert logged(suite) == logged(calm)
     for k in range(4):  # once more after the loss, and no more often
         log = (folder / f"{k}.log").read_text()
-        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == 1), 1)
+        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == lost), 1)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import hashlib
 import io
+import json
 import os
 import pickle
 import struct
+import tarfile
 import time
+import tracemalloc
 import zipfile
+import zlib
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +28,15 @@ from safetensors.torch import load_file, save
 import genbench
 from genbench.cli import main
 from genbench.config import load_config
+from genbench.data.cifar10 import CIFAR10
 from genbench.data.containers import open_container
 from genbench.data.digits import Digits
+from genbench.data.mnist import read_idx
 from genbench.errors import InputError
-from genbench.leaderboard.record import records_in
+from genbench.leaderboard import record as records
+from genbench.leaderboard.record import Record, records_in, write_record
+from genbench.loggers import WandbLog
+from genbench.metrics.frechet import load_statistics
 from genbench.run import Run
 from genbench.slurm import load_cluster
 from genbench.suite import load_suite
@@ -51,6 +62,25 @@ def refused(capsys, *arguments: object) -> str:
     assert said.err.count("\n") == 1 and said.err.startswith("genbench: ")
     assert not said.out
     return said.err
+
+
+@contextmanager
+def cheaply(mib: int = 64, seconds: float = 5.0):
+    """What happens inside takes little memory, that of arrays included, and little time."""
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        yield
+        took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < mib << 20
+    assert took < seconds
+
+
+def one_line(error: pytest.ExceptionInfo) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 # --- configurations -----------------------------------------------------------------------------------------------------------
@@ -143,11 +173,23 @@ def saved(value: object) -> bytes:
     return buffer.getvalue()
 
 
+def packed(content: bytes) -> bytes:
+    """The same checkpoint, compressed: torch would read it, whatever it unpacks to."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as plain, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    assert len(buffer.getvalue()) < len(content) / 100
+    assert torch.equal(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)["model"], torch.zeros(2**18))
+    return buffer.getvalue()
+
+
 def test_checkpoints_that_were_not_written_here_are_passed_over(tiny, tmp_path, caplog):
     """A pickle's payload, a payload among tensors, and tensors of something else."""
     config, owned = tiny(RECIPE, "budget.images=64"), tmp_path / "owned"
     run = Run(Path(config.resolved["run_dir"]))
     evil = [pickle.dumps(Payload(owned)), saved({"model": Payload(owned)}), saved({"model": {}}), saved([1, 2])]
+    evil.append(packed(saved({"model": torch.zeros(2**18)})))
     for i, content in enumerate(evil):
         plant(run, content, 999_999 + i)
     assert train(config).state()["status"] == "done"
@@ -209,6 +251,76 @@ def test_samples_stay_in_their_zip(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.zip"]
 
 
+def test_samples_read_no_file_that_a_zip_names(tmp_path, capsys):
+    """An entry that is a link is its target's name, and no picture."""
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert "link.png" in foreign(capsys, tmp_path / "evil.zip", tmp_path / "out")
+
+
+def png(width: int, height: int) -> bytes:
+    """A picture that says that it is so large, and has the pixels of a small one."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(9 * 8))),
+        (b"IEND", b""),
+    ]
+    whole = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (12_000, 12_000), (2**31 - 1, 1)])
+def test_a_picture_that_says_that_it_is_huge_is_not_unpacked(size, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(png(*size))
+    with cheaply():
+        assert "a.png" in foreign(capsys, tmp_path / "in", tmp_path / "out")
+    command = ["data", "import", tmp_path / "in", "--name", "own", "--size", "8", "--root", tmp_path / "data"]
+    with cheaply():
+        assert "none of 1 pictures can be used" in refused(capsys, *command)
+    assert not (tmp_path / "data").exists()
+
+
+def test_pictures_are_not_handed_to_other_programs(tmp_path, monkeypatch, capsys):
+    """Pillow would open PostScript under any name, and have Ghostscript run it."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it runs"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n")
+    assert "cannot identify" in foreign(capsys, tmp_path / "in", tmp_path / "out")
+
+
+def test_an_endless_file_among_pictures_is_not_read(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    with (tmp_path / "in" / "a.png").open("wb") as file:
+        file.truncate(2**40)
+    (tmp_path / "in" / "b.png").symlink_to("/dev/zero")
+    with cheaply():
+        assert "has more than 256 MiB" in foreign(capsys, tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ('{"labels": [["../../etc/passwd", 0], ["../a.png", 0]]}', "it has no label for a.png"),
+        ('{"labels": ' + "[" * 100_000, "dataset.json"),
+        ('{"labels": [' + "[]," * 1_000_000, "it has 2 MiB, for 1 pictures"),
+        ('{"labels": [["a.png", 1e999]]}', "a class is a number"),
+        ('{"labels": [["a.png", 999999999]]}', "a class is a number"),
+    ],
+)
+def test_a_card_names_pictures_of_its_folder_alone(card, says, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "dataset.json").write_text(card)
+    command = ["data", "import", tmp_path / "in", "--name", "own", "--size", "8", "--root", tmp_path / "data"]
+    with cheaply():
+        assert says in refused(capsys, *command)
+
+
 def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("genbench.data.containers._LARGEST_BYTES", 2**20)
     np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((5_000, 32, 32), np.uint8))
@@ -216,6 +328,179 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"bomb\.npz: it would unpack to 4 MiB") as error:
         open_container(tmp_path / "bomb.npz")
     assert "\n" not in str(error.value)
+
+
+# --- published data -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["a link", "a bomb", "a bomb before it", "a device"])
+def test_an_archive_of_batches_holds_files_of_their_size(kind, tmp_path):
+    folder = "cifar-10-batches-py"
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo(f"{folder}/data_batch_1")
+        if kind == "a link":
+            member.type, member.linkname = tarfile.SYMTYPE, "../../../../etc/passwd"
+        elif kind == "a device":
+            member.type, member.devmajor, member.devminor = tarfile.CHRTYPE, 1, 5
+        else:
+            member.size = 2**40
+            member.name = member.name if kind == "a bomb" else "padding"
+        archive.addfile(member)
+    with cheaply(), pytest.raises(InputError, match=r"damaged .*cifar-10-python\.tar\.gz") as error:
+        CIFAR10(str(tmp_path)).decode()
+    assert ("would unpack to 1,048,576 MiB" in one_line(error)) == ("bomb" in kind)
+
+
+def test_a_packed_idx_file_is_unpacked_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.data.mnist._LARGEST_BYTES", 2**20)
+    (tmp_path / "x-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(2**25)))
+    with cheaply(mib=8), pytest.raises(InputError, match="it has more than 1 MiB") as error:
+        read_idx(tmp_path / "x-idx3-ubyte.gz")
+    one_line(error)
+
+
+def array_of(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
+    """An .npy file that says that it is so large, and holds nothing."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + bytes(64)
+
+
+@pytest.mark.parametrize("name", ["train-images.npy", "train-labels.npy", "card.json"])
+@pytest.mark.parametrize("kind", ["objects", "huge", "deep", "link"])
+def test_decoded_data_that_are_none_are_refused(name, kind, tmp_path):
+    path = Digits(str(tmp_path)).folder / name
+    if kind == "objects":
+        buffer = io.BytesIO()
+        np.save(buffer, np.array([Payload(tmp_path / "owned")], dtype=object), allow_pickle=True)
+        path.write_bytes(buffer.getvalue())
+    elif kind == "huge":
+        path.write_bytes(array_of((2**40, 1, 8, 8)))
+    elif kind == "deep":
+        path.write_text("[" * 10**6)
+    else:
+        path.unlink()
+        path.symlink_to("/dev/zero")
+    with cheaply(), pytest.raises(InputError, match="damaged data in") as error:
+        Digits(str(tmp_path)).arrays("train")
+    one_line(error)
+    assert not (tmp_path / "owned").exists()
+
+
+# --- statistics of another tool -----------------------------------------------------------------------------------------------
+
+
+def npy(value: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, value)
+    return buffer.getvalue()
+
+
+HALF = npy(np.eye(4)[0]), npy(np.eye(4))
+STATISTICS = {
+    "more features than fit": (HALF[0], array_of((2**40,), "<f8")),
+    "a mean without end": (array_of((2**40,), "<f8"), HALF[1]),
+    "another number of features": (HALF[0], npy(np.eye(5))),
+    "NaN": (HALF[0], npy(np.full((4, 4), np.nan))),
+    "complex numbers": (HALF[0], npy(np.eye(4) * 1j)),
+    "texts": (npy(np.array(["x"] * 4)), HALF[1]),
+    "no covariance": (HALF[0], npy(-np.eye(4))),
+    "one array": (HALF[0], b""),
+}
+
+
+@pytest.mark.parametrize("arrays", STATISTICS.values(), ids=STATISTICS)
+def test_statistics_that_are_none_are_refused(arrays, tmp_path):
+    with zipfile.ZipFile(tmp_path / "theirs.npz", "w") as archive:
+        for name, content in zip(("mu.npy", "sigma.npy"), arrays):
+            archive.writestr(name, content)
+    # numpy asks the system for as much as a header announces, touches none of it, and finds that the file has ended
+    with cheaply(mib=2**24), pytest.raises(InputError, match=r"theirs\.npz: ") as error:
+        load_statistics(tmp_path / "theirs.npz")
+    one_line(error)
+
+
+def test_statistics_unpickle_nothing_and_unpack_no_bomb(tmp_path):
+    np.savez(tmp_path / "evil.npz", mu=np.array([Payload(tmp_path / "owned")], dtype=object), sigma=np.eye(1))
+    with pytest.raises(InputError, match="allow_pickle=False") as error:
+        load_statistics(tmp_path / "evil.npz")
+    one_line(error)
+    assert not (tmp_path / "owned").exists()
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mu.npy", HALF[0])
+        archive.writestr("sigma.npy", array_of((2**20, 2**20), "<f8"))
+        archive.getinfo("sigma.npy").file_size = 2**43
+    with cheaply(), pytest.raises(InputError, match="it would unpack to 8,388,608 MiB") as error:
+        load_statistics(tmp_path / "bomb.npz")
+    one_line(error)
+
+
+# --- records ------------------------------------------------------------------------------------------------------------------
+
+EXAMPLE = sorted((Path(__file__).parents[1] / "leaderboards" / "records" / "digits").glob("vae-s0-*.json"))[0]
+
+
+@pytest.mark.parametrize("kind", ["huge", "deep", "deep in it", "NaN", "infinite", "a long number", "no text", "a list"])
+def test_a_record_that_is_none_is_refused(kind, tmp_path, capsys):
+    path = tmp_path / "records" / "digits" / EXAMPLE.name
+    path.parent.mkdir(parents=True)
+    text = EXAMPLE.read_text()
+    value = {"NaN": "NaN", "infinite": "1e999", "a long number": "9" * 10_000, "deep in it": "[" * 10**5 + "]" * 10**5}.get(
+        kind
+    )
+    whole = {"deep": "[" * 10**6, "a list": "[1]", "no text": "\udcff"}.get(kind, text)
+    if value is not None:
+        assert '"sample_options": {' in whole
+        whole = (
+            whole.replace('"sample_options": {', f'"sample_options": {{"x": {value}, ', 1)
+            .replace(", \n }", "\n }")
+            .replace(", }", "}")
+        )
+    path.write_bytes(whole.encode(errors="surrogateescape"))
+    if kind == "huge":
+        with path.open("r+b") as file:
+            file.truncate(2**40)
+    with cheaply(mib=200):
+        assert path.name in refused(capsys, "table", tmp_path)
+
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def test_texts_of_a_record_are_texts_wherever_they_are_shown(tmp_path, capsys):
+    """In every field that is a text of any kind: names of metrics, options and packages too."""
+
+    def evil(value: object, where: str = "") -> object:
+        if isinstance(value, dict):
+            named = where in (
+                "sample_options",
+                "log_prob_options",
+                "sample_defaults",
+                "terms",
+                "options",
+                "defaults",
+                "versions",
+                "config",
+            )
+            return {f"{key}{EVIL}" if named else key: evil(v, key) for key, v in value.items()}
+        if isinstance(value, list):
+            return [evil(v, where) for v in value]
+        kept = ("evaluated_at", "status", "device_class", "density", "kind", "metrics")
+        return f"{value}{EVIL}" if isinstance(value, str) and where not in kept else value
+
+    tree = json.loads(EXAMPLE.read_text())
+    tree = {key: value for key, value in tree.items() if key not in ("schema", "id")}
+    metrics = [f"{name}{EVIL}" for name in tree["protocol"]["metrics"]]
+    tree = evil(tree)
+    tree["protocol"]["metrics"] += metrics
+    tree["metrics"] |= {name: {"value": 1.0, "error": 0.1} for name in metrics}
+    record = records._read(Record, tree, "")
+    path = write_record(tmp_path, record)
+    assert "onerror" in path.name and "onerror" in record.protocol.dataset
+    assert main(["table", str(tmp_path), "--write"]) == 0
+    texts = [capsys.readouterr().out, (tmp_path / "index.html").read_text(), (tmp_path / f"{record.dataset}.md").read_text()]
+    for text in texts:
+        assert "onerror" in text and "<img src=x" not in text.replace("\\<img", "")
 
 
 # --- names --------------------------------------------------------------------------------------------------------------------
@@ -260,6 +545,17 @@ def test_a_run_writes_and_deletes_nothing_through_a_link(link, tiny, tmp_path, c
     assert sorted(path.name for path in elsewhere.iterdir()) == [f"{i}.ckpt" for i in range(4)]
 
 
+def test_a_run_with_a_link_is_neither_sampled_nor_measured_nor_drawn(tiny, tmp_path, capsys):
+    """Its configuration, or what it has logged, would be somebody's file elsewhere."""
+    run, elsewhere = train(tiny(RECIPE, "budget.images=32")), tmp_path / "elsewhere"
+    for name in ("config.yaml", "state.json", "metrics.jsonl", "model.safetensors"):
+        (run.path / name).rename(elsewhere)
+        (run.path / name).symlink_to(elsewhere)
+        for command in (("sample", run.path, "-o", tmp_path / "x.png"), ("evaluate", run.path), ("explore", run.path)):
+            assert f"{name} is a link to {elsewhere}" in refused(capsys, *command)
+        elsewhere.rename(run.path / name)
+
+
 def test_a_link_to_a_run_is_not_measured_and_folders_above_may_be_links(tiny, tmp_path, capsys):
     (tmp_path / "disk").mkdir()
     (tmp_path / "runs").symlink_to(tmp_path / "disk")
@@ -268,6 +564,18 @@ def test_a_link_to_a_run_is_not_measured_and_folders_above_may_be_links(tiny, tm
     (tmp_path / "best").symlink_to(run.path)
     assert "is a link to" in refused(capsys, "sample", tmp_path / "best", "-o", tmp_path / "x.png")
     assert main(["sample", str(run.path), "-n", "1", "-o", str(tmp_path / "x.png")]) == 0
+
+
+def test_an_id_of_a_run_is_no_path(tiny, tmp_path):
+    """wandb makes a folder of the id that it finds in a run folder."""
+    config = tiny(RECIPE)
+    plain = WandbLog(config, tmp_path, "digits").version
+    for evil in ("../../owned", "a/b", "", "x" * 200, {"a": 1}, "a\nb"):
+        (tmp_path / "wandb.json").write_text(json.dumps({"id": evil, "suite": ["x"]}))
+        assert WandbLog(config, tmp_path, "digits").version == plain
+        assert WandbLog(config, tmp_path, "digits").tags == ["vae", "digits"]
+    (tmp_path / "wandb.json").write_text(json.dumps({"id": "mine-1"}))
+    assert WandbLog(config, tmp_path, "digits").version == "mine-1"
 
 
 # --- the code itself ----------------------------------------------------------------------------------------------------------

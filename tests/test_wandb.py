@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from genbench import dashboard
+from genbench import dashboard, loggers
 from genbench.cli import main
 from genbench.evaluate import evaluate
-from genbench.leaderboard.record import Record
+from genbench.leaderboard.record import Record, records_in
 from genbench.loggers import WandbLog, has_login, log_record, read_metrics, summary
 from genbench.train import train
 
@@ -166,6 +170,131 @@ def test_a_failure_of_wandb_is_one_line_and_the_run_goes_on(tiny, monkeypatch, c
     assert [record.levelname for record in caplog.records if record.name.startswith("genbench")] == ["WARNING"]
 
 
+# --- compute nodes --------------------------------------------------------------------------------------------------------
+
+ONLINE = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40}
+LOGGING_OFFLINE = "logging offline, genbench wandb sync uploads it later"
+OFF = "wandb is off for this run"
+# of each: the environment, what is done to it, what is said of wandb, in one line, and whether the run is logged offline
+NODES: dict[str, tuple[dict, str | None, str, bool]] = {
+    "no key": ({}, None, "", True),
+    "no key, but online is asked for": ({"WANDB_MODE": "online"}, None, LOGGING_OFFLINE, True),
+    "no network": ({**ONLINE, "WANDB_BASE_URL": "http://127.0.0.1:9"}, None, LOGGING_OFFLINE, True),
+    "a dead proxy": ({**ONLINE, "HTTPS_PROXY": "http://127.0.0.1:9"}, None, LOGGING_OFFLINE, True),
+    "not installed": ({}, "hide wandb", OFF, False),
+    "its service is killed": ({}, "kill its service", OFF, True),
+    "a full home": ({"HOME": "FULL"}, None, "", True),
+    "a home that is not for writing": ({"HOME": "READ-ONLY"}, None, "", True),
+    "no space for wandb": ({}, None, OFF, False),
+}
+SMALL = ["--budget.images=160", "--data.batch_size=16", "--trainer.log_every=16", "--trainer.preview_every=80"]
+# what wandb would take from the environment of who runs the tests
+NO_WANDB = {"WANDB_MODE": None, "WANDB_API_KEY": None, "WANDB_BASE_URL": None, "WANDB_DIR": None,
+            "WANDB_DATA_DIR": None, "WANDB_CACHE_DIR": None, "WANDB_CONFIG_DIR": None, "WANDB_ARTIFACT_DIR": None}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """A function that trains and evaluates on a node: -> exit code, what was said, weights, metrics file and record, times aside.
+
+    Temporary files go to a folder of its own.
+    """
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    command = [sys.executable, str(Path(__file__).with_name("wandb_worker.py"))]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+
+        def act(run: Path, environment: dict, do: str | None = None) -> tuple[int, str]:
+            netrc = {"NETRC": str(folder / "netrc")}
+            job = {"run": str(run), "overrides": SMALL, "environment": {**NO_WANDB, **netrc, **environment}, "do": do}
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline()), Path(f"{run}.txt").read_text()
+
+        act.temporary = folder / "tmp"
+        yield act
+        process.stdin.close()
+
+
+def ended(run: Path) -> dict:
+    """What a run ends with, times aside."""
+    lines = [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(run / "metrics.jsonl")]
+    (record,) = records_in(Path(f"{run}-out"))
+    tree = record.to_dict()
+    del tree["cost"]["train_seconds"], tree["evaluated_at"]
+    return {"weights": (run / "model.safetensors").read_bytes(), "metrics": lines, "record": tree}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(node, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert node(run, {"WANDB_MODE": "disabled"})[0] == 0
+    return ended(run)
+
+
+@contextmanager
+def mounted(folder: Path, full: bool = True):
+    """A file system of 64 KiB on a folder, full, or not for writing."""
+    folder.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("mounting a file system of 64 KiB needs root")
+    try:
+        if full:
+            with suppress(OSError), (folder / "ballast").open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+        else:
+            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_run_does_not_care_what_a_node_lacks(name, node, undisturbed, tmp_path):
+    """Exit code 0, the same weights, metrics file and record, at most one line about wandb, and nothing left in /tmp."""
+    environment, do, says, offline = NODES[name]
+    run, places = tmp_path / "run", ExitStack()
+    with places:
+        if (home := environment.get("HOME")) is not None:
+            places.enter_context(mounted(tmp_path / "home", full=home == "FULL"))
+            environment = {**environment, "HOME": str(tmp_path / "home")}
+        if name == "no space for wandb":
+            places.enter_context(mounted(run / "wandb"))
+        code, said = node(run, environment, do)
+        assert code == 0, said
+        assert ended(run) == undisturbed
+        found = dashboard.offline_runs(tmp_path)
+    lines = [line for line in said.splitlines() if "wandb" in line]
+    # training and evaluation begin a part of their own each
+    assert len(lines) <= 2 and bool(lines) == bool(says) and all(says in line for line in lines), said
+    assert bool(found) == offline
+    # but for the socket of a service that was killed
+    assert not list(node.temporary.glob("tmp*wandb*"))
+
+
+def test_a_run_that_was_killed_keeps_its_id_offline_too(node, undisturbed, tmp_path):
+    """Every part, the one that a kill cut short too, can be read by wandb, and is of one run; together they lack no image."""
+    run = tmp_path / "run"
+    # what is written every 15 seconds is written at once, so that the killed part has something
+    assert node(run, {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "0.05"}, "kill itself")[0] == -9
+    assert list((run / "wandb" / "files").glob("tmp*wandb-*"))  # wandb's own, which it could not remove
+    code, said = node(run, {})
+    assert code == 0, said
+    assert ended(run) == undisturbed
+    (parts,) = dashboard.offline_runs(tmp_path).values()
+    entries = [inspected(part) for part in parts]
+    assert len(parts) == 3  # killed, finished, evaluated
+    begun = [of(part, "run")[0] for part in entries]
+    assert {begin["run_id"] for begin in begun} == {json.loads((run / "wandb.json").read_text())["id"]}
+    assert all(begin["resume"] for begin in begun)
+    images = [{entry["item"]["images"] for entry in of(part, "history")} for part in entries]
+    assert min(images[0]) == 16 and max(images[1]) == 160 and min(images[1]) <= max(images[0]) + 16
+    assert not list((run / "wandb" / "files").glob("tmp*wandb-*"))
+    assert not list(node.temporary.glob("tmp*wandb-*"))
+
+
 def test_without_a_network_the_run_is_logged_offline(tiny, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
@@ -175,6 +304,22 @@ def test_without_a_network_the_run_is_logged_offline(tiny, monkeypatch, caplog):
     assert sum("logging offline" in message for message in caplog.messages) == 1
     (parts,) = dashboard.offline_runs(run.path).values()
     assert of(inspected(parts[-1]), "history")
+
+
+@pytest.mark.parametrize("how", ["silent", "slow"])
+def test_a_server_that_says_nothing_is_waited_for_once_and_not_for_long(how, monkeypatch):
+    """It accepts and is silent; or a name server is, of which no time limit knows."""
+    if how == "silent":
+        listening = socket.create_server(("127.0.0.1", 0))
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    else:
+        monkeypatch.setattr(loggers, "urlopen", lambda *_, **__: time.sleep(5))
+    began = time.monotonic()
+    with pytest.raises(OSError, match=r"does not answer within|timed out"):
+        loggers.reach_server(0.2)
+    assert time.monotonic() - began < 3
+    if how == "silent":
+        listening.close()
 
 
 def test_disabled_writes_nothing(tiny, logged, tmp_path):
@@ -220,14 +365,33 @@ def test_sync_needs_a_login(logged, capsys):
     assert main(["wandb", "sync", str(logged[1].path / "nowhere")]) == 2
 
 
+def test_sync_without_wandb_or_a_network_says_so_in_one_line(waiting, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(dashboard.subprocess, "run", lambda *_, **__: pytest.fail("wandb would try for long"))
+    for server in ("http://127.0.0.1:9", "nonsense"):
+        monkeypatch.setenv("WANDB_BASE_URL", server)
+        assert main(["wandb", "sync", str(waiting)]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and server in said and "try again where there is a network" in said
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
+    assert main(["wandb", "sync", str(waiting)]) == 2
+    assert "wandb is not installed" in capsys.readouterr().err
+
+
+def test_a_part_that_was_killed_before_anything_was_written_waits_for_nothing(waiting):
+    (parts,) = dashboard.offline_runs(waiting).values()
+    (parts[0] / "run-abc.wandb").write_text("")
+    assert dashboard.offline_runs(waiting) == {waiting: parts[1:]}
+
+
 @pytest.fixture
 def waiting(tmp_path):
     """A run folder with two parts that were logged offline."""
     run = tmp_path / "runs" / "s0"
-    for time in ("20260101_000001", "20260101_000000"):
-        part = run / "wandb" / f"offline-run-{time}-abc"
+    for stamp in ("20260101_000001", "20260101_000000"):
+        part = run / "wandb" / f"offline-run-{stamp}-abc"
         part.mkdir(parents=True)
-        (part / "run-abc.wandb").touch()
+        (part / "run-abc.wandb").write_text("something")
     return run
 
 
@@ -244,6 +408,7 @@ def test_sync_uploads_each_part_once(waiting, monkeypatch, capsys):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(dashboard, "reach_server", lambda: None)
     monkeypatch.setattr(dashboard.subprocess, "run", uploader)
     assert main(["wandb", "sync", str(waiting)]) == 0
     assert commands == [[sys.executable, "-m", "wandb", "sync", "--yes", *map(str, parts)]]
@@ -255,6 +420,7 @@ def test_sync_uploads_each_part_once(waiting, monkeypatch, capsys):
 def test_sync_says_what_was_refused_and_tries_again(waiting, monkeypatch, capsys):
     refused = subprocess.CompletedProcess([], 1, "", "wandb: Syncing\nwandb: ERROR permission denied\n")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(dashboard, "reach_server", lambda: None)
     monkeypatch.setattr(dashboard.subprocess, "run", lambda *_, **__: refused)
     assert main(["wandb", "sync", str(waiting)]) == 1
     printed = capsys.readouterr()

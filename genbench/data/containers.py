@@ -128,15 +128,13 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _read_bounded(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_BYTES + 1)
-    return _bounded(content)
+    _refuse_large(path.stat().st_size)
+    return path.read_bytes()
 
 
-def _bounded(content: bytes) -> bytes:
-    if len(content) > _LARGEST_BYTES:
+def _refuse_large(size: int) -> None:
+    if size > _LARGEST_BYTES:
         raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
-    return content
 
 
 def _from_zip(path: Path) -> Container:
@@ -155,12 +153,12 @@ def _from_zip(path: Path) -> Container:
 
 
 def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    _refuse_large(info.file_size)  # the announced size, which is all that is ever unpacked
     try:
         with archive.open(info) as file:
-            content = file.read(_LARGEST_BYTES + 1)  # whatever size is announced
+            return file.read()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot be unpacked: {error}") from None
-    return _bounded(content)
 
 
 def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:

@@ -173,8 +173,11 @@ class ImageData(LightningDataModule, ABC):
         return torch.tensor(np.asarray(x), device=device), None if y is None else torch.tensor(np.asarray(y), device=device)
 
     def _read(self, split: Split) -> Arrays:
+        # mapped: a header that announces more than the file has is refused, before memory is asked for
         x = np.load(self.folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
-        return x, None if self.spec.labels is None else np.load(self.folder / f"{split}-labels.npy", allow_pickle=False)
+        if self.spec.labels is None:
+            return x, None
+        return x, np.array(np.load(self.folder / f"{split}-labels.npy", mmap_mode="r", allow_pickle=False))
 
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):

@@ -75,7 +75,7 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
     container = open_container(plan.path)
     found = gather(container, plan.size, plan.channels, progress)
-    yield _summary(found, container)
+    yield _summary(found, container, plan.skip_bad)
     if found.changes:
         yield f"  {', '.join(f'{n:,} {change}' for change, n in found.changes.most_common())}"
     for name, reason in found.bad:
@@ -166,9 +166,10 @@ def _hash(root: Path, name: str) -> str | None:
         return None
 
 
-def _summary(found: Gathered, container: Container) -> str:
+def _summary(found: Gathered, container: Container, skip_bad: bool) -> str:
     n = len(found.x)
     line = f"{n + len(found.bad):,} pictures: {found.colour:,} in colour, {n - found.colour:,} grey, {len(found.bad):,} bad"
+    line += ", left out" if skip_bad and found.bad else ""
     line += f"; files that are no pictures: {container.others:,}" if container.others else ""
     return line + (f"; hidden pictures, left out: {container.hidden:,}" if container.hidden else "")
 

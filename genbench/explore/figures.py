@@ -4,7 +4,7 @@ A figure that is not to be had raises `NotPossible` with the reason. Latents are
 
 References:
     Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114 (manifold)
-    White (2016), Sampling generative networks. arXiv:1609.04468 (spherical interpolation)
+    White (2016), Sampling generative networks. arXiv:1609.04468 (spherical interpolation, four corners)
     Radford, Metz, Chintala (2016), Unsupervised representation learning with DCGANs. arXiv:1511.06434 (arithmetic)
     van der Maaten, Hinton (2008), Visualizing data using t-SNE. JMLR 9
 """
@@ -75,21 +75,17 @@ def reconstructions(subject: Subject) -> Drawing:
 
 
 def manifold(subject: Subject) -> Drawing:
-    """Images over a plane of latent space, at the quantiles of the Gaussian."""
+    """Images over a plane of latent space, at the quantiles of the Gaussian; between four draws where no plane is preferred."""
     subject.need_pictures()
     n, d = 12, subject.latent
+    if d > 2 and not subject.encodes:
+        return _between_corners(subject, n)
     start = torch.zeros(d, dtype=torch.float64, device=subject.device)
     axes, scale = torch.eye(d, dtype=torch.float64, device=subject.device)[:2], torch.ones(2, dtype=torch.float64)
     if d < 2:
         raise NotPossible("one latent makes no plane; see traversals")
-    where, axis = (
-        "The two latents" if d == 2 else f"{d} latents: the plane of the first two, the others from one draw of the prior",
-        "latent",
-    )
-    if d > 2 and not subject.encodes:
-        # the middle of a Gaussian of many dimensions is nowhere near its draws
-        start = subject.starts(1, "manifold")[0][0].double() * (torch.arange(d, device=subject.device) > 1)
-    if d > 2 and subject.encodes:
+    where, axis = "The two latents", "latent"
+    if d > 2:
         z, _ = subject.encodings
         axis = "principal direction"
         start, axes, scale = principal_directions(z.double())
@@ -106,6 +102,26 @@ def manifold(subject: Subject) -> Drawing:
     axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
     ticks = _signed(gaussian_quantiles(n))
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names)
+
+
+def _between_corners(subject: Subject, n: int) -> Drawing:
+    """White (2016): four draws at the corners. Two latents of many change little, and the middle of a Gaussian of many dimensions
+    is nowhere near its draws; spherical walks keep their norm."""
+    draws, _ = subject.starts(4, "manifold")
+    t = torch.linspace(0, 1, n, dtype=draws.dtype, device=draws.device)
+    left, right = spherical(draws[0], draws[2], t), spherical(draws[1], draws[3], t)
+    z = torch.cat([spherical(a, b, t) for a, b in zip(left, right, strict=True)])
+    y = _one_label(subject, len(z))
+    title = subject.title("Latent manifold", f"{n} x {n} latents")
+    caption = (
+        f"Four draws of the prior in {subject.latent} dimensions at the corners, and spherical walks between them: s of the way "
+        f"from left to right, t of the way down. Norms are from {float(z.norm(dim=1).min()):.2f} to "
+        f"{float(z.norm(dim=1).max()):.2f}; of the prior about {math.sqrt(subject.latent):.2f}."
+    )
+    if y is not None:
+        caption += f" Class y = {int(y[0])}."
+    ticks = [f"{v:.2f}" for v in t.tolist()]
+    return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks, ticks, ("s", "t"))
 
 
 def traversals(subject: Subject) -> Drawing:
@@ -202,7 +218,7 @@ def neighbours(subject: Subject) -> Drawing:
         _, rows = nearest_rows(embed(shown).cpu(), there, k)
         parts.append(train[rows.to(train.device)])
         distances[name] = [nearest_rows(embed(some).cpu(), there, 1)[0][:, 0].numpy() for some in (x, test)]
-    medians = "; ".join(f"{name} {np.median(a):.3g} against {np.median(b):.3g}" for name, (a, b) in distances.items())
+    medians = "; ".join(f"{name} {np.median(a):.2f} against {np.median(b):.2f}" for name, (a, b) in distances.items())
     caption = (
         f"Samples and the {k} nearest of {len(train):,} training images. Median distance to the nearest, samples against "
         f"{len(test)} held-out images: {medians}. Samples much nearer than held-out images would be copies."

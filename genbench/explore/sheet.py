@@ -21,6 +21,8 @@ __all__ = ["MARKERS", "PALETTE", "mosaic", "panel", "render", "sheet", "style"]
 # Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most colour-blind eyes; markers for the rest
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800", "#8C8C8C", "#6A2C91")
 MARKERS = "os^DvPX*<>"
+# between images: neither their black nor their white runs into it, and no grey is blue
+_BETWEEN = (140, 175, 215)
 _SMALL, _TEXT, _TITLE = 14, 15, 22
 _MAX_PNG = 300 * 1024
 
@@ -59,7 +61,7 @@ def mosaic(
     names: tuple[str, str] = ("", ""),
 ) -> None:
     """Images (N, C, H, W) in reading order, pixels as blocks; labels above columns and beside rows, and `names` of the two axes."""
-    picture = grid(images, spec, columns)
+    picture = grid(images, spec, columns, paper=_BETWEEN)
     axes.imshow(picture, interpolation="none")
     rows = -(-len(images) // columns)
     height, width = picture.shape[0] / rows, picture.shape[1] / columns

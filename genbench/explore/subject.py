@@ -138,16 +138,16 @@ class Subject:
         if not isinstance(self.model, Decodes):
             raise NotPossible(f"{self.kind} has no latents")
         if self.encodes:
-            return self.encodings[0].shape[1]
+            return self.encode(*self.held_out(1)).shape[1]
         if isinstance(self.model, HasLatent):
             return self.model.latent
         raise NotPossible(f"{self.kind} does not say how many latents it has")
 
     def starts(self, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
         """Latents to start from: encodings of held-out images, else draws of the prior; and their labels."""
-        if self.latent and self.encodes:
-            z, y = self.encodings
-            return z[:n], None if y is None else y[:n]
+        if self.encodes:
+            x, y = self.held_out(n)
+            return self.encode(x, y), y
         rng = self.rng(n, purpose)
         fixed = None if self.label is None else torch.full((n,), self.label, device=self.device)
         return rng.normal((self.latent,)), self.data.draw_labels(rng) if fixed is None else fixed
