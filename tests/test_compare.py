@@ -95,7 +95,7 @@ def test_what_a_table_calls_best_is_better_than_every_rival():
         for board in boards(records):
             for row, metric in ((row, metric) for row in board.rows for metric in board.protocol.metrics):
                 if board.mark(row, metric) == "best":
-                    rivals = [other for other in board.rows if other is not row and other.metric(metric)]
+                    rivals = [other for other in board.rows_like(row) if other is not row and other.metric(metric)]
                     title = metric_info(metric).title
                     found = [one for other in rivals for one in compare_rows(board, row, other) if one.quantity[:-2] == title]
                     assert len(found) == len(rivals) and all(one.verdict == "better" for one in found)

@@ -428,6 +428,21 @@ def test_conditional_likelihoods_have_their_own_column():
     assert board.nll_mark(board.rows[1], conditional=True) == ""  # not best against another question
 
 
+def test_models_that_are_given_labels_are_ranked_apart():
+    plain = make("a", fid=(3.0, 3.1, 3.2), config="a") + make("b", fid=(9.0, 9.1, 9.2), config="b")
+    told = make("c", fid=(1.0, 1.1, 1.2), kind="exact", bits=(1.5, 1.6, 1.7), conditional=True, config="c")
+    alone, both = boards(plain)[0], boards(plain + told)[0]
+    assert (
+        [both.mark(row, "fid") for row in both.rows]
+        == ["best", "", ""]
+        == [*(alone.mark(row, "fid") for row in alone.rows), ""]
+    )
+    assert [row.conditional for row in both.rows] == [False, False, True]
+    text = table.render([both], "md")
+    assert "c (vae, given labels) | 1.10 ± 0.10 |" in text
+    assert "| a (vae) | **3.10 ± 0.10** (best) |" in text
+
+
 def test_small_spreads_get_their_digits():
     assert table._value(Summary((2.940, 2.944)), 2).text == "2.942 ± 0.003"
     assert table._value(Summary((20.0, 30.0)), 2).text == "25.00 ± 7.07"

@@ -159,6 +159,12 @@ class Row:
         """Seeds of the runs that did not diverge."""
         return tuple(record.seed for record in self.records if record.status == "done")
 
+    @property
+    def conditional(self) -> bool:
+        """Whether it is a model of p(x | y): given labels, in training and for its samples."""
+        model = self.first.provenance.config.get("model")
+        return bool(isinstance(model, dict) and model.get("conditional")) or any(x.conditional for x in self._likelihoods)
+
     def metric(self, name: str) -> Summary | None:
         """A metric over the seeds."""
         found = [record.metrics[name] for record in self.records if name in record.metrics]
@@ -246,12 +252,16 @@ class Board:
         """How many training seeds of those that the protocol asks for a row does not have."""
         return max(0, self.protocol.seeds - len(row.records))
 
+    def rows_like(self, row: Row) -> list[Row]:
+        """The rows that one is ranked among: models of p(x), or of p(x | y), which are told more."""
+        return [other for other in self.rows if other.conditional is row.conditional]
+
     def mark(self, row: Row, metric: str) -> Mark:
         """Whether the row is best in a metric."""
         info = metric_info(metric)
         if info.of_likelihood and any(other.kind != "exact" for other in self.rows if other.metric(metric)):
             return ""  # below a rival's upper bound is no proof
-        rivals = [other for other in self.rows if other is not row and other.metric(metric)]
+        rivals = [other for other in self.rows_like(row) if other is not row and other.metric(metric)]
         if info.better is None or row.diverged or self.lacks(row) or row.metric(metric) is None or not rivals:
             return ""
         return "best" if all(_beats(row, other, metric) for other in rivals) else ""
@@ -304,7 +314,7 @@ def diversity_metric(protocol: Protocol) -> str | None:
 def quality_words(board: Board, row: Row, metric: str) -> str:
     """Words such as "best", "×1.9 the best", "at the noise floor", and what the spread does not resolve."""
     mine = row.metric(metric)
-    rivals = [other for other in board.rows if other.metric(metric)]
+    rivals = [other for other in board.rows_like(row) if other.metric(metric)]
     lower = metric_info(metric).better == "lower"
     if mine is None:
         return ""

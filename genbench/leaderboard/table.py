@@ -59,6 +59,8 @@ LEGEND = (
     "than one; and the standard error over repeats with other noise, where there were any.",
     "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
     "the chain whose bound stands beside them.",
+    "Given labels: a model of p(x given y), told the class in training and for every sample, by the classes' shares of the training "
+    "split; it is ranked among its like, not among models of p(x).",
     "Foreign: images that another tool made, scored by the same protocol; of their cost, speed and likelihood nothing is known.",
     "Noise floor: as many training images as there are samples, scored like samples. Not ranked. A shipped extractor has learnt from "
     "training images, and sees them a little otherwise than fresh ones.",
@@ -186,7 +188,7 @@ def board_table(board: Board) -> Table:
 def comparison_table(board: Board) -> Table:
     """The comparison of the lectures, in words from numbers: quality, diversity, likelihood, speed, stability, density."""
     quality, diversity = quality_metric(board.protocol), diversity_metric(board.protocol)
-    makers: list[_Maker] = [(Column("Model", words=True), lambda row: Cell(row.label, row.label, note=row.family))]
+    makers: list[_Maker] = [(Column("Model", words=True), lambda row: Cell(row.label, row.label, note=_kind(row)))]
     for metric, title in ((quality, "Sample quality"), (diversity, "Diversity")):
         if metric is not None:
             info = metric_info(metric)
@@ -256,11 +258,16 @@ def _no_floor(makers: list[_Maker]) -> Line:
 
 
 def _name_cell(row: Row) -> Cell:
-    return Cell(row.label, row.label, note=_options(row.first.sample_options))
+    words = ["given labels" if row.conditional else "", _options(row.first.sample_options)]
+    return Cell(row.label, row.label, note=", ".join(filter(None, words)))
 
 
 def _family_cell(row: Row) -> Cell:
     return Cell(row.family, row.family)
+
+
+def _kind(row: Row) -> str:
+    return f"{row.family}, given labels" if row.conditional else row.family
 
 
 def _density_cell(row: Row) -> Cell:
