@@ -174,7 +174,10 @@ class ImageData(LightningDataModule, ABC):
 
     def _read(self, split: Split) -> Arrays:
         x = np.load(self.folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
-        return x, None if self.spec.labels is None else np.load(self.folder / f"{split}-labels.npy", allow_pickle=False)
+        if self.spec.labels is None:
+            return x, None
+        # mapped first: what a header announces is then compared with the file, before there is memory for it
+        return x, np.array(np.load(self.folder / f"{split}-labels.npy", mmap_mode="r", allow_pickle=False))
 
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):
