@@ -157,6 +157,10 @@ class Night:
         queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i %N").splitlines()
         return next((line for line in queued if line.split()[0].endswith(f"_{k}")), None)
 
+    def _ask(self, *command: str) -> None:
+        """Without waiting for an answer, which scancel tries for a minute to get from a busy node."""
+        subprocess.Popen(command, env=self.nodes.environment)
+
     def _disturb(self, run: str) -> None:
         found = self._job(run)
         if found is None:  # it has just ended
@@ -164,20 +168,18 @@ class Night:
         (job, node), (what, text) = found.split(), self._left.pop(run)
         self.note(run, text)
         if what == "requeue":
-            self.nodes.said("scontrol", "requeue", job)
+            self._ask("scontrol", "requeue", job)
         elif what == "warn":
-            self.nodes.said("scancel", "--signal=USR1", job)
+            self._ask("scancel", "--signal=USR1", job)
         elif what == "limit":
             began = next(sample["seconds"] for sample in self.samples if sample["states"].get(run) == "running")
-            self.nodes.said("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
+            self._ask("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
         elif what == "kill":
             lock = json.loads((self.suite.runs / run / "s0" / "lock").read_text())
             os.kill(lock["pid"], signal.SIGKILL)
         elif what == "drain":
-            self.nodes.said("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
-            self._later.append(
-                (self.now() + AWAY, lambda: self.nodes.said("scontrol", "update", f"nodename={node}", "state=resume"))
-            )
+            self._ask("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
+            self._later.append((self.now() + AWAY, lambda: self._ask("scontrol", "update", f"nodename={node}", "state=resume")))
         else:
             self.nodes.die(node)
             self._later.append((self.now() + AWAY, lambda: self.nodes.start(node)))

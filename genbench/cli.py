@@ -284,9 +284,9 @@ def _train(given: Any) -> None:
     from genbench.progress import reporter
     from genbench.protocol import load_protocol
     from genbench.run import run_folder
-    from genbench.train import check_sizes, train
+    from genbench.train import check_fit, train
 
-    check_sizes(config, data, model)
+    check_fit(config, data, model)
     if config.resolved["protocol"]:
         load_protocol(config.resolved["protocol"])
     if given.dry_run:

@@ -165,11 +165,12 @@ def sync(folder: Path) -> Iterator[str]:
 def offline_runs(folder: Path) -> dict[Path, list[Path]]:
     """Run folders and their parts that were logged offline and not uploaded since, oldest first.
 
-    A part is a process: training, each resumption of it, each evaluation. All of them have the run's id.
+    A part is a process: training, each resumption of it, each evaluation. All of them have the run's id. wandb writes every 15
+    seconds: one that was killed before the first time has left an empty file, and nothing to upload.
     """
     found: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
-        if not path.with_name(f"{path.name}.synced").exists():  # wandb's own mark
+        if path.stat().st_size and not path.with_name(f"{path.name}.synced").exists():  # wandb's own mark
             found.setdefault(path.parents[2], []).append(path.parent)
     return found
 

@@ -13,6 +13,7 @@ import re
 import tempfile
 import threading
 import time
+import uuid
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -185,6 +186,7 @@ class WandbLog(Logger):
 
     def _begin(self) -> Any:
         write_json(self.folder / "wandb.json", {"id": self.version, "suite": self.suite or self._kept().get("suite")})
+        self._require_space()
         mode = self._mode()
         if mode != "online" or WandbLog._unreachable:
             return self._init("offline" if mode == "online" else mode)
@@ -198,11 +200,32 @@ class WandbLog(Logger):
             return self._init("offline")
 
     def _let_go(self) -> None:
-        """wandb's own process keeps the id of a run that could not begin; it ends."""
-        import wandb
+        """wandb's own process keeps the id of a run that could not begin, and at exit a broken one is complained of: it ends, or is
+        left to itself. The next run of this process has another."""
 
-        with suppress(Exception):
-            wandb.teardown()
+        def end() -> None:
+            with suppress(BaseException):
+                import wandb
+
+                wandb.teardown()
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        ending.join(self._PATIENCE)
+
+    def _require_space(self) -> None:
+        """A megabyte. wandb itself would go on, and print a page for every line of its log that does not fit.
+
+        Raises:
+            OSError: There is none.
+        """
+        probe = self.folder / "wandb" / f".{uuid.uuid4().hex[:8]}.tmp"
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(2**20))
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _init(self, mode: Any) -> Any:
         with self._own_temporaries():
@@ -300,6 +323,7 @@ class WandbLog(Logger):
             broken, self._run, self._failed = self._run, None, True
             with suppress(Exception):
                 broken.finish(exit_code=1)
+            self._let_go()
             return None
 
 

@@ -57,6 +57,7 @@ class GenerativeModel(LightningModule, ABC):
         likelihood: What `log_prob` is without options; None where there is no density.
         dequantisation: "uniform" or "variational" where the density is one of reals that fill the pixels' cells.
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
+        second_derivatives: Whether the loss takes gradients of gradients of its networks, which compiled networks do not have.
         spec: Shape, levels and labels of the images.
         classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
         needs: Finished runs that it learns from, such as a teacher: what the configuration's `needs` calls them, and what they
@@ -66,6 +67,7 @@ class GenerativeModel(LightningModule, ABC):
     likelihood: Likelihood | None = None
     dequantisation: str | None = None
     batch_coupled: bool = False
+    second_derivatives: bool = False
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
         super().__init__()

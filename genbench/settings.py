@@ -128,6 +128,9 @@ def argument_table() -> str:
             name, _, meaning = line.partition(": ")
             default = getattr(settings, name, [])
             lines.append(f"{group}.{name} = {'null' if default is None else default}: {meaning}")
+    lines.append(
+        "needs.<name> = none: the recipe of a run that must be finished first, such as needs.teacher; needs.<name>.…: its keys"
+    )
     lines.append("evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and scores")
     lines.append("smoke: overrides that shrink the run to seconds, as `--smoke` applies them")
     return "\n".join(f"  {line}" for line in lines)

@@ -26,18 +26,8 @@ from genbench.errors import Diverged, GenbenchError, InputError, Stopped, neares
 from genbench.files import project_root
 
 __all__ = [
-    "Entry",
-    "Plan",
-    "Reporter",
-    "Suite",
-    "bench",
-    "finish",
-    "lacking",
-    "load_suite",
-    "needed_by",
-    "perform",
-    "plan_suite",
-]
+    "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "perform", "plan_suite",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -285,9 +275,8 @@ def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Pla
         for name, config in plan.config.needs.items():
             folder = config.resolved["run_dir"]
             needed = by_folder[folder] = by_folder.get(folder) or Plan(config, (), suite.out, device)
-            if differences := changes(needed.config.resolved, config.resolved) + changes(
-                config.resolved, needed.config.resolved
-            ):
+            theirs, its = needed.config.resolved, config.resolved
+            if differences := changes(theirs, its) or changes(its, theirs):
                 raise InputError(
                     f"suite {suite.name}: {plan.label} needs another {needed.label} as its {name} than this suite trains: "
                     f"{'; '.join(differences)}"

@@ -32,7 +32,7 @@ from genbench.rng import Rng
 from genbench.run import Run, needed_facts, run_folder, save_weights
 from genbench.settings import TrainerSettings
 
-__all__ = ["check_sizes", "train"]
+__all__ = ["check_fit", "train"]
 
 log = logging.getLogger("genbench")
 # what a collective says on the processes that are left
@@ -40,12 +40,14 @@ _ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[
 Report = Callable[[int, float | None], None]
 
 
-def check_sizes(config: Config, data: ImageData, model: GenerativeModel) -> None:
+def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
     """What must fit together on whatever machine the run is trained.
 
     Raises:
-        InputError: There is nothing to train on, or a batch cannot be dealt to the processes.
+        InputError: There is nothing to train on, a batch cannot be dealt to the processes, or the model cannot be compiled.
     """
+    if config.trainer.compile and model.second_derivatives:
+        raise InputError("trainer.compile is false for a loss with second derivatives, which compiled networks do not have")
     if model.players() and not config.budget.images:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
     processes = config.trainer.devices * config.trainer.num_nodes
@@ -75,7 +77,7 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     data, model = config.instantiate()
     # a model without players does everything in `finalize`
     budget, run = config.budget.images if model.players() else 0, run_folder(config, data.name)
-    check_sizes(config, data, model)
+    check_fit(config, data, model)
     _check_layout(config)
     run.refuse_links()
     final = run.is_done(budget) or run.state()["status"] == "diverged"

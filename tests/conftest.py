@@ -55,8 +55,9 @@ def _last_is_best(name: str) -> tuple[bool, bool, str]:
 
 
 # one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
-# is tested on these
-DISTINCT = sorted({_kind(name): name for name in sorted(CONFIGS, key=_last_is_best)}.values())
+# is tested on these. What learns from another run is tested in test_needs.py
+_ALONE = [name for name in CONFIGS if "needs" not in load_yaml(find_config(name))]
+DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
 
 
 def pytest_configure():
@@ -114,9 +115,15 @@ def double():
 
 @pytest.fixture
 def tiny(tmp_path):
-    """A function from a recipe's name to its smoke version in a folder of the test's own."""
+    """A function from a recipe's name to its smoke version in a folder of the test's own, beside which lie the runs that it needs."""
 
     def make(name: str, *overrides: str, folder: str = "run") -> Config:
-        return load_config(name, [f"run_dir={tmp_path / folder}", "wandb.mode=disabled", *overrides], smoke=True)
+        def quiet(prefix: str, place: Path) -> list[str]:
+            return [f"{prefix}run_dir={place}", f"{prefix}wandb.mode=disabled"]
+
+        given = quiet("", tmp_path / folder)
+        for need in load_yaml(find_config(name)).get("needs", {}):
+            given += quiet(f"needs.{need}.", tmp_path / need)
+        return load_config(name, [*given, *overrides], smoke=True)
 
     return make

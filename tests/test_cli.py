@@ -107,6 +107,7 @@ def test_a_dry_run_prints_the_resolved_configuration_and_does_nothing(tmp_path, 
         ("digits/vae", "model.likelihood_model=bernoulli", "levels"),
         ("digits/vae", "trainer.devices=3", "divisible by their number, 3"),
         ("digits/ddpm", "model.T=0", "T is at least"),
+        ("digits/wgan-gp", "trainer.compile=true", "trainer.compile is false"),
         ("digits/vae", "protocol=digit", "did you mean 'digits'?"),
     ],
 )

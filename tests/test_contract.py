@@ -17,6 +17,7 @@ from genbench.files import project_root
 from genbench.leaderboard.board import Row
 from genbench.leaderboard.table import load_boards
 from genbench.rng import Rng
+from genbench.train import train
 
 POINTS = [name for name in CONFIGS if name.startswith("points2d/")]
 
@@ -38,8 +39,11 @@ BOTH = [
 
 
 def recipe(tiny, name: str, conditional: bool, *overrides: str):
-    """As a model of p(x) or of p(x | y), whichever the recipe itself is."""
-    return tiny(name, *[f"model.conditional={str(conditional).lower()}"] * (name in CONDITIONAL), *overrides)
+    """As a model of p(x) or of p(x | y), whichever the recipe itself is; what it learns from likewise."""
+    needs = load_yaml(find_config(name)).get("needs", {})
+    prefixes = {"": name, **{f"needs.{need}.": its for need, its in needs.items()}}
+    taking = [prefix for prefix, its in prefixes.items() if its in CONDITIONAL]
+    return tiny(name, *[f"{prefix}model.conditional={str(conditional).lower()}" for prefix in taking], *overrides)
 
 
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
@@ -91,7 +95,10 @@ def test_figures_of_a_recipe_are_those_of_its_board(name):
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
-    data, model = recipe(tiny, name, conditional).instantiate()
+    config = recipe(tiny, name, conditional)
+    for needed in config.needs.values():
+        train(needed)
+    data, model = config.instantiate()
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them

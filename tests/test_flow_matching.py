@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genbench.errors import InputError
 from genbench.likelihood import bits_per_dim
 from genbench.metrics.speed import count_evaluations
 from genbench.models.flow_matching.flow_matching import FlowMatching, divergence
@@ -125,6 +126,64 @@ def test_the_minimiser_is_the_conditional_expectation(double):
     assert abs(float(((error + 0.1 * directions[2]) * directions[2]).mean())) > 4 * float(
         (error * directions[2]).std()
     ) / math.sqrt(n)
+
+
+# --- reflow -----------------------------------------------------------------------------------------------------------
+
+
+def taught(teacher: FlowMatching, v=None, **options) -> FlowMatching:
+    model = exact(v, **options) if v else small(**options)
+    model.provide({"teacher": lambda: teacher})
+    return model
+
+
+def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
+    """The exact flow from N(0, I) to N(m, diag(s^2)) ends at m + s x_0. On these pairs no paths cross: a field has loss 0, and one
+    step of Euler follows it, where one along the teacher's ends at m."""
+    x_0 = streams(64).normal((1, 1, 2))
+    ends = M + S * x_0
+
+    def straight(x, t):
+        return M + (S - 1) * (x - t * M) / (1 - t + t * S)
+
+    teacher = exact(gaussian(M, S))
+    model = taught(teacher, straight, reflow=1_000)
+    torch.testing.assert_close(model.carried(x_0, None), ends, rtol=0, atol=1e-4)
+    x = torch.zeros(64, 1, 1, 2, dtype=torch.uint8)  # what the images are is of no consequence
+    assert float(model.loss(x, None, streams(64))["loss"]) < 1e-8
+    assert float(taught(teacher, gaussian(M, S), reflow=1_000).loss(x, None, streams(64))["loss"]) > 0.01
+    one = {"solver": "euler", "steps": 1}
+    torch.testing.assert_close(next(model.trajectory(x_0, **one)), ends)
+    torch.testing.assert_close(next(teacher.trajectory(x_0, **one)), M.expand_as(x_0))
+
+
+def test_reflow_learns_pairs_and_the_teacher_does_not_learn(double):
+    teacher, x = small(), PIXELS[:32]
+    model = taught(teacher, reflow=3)
+    names = [*model.state_dict()]
+    loss = model.loss(x, None, streams(32))["loss"]
+    t, x_0 = (rng := streams(32)).uniform(), rng.normal((1, 1, 2))
+    *_, x_1 = teacher.trajectory(x_0, steps=3)
+    expected = ((model.velocity(model.interpolate(x_0, x_1, t), t) - (x_1 - x_0)) ** 2).mean()
+    torch.testing.assert_close(loss, expected)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    assert any(g.abs().max() > 0 for g in gradients)
+    assert [*model.state_dict()] == names and not any(p.requires_grad for p in teacher.parameters())
+    # wherever the model goes, and whatever it is told
+    model.float().train()
+    assert model.needed("teacher").dtype == torch.float32 and not teacher.training
+
+
+def test_a_model_of_p_of_x_given_y_is_taught_by_one(double):
+    y = torch.arange(8) % 2
+    told = small(conditional=True)
+    model = taught(told, conditional=True, reflow=2)
+    with torch.no_grad():
+        told.label.weight.normal_()
+        ends = [model.carried(streams(8).normal((1, 1, 2)), labels) for labels in (y, 1 - y)]
+    assert (ends[0] - ends[1]).abs().max() > 1e-3
+    with pytest.raises(InputError, match=r"needs\.teacher\.model\.conditional=true"):
+        taught(small(), conditional=True, reflow=2).loss(PIXELS[:8], y, streams(8))
 
 
 # --- divergence -------------------------------------------------------------------------------------------------------

@@ -32,13 +32,15 @@ from genbench.suite import Suite, bench, load_suite
 VAE = "{config: digits/vae, evaluations: [mean], overrides: {model.encoder.width: 4, model.decoder.width: 4}}"
 TASKS, ACROSS = ("--nodes=1", "--ntasks-per-node=2"), ("--nodes=2", "--ntasks-per-node=1")
 TWO_TASKS = "{trainer.devices: 2, trainer.accelerator: cpu}"
+TEACHER = "config: points2d/flow_matching"
+REFLOW = "{config: points2d/reflow, evaluations: [heun20], overrides: {data.levels: 16, model.net.width: 4, model.reflow: 1}}"
 DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.optimizer.lr: 1e30, optimization.clip_norm: null}}"
 
 
-def suite_file(folder: Path, entries: str, name: str = "tiny") -> Path:
+def suite_file(folder: Path, entries: str, name: str = "tiny", seeds: str = "[0]") -> Path:
     overrides = "{wandb.mode: disabled, budget.images: 160, data.batch_size: 16}"
     path = folder / f"{name}.yaml"
-    path.write_text(f"out: {folder / name}\nseeds: [0]\noverrides: {overrides}\nentries: {entries}\n")
+    path.write_text(f"out: {folder / name}\nseeds: {seeds}\noverrides: {overrides}\nentries: {entries}\n")
     return path
 
 
@@ -162,6 +164,48 @@ def test_runs_in_the_queue_are_not_submitted_twice(tmp_path, monkeypatch):
     (folder / "1.json").write_text('{"status": "diverged"}')
     (tmp_path / "queue").write_text("")
     assert sorted(job.state for job in jobs(tmp_path)) == ["failed", "failed"]  # by the later submission
+
+
+def test_runs_wait_for_those_that_they_need_and_for_no_others(tmp_path, monkeypatch):
+    fake_sbatch(tmp_path, monkeypatch)
+    suite, site = load_suite(suite_file(tmp_path, f"[{VAE}, {REFLOW}]", seeds="[0, 1]")), load_cluster("default")
+    said = list(submit(suite, site))
+    assert "6 to submit" in said[0] and said[2].startswith("job 2: runs 2 after 1; logs")
+    (folder,) = (suite.runs / "slurm").glob("tiny-*")
+    waits, alone = "--kill-on-invalid-dep=yes", ("suite.sbatch", "tables.sbatch")
+
+    def submitted() -> list[list[str]]:
+        lines = (line.split()[1:-1] for line in (tmp_path / "submitted").read_text().splitlines())
+        return [[word for word in line if Path(word).name not in alone] for line in lines]
+
+    assert submitted() == [
+        ["--array=0-1,3-4"],
+        ["--array=2", "--dependency=afterok:1_1", waits],
+        ["--array=5", "--dependency=afterok:1_4", waits],
+        ["--dependency=afterany:1:2:3"],
+    ]
+    # the teacher of seed 0 still works, that of seed 1 failed, and their pupils were cancelled
+    (tmp_path / "queue").write_text(f"{folder.name}|1|RUNNING|0|\n")
+    assert sorted(job.state for job in jobs(tmp_path)) == ["failed"] * 5 + ["running"]
+    list(submit(suite, site))
+    assert submitted()[4:] == [
+        ["--array=0,3-4"],
+        ["--array=2", "--dependency=afterok:1_1", waits],
+        ["--array=5", "--dependency=afterok:5_4", waits],
+        ["--dependency=afterany:5:6:7:1"],
+    ]
+
+
+def test_a_refusal_in_the_middle_leaves_what_was_submitted(tmp_path, monkeypatch):
+    fake_sbatch(tmp_path, monkeypatch)
+    refusing = (tmp_path / "bin" / "sbatch").read_text() + '[[ "$n" == 1 ]] || { echo "no dependencies here" >&2; exit 1; }\n'
+    (tmp_path / "bin" / "sbatch").write_text(refusing)
+    suite = load_suite(suite_file(tmp_path, f"[{REFLOW}]"))
+    with pytest.raises(InputError, match="no dependencies here"):
+        list(submit(suite, load_cluster("default")))
+    (folder,) = (suite.runs / "slurm").glob("tiny-*")
+    (tmp_path / "queue").write_text(f"{folder.name}|0|PENDING|0|\n")
+    assert [(job.array, job.task, job.state) for job in jobs(tmp_path)] == [("1", 0, "pending"), ("-", 1, "failed")]
 
 
 def test_a_refusal_of_sbatch_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
@@ -432,6 +476,38 @@ def test_suites_on_nodes_that_are_drained_at_first(site, monkeypatch):
 
 
 @pytest.mark.slurm
+def test_runs_that_others_need_on_a_real_cluster(site):
+    """A teacher that is requeued in mid-training holds its pupil back until it is done; one that diverges takes its pupil along."""
+    rough = "evaluations.heun20: {sample: {steps: 2}, log_prob: {steps: 2}}"
+    long = f"{{{TEACHER}, overrides: {{data.levels: 16, budget.images: 8192, trainer.log_every: 16, {rough}}}}}"
+    bad = f"{{{TEACHER}, overrides: {{data.levels: 16, model.optimizer.lr: 1e30, optimization.clip_norm: null}}}}"
+    suites = [
+        load_suite(suite_file(site.folder, f"[{REFLOW}, {long}]", "taught")),
+        load_suite(suite_file(site.folder, f"[{REFLOW}, {bad}, {{config: points2d/vae}}]", "untaught")),
+    ]
+    for suite in suites:
+        list(submit(suite, load_cluster("default")))
+    teacher = next(job for job in jobs(suites[0].runs) if "flow_matching" in job.run_dir)
+    site.wait("the teacher", lambda: site.trained("taught/points2d/flow_matching/s0"))
+    site.said("scontrol", "requeue", f"{teacher.array}_{teacher.task}")
+    manifests = [next((suite.runs / "slurm").glob("*/manifest.json")) for suite in suites]
+    tables = [path.with_name("tables.log") for path in manifests]
+    ends = ("index.html", "1 of 3 runs are not evaluated")
+    site.wait("the tables", lambda: all(path.exists() and end in path.read_text() for path, end in zip(tables, ends)))
+    states = {Path(job.run_dir).relative_to(site.folder).parts[:3]: job.state for suite in suites for job in jobs(suite.runs)}
+    assert states == {
+        ("taught", "points2d", "flow_matching"): "done",
+        ("taught", "points2d", "reflow"): "done",
+        ("untaught", "points2d", "flow_matching"): "diverged",
+        ("untaught", "points2d", "reflow"): "failed",
+        ("untaught", "points2d", "vae"): "done",
+    }
+    assert "not evaluated: points2d/reflow seed 0 (not begun)" in tables[1].read_text()
+    (record,) = (record for record in records_in(suites[0].out) if record.model == "reflow")
+    assert record.needs["teacher"].images_seen == 8192
+
+
+@pytest.mark.slurm
 def test_jobs_that_are_cut_end_like_one_that_is_not(site, undisturbed):
     """By scontrol requeue, by the warning before the time limit, and by scancel with the same command again; and two tasks."""
     slow = site.folder / "slow"
@@ -575,13 +651,16 @@ def test_a_suite_outlives_a_node(site):
     list(submit(suite, Cluster("site", cpus=CPUS), ["slow"]))
     (folder,) = (suite.runs / "slurm").glob("night-*")
     site.wait("both nodes", lambda: begun(suite) == {0, 1})
+    placed = site.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%N %K")
+    where = {node: int(k) for node, k in map(str.split, placed.splitlines())}
+    lost, kept = where[dead], where[drained]
     site.said("scontrol", "update", f"nodename={drained}", "state=drain", "reason=test")
     site.nodes.die(dead)
-    site.wait("the loss", lambda: states(suite)[1] == "preempted")
-    assert states(suite) == ["running", "preempted", "pending", "pending"]
+    site.wait("the loss", lambda: states(suite)[lost] == "preempted")
+    assert dict(enumerate(states(suite))) == {kept: "running", lost: "preempted", 2: "pending", 3: "pending"}
     slow.unlink()
     site.wait("the run on the drained node", lambda: site.nodes.state(drained) == "drained")
-    assert states(suite) == ["done", "preempted", "pending", "pending"]
+    assert dict(enumerate(states(suite))) == {kept: "done", lost: "preempted", 2: "pending", 3: "pending"}
     site.said("scontrol", "update", f"nodename={drained}", "state=resume")
     site.wait("the tables", lambda: "index.html" in last_line(folder / "tables.log"))
     assert site.nodes.state(dead) == "down*" and states(suite) == ["done"] * 4
@@ -591,4 +670,4 @@ def test_a_suite_outlives_a_node(site):
     assert logged(suite) == logged(calm)
     for k in range(4):  # once more after the loss, and no more often
         log = (folder / f"{k}.log").read_text()
-        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == 1), 1)
+        assert (log.count("train points2d/slow"), log.count("evaluate points2d/slow")) == (1 + (k == lost), 1)

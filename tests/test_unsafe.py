@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save
 
 import genbench
 from genbench.cli import main
+from genbench.config import load_config
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.containers import open_container
 from genbench.data.digits import Digits
@@ -37,6 +38,8 @@ from genbench.leaderboard.record import Record, records_in, write_record
 from genbench.loggers import WandbLog
 from genbench.metrics.frechet import load_statistics
 from genbench.run import Run
+from genbench.slurm import load_cluster
+from genbench.suite import load_suite
 from genbench.train import train
 
 RECIPE = "digits/vae"
@@ -122,6 +125,29 @@ def test_a_configuration_is_plain_yaml(tmp_path, capsys):
     (tmp_path / "evil.yaml").write_text(f"model: !!python/object/apply:os.mkdir ['{tmp_path / 'owned'}']\n")
     assert "is not YAML" in refused(capsys, "train", "-c", tmp_path / "evil.yaml")
     assert not (tmp_path / "owned").exists()
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(12))
+DEEP = {
+    "flow": "a: " + "[" * 100_000,
+    "blocks": "\n".join(" " * i + "a:" for i in range(2_000)),
+    "lists": "a:\n" + "- " * 10_000,
+}
+
+
+@pytest.mark.parametrize("content", [LAUGHS, "a: &a [1, *a]\n", *DEEP.values()], ids=["laughs", "a circle", *DEEP])
+@pytest.mark.parametrize("read", [load_config, load_suite, load_cluster])
+def test_yaml_that_unfolds_or_never_ends_is_refused_at_once(read, content, tmp_path):
+    (tmp_path / "evil.yaml").write_text(content)
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"aliases are not taken|nested more than 32 deep") as error:
+        read(str(tmp_path / "evil.yaml"))
+    assert str(error.value).startswith(f"{tmp_path}/evil.yaml is not YAML: ") and "\n" not in str(error.value)
+    assert time.process_time() - began < 2
+
+
+def test_an_override_that_unfolds_is_refused(capsys):
+    assert "aliases are not taken" in refused(capsys, "train", "-c", RECIPE, "--wandb.tags=[&a [x], *a, *a]")
 
 
 def test_a_run_names_no_more_than_a_recipe_may(tiny, tmp_path, capsys):

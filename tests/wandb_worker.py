@@ -49,6 +49,7 @@ def kill(what: Callable[[], list[int]]) -> None:
     def and_kill(self: WandbLog, metrics: dict[str, float], step: int | None = None) -> None:
         log(self, metrics, step)
         if step == 80:
+            time.sleep(1)  # so that what was logged is on its way to the disk
             (number,) = what()
             os.kill(number, signal.SIGKILL)
 

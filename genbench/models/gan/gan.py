@@ -63,7 +63,7 @@ class GAN(GenerativeModel):
         latent: Dimension of z.
         game: What the players minimise.
         critic_steps: k, steps of D per step of G.
-        gradient_penalty: lambda; 0 leaves the penalty out. Takes second derivatives, which compiled networks do not have.
+        gradient_penalty: lambda; 0 leaves the penalty out.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
@@ -94,6 +94,7 @@ class GAN(GenerativeModel):
         self.G = generator((latent,), spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
         self.batch_coupled = any(isinstance(module, BatchNorm) for module in self.modules())
+        self.second_derivatives = gradient_penalty > 0
         if gradient_penalty and any(isinstance(module, BatchNorm) for module in self.D.modules()):
             raise ValueError(
                 "the gradient penalty is that of single images: discriminator.norm is 'group' or 'none', not 'batch'"
