@@ -181,6 +181,16 @@ def test_no_words_are_cut_or_cover_others(tiny, recipe, levels):
                     ), (name, text, other)
 
 
+@pytest.mark.parametrize("recipe", ["digits/flow_matching", "digits/ddpm"])
+def test_the_strip_of_a_sampler_ends_at_its_samples(tiny, recipe, monkeypatch):
+    subject, shown = Subject(open_run(train(tiny(recipe)))), []
+    monkeypatch.setattr("genbench.explore.figures._sheet_of", lambda _s, _t, _c, x, columns, *rest: shown.append((x, columns)))
+    with torch.no_grad():
+        FIGURES["reverse"](subject)
+        ((x, columns),) = shown
+        assert torch.equal(x.unflatten(0, (-1, columns))[:, -1], subject.sample(6, None))
+
+
 def test_distances_in_a_t_sne_are_the_same_along_both_axes(tiny):
     subject = Subject(open_run(train(tiny("digits/vae"))))
     with torch.no_grad(), style():

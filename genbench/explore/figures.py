@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
-from genbench.explore.protocols import Diffuses, HasTrajectory
+from genbench.explore.protocols import Diffuses, HasCells, HasTrajectory
 from genbench.explore.sheet import MARKERS, PALETTE, mosaic, panel, sheet
 from genbench.explore.subject import NotPossible, Subject
 from genbench.metrics.extractor import load_extractor
@@ -277,7 +278,7 @@ def forward(subject: Subject) -> Drawing:
     x, _ = subject.held_out(2_000 if subject.is_points else 6)
     x_0, eps = model.to_real(x), subject.rng(len(x), "forward").normal(subject.spec.shape)
     states = [x_0] + [model.diffuse(x_0, torch.full((len(x),), t, device=x.device), eps) for t in times[1:]]
-    title = subject.title("Forward process", f"n = {len(x)}, T = {model.T}")
+    title = subject.title("Forward process", f"n = {len(x):,}, T = {model.T}")
     caption = "Held-out images x_0 on their way to noise x_T, with the same noise at every time; values beyond black and white are cut."
     return _strip(subject, title, caption, states, [f"t = {t}" for t in times])
 
@@ -298,7 +299,7 @@ def reverse(subject: Subject) -> Drawing:
     # the end is where something happens that can be seen: half of the pictures are of its last fifth
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
-    title = subject.title("Reverse process", f"n = {n}, {steps} steps")
+    title = subject.title("Reverse process", f"n = {n:,}, {steps} steps")
     options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
     caption = (
         "From noise to samples: the sampler's state after so many steps, not evenly spaced; values beyond black and white are "
@@ -318,7 +319,7 @@ def points(subject: Subject) -> Drawing:
     x = subject.sample(n, subject.data.draw_labels(rng)).cpu().numpy()[:, 0, 0]
     model = _density(subject)
     title = subject.title("Densities and samples", f"n = {n:,}")
-    caption = f"p(x) of the {L} x {L} cells, all panels on one scale where a model has a density; samples as drawn."
+    caption = f"p(x) of the {L} x {L} cells, on one scale, which ends at the highest of the true ones; samples as drawn."
     if model is None:
         caption += f" {subject.kind} has no density."
     else:
@@ -326,16 +327,27 @@ def points(subject: Subject) -> Drawing:
         sign = {"exact": "=", "bound": "<="}.get(str(subject.model.likelihood_kind(**subject.log_prob_options)), "~")
         caption += f" KL(p || model) {sign} {kl:.3f} nats; the model's table sums to {model.sum():.3f}."
     figure = sheet(title, caption)
-    for i, (name, density) in enumerate((("true density", truth), ("model density", model))):
-        axes = panel(figure, 0.06 + 0.32 * i, 0.26, 0.24, 0.56)
+    look: dict[str, Any] = {
+        "origin": "lower",
+        "cmap": "cividis",
+        "vmin": 0,
+        "vmax": float(truth.max()),
+        "interpolation": "none",
+    }
+    known, other, drawn = (panel(figure, left, 0.24, 0.22, 0.62) for left in (0.05, 0.36, 0.73))
+    for axes, name in ((known, "true density"), (other, "model density"), (drawn, f"{n:,} samples")):
         _plane(axes, name, L)
-        if density is None:
-            axes.text(L / 2, L / 2, "none", ha="center", va="center")
-        else:
-            axes.imshow(density.T, origin="lower", cmap="cividis", vmin=0, vmax=float(truth.max()), interpolation="none")
-    axes = panel(figure, 0.7, 0.26, 0.24, 0.56)
-    _plane(axes, f"{n:,} samples", L)
-    axes.scatter(x[:, 0], x[:, 1], s=3, c=PALETTE[0], linewidths=0, rasterized=True)
+    shades = known.imshow(truth.T, extent=(0, L, 0, L), **look)
+    if model is None:
+        other.text(L / 2, L / 2, "none", ha="center", va="center")
+    else:
+        other.imshow(model.T, extent=(0, L, 0, L), **look)
+    beyond = "max" if model is not None and model.max() > truth.max() else "neither"
+    powers = ScalarFormatter()
+    powers.set_powerlimits((0, 0))
+    bar = figure.colorbar(shades, cax=panel(figure, 0.615, 0.01, 0.317, 0.426), extend=beyond, format=powers)
+    bar.set_label("p(x) of a cell")
+    drawn.scatter(x[:, 0] + 0.5, x[:, 1] + 0.5, s=3, c=PALETTE[0], linewidths=0, rasterized=True)
     return Drawing(figure, title, caption)
 
 
@@ -409,16 +421,17 @@ def _histograms(figure: Figure, i: int, n: int, name: str, of_samples: np.ndarra
 def _strip(subject: Subject, title: str, caption: str, states: list[Tensor], names: list[str]) -> Drawing:
     """Columns are times; rows are images, or one row of scatter plots where images are points."""
     if not subject.is_points:
-        x = torch.stack([subject.model.to_pixels(state) for state in states], 1)
+        pixels = subject.model.to_levels if isinstance(subject.model, HasCells) else subject.model.to_pixels
+        x = torch.stack([pixels(state) for state in states], 1)
         return _sheet_of(subject, title, caption, x.flatten(0, 1), len(states), [], names)
     caption = caption.replace("images", "points").replace("values beyond black and white are cut", "each panel is [-2, 2]^2")
     figure = sheet(title, caption)
     columns = -(-len(states) // 2)
     for i, (state, name) in enumerate(zip(states, names, strict=True)):
-        axes = figure.add_axes((0.04 + 0.19 * (i % columns), 0.53 - 0.38 * (i // columns), 0.17, 0.3))
+        axes = figure.add_axes((0.04 + 0.97 / columns * (i % columns), 0.53 - 0.38 * (i // columns), 0.17, 0.3))
         place = state.reshape(-1, 2).cpu().numpy()
         axes.scatter(place[:, 0], place[:, 1], s=3, c=PALETTE[0], linewidths=0, rasterized=True)
-        axes.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[-1, 1], yticks=[-1, 1], aspect="equal", title=name)
+        axes.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[-1, 0, 1], yticks=[-1, 0, 1], aspect="equal", title=name)
     return Drawing(figure, title, caption)
 
 
@@ -445,8 +458,8 @@ def _plane(axes: Axes, title: str, levels: int) -> None:
         xlim=(0, levels),
         ylim=(0, levels),
         aspect="equal",
-        xlabel="x_1",
-        ylabel="x_2",
+        xlabel="$x_1$",
+        ylabel="$x_2$",
         xticks=[0, levels // 2, levels],
         yticks=[0, levels // 2, levels],
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.rng import Rng
 
-__all__ = ["Decodes", "Diffuses", "Encodes", "HasLatent", "HasTrajectory"]
+__all__ = ["Decodes", "Diffuses", "Encodes", "HasCells", "HasLatent", "HasTrajectory"]
 
 
 @runtime_checkable
@@ -43,6 +43,13 @@ class Diffuses(Protocol):
     T: int
 
     def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasCells(Protocol):
+    """A pixel is the cell that a real lies in, of the density of uniformly dequantised images, and not the nearest bin centre."""
+
+    def to_levels(self, x_1: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
