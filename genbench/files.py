@@ -4,12 +4,13 @@ The owner of a folder is the process named in its file `lock`, which it touches 
 owner's lock over:
 
     on this machine         at once where there is no such process
-    the same job, requeued  at once: a job of SLURM does not run twice
+    the same job, requeued  at once on the same node; on another one if no sign of life comes while it is watched for a minute: a node
+                            that SLURM has lost may still run, and write
     on another machine      where squeue says that its job is over, or its last sign of life is five minutes old; and, in both cases,
-                            none comes while it is watched for a minute
+                            none comes while it is watched for a minute. So too for a process of this one that /proc hides
 
 Nothing relies on locks of the file system, which shared ones may lack. A process that stood still until it was taken for dead, and
-wakes, finds its lock taken, and ends at once.
+wakes, finds its lock taken, or gone, and ends at once.
 """
 
 from __future__ import annotations
@@ -200,27 +201,31 @@ def in_use(folder: Path) -> bool:
 
 
 def _live(path: Path, mine: str, over: threading.Event) -> None:
-    """Touch the lock until it is given back; end where another process has it."""
+    """Touch the lock until it is given back; end where another process has it, or may have had it."""
+    touched = time.time()  # of the wall clock: others do not stop while this process or its machine does
     while not over.wait(_BEAT):
         with suppress(OSError):  # a file system that is away: the next beat
-            if not _is_held(path, mine):
-                print(
-                    f"genbench: {path.parent} was taken over by {path.read_text()}: this process ends",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            if not _is_held(path, mine, touched):
+                owner = "another process, which has ended"
+                with suppress(OSError):
+                    owner = path.read_text()
+                print(f"genbench: {path.parent} was taken over by {owner}: this process ends", file=sys.stderr, flush=True)
                 os._exit(Stopped.exit_code)  # nothing more may be written, not by anything that would catch an exception either
             os.utime(path)
+            touched = time.time()
 
 
-def _is_held(path: Path, mine: str) -> bool:
-    """Whether the lock is ours. One that is missing, removed by hand or moved away by a process that looks at it, is put back."""
+def _is_held(path: Path, mine: str, touched: float) -> bool:
+    """Whether the lock is ours. One that is missing, removed by hand or moved away by a process that looks at it, is put back: but
+    not where we last touched it so long ago that another process may have taken the folder, and given it back."""
     try:
         return path.read_text() == mine
     except FileNotFoundError:
+        if abs(time.time() - touched) > _SILENT * _BEAT:
+            return False
         beside = _beside(path)
         try:
-            beside.write_text(mine)
+            _write(beside, mine)
             return _link(beside, path) or path.read_text() == mine
         finally:
             beside.unlink(missing_ok=True)
@@ -229,7 +234,7 @@ def _is_held(path: Path, mine: str) -> bool:
 def _acquire(path: Path, mine: str) -> None:
     beside = _beside(path)
     try:
-        beside.write_text(mine)
+        _write(beside, mine)
         while not _link(beside, path):
             if owner := _living_owner(path) or _remove_dead(path):
                 said = f"{path.parent} is in use by a running process {owner.content}; wait for it, or remove {path}"
@@ -244,12 +249,21 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
 
 
+def _write(path: Path, content: str) -> None:
+    """On the disk before it is linked: a node that loses its power leaves no empty lock."""
+    with path.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _link(source: Path, target: Path) -> bool:
     """Atomic also on shared file systems; False where the target exists."""
     try:
         os.link(source, target)
     except FileExistsError:
-        return False
+        # NFS repeats a request whose answer is lost, and then meets the link that it has made
+        return source.stat().st_nlink == 2
     return True
 
 
@@ -294,9 +308,7 @@ def _living_owner(path: Path) -> _Owner | None:
     if owner is None or owner.state == "dead":
         return None
     if owner.state == "silent":
-        _log.warning(
-            "%s: its owner on another machine seems dead, and is watched for %.0f seconds", path, _WATCHED * owner.beat
-        )
+        _log.warning("%s: its owner seems dead, and is watched for %.0f seconds", path, _WATCHED * owner.beat)
         time.sleep(_WATCHED * owner.beat)
         later = _owner(path)
         return later if later is not None and (later.content, later.seen) != (owner.content, owner.seen) else None
@@ -311,19 +323,24 @@ def _owner(path: Path) -> _Owner | None:
     """
     try:
         seen, content = path.stat().st_mtime, path.read_text()
+        if not content:  # of a node that lost its power
+            return _Owner(content, "silent", _BEAT, seen)
         owner = json.loads(content)
         host, pid, started, beat = owner["host"], int(owner["pid"]), owner["started"], float(owner.get("beat", 0))
-        if int(owner.get("requeued", 0)) < 0 or not 0 <= beat <= 3600:
+        if int(owner.get("requeued", 0)) < 0 or not 0 <= beat <= 3600 or not 0 < pid < 2**31:
             raise ValueError
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise InputError(f"{path} is not a lock of genbench; remove it if no run is using its folder") from None
     if host == socket.gethostname() and owner.get("machine", _machine()) == _machine():
-        lives = started is not None and _started(pid) == started
-        return _Owner(content, "lives" if lives else "dead", beat, seen)
+        found = _started(pid)
+        if found is not None and found == started:
+            return _Owner(content, "lives", beat, seen)
+        if found != "unknown":  # another user's process, where /proc hides it: known by its signs of life
+            return _Owner(content, "dead", beat, seen)
     if _requeued_here(owner):
-        return _Owner(content, "dead", beat, seen)
+        return _Owner(content, "silent" if beat and host != socket.gethostname() else "dead", beat, seen)
     # clocks of two machines differ: a sign of life from the future is as old as it is far
     silent = beat > 0 and (_job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
     return _Owner(content, "silent" if silent else "lives", beat, seen)
@@ -344,9 +361,10 @@ def _job() -> dict[str, Any]:
 
 
 def _requeued_here(owner: dict[str, Any]) -> bool:
-    """Whether this is the same job as a lock's owner, started again: its node may be gone, and it cannot run twice."""
+    """Whether this is the same job as a lock's owner, started again: its node may be gone."""
     job = _job()
-    return bool(job) and owner.get("job") == job["job"] and int(owner.get("requeued", 0)) < job["requeued"]
+    same = bool(job) and owner.get("job") == job["job"] and owner.get("cluster", "") == job["cluster"]
+    return same and int(owner.get("requeued", 0)) < job["requeued"]
 
 
 def _job_is_over(owner: dict[str, Any]) -> bool:

@@ -363,7 +363,7 @@ def has_login() -> bool:
     try:
         netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
         return urlparse(_server()).hostname in netrc.read_text().split()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):  # no file, no home, no text, no address
         return False
 
 

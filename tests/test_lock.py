@@ -102,11 +102,56 @@ def test_whose_signs_of_life_are_asked_for(differences, taken, tmp_path):
     refused(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"beat": -1}, {"beat": 1e308}, {"pid": "x"}, {"pid": float("inf")}, {"requeued": []}])
+@pytest.mark.parametrize(
+    "wrong", [{"beat": -1}, {"beat": 1e308}, {"pid": "x"}, {"pid": float("inf")}, {"pid": 10**30}, {"pid": 0}, {"requeued": []}]
+)
 def test_a_lock_of_nonsense_is_refused(wrong, tmp_path):
     held(tmp_path, age=SILENT, **wrong)
     with pytest.raises(InputError, match="not a lock of genbench"), lock(tmp_path):
         pytest.fail("taken from something unknown")
+
+
+def test_an_empty_lock_is_watched_and_taken_over(tmp_path, monkeypatch, caplog):
+    """A node that loses its power may leave one."""
+    monkeypatch.setattr(files, "_BEAT", BEAT)
+    path = tmp_path / "lock"
+    path.touch()
+    with lock(tmp_path):
+        assert is_mine(path)
+    assert "is watched for" in caplog.text
+
+
+def test_a_lock_is_on_the_disk_before_it_is_linked(tmp_path, monkeypatch):
+    calls, fsync, link = [], os.fsync, os.link
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file))[1])
+    monkeypatch.setattr(os, "link", lambda *names: (calls.append("link"), link(*names))[1])
+    with lock(tmp_path):
+        assert calls == ["fsync", "link"]
+
+
+def test_a_link_whose_answer_was_lost_is_made(tmp_path, monkeypatch):
+    """NFS sends the request once more, and says that the target exists."""
+    link = os.link
+
+    def repeated(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", repeated)
+    with lock(tmp_path):
+        assert is_mine(tmp_path / "lock")
+
+
+def test_an_owner_whom_proc_hides_lives_by_its_signs_of_life(tmp_path, monkeypatch):
+    """Another user's, where /proc is mounted with hidepid=2."""
+    started = files._started
+    monkeypatch.setattr(files, "_started", lambda pid: "unknown" if pid == 1 else started(pid))
+    here = {"host": socket.gethostname(), "machine": files._machine()}
+    held(tmp_path, age=LATELY, **here)
+    refused(tmp_path)
+    held(tmp_path, age=SILENT, **here)
+    with lock(tmp_path):
+        assert is_mine(tmp_path / "lock")
 
 
 # --- signs of life --------------------------------------------------------------------------------------------------------
@@ -151,9 +196,11 @@ def holder(folder: Path):
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_who_was_taken_for_dead_and_wakes_ends_at_once(tmp_path):
@@ -171,6 +218,22 @@ def test_who_was_taken_for_dead_and_wakes_ends_at_once(tmp_path):
             said = process.stderr.read()
             assert "was taken over by" in said and said.count("\n") == 1
             assert is_mine(tmp_path / "lock")
+    assert names(tmp_path) == []
+
+
+def test_who_was_taken_for_dead_and_wakes_when_its_folder_is_free_again_ends_too(tmp_path):
+    with holder(tmp_path) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 30
+        while in_use(tmp_path):
+            assert time.monotonic() < deadline
+            time.sleep(BEAT)
+        with lock(tmp_path):
+            pass
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(30) == Stopped.exit_code
+        said = process.stderr.read()
+        assert "was taken over by another process, which has ended" in said and said.count("\n") == 1
     assert names(tmp_path) == []
 
 
@@ -246,3 +309,27 @@ def test_a_job_that_is_over_but_stirs_is_left_alone(tmp_path, monkeypatch):
     path = held(tmp_path)
     threading.Timer(BEAT, lambda: os.utime(path)).start()
     refused(tmp_path)
+
+
+@pytest.mark.parametrize("cluster", ["here", "there"])
+def test_a_requeued_job_watches_its_lost_node(cluster, tmp_path, monkeypatch):
+    """The node may still run, and write; of another cluster, job 7 is another one."""
+    for name, value in {"JOB_ID": "7", "RESTART_COUNT": "1", "CLUSTER_NAME": cluster}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr(files, "_job_is_over", lambda owner: False)
+    path = held(tmp_path, age=LATELY, job="7", requeued=0, cluster="here")
+    stirring = threading.Timer(BEAT, lambda: os.utime(path))
+    stirring.start()
+    refused(tmp_path)
+    stirring.join()
+    held(tmp_path, age=LATELY, job="7", requeued=0, cluster="here")
+    if cluster == "here":
+        with lock(tmp_path):
+            assert is_mine(path)
+    else:
+        refused(tmp_path)
+    held(tmp_path, age=LATELY, host=socket.gethostname(), job="7", requeued=0, cluster="here")
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("its own node has nothing to watch"))
+    if cluster == "here":
+        with lock(tmp_path):
+            assert is_mine(path)

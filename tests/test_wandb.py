@@ -466,3 +466,12 @@ def test_losses_come_at_most_twice_a_second_and_the_last_one_always(tiny, tmp_pa
     logger.log_metrics({"loss": 1.0}, 21)
     logger.finalize("success")
     assert [row["images"] for row in sent] == [0, 10, 20, 21]
+
+
+def test_a_login_that_cannot_be_read_is_none(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_bytes(b"machine api.wandb.ai password \xff")
+    assert not has_login()
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password x")
+    assert has_login()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://[bad")
+    assert not has_login()
