@@ -13,7 +13,7 @@ from typing import Any
 from genbench.config import Config, check_config
 from genbench.errors import Diverged, GenbenchError, InputError
 from genbench.files import last_line, read_json, write_json
-from genbench.suite import Plan, Reporter, Suite, finish, lacking, perform
+from genbench.suite import Plan, Reporter, Suite, finish, lacking, out_of_reach, perform
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
 
@@ -132,7 +132,7 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
         for k, plan in plans.items()
         if plan in missing
     }
-    for _, line in sorted(wrong.items()):
+    for line in (*out_of_reach(whole).values(), *(line for _, line in sorted(wrong.items()))):
         reporter.note(f"not evaluated: {line}")
     if wrong:
         raise GenbenchError(

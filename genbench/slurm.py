@@ -225,7 +225,7 @@ def submit(suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: b
 
 def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
     from genbench.manifest import Manifest
-    from genbench.suite import lacking, plan_suite
+    from genbench.suite import lacking, out_of_reach, plan_suite
 
     plans = plan_suite(suite, cluster.device, trust)
     missing = lacking(plans)
@@ -233,9 +233,9 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
     queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
     tasks = [k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued]
     yield (
-        f"{suite.name}: {len(plans)} runs, {len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, "
-        f"{len(tasks)} to submit"
+        f"{suite.name}: {len(plans)} runs, {len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
     )
+    yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
     earlier = tuple(sorted({job.array for job in queued.values()}))
     if not tasks:
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
