@@ -232,9 +232,8 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
     here = {str(plan.run.path) for plan in plans}
     queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
     tasks = [k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued]
-    yield (
-        f"{suite.name}: {len(plans)} runs, {len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
-    )
+    counts = f"{len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
+    yield f"{suite.name}: {len(plans)} runs, {counts}"
     yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
     earlier = tuple(sorted({job.array for job in queued.values()}))
     if not tasks:
