@@ -182,6 +182,8 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
+        if _own(key) == "seed" != key:
+            raise InputError(f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both")
         _set(tree, key, _yaml(value, f"the value of --{key}"))
     _expand_needs(tree, smoke, (path.resolve(),), str(path))  # what an override named
     _hand_down(tree)

@@ -6,15 +6,14 @@ writes the tables and says what is lacking. A suite file that changes meanwhile 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genbench.config import Config, check_config
 from genbench.errors import Diverged, GenbenchError, InputError
-from genbench.files import last_line, write_json
-from genbench.suite import Plan, Reporter, Suite, finish, lacking, perform
+from genbench.files import last_line, read_json, write_json
+from genbench.suite import Plan, Reporter, Suite, finish, lacking, out_of_reach, perform
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
 
@@ -28,29 +27,29 @@ class Manifest:
         suite: Name of the suite.
         out: Folder with records/ and pictures/.
         device: Where runs are evaluated.
-        trust: Modules outside genbench that the configurations may name.
         runs: Of each run: the configuration, run_dir and all, and the variants that are evaluated; a needed run comes first.
         tasks: Which of the runs were lacking.
+        trust: Modules outside genbench that the configurations may name: by the command line, never by the file.
     """
 
     path: Path
     suite: str
     out: Path
     device: str
-    trust: tuple[str, ...]
     runs: tuple[tuple[Config, tuple[str, ...]], ...]
     tasks: tuple[int, ...]
+    trust: tuple[str, ...] = ()
 
     @staticmethod
-    def of(path: Path, suite: Suite, plans: list[Plan], device: str, trust: tuple[str, ...], tasks: list[int]) -> Manifest:
+    def of(path: Path, suite: Suite, plans: list[Plan], device: str, tasks: list[int]) -> Manifest:
         """That of a suite and its plans."""
         runs = tuple((plan.config, plan.variants) for plan in plans)
-        return Manifest(path, suite.name, suite.out, device, trust, runs, tuple(tasks))
+        return Manifest(path, suite.name, suite.out, device, runs, tuple(tasks))
 
     def write(self) -> None:
         """Write it, atomically."""
         runs = [{"name": c.name, "config": c.resolved, "variants": variants} for c, variants in self.runs]
-        tree = {"suite": self.suite, "out": str(self.out), "device": self.device, "trust": self.trust}
+        tree = {"suite": self.suite, "out": str(self.out), "device": self.device}
         write_json(self.path, {**tree, "runs": runs, "tasks": self.tasks})
 
     def status_file(self, k: int) -> Path:
@@ -68,18 +67,17 @@ class Manifest:
 
 
 def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
-    """Inverse of `write`, every configuration checked. `trust`: modules that the user names besides.
+    """Inverse of `write`, every configuration checked. `trust`: modules outside genbench that they may name.
 
     Raises:
         InputError: The file is missing, or not a manifest.
     """
     try:
-        tree: dict[str, Any] = json.loads(path.read_text())
-        trusted = (*trust, *tree["trust"])
+        tree: dict[str, Any] = read_json(path)
         runs = tuple(
-            (check_config(run["config"], run["name"], trusted, str(path)), tuple(run["variants"])) for run in tree["runs"]
+            (check_config(run["config"], run["name"], trust, str(path)), tuple(run["variants"])) for run in tree["runs"]
         )
-        return Manifest(path, tree["suite"], Path(tree["out"]), tree["device"], trusted, runs, tuple(tree["tasks"]))
+        return Manifest(path, tree["suite"], Path(tree["out"]), tree["device"], runs, tuple(tree["tasks"]), trust)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -134,7 +132,7 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
         for k, plan in plans.items()
         if plan in missing
     }
-    for _, line in sorted(wrong.items()):
+    for line in (*out_of_reach(whole).values(), *(line for _, line in sorted(wrong.items()))):
         reporter.note(f"not evaluated: {line}")
     if wrong:
         raise GenbenchError(

@@ -284,15 +284,16 @@ def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:
     said, status = f"needs.{name}, {run.path}", run.state()["status"]
     if status == "diverged":
         raise InputError(f"{said}: it diverged, which is final; another seed is another run")
-    finished = run.is_done(0)
+    finished, taken = run.is_done(0), ""
     if (run.path / "config.yaml").exists():
         begun = run.config(config.trust)
         if differences := changes(begun.resolved, needed.resolved):
             raise InputError(f"{said}: it is another run: {'; '.join(differences)}; name its folder by --needs.{name}.run_dir=")
-        finished = finished and begun.budget == needed.budget
+        if finished and begun.budget != needed.budget:
+            finished, taken = False, f"; or take it as it is: --needs.{name}.budget.images={begun.budget.images}"
     if not finished:
         stands = f"{status}, {run.state()['images_seen']:,} images" if status else "not begun"
-        raise InputError(f"{said}: it is not finished ({stands}); first: {train_command(config, name)}")
+        raise InputError(f"{said}: it is not finished ({stands}); first: {train_command(config, name)}{taken}")
     return open_run(run, config.trust).model
 
 

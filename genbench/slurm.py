@@ -10,7 +10,6 @@ in), and a log for every run. <name> is also the jobs' name, by which the queue 
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import shlex
 import shutil
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.config import load_yaml
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import last_line, lock, project_root, write_atomic, write_json
+from genbench.files import last_line, lock, project_root, read_json, write_atomic
 
 if TYPE_CHECKING:
     from genbench.suite import Plan, Suite
@@ -179,6 +178,7 @@ class Submission:
         arrays: The runs; an array comes after those that it waits for.
         limit: Runs at once, of each array.
         earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them too.
+        trust: Modules outside genbench that the runs may name.
     """
 
     folder: Path
@@ -186,20 +186,22 @@ class Submission:
     arrays: tuple[Array, ...]
     limit: int | None
     earlier: tuple[str, ...]
+    trust: tuple[str, ...] = ()
 
     def array(self, array: Array, numbers: dict[int, str]) -> list[str]:
         """The command that submits an array, by the array's number for every run that was submitted before."""
         tasks = f"--array={ranges(array.tasks)}{f'%{self.limit}' if self.limit else ''}"
-        return ["sbatch", "--parsable", tasks, *array.dependency(numbers), str(self.folder / "suite.sbatch"), self.manifest]
+        return ["sbatch", "--parsable", tasks, *array.dependency(numbers), str(self.folder / "suite.sbatch"), *self.arguments]
 
     def tables(self, arrays: Iterable[str]) -> list[str]:
         """The command that submits the tables after the arrays."""
         after = ":".join(("afterany", *arrays, *self.earlier))
-        return ["sbatch", "--parsable", f"--dependency={after}", str(self.folder / "tables.sbatch"), self.manifest]
+        return ["sbatch", "--parsable", f"--dependency={after}", str(self.folder / "tables.sbatch"), *self.arguments]
 
     @property
-    def manifest(self) -> str:
-        return str(self.folder / "manifest.json")
+    def arguments(self) -> list[str]:
+        """Of both scripts: the manifest, and what the command line trusts, which no file may say."""
+        return [str(self.folder / "manifest.json"), *(word for module in self.trust for word in ("--trust", module))]
 
 
 def submit(suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: bool = False) -> Iterator[str]:
@@ -223,25 +225,28 @@ def submit(suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: b
 
 def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
     from genbench.manifest import Manifest
-    from genbench.suite import lacking, plan_suite
+    from genbench.suite import lacking, out_of_reach, plan_suite
 
     plans = plan_suite(suite, cluster.device, trust)
     missing = lacking(plans)
     here = {str(plan.run.path) for plan in plans}
     queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
     tasks = [k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued]
-    yield (
-        f"{suite.name}: {len(plans)} runs, {len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, "
-        f"{len(tasks)} to submit"
-    )
+    counts = f"{len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
+    yield f"{suite.name}: {len(plans)} runs, {counts}"
+    yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
+    earlier = tuple(sorted({job.array for job in queued.values()}))
     if not tasks:
+        newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
+        if newest is not None and not newest.tables:  # sbatch refused them, or somebody cancelled them
+            submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
+            yield shlex.join(submission.tables(())) if dry_run else f"job {_sbatch(submission.tables(()))}: tables, after all"
         return
     name = f"{suite.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     folder = suite.runs / "slurm" / name
-    manifest = Manifest.of(folder / "manifest.json", suite, plans, cluster.device, tuple(trust), tasks)
+    manifest = Manifest.of(folder / "manifest.json", suite, plans, cluster.device, tasks)
     layouts = {(plans[k].config.trainer.devices, plans[k].config.trainer.num_nodes) for k in tasks}
-    earlier = tuple(sorted({job.array for job in queued.values()}))
-    submission = prepare(folder, cluster, layouts, _arrays(plans, tasks, queued), earlier)
+    submission = prepare(folder, cluster, layouts, _arrays(plans, tasks, queued), earlier, tuple(trust))
     numbers: dict[int, str] = {}
     if dry_run:
         for i, array in enumerate(submission.arrays):
@@ -262,7 +267,6 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
                 shutil.rmtree(folder)
             raise
         numbers |= dict.fromkeys(array.tasks, number)
-        write_json(folder / "job.json", {"arrays": {str(k): number for k, number in numbers.items()}})
         after = f" after {', '.join(map(str, array.after))}" if array.after else ""
         yield f"job {number}: runs {ranges(array.tasks)}{after}; logs: {folder}"
     yield f"job {_sbatch(submission.tables(dict.fromkeys(numbers.values())))}: tables, after all"
@@ -284,7 +288,12 @@ def _arrays(plans: Sequence[Plan], tasks: Sequence[int], queued: dict[str, Job])
 
 
 def prepare(
-    folder: Path, cluster: Cluster, layouts: set[tuple[int, int]], arrays: Sequence[Array], earlier: tuple[str, ...] = ()
+    folder: Path,
+    cluster: Cluster,
+    layouts: set[tuple[int, int]],
+    arrays: Sequence[Array],
+    earlier: tuple[str, ...] = (),
+    trust: tuple[str, ...] = (),
 ) -> Submission:
     """Commands and scripts, as text.
 
@@ -294,6 +303,7 @@ def prepare(
         layouts: (devices, nodes) of the runs.
         arrays: The runs.
         earlier: Jobs that the tables wait for too.
+        trust: Modules outside genbench that the runs may name.
 
     Raises:
         InputError: Runs of several layouts, which an array cannot have.
@@ -308,7 +318,7 @@ def prepare(
         log, layout = ("%a.log", (devices, num_nodes)) if file == "suite.sbatch" else ("tables.log", (1, 1))
         directives = [f"--job-name={folder.name}", f"--output={shlex.quote(_literal(folder) + '/' + log)}"]
         files[file] = script(template, directives + cluster.directives(*layout), cluster.setup, cluster.command())
-    return Submission(folder, files, tuple(arrays), cluster.array_limit, earlier)
+    return Submission(folder, files, tuple(arrays), cluster.array_limit, earlier, trust)
 
 
 def _sbatch(command: Sequence[str]) -> str:
@@ -328,17 +338,21 @@ class Job:
 
     Args:
         run_dir: Its folder.
-        array: Number of the job that it is part of.
+        manifest: Of its submission.
+        array: Number of the job that it is part of, while it is in the queue; else empty.
         task: Its number there.
         state: pending, running, preempted (it waits to go on), done, diverged or failed.
         line: The last line of its log.
+        tables: Whether the tables of its submission wait or work.
     """
 
     run_dir: str
+    manifest: Path
     array: str
     task: int
     state: str
     line: str
+    tables: bool
 
     @property
     def live(self) -> bool:
@@ -357,24 +371,25 @@ def jobs(folder: Path) -> list[Job]:
     queue = _queue() if manifests else {}
     for path in manifests:
         try:
-            tree = json.loads(path.read_text())
-            number = path.with_name("job.json")
-            arrays = json.loads(number.read_text())["arrays"] if number.exists() else {}
+            tree, tables = read_json(path), (path.parent.name, None) in queue
             for k in tree["tasks"]:
                 run_dir, result = tree["runs"][k]["config"]["run_dir"], path.with_name(f"{k}.json")
-                ended = json.loads(result.read_text())["status"] if result.exists() else "failed"
-                state = queue.get((path.parent.name, k), ended)
-                found[run_dir] = Job(run_dir, str(arrays.get(str(k), "-")), k, state, last_line(path.with_name(f"{k}.log")))
+                ended = read_json(result)["status"] if result.exists() else "failed"
+                state, array = queue.get((path.parent.name, k), (ended, ""))
+                found[run_dir] = Job(run_dir, path, array, k, state, last_line(path.with_name(f"{k}.log")), tables)
         except (ValueError, KeyError, TypeError, IndexError):
             raise InputError(f"{path} or what lies beside it is damaged; remove its folder") from None
     return list(found.values())
 
 
-def _queue() -> dict[tuple[str, int], str]:
-    """(name, task) -> state, of every array task that waits or works; nothing where there is no SLURM."""
+def _queue() -> dict[tuple[str, int | None], tuple[str, str]]:
+    """(name, task) -> state, number of the array; of every job that waits or works. Nothing where there is no SLURM.
+
+    The queue alone is asked, and not a file: a submission that is killed has not noted its last number. No task: tables.
+    """
     if shutil.which("squeue") is None:
         return {}
-    form = "Name:|,ArrayTaskID:|,State:|,RestartCnt:|"
+    form = "Name:|,ArrayTaskID:|,State:|,RestartCnt:|,ArrayJobID:|"
     try:
         asked: Any = subprocess.run(
             ["squeue", "--me", "--noheader", "--array", f"--Format={form}"], capture_output=True, text=True, timeout=60
@@ -383,10 +398,10 @@ def _queue() -> dict[tuple[str, int], str]:
         raise GenbenchError("squeue does not answer") from None
     if asked.returncode:
         raise GenbenchError(f"squeue: {' '.join(asked.stderr.split())}")
-    found = {}
+    found = dict[tuple[str, int | None], tuple[str, str]]()
     for line in asked.stdout.splitlines():
-        name, task, state, restarts, *_ = line.split("|")
-        if task.isdigit():
-            waits = "preempted" if restarts.strip() not in ("", "0") else "pending"
-            found[name, int(task)] = waits if state in ("PENDING", "REQUEUED", "SUSPENDED", "PREEMPTED") else "running"
+        name, task, state, restarts, array, *_ = line.split("|")
+        waits = "preempted" if restarts.strip() not in ("", "0") else "pending"
+        stands = waits if state in ("PENDING", "REQUEUED", "SUSPENDED", "PREEMPTED") else "running"
+        found[name, int(task) if task.isdigit() else None] = (stands, array)
     return found

@@ -26,7 +26,8 @@ from genbench.errors import Diverged, GenbenchError, InputError, Stopped, neares
 from genbench.files import project_root
 
 __all__ = [
-    "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "perform", "plan_suite",
+    "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "out_of_reach", "perform",
+    "plan_suite",
 ]  # fmt: skip
 
 
@@ -125,14 +126,20 @@ def _entry(tree: dict[str, Any], path: Path) -> Entry:
             raise InputError(f"{path}: unknown key {key} of an entry; {nearest(key, right)}")
     names = tree.get("evaluations")
     _check_mapping(tree, path)
-    if not isinstance(tree["config"], str) or not isinstance(names, list | None):
+    if not isinstance(tree["config"], str) or not _is_names(names):
         raise InputError(f"{path}: config of an entry is a name, evaluations a list of names")
     return Entry(tree["config"], None if names is None else tuple(names), tree.get("overrides") or {})
+
+
+def _is_names(names: Any) -> bool:
+    return names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))
 
 
 def _check_mapping(tree: dict[str, Any], path: Path) -> None:
     if not isinstance(tree.get("overrides") or {}, dict):
         raise InputError(f"{path}: overrides maps keys to values, and is {tree['overrides']!r}")
+    if "seed" in (tree.get("overrides") or {}):
+        raise InputError(f"{path}: overrides cannot set the seed; seeds of the suite are those of every entry")
 
 
 def _text(value: Any) -> str:
@@ -171,6 +178,8 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
     reporter.begin(sum(plan.steps for plan in missing) + 1)
     failures = []
     for plan in missing:
+        if plan in out_of_reach(plans):
+            continue
         try:
             perform(plan, suite.name, reporter, trust)
         except Diverged as error:
@@ -181,6 +190,8 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
             reporter.note(f"{plan.label}: {error}")
             failures.append(plan.label)
     written = finish(plans, suite.out, reporter)
+    for line in out_of_reach(plans).values():
+        reporter.note(f"not evaluated: {line}")
     if failures:
         raise GenbenchError(f"not evaluated: {', '.join(failures)}; the same command tries them again")
     return written
@@ -245,13 +256,26 @@ def needed_by(plan: Plan, plans: Sequence[Plan]) -> list[Plan]:
     return [other for other in plans if str(other.run.path) in folders]
 
 
+def out_of_reach(plans: Sequence[Plan]) -> dict[Plan, str]:
+    """Runs without their records that can have none, since one that they need diverged, which is final; a line about each."""
+    diverged: dict[Plan, Plan] = {}
+    for plan in plans:  # a needed run comes before those that need it
+        for needed in needed_by(plan, plans):
+            ended = diverged.get(needed) or (needed if needed.run.state()["status"] == "diverged" else None)
+            if ended and not plan.trained():
+                diverged.setdefault(plan, ended)
+    return {plan: f"{plan.label}: {ended.label}, which it needs, diverged" for plan, ended in diverged.items()}
+
+
 def lacking(plans: Sequence[Plan]) -> list[Plan]:
     """What is to be done, in order: runs without their records, and untrained ones that such a run needs.
+
+    What is out of reach is not among them.
 
     Raises:
         InputError: A record is damaged.
     """
-    missing = {id(plan) for plan in plans if plan.variants and not plan.done()}
+    missing = {id(plan) for plan in plans if plan.variants and not plan.done()} - {id(plan) for plan in out_of_reach(plans)}
     for plan in reversed(plans):  # a needed run comes before those that need it
         if id(plan) in missing:
             missing |= {id(other) for other in needed_by(plan, plans) if not other.trained()}

@@ -130,7 +130,8 @@ def _needs(run: Run, config: Config, data: ImageData, model: GenerativeModel) ->
     for name in model.needs:
         model.needed(name)
     facts, before = needed_facts(config, data.name), run.state()["needs"]
-    for name in (name for name in before if before[name]["weights_hash"] != facts[name]["weights_hash"]):
+    both = before.keys() & facts.keys()  # where the names differ, so do the configurations, which is said later
+    for name in sorted(name for name in both if before[name]["weights_hash"] != facts[name]["weights_hash"]):
         raise InputError(f"{run.path} was begun with other weights of needs.{name}; restore them, or choose another run_dir")
     return facts
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from genbench.cli import main
-from genbench.config import check_config, load_config
+from genbench.config import check_config, find_config, load_config, load_yaml
 from genbench.errors import InputError, Stopped
 from genbench.evaluate import evaluate
 from genbench.leaderboard import render_tables
@@ -18,6 +18,7 @@ from genbench.leaderboard.record import Record, records_in
 from genbench.progress import Lines
 from genbench.rng import Rng
 from genbench.run import Run, open_run
+from genbench.slurm import load_cluster, submit
 from genbench.suite import bench, lacking, load_suite, plan_suite
 from genbench.train import train
 
@@ -53,6 +54,7 @@ def complaint(name: str, *overrides: str) -> str:
         (REFLOW, "needs.teacher.needs=5", "needs maps a name to a recipe"),
         (REFLOW, "needs.teacher.model.net.wdth=5", "needs.teacher: unknown key model.net.wdth; did you mean 'width'?"),
         (REFLOW, "model.reflow=-1", "reflow is at least 0"),
+        (REFLOW, "needs.teacher.seed=3", "has the seed of the run that needs it; --seed=3 sets both"),
         (TEACHER, "needs.teacher=points2d/flow_matching", "needs itself"),
         (TEACHER, "needs.teacher=points2d/vae", "learns from no other run"),
     ],
@@ -116,7 +118,11 @@ def test_a_missing_run_is_named_with_the_command_that_makes_it(tiny, tmp_path, c
     # a larger budget is training that was not done, a smaller one another run
     capsys.readouterr()
     assert main([*reflow, "--needs.teacher.budget.images=96", f"--run_dir={tmp_path / 'other'}"]) == 2
-    assert "is not finished (done, 48 images)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is not finished (done, 48 images)" in said
+    as_it_is = said.partition("as it is: ")[2].split()[0]
+    assert main([*reflow, as_it_is, f"--run_dir={tmp_path / 'taken'}"]) == 0
+    capsys.readouterr()
     assert main([*reflow, "--needs.teacher.budget.images=16", f"--run_dir={tmp_path / 'other'}"]) == 2
     assert "it is another run: budget.images was 48, is now 16" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
@@ -170,6 +176,26 @@ def test_a_teacher_that_was_trained_again_is_another(tiny):
     (Path(config.resolved["run_dir"]) / "state.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match=r"was begun with other weights of needs\.teacher"):
         train(config)
+
+
+def test_a_folder_of_a_run_with_a_teacher_is_refused_to_one_without(tiny):
+    config = tiny(REFLOW, *SHORT, "trainer.log_every=16")
+    train(config.needs["teacher"])
+    with pytest.raises(Stopped):
+        train(config, cut_at(32))
+    alone = tiny(REFLOW, "budget.images=64", "model.reflow=0", "needs=null")
+    with pytest.raises(InputError, match=r"holds a run of another configuration: model\.reflow was"):
+        train(alone)
+
+
+def test_a_student_of_labels_refuses_a_teacher_without_before_anything_is_written(tiny, tmp_path):
+    recipe = load_yaml(find_config("digits/flow_matching")) | {"needs": {"teacher": "digits/flow_matching"}}
+    (tmp_path / "student.yaml").write_text(yaml.safe_dump(recipe))
+    config = tiny(str(tmp_path / "student.yaml"), "model.conditional=true", "model.reflow=1", "needs.teacher.budget.images=16")
+    train(config.needs["teacher"])
+    with pytest.raises(InputError, match=r"the teacher is a model of p\(x\); --needs\.teacher\.model\.conditional=true"):
+        train(config)
+    assert not Path(config.resolved["run_dir"]).exists()
 
 
 @pytest.mark.slow
@@ -259,9 +285,13 @@ def test_a_suite_that_would_train_two_teachers_in_one_folder_is_refused(tmp_path
 def test_what_needs_a_run_that_diverged_is_named_and_the_suite_goes_on(tmp_path, capsys):
     bad = f"{{config: {TEACHER}, overrides: {{model.optimizer.lr: 1e30, optimization.clip_norm: null}}}}"
     suite = load_suite(suite_file(tmp_path, f"[{bad}, {ENTRY}]"))
-    with pytest.raises(Exception, match="not evaluated: points2d/reflow seed 0"):
-        bench(suite, Lines())
-    assert "it diverged, which is final" in capsys.readouterr().err
+    for steps in (5, 1):  # final: a second time nothing is tried
+        said = Lines()
+        bench(suite, said)
+        line = "not evaluated: points2d/reflow seed 0: points2d/flow_matching seed 0, which it needs, diverged"
+        assert line in capsys.readouterr().err and said.steps == steps
+    first, *others = submit(suite, load_cluster("default"), dry_run=True)
+    assert "0 to submit" in first and others == [line]
     assert {record.model: record.status for record in records_in(suite.out)} == {
         "flow_matching": "diverged",
         "noise-floor": "done",

@@ -140,20 +140,24 @@ def fake_sbatch(folder: Path, monkeypatch) -> list[str]:
     (folder / "queue").write_text("")
 
 
+# as squeue says it: two runs, and the tables, which are no array
+QUEUED = "{name}|0|RUNNING|0|1|\n{name}|1|PENDING|1|1|\n{name}|N/A|PENDING|0|2|\n"
+
+
 def test_runs_in_the_queue_are_not_submitted_twice(tmp_path, monkeypatch):
     fake_sbatch(tmp_path, monkeypatch)
     path = suite_file(tmp_path, f"[{VAE}, {{config: points2d/vae}}]")
     suite, site = load_suite(path), load_cluster("default")
     assert "2 to submit" in next(iter(list(submit(suite, site))))
     (folder,) = (suite.runs / "slurm").glob("tiny-*")
-    (tmp_path / "queue").write_text(f"{folder.name}|0|RUNNING|0|\n{folder.name}|1|PENDING|1|\nother|0|PENDING|0|\n")
+    (tmp_path / "queue").write_text(QUEUED.format(name=folder.name) + "other|0|PENDING|0|7|\n")
     assert [(Path(job.run_dir).parent.parent.name, job.state) for job in jobs(tmp_path)] == [
         ("digits", "running"),
         ("points2d", "preempted"),
     ]
     assert list(submit(suite, site)) == ["tiny: 2 runs, 0 done, 2 in the queue, 0 to submit"]
     # one of them failed: it goes again, and the tables wait for the other as well
-    (tmp_path / "queue").write_text(f"{folder.name}|0|RUNNING|0|\n")
+    (tmp_path / "queue").write_text(f"{folder.name}|0|RUNNING|0|1|\n")
     (folder / "1.log").write_text("starting\nout of memory\n\n")
     assert [(job.state, job.line) for job in jobs(tmp_path)] == [("running", ""), ("failed", "out of memory")]
     assert "1 in the queue, 1 to submit" in next(iter(list(submit(suite, site))))
@@ -185,7 +189,7 @@ def test_runs_wait_for_those_that_they_need_and_for_no_others(tmp_path, monkeypa
         ["--dependency=afterany:1:2:3"],
     ]
     # the teacher of seed 0 still works, that of seed 1 failed, and their pupils were cancelled
-    (tmp_path / "queue").write_text(f"{folder.name}|1|RUNNING|0|\n")
+    (tmp_path / "queue").write_text(f"{folder.name}|1|RUNNING|0|1|\n")
     assert sorted(job.state for job in jobs(tmp_path)) == ["failed"] * 5 + ["running"]
     list(submit(suite, site))
     assert submitted()[4:] == [
@@ -204,8 +208,54 @@ def test_a_refusal_in_the_middle_leaves_what_was_submitted(tmp_path, monkeypatch
     with pytest.raises(InputError, match="no dependencies here"):
         list(submit(suite, load_cluster("default")))
     (folder,) = (suite.runs / "slurm").glob("tiny-*")
-    (tmp_path / "queue").write_text(f"{folder.name}|0|PENDING|0|\n")
-    assert [(job.array, job.task, job.state) for job in jobs(tmp_path)] == [("1", 0, "pending"), ("-", 1, "failed")]
+    (tmp_path / "queue").write_text(f"{folder.name}|0|PENDING|0|1|\n")
+    assert [(job.array, job.task, job.state) for job in jobs(tmp_path)] == [("1", 0, "pending"), ("", 1, "failed")]
+
+
+@pytest.mark.parametrize("refused", ["--dependency=after", "killed"])
+def test_tables_that_were_not_submitted_are_submitted_while_runs_are_queued(tmp_path, monkeypatch, refused):
+    """Since sbatch refused them, or the command was killed just after the array: nothing but the queue knows its number."""
+    fake_sbatch(tmp_path, monkeypatch)
+    suite, site, taking = load_suite(suite_file(tmp_path, f"[{VAE}]")), load_cluster("default"), tmp_path / "bin" / "sbatch"
+    text = taking.read_text()
+    taking.write_text(text.replace("echo", f'[[ "$*" == *{refused}* ]] && {{ echo "no more jobs" >&2; exit 1; }}\necho', 1))
+    if refused == "killed":
+        next(lines := submit(suite, site))
+        next(lines)
+        lines.close()
+    else:
+        with pytest.raises(InputError, match="no more jobs"):
+            list(submit(suite, site))
+    taking.write_text(text)
+    (folder,) = (suite.runs / "slurm").glob("tiny-*")
+    (tmp_path / "queue").write_text(f"{folder.name}|0|PENDING|0|1|\n")
+    assert list(submit(suite, site, ["mine"]))[1:] == ["job 2: tables, after all"]
+    last = (tmp_path / "submitted").read_text().splitlines()[-1].split()
+    assert last[1:] == ["--dependency=afterany:1", f"{folder}/tables.sbatch", f"{folder}/manifest.json", "--trust", "mine"]
+    with (tmp_path / "queue").open("a") as queue:
+        queue.write(f"{folder.name}|N/A|PENDING|0|2|\n")
+    assert len(list(submit(suite, site))) == 1
+
+
+def test_what_is_trusted_is_said_on_the_command_line_of_every_job_and_not_in_the_manifest(tmp_path, monkeypatch, capsys):
+    fake_sbatch(tmp_path, monkeypatch)
+    (tmp_path / "mine.py").write_text("from genbench.models.vae.vae import VAE as Mine\n")
+    recipe = (project_root() / "configs" / "digits" / "vae.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(recipe.replace("genbench.models.vae.vae.VAE", "mine.Mine"))
+    monkeypatch.syspath_prepend(tmp_path)
+    suite = load_suite(suite_file(tmp_path, f"[{{config: {tmp_path / 'mine.yaml'}}}]"))
+    list(submit(suite, load_cluster("default"), ["mine"]))
+    submitted = (tmp_path / "submitted").read_text().splitlines()
+    assert len(submitted) == 2 and all(line.endswith("manifest.json --trust mine") for line in submitted)
+    (manifest,) = (suite.runs / "slurm").glob("*/manifest.json")
+    tree = json.loads(manifest.read_text())
+    assert "trust" not in tree
+    manifest.write_text(json.dumps({**tree, "trust": ["mine"]}))
+    assert main(["bench", str(manifest), "--task", "0"]) == 2
+    assert "--trust mine" in capsys.readouterr().err
+    assert read_manifest(manifest, ("mine",)).trust == ("mine",)
+    for path in (project_root() / "slurm" / "suite.sbatch", project_root() / "slurm" / "tables.sbatch"):
+        assert 'bench "$@"' in path.read_text()
 
 
 def test_a_refusal_of_sbatch_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
@@ -249,10 +299,17 @@ def test_a_job_without_its_data_stops_before_it_trains(tmp_path, monkeypatch, ca
     assert not Path(tree["runs"][0]["config"]["run_dir"]).exists()
 
 
-def test_what_is_not_a_manifest_is_one_line(tmp_path, capsys):
-    (tmp_path / "manifest.json").write_text("[1]")
-    for path in (tmp_path / "manifest.json", tmp_path / "absent.json"):
-        assert main(["bench", str(path), "--task", "0"]) == 2
+def test_what_is_not_a_manifest_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")  # no queue
+    folder = tmp_path / "slurm" / "one"
+    folder.mkdir(parents=True)
+    for text in ("[1]", "[" * 100_000):
+        (folder / "manifest.json").write_text(text)
+        assert main(["bench", str(folder / "manifest.json"), "--task", "0"]) == 2
+        assert "is not a manifest" in capsys.readouterr().err
+        with pytest.raises(InputError, match="damaged; remove its folder"):
+            jobs(tmp_path)
+    assert main(["bench", str(tmp_path / "absent.json"), "--task", "0"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -53,6 +53,8 @@ def test_a_suite_runs_once_and_a_repeat_does_nothing(tmp_path, capsys):
         ("[{config: digits/vae, overrides: [1]}]", "overrides maps keys to values"),
         ("[{config: digits/vae}, {config: digits/vae, overrides: {model.latent: 3}}]", "two entries would train in"),
         ("[digits/vae]", "entries is a list of mappings"),
+        ("[{config: digits/vae, evaluations: [[1]]}]", "evaluations a list of names"),
+        ("[{config: digits/vae, overrides: {seed: 9}}]", "overrides cannot set the seed"),
     ],
 )
 def test_a_wrong_suite_trains_nothing(tmp_path, entries, says):

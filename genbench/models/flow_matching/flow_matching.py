@@ -107,18 +107,23 @@ class FlowMatching(GenerativeModel):
         return {"loss": ((v - (x_1 - (1 - self.sigma_min) * x_0)) ** 2).mean()}
 
     def carried(self, x_0: Tensor, y: Tensor | None) -> Tensor:
-        """The other end of a pair of reflow, Z_1(x_0) of the teacher: reals, of the shape of x_0.
-
-        Raises:
-            InputError: This is a model of p(x | y), and the teacher is one of p(x).
-        """
+        """The other end of a pair of reflow, Z_1(x_0) of the teacher: reals, of the shape of x_0."""
         teacher = self.needed("teacher")
         assert isinstance(teacher, FlowMatching)
+        return deque(teacher.trajectory(x_0, y=y, steps=self.reflow), maxlen=1).pop()
+
+    def needed(self, name: str) -> GenerativeModel:
+        """The teacher, frozen. Training asks for it before it writes anything.
+
+        Raises:
+            InputError: It is missing or not finished; or this is a model of p(x | y), and the teacher is one of p(x).
+        """
+        teacher = super().needed(name)
         if self.conditional and not teacher.conditional:
             raise InputError(
-                "model.conditional is true, but the teacher is a model of p(x); --needs.teacher.model.conditional=true"
+                f"model.conditional is true, but the {name} is a model of p(x); --needs.{name}.model.conditional=true"
             )
-        return deque(teacher.trajectory(x_0, y=y, steps=self.reflow), maxlen=1).pop()
+        return teacher
 
     def interpolate(self, x_0: Tensor, x_1: Tensor, t: Tensor) -> Tensor:
         """x_t, eq. 22. t: (B,)."""
