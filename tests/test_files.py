@@ -226,7 +226,7 @@ def test_an_owner_on_another_host_may_live(tmp_path):
         pytest.fail("taken from another host")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "3", '{"host": "a", "pid": "x", "started": null}'])
+@pytest.mark.parametrize("content", ["[]", "{}", "3", '{"host": "a", "pid": "x", "started": null}'])
 def test_what_is_not_a_lock_is_not_removed(tmp_path, content):
     (tmp_path / "lock").write_text(content)
     with pytest.raises(InputError, match="not a lock of genbench"), lock(tmp_path):
