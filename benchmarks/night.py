@@ -41,17 +41,17 @@ ENTRIES: list[dict[str, Any]] = [
     {"config": "digits/vae", "evaluations": ["mean"], "budget.images": 12_000},
     # far too large a step, noticed when it is half through
     {"config": "digits/realnvp", "budget.images": 6_400, "model.optimizer.lr": 1e3, "trainer.log_every": 3_200},
-    {"config": "digits/pixelcnn", "budget.images": 6_000},
+    {"config": "digits/pixelcnn", "budget.images": 40_000},
 ]
 LIMIT, SHARE = 3, 0.4  # runs at once; of its images that a run has seen when it is disturbed
 # of which run; what is done; what the picture says
 DISTURBANCES = {
     "points2d/vae": ("requeue", "scontrol requeue"),
-    "points2d/realnvp": ("warn", "scancel --signal=USR1, as before a preemption"),
+    "points2d/realnvp": ("warn", "scancel --signal=USR1, the warning before a preemption"),
     "points2d/ddpm": ("kill", "kill -9 of its process"),
     "points2d/flow_matching": ("drain", "its node is drained, for a minute"),
     "digits/vae": ("die", "its node dies, and is back after a minute"),
-    "digits/pixelcnn": ("limit", "its time limit comes near"),
+    "digits/pixelcnn": ("limit", "its time limit comes near, and the warning before it"),
 }
 AWAY = 60  # seconds that a node is drained or down
 
@@ -152,10 +152,10 @@ class Night:
         return max((line["images"] for line in lines), default=0)
 
     def _job(self, run: str) -> str | None:
-        """ARRAY_TASK of a run, and its node, if it is in the queue."""
+        """Number of a run's job, and its node, if it is at work."""
         k = next(i for i, entry in enumerate(ENTRIES) if entry["config"] == run)
-        queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i %N").splitlines()
-        return next((line for line in queued if line.split()[0].endswith(f"_{k}")), None)
+        queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%K %A %N").splitlines()
+        return next((line.partition(" ")[2] for line in queued if line.split()[0] == str(k)), None)
 
     def _ask(self, *command: str) -> None:
         """Without waiting for an answer, which scancel tries for a minute to get from a busy node."""
@@ -170,7 +170,9 @@ class Night:
         if what == "requeue":
             self._ask("scontrol", "requeue", job)
         elif what == "warn":
-            self._ask("scancel", "--signal=USR1", job)
+            self._ask(
+                "scancel", "--signal=USR1", f"{job}.0"
+            )  # the step: for a job, scancel tries until it is told that it worked
         elif what == "limit":
             began = next(sample["seconds"] for sample in self.samples if sample["states"].get(run) == "running")
             self._ask("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
@@ -208,8 +210,8 @@ def different(night: Path, calm: Path) -> list[str]:
 
 
 def spans(samples: list[dict[str, Any]], part: str, name: str) -> Iterator[tuple[str, float, float]]:
-    """(state, from, to) of a row, from what was seen once a second."""
-    seen = [(sample["seconds"], sample[part].get(name)) for sample in samples] + [(samples[-1]["seconds"], None)]
+    """(state, from, to) of a row, from what was seen once a second; the last one is drawn out a little."""
+    seen = [(sample["seconds"], sample[part].get(name)) for sample in samples] + [(1.03 * samples[-1]["seconds"], None)]
     start, state = seen[0]
     for seconds, now in seen[1:]:
         if now != state:
@@ -228,7 +230,7 @@ def draw(folder: Path) -> None:
 
     mpl.rcParams.update({"svg.hashsalt": "night", "svg.fonttype": "none", "font.size": 13, "font.family": "DejaVu Sans"})
     night = json.loads((folder / "night.json").read_text())
-    samples, end = night["samples"], night["samples"][-1]["seconds"]
+    samples, end = night["samples"], 1.03 * night["samples"][-1]["seconds"]
     rows = [entry["config"] for entry in ENTRIES] + ["tables"]
     marked = [event for event in night["events"] if event["run"]]
     figure, axis = plt.subplots(figsize=(16, 10), layout="constrained")

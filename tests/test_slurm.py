@@ -602,13 +602,13 @@ def test_two_tasks_and_two_nodes_measure_like_one_process(site, undisturbed):
     run, records = site.folder / "undisturbed", {}
     arguments = [str(run), "--trust", "slow", "--variant", "default"]
     numbers = [
-        site.submit("evaluate", "tasks", *arguments, f"--out={site.folder}/tasks", "--devices=2", options=TASKS),
-        site.submit("evaluate", "nodes", *arguments, f"--out={site.folder}/nodes", "--num-nodes=2", options=ACROSS),
+        site.submit("evaluate", "tasks", *arguments, f"--out={site.folder}/measured/tasks", "--devices=2", options=TASKS),
+        site.submit("evaluate", "nodes", *arguments, f"--out={site.folder}/measured/nodes", "--num-nodes=2", options=ACROSS),
     ]
-    evaluate(run, "", site.folder / "one", ("slow",))
+    evaluate(run, "", site.folder / "measured" / "one", ("slow",))
     site.wait("the end", lambda: site.ended(*numbers))
     for out in ("one", "tasks", "nodes"):
-        (records[out],) = records_in(site.folder / out)
+        (records[out],) = records_in(site.folder / "measured" / out)
     one = records.pop("one")
     for other in records.values():
         assert one.id == other.id and one.likelihood.bits_per_dim == pytest.approx(other.likelihood.bits_per_dim, rel=1e-9)
