@@ -1,12 +1,14 @@
-"""Two processes against one, with one thread each and the same global batch: how much faster training is, and what it loses to talk.
+"""Two processes against one, with one thread each: how much faster training is, and what it loses to talk.
 
     python benchmarks/ddp.py [digits/vae digits/ddpm digits/gan ...]      # two quiet cores
 
     efficiency = (images/s of two processes) / (2 x images/s of one)
 
-Both train by `genbench train`'s own function, the two over gloo on this machine; start and end are left out. They take turns, and the
-medians over the rounds count. Two processes look for a stop request every 16 batches, which is a collective of one number. What that
-look costs is measured with it at every batch and without it: a sixteenth of the difference is what a batch pays.
+once with the same global batch, of which each of the two has half, and once with twice the batch, of which each has as much as the one.
+The part of a step that does not depend on the batch counts against the first alone. Both train by `genbench train`'s own function, the
+two over gloo on this machine; start and end are left out. They take turns, and the medians over the rounds count. Two processes look
+for a stop request every 16 batches, which is a collective of one number. What that look costs is measured with it at every batch and
+without it: a sixteenth of the difference is what a batch pays.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-STEPS, ROUNDS = 300, 7
+STEPS, ROUNDS = 200, 5
 NEVER = 10**9
 
 
@@ -39,12 +41,12 @@ class Team:
             for rank in range(size)
         ]  # fmt: skip
 
-    def seconds(self, name: str, every: int) -> float:
-        """Per step, with a look for a stop request at every so many batches."""
+    def seconds(self, name: str, batch: int, every: int) -> float:
+        """Per step of this global batch, with a look for a stop request at every so many batches."""
         with tempfile.TemporaryDirectory() as folder:
             for process in self.ranks:
                 assert process.stdin is not None
-                process.stdin.write(f"{name} {every} {folder}\n")
+                process.stdin.write(f"{name} {batch} {every} {folder}\n")
                 process.stdin.flush()
             assert self.ranks[0].stdout is not None
             return float(self.ranks[0].stdout.readline())
@@ -67,13 +69,12 @@ def rank(size: int) -> None:
 
     torch.set_num_threads(1)
     for line in sys.stdin:
-        name, every, folder = line.split()
-        Keeper._AGREE_EVERY = int(every)
-        batch = load_config(name).resolved["data"]["batch_size"]
+        name, of, every, folder = line.split()
+        batch, Keeper._AGREE_EVERY = int(of), int(every)
         images = (STEPS + STEPS // 10) * batch
         settings = {
             "run_dir": f"{folder}/run", "wandb.mode": "disabled", "trainer.devices": size, "trainer.accelerator": "cpu",
-            "budget.images": images, "trainer.log_every": images // 11,
+            "data.batch_size": batch, "budget.images": images, "trainer.log_every": images // 11,
             "trainer.preview_every": 10 * images, "trainer.checkpoint_every": 10 * images,
         }  # fmt: skip
         run = train(load_config(name, [f"{key}={value}" for key, value in settings.items()]))
@@ -87,17 +88,14 @@ def main(names: list[str]) -> None:
 
     one, two, every = Team(1), Team(2), Keeper._AGREE_EVERY
     for name in names:
-        rounds = [
-            (one.seconds(name, every), two.seconds(name, every), two.seconds(name, 1), two.seconds(name, NEVER))
-            for _ in range(ROUNDS + 1)
-        ][1:]  # the first one warms up
-        alone, both, always, never = (statistics.median(times) for times in zip(*rounds))
-        ratios = sorted(alone / both for alone, both, _, _ in rounds)
         batch = load_config(name).resolved["data"]["batch_size"]
+        cases = ((one, batch, every), (two, batch, every), (two, 2 * batch, every), (two, batch, 1), (two, batch, NEVER))
+        rounds = [[team.seconds(name, *case) for team, *case in cases] for _ in range(ROUNDS + 1)][1:]  # the first one warms up
+        alone, halves, both, always, never = (statistics.median(times) for times in zip(*rounds))
         print(
-            f"{name}, batch {batch}: one process {batch / alone:,.0f} images/s ({alone * 1e3:.2f} ms a step), "
-            f"two {batch / both:,.0f} ({both * 1e3:.2f} ms): "
-            f"{alone / both:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}), efficiency {alone / both / 2:.0%}; "
+            f"{name}: one process {batch / alone:,.0f} images/s ({alone * 1e3:.2f} ms a step of {batch}); "
+            f"two, {batch // 2} each: {batch / halves:,.0f} ({halves * 1e3:.2f} ms), efficiency {alone / halves / 2:.0%}; "
+            f"{batch} each: {2 * batch / both:,.0f} ({both * 1e3:.2f} ms), efficiency {alone / both:.0%}; "
             f"looks for a stop request: {(always - never) / every * 1e3:.3f} ms a step",
             flush=True,
         )

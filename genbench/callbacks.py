@@ -87,8 +87,7 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """From the first batch on; before, a signal ends the program, and nothing is lost. Also takes them from Lightning, whose
-        own handler raises in the middle of the loop."""
+        """From here on."""
         if threading.current_thread() is threading.main_thread() and not self._before:
             self._before = {number: signal.signal(number, self._handle) for number in self._SIGNALS}
 
@@ -133,7 +132,6 @@ class Keeper(Callback):
 
     def begin(self, trainer: Trainer, model: GenerativeModel, state: dict[str, Any] | None) -> None:
         """Fresh, or as a checkpoint left it."""
-        self.stop.listen()
         self._clock = time.perf_counter()
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=model.device)
         if state is not None:

@@ -195,6 +195,7 @@ def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
     tree = load_yaml(path)
+    _check_seeds(tree, str(path))
     _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
     shrink = tree.pop("smoke", {}) or {}
     if smoke:  # apart from the real runs
@@ -218,6 +219,18 @@ def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], or
             raise InputError(f"{origin}: needs.{name}: {error}") from None
         tree_of_it = _recipe(path, smoke, above)
         needs[name] = {"recipe": needed, "name": str(tree_of_it.pop("name", None) or path.stem), **tree_of_it}
+
+
+def _check_seeds(tree: dict[str, Any], origin: str) -> None:
+    """A file that says another seed for a needed run would not be followed."""
+    needs, seed = tree.get("needs"), tree.get("seed", 0)
+    for name, needed in needs.items() if isinstance(needs, dict) else ():
+        if isinstance(needed, dict):
+            if needed.get("seed", seed) != seed:
+                raise InputError(
+                    f"{origin}: needs.{name} has the seed {needed['seed']}; a needed run has that of the run that needs it, {seed}"
+                )
+            _check_seeds(needed, f"{origin}: needs.{name}")
 
 
 def _hand_down(tree: dict[str, Any]) -> None:

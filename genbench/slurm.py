@@ -237,6 +237,8 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
     yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
     earlier = tuple(sorted({job.array for job in queued.values()}))
     if not tasks:
+        if not queued:
+            yield f"nothing to submit; the tables, at once: genbench table {suite.out} --write"
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
         if newest is not None and not newest.tables:  # sbatch refused them, or somebody cancelled them
             submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))

@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, distributed, nn
 
 from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
@@ -89,11 +88,10 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
         trainer = _trainer(config, run, [_restore(run, model, callbacks), *callbacks], loggers)
+        callbacks[-1].stop.listen()
         try:
-            # Lightning's own SIGTERM, if one comes before the first batch: nothing was done, so nothing is lost
-            with contextlib.suppress(SIGTERMException):
-                if budget:
-                    trainer.fit(model, datamodule=data, weights_only=True)
+            if budget:
+                trainer.fit(model, datamodule=data, weights_only=True)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
         except RuntimeError as error:
@@ -177,7 +175,7 @@ def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, 
 def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
     settings = config.trainer
     several = settings.devices * settings.num_nodes > 1
-    return Trainer(
+    trainer = Trainer(
         accelerator=_accelerator(config),
         devices=settings.devices,
         num_nodes=settings.num_nodes,
@@ -196,6 +194,11 @@ def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[
         # Lightning's own requeueing saves inside the signal handler and picks up other jobs' checkpoints
         plugins=[SLURMEnvironment(auto_requeue=False)] if taken_for_slurm() else None,
     )
+    # a signal is the Keeper's: Lightning's handler raises in mid-loop, and its processes wait for one another, and for their devices,
+    # before every batch to learn of it (#21487)
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> Restore:

@@ -55,8 +55,9 @@ def _last_is_best(name: str) -> tuple[bool, bool, str]:
 
 
 # one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
-# is tested on these. What learns from another run is tested in test_needs.py
-_ALONE = [name for name in CONFIGS if "needs" not in load_yaml(find_config(name))]
+# is tested on these; by name, the recipes that learn from others, and from which
+PUPILS = {name: needs for name in CONFIGS if (needs := load_yaml(find_config(name)).get("needs"))}
+_ALONE = [name for name in CONFIGS if name not in PUPILS]
 DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DISTINCT
+from conftest import DISTINCT, PUPILS
 from safetensors.torch import load_file
 
 from genbench.loggers import read_metrics
 from genbench.train import train
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
+NAMES = [*DISTINCT, *PUPILS]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def train_all(out: Path, worlds: dict[str, int]) -> None:
             port = str(free.getsockname()[1])
         processes += [
             subprocess.Popen(
-                [sys.executable, str(WORKER), str(out / folder), str(world), *DISTINCT],
+                [sys.executable, str(WORKER), str(out / folder), str(world), *NAMES],
                 env={**common, "MASTER_PORT": port, "LOCAL_RANK": str(rank)},
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             )
@@ -71,9 +72,15 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", NAMES)
 def test_ranks_end_with_identical_weights(name, outcomes):
     assert distance(weights(outcomes, "two", name, 0), weights(outcomes, "two", name, 1)) == 0
+
+
+def test_processes_do_not_wait_for_one_another_before_every_batch(outcomes):
+    """Lightning asks them all, at each of the 20 batches, whether one was told to stop."""
+    said = [torch.load(path, weights_only=True)["broadcasts"] for path in sorted((outcomes / "two").glob("*/rank0.pt"))]
+    assert len(said) == len(NAMES) and max(said) < 10
 
 
 def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
@@ -100,7 +107,7 @@ def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_equal_one_with_the_whole_batch(name, outcomes, tiny, capsys):
     agree(name, outcomes, "two", tiny, capsys)
 
@@ -108,7 +115,7 @@ def test_two_processes_equal_one_with_the_whole_batch(name, outcomes, tiny, caps
 @pytest.mark.slow
 def test_four_processes_equal_one_with_the_whole_batch(outcomes, tiny, capsys):
     train_all(outcomes, {"four": 4})
-    for name in DISTINCT:
+    for name in NAMES:
         assert distance(weights(outcomes, "four", name, 0), weights(outcomes, "four", name, 3)) == 0
         agree(name, outcomes, "four", tiny, capsys)
 

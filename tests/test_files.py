@@ -143,6 +143,15 @@ def test_what_json_cannot_say_is_not_written(tmp_path, value):
         canonical_json(value)
 
 
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "state.json")
+    read = "import sys; from pathlib import Path; from genbench.files import read_json; read_json(Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", read, str(tmp_path / "state.json")], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 1 and b"JSONDecodeError" in done.stderr
+
+
 def test_digests_know_values_and_not_their_order(tmp_path):
     a, b = {"x": [1, 2.5, None], "y": "ü"}, {"y": "ü", "x": [1, 2.5, None]}
     assert canonical_json(a) == canonical_json(b)

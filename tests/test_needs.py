@@ -91,6 +91,16 @@ def test_a_needed_run_has_the_seed_and_the_data_of_the_one_that_needs_it():
         check_config(tree, "reflow", (), "again")
 
 
+def test_a_file_that_says_another_seed_for_what_it_needs_is_refused(tmp_path):
+    tree = json.loads(json.dumps(load_config(REFLOW, ["seed=3"]).resolved))
+    path = tmp_path / "reflow.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    assert load_config(path).needs["teacher"].seed == 3 and load_config(path, ["seed=5"]).needs["teacher"].seed == 5
+    tree["needs"]["teacher"]["seed"] = 4
+    path.write_text(yaml.safe_dump(tree))
+    assert "needs.teacher has the seed 4; a needed run has that of the run that needs it, 3" in complaint(str(path))
+
+
 def test_another_teacher_is_another_configuration_and_none_is_the_same_as_before():
     assert "needs" not in load_config(TEACHER).resolved
     base = load_config(REFLOW)
@@ -291,7 +301,7 @@ def test_what_needs_a_run_that_diverged_is_named_and_the_suite_goes_on(tmp_path,
         line = "not evaluated: points2d/reflow seed 0: points2d/flow_matching seed 0, which it needs, diverged"
         assert line in capsys.readouterr().err and said.steps == steps
     first, *others = submit(suite, load_cluster("default"), dry_run=True)
-    assert "0 to submit" in first and others == [line]
+    assert "0 to submit" in first and others[0] == line and "genbench table" in others[1]
     assert {record.model: record.status for record in records_in(suite.out)} == {
         "flow_matching": "diverged",
         "noise-floor": "done",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DISTINCT
+from conftest import DISTINCT, PUPILS
 from safetensors.torch import load
 
 from genbench.config import load_config
@@ -88,6 +88,15 @@ def worker(tmp_path_factory):
         pass
 
 
+def taught(worker: Worker, folder: Path, name: str) -> list[str]:
+    """Overrides that name what a configuration learns from, trained."""
+    overrides = []
+    for need, needed in PUPILS.get(name, {}).items():
+        assert worker.train(folder / need, needed) == [0], worker.errors.read_text()[-2000:]
+        overrides += [f"needs.{need}.{override}" for override in (f"run_dir={folder / need}", *OFTEN)]
+    return overrides
+
+
 def skip_what_cannot_be_cut(name: str) -> None:
     if not load_config(name, smoke=True).instantiate()[1].players():
         pytest.skip("everything happens after training, without interruption")
@@ -105,7 +114,8 @@ def said(capsys):
 
 
 QUICK = ("points2d/gan",)
-ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in DISTINCT]
+NAMES = [*DISTINCT, *PUPILS]
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -114,9 +124,12 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
     skip_what_cannot_be_cut(name)
     draw = random.Random(name)
     points = sorted(draw.sample(range(BATCH, BUDGET, BATCH), len(CODES)))
+    needs = taught(worker, tmp_path, name)
     for how, images in zip(draw.sample(list(CODES), len(CODES)), points):
-        assert worker.train(tmp_path / "cut", name, cut=[how, images, 0]) == CODES[how], worker.errors.read_text()[-2000:]
-    cut, whole = ({**worker.end(run, name), "record": worker.record(run)} for run in (tmp_path / "cut", tmp_path / "whole"))
+        codes = worker.train(tmp_path / "cut", name, *needs, cut=[how, images, 0])
+        assert codes == CODES[how], worker.errors.read_text()[-2000:]
+    runs = (tmp_path / "cut", tmp_path / "whole")
+    cut, whole = ({**worker.end(run, name, *needs), "record": worker.record(run)} for run in runs)
     apart = {part: deviation(cut[part], whole[part]) for part in ("state", "metrics", "record")}
     said(f"{name}: cut at {points} of {BUDGET} images, differs by {max(apart.values())}")
     assert set(apart.values()) == {0.0}
@@ -128,7 +141,7 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(name, worker, tmp_path, said):
     """Which one, and at which image, is decided by its name. The one that is left says so and stops; then, later on, a signal to one
     of them stops both. Compared are the state of the last checkpoint, with averages and optimizers, the recorded weights, and the
@@ -139,11 +152,12 @@ def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(name, 
     killed, killed_at = draw.randrange(2), draw.randrange(BATCH, 160, BATCH)
     # they agree to stop after every 16th batch
     warned, warned_at = draw.randrange(2), draw.randrange(160, 16 * BATCH, BATCH)
-    codes = worker.train(tmp_path / "cut", name, processes=2, cut=["SIGKILL", killed_at, killed])
+    needs = taught(worker, tmp_path, name)
+    codes = worker.train(tmp_path / "cut", name, *needs, processes=2, cut=["SIGKILL", killed_at, killed])
     assert codes == ([-9, 75] if killed == 0 else [75, -9]), worker.errors.read_text()[-2000:]
     assert "another process of" in worker.errors.read_text()
-    assert worker.train(tmp_path / "cut", name, processes=2, cut=["SIGTERM", warned_at, warned]) == [75, 75]
-    cut, whole = (worker.end(tmp_path / folder, name, processes=2) for folder in ("cut", "whole"))
+    assert worker.train(tmp_path / "cut", name, *needs, processes=2, cut=["SIGTERM", warned_at, warned]) == [75, 75]
+    cut, whole = (worker.end(tmp_path / folder, name, *needs, processes=2) for folder in ("cut", "whole"))
     apart = {part: deviation(cut[part], whole[part]) for part in ("state", "metrics")}
     apart["weights"] = deviation(load(cut["weights"]), load(whole["weights"]))
     said(

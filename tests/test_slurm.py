@@ -529,7 +529,10 @@ def test_suites_on_nodes_that_are_drained_at_first(site, monkeypatch):
     assert states == {("one", "digits"): "done", ("one", "points2d"): "diverged", ("two", "points2d"): "done"}
     found = {(suite.name, record.model, record.status) for suite in suites for record in records_in(suite.out)}
     assert {("one", "vae", "done"), ("one", "vae", "diverged"), ("two", "vae", "done"), ("two", "noise-floor", "done")} <= found
-    assert list(submit(suites[0], load_cluster("default"))) == ["one: 2 runs, 2 done, 0 in the queue, 0 to submit"]
+    assert list(submit(suites[0], load_cluster("default"))) == [
+        "one: 2 runs, 2 done, 0 in the queue, 0 to submit",
+        f"nothing to submit; the tables, at once: genbench table {suites[0].out} --write",
+    ]
 
 
 @pytest.mark.slurm

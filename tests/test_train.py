@@ -23,6 +23,7 @@ from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import lock
 from genbench.loggers import cut_metrics, read_metrics
 from genbench.models.classical.gmm import GMM
+from genbench.models.vae.vae import VAE
 from genbench.run import Run, load, open_run
 from genbench.train import _quiet, train
 
@@ -340,6 +341,16 @@ def test_a_run_refuses_other_images_under_the_same_name(tiny, monkeypatch):
         train(config)
     with pytest.raises(InputError, match="begun on other images"):
         open_run(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_before_the_first_batch_stops_after_it(tiny, monkeypatch, number):
+    whole = train(tiny(EXAMPLE, "budget.images=160", folder="whole")).weights.read_bytes()
+    config = tiny(EXAMPLE, "budget.images=160")
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="at image 16 of 160"):
+        patch.setattr(VAE, "on_fit_start", lambda self: os.kill(os.getpid(), number))
+        train(config)
+    assert train(config).weights.read_bytes() == whole
 
 
 def test_a_signal_during_finalize_lets_it_end_and_stops_then(tiny, monkeypatch):

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.config import classes
+from genbench.config import classes, load_yaml
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import file_digest, project_root, write_atomic
@@ -182,11 +182,10 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor, levels: int) -> float:
 
 def main(card: Path) -> None:
     """Train the classifier of a card, write its weights and print what the card has to say about them."""
-    import yaml
     from safetensors.torch import save
 
     torch.set_num_threads(1)  # sums in one order
-    plan = _plan(yaml.safe_load(card.read_text()), card)
+    plan = _plan(load_yaml(card), card)
     data, levels = _data(str(plan["data"]), card), plan["levels"]
     module, _, name = str(plan["class_path"]).rpartition(".")
     net: nn.Module = getattr(importlib.import_module(module), name)(**plan["init_args"])

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import yaml
 from torch import Tensor, nn
 
+from genbench.config import load_yaml
 from genbench.data.fetch import download
 from genbench.data.images import default_root
 from genbench.errors import InputError, nearest
@@ -209,7 +209,7 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    card = yaml.safe_load(path.read_text())
+    card = load_yaml(path)
     missing = {"class_path", "init_args", "levels", "weights", "sha256"} - set(card)
     if missing:
         raise InputError(f"{path}: the card lacks {', '.join(sorted(missing))}")
