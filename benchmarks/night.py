@@ -274,7 +274,7 @@ def draw(folder: Path) -> None:
     half = (len(notes) + 1) // 2
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=13)
     axis.text(0, -0.085, "\n".join(notes[:half]), transform=axis.transAxes, va="top", linespacing=1.5)
-    axis.text(0.5, -0.085, "\n".join(notes[half:]), transform=axis.transAxes, va="top", linespacing=1.5)
+    axis.text(0.54, -0.085, "\n".join(notes[half:]), transform=axis.transAxes, va="top", linespacing=1.5)
     figure.savefig(folder / "night.svg", metadata={"Date": None, "Creator": None})
     figure.savefig(folder / "night.png", dpi=100, metadata={"Software": None})
 
