@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -252,6 +253,7 @@ def _from_npz(path: Path) -> Container:
         zipfile.BadZipFile,
         zlib.error,
         MemoryError,
+        tokenize.TokenError,  # numpy's, of a damaged header
     ) as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
     pictures = [Picture(str(i), partial(Decoded, image), labels.get(str(i))) for i, image in enumerate(images)]

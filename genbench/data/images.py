@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import tokenize
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ class ImageData(LightningDataModule, ABC):
             card = read_json(path)
             if card["hash"] != _content_hash(self.spec, {split: self._read(split) for split in get_args(Split)}):
                 raise ValueError("its arrays do not have the hash of its card")
-        except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError, tokenize.TokenError) as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
         return dict(card)
 

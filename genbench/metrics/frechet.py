@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -122,6 +123,7 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
         IndexError,
         EOFError,
         MemoryError,
+        tokenize.TokenError,  # numpy's, of a damaged header
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
