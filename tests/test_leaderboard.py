@@ -353,6 +353,22 @@ def test_speeds_are_compared_on_one_device_only():
     assert [speed_words(board, row) for row in board.rows] == ["fastest", "×2 slower", ""]
 
 
+@pytest.mark.parametrize(
+    ("speeds", "words", "text"),
+    [
+        ((500.0, 490.0, 510.0), "×2 slower", "500 ± 10"),
+        ((900.0, 700.0, 200.0), "×1.7 slower, not resolved", "600 ± 360"),
+    ],
+)
+def test_a_busy_machine_resolves_no_speed(speeds, words, text):
+    """Times over the seeds have a spread too, and it is printed."""
+    fast, slow = make("a", (1.0, 1.0, 1.0), speed=1000.0), make("b", (1.0, 1.0, 1.0))
+    slow = [dataclasses.replace(r, speed=dataclasses.replace(r.speed, images_per_second=s)) for r, s in zip(slow, speeds)]
+    board = boards(fast + slow)[0]
+    assert [speed_words(board, row) for row in board.rows] == ["fastest", words]
+    assert f"| {text} ({words}) |" in table.render([board])
+
+
 # --- tables ----------------------------------------------------------------------------------------------------------------
 
 
@@ -618,6 +634,16 @@ def test_labels_never_cover_each_other_and_stay_inside(case):
         assert all(box.overlap(other) == 0 for other in boxes[:i])
         assert box.x >= plots.LEFT and box.x + box.width <= plots.WIDTH - plots.RIGHT
         assert box.y >= plots.TOP and box.y + box.height <= plots.HEIGHT - plots.BOTTOM
+
+
+@pytest.mark.parametrize("apart", [13.0, 16.0, 20.0])
+def test_a_label_lies_beside_its_own_point(apart):
+    """Two points above one another, with error bars to both sides: the upper one has the upper label."""
+    centres, widths = [(480.0, 110.0), (470.0, 110.0 + apart)], [99.0, 152.0]
+    ink = [box for x, y in centres for box in (plots.Box(x - 9, y - 9, 18, 18), plots.Box(x - 50, y - 2, 100, 4))]
+    for boxes in (plots.place_labels(centres, widths, ink), plots.place_labels(centres[::-1], widths, ink)[::-1]):
+        for i, box in enumerate(boxes):
+            assert min(range(2), key=lambda k: math.dist(box.nearest(*centres[k]), centres[k])) == i
 
 
 def test_tables_do_not_need_torch(out):

@@ -5,7 +5,8 @@ r"""The pictures of the comparison, as SVG from a template: the same records giv
     quality over diversity   y = sample quality against x = diversity (higher is better)
 
 A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily, each at the candidate around
-its point with the smallest cost: area that covers other labels, markers and error bars, then distance.
+its point with the smallest cost: area that covers other labels, markers and error bars, then whether it lies nearer to another
+point or its leader crosses one, then distance. Of several orders, the one whose sum of costs is smallest.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ class Box:
         if width <= 0:
             return 0.0
         return width * max(0.0, min(self.y + self.height, other.y + other.height) - max(self.y, other.y))
+
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The point of the rectangle that is nearest to (x, y)."""
+        return min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height)
 
 
 def environment() -> Any:
@@ -234,10 +239,10 @@ def _axis(summaries: Sequence[Summary], title: str, log: bool | None) -> Axis:
     low, high = min(s.mean - (s.sd or 0) for s in summaries), max(s.mean + (s.sd or 0) for s in summaries)
     if log:
         low = max(low, min(means) / 2)  # a bar that reaches zero would never end on this axis
-        pad = max(0.08 * math.log10(high / low), 0.15)
+        pad = max(0.12 * math.log10(high / low), 0.15)
         low, high = low / 10**pad, high * 10**pad
         return Axis(title, low, high, True, _log_ticks(low, high))
-    pad = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
+    pad = 0.12 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - pad, high + pad
     return Axis(title, low, high, False, _linear_ticks(low, high))
 
@@ -281,7 +286,7 @@ def _label(drawn: list[dict[str, Any]], line: float | None) -> None:
         obstacles.append(Box(WIDTH - RIGHT - _text_width("noise floor"), line - FONT - 4, _text_width("noise floor"), FONT + 4))
     boxes = place_labels([(d["cx"], d["cy"]) for d in drawn], [_text_width(d["text"]) for d in drawn], obstacles)
     for d, box in zip(drawn, boxes):
-        near = (min(max(d["cx"], box.x), box.x + box.width), min(max(d["cy"], box.y), box.y + box.height))
+        near = box.nearest(d["cx"], d["cy"])
         far = math.dist(near, (d["cx"], d["cy"])) > 2.4 * RADIUS
         # the text keeps to the side of its box that is next to the point, whatever its true width
         left, right = box.x >= d["cx"], box.x + box.width <= d["cx"]
@@ -292,22 +297,36 @@ def _label(drawn: list[dict[str, Any]], line: float | None) -> None:
 
 def place_labels(centres: Sequence[tuple[float, float]], widths: Sequence[float], obstacles: Sequence[Box]) -> list[Box]:
     """Boxes of labels beside their points that cover neither each other nor, where there is room, the obstacles."""
-    placed: list[Box] = []
-    for (cx, cy), width in zip(centres, widths):
-        placed.append(_cheapest(_candidates(cx, cy, width), placed, obstacles))
-    return placed
+    given = range(len(centres))
+    orders = [list(given), *(sorted(given, key=lambda i: sign * centres[i][axis]) for axis in (0, 1) for sign in (1, -1))]
+    tried = []
+    for order in orders:
+        placed: dict[int, Box] = {}
+        costs = 0.0
+        for i in order:
+            others = [*centres[:i], *centres[i + 1 :]]
+            placed[i], cost = _cheapest(_candidates(*centres[i], widths[i]), [*placed.values()], obstacles, centres[i], others)
+            costs += cost
+        tried.append((costs, [placed[i] for i in given]))
+    return min(tried, key=lambda found: found[0])[1]
 
 
-def _cheapest(candidates: Sequence[tuple[Box, float]], placed: Sequence[Box], obstacles: Sequence[Box]) -> Box:
+def _cheapest(
+    candidates: Sequence[tuple[Box, float]],
+    placed: Sequence[Box],
+    obstacles: Sequence[Box],
+    centre: tuple[float, float],
+    others: Sequence[tuple[float, float]],
+) -> tuple[Box, float]:
     """The first of least cost. A cost is at least its preference, and preferences rise: most of the later ones are not tried."""
     best, least = candidates[0][0], math.inf
     for box, preference in candidates:
         if preference >= least:
             break
-        cost = _cost(box, preference, placed, obstacles)
+        cost = _cost(box, preference, placed, obstacles) + 1500 * _misleads(box, centre, others, placed)
         if cost < least:
             best, least = box, cost
-    return best
+    return best, least
 
 
 def _candidates(cx: float, cy: float, width: float) -> list[tuple[Box, float]]:
@@ -326,6 +345,26 @@ def _cost(box: Box, preference: float, placed: Sequence[Box], obstacles: Sequenc
     frame = Box(LEFT + 3, TOP + 3, WIDTH - LEFT - RIGHT - 6, HEIGHT - TOP - BOTTOM - 6)
     outside = box.width * box.height - box.overlap(frame)
     return 1000 * outside + 1000 * sum(map(box.overlap, placed)) + 20 * sum(map(box.overlap, obstacles)) + preference
+
+
+def _misleads(box: Box, centre: tuple[float, float], others: Sequence[tuple[float, float]], placed: Sequence[Box]) -> bool:
+    """Whether a label lies nearer to another point than to its own, or the line from its point passes through another, or through
+    a label."""
+    end = box.nearest(*centre)
+    length = math.dist(centre, end)
+    line = [[a + k / 16 * (b - a) for a, b in zip(centre, end)] for k in range(1, 16)]
+    if any(tuple(point) == label.nearest(*point) for label in placed for point in line):
+        return True
+    for other in others:
+        if math.dist(box.nearest(*other), other) <= length:
+            return True
+        # the foot of the perpendicular from the other point, as a fraction of the line
+        along = sum((b - a) * (o - a) for a, b, o in zip(centre, end, other)) / (length**2 or 1.0)
+        foot = [a + min(max(along, 0.0), 1.0) * (b - a) for a, b in zip(centre, end)]
+        # two points that lie on one another cannot be told apart by a line
+        if math.dist(other, centre) > 2 * RADIUS and math.dist(other, foot) < RADIUS:
+            return True
+    return False
 
 
 def _ink(d: dict[str, Any]) -> list[Box]:

@@ -218,13 +218,13 @@ def _columns(board: Board) -> list[_Maker]:
         makers.append((Column(title, "lower"), _nll_cell(board, conditional)))
     return [
         *makers,
-        (Column("Images/s", "higher"), lambda row: _plain(row.images_per_second)),
-        (Column("Latency ms", "lower"), lambda row: _plain(row.latency_seconds, 1000)),
+        (Column("Images/s", "higher"), lambda row: _rough(row.images_per_second)),
+        (Column("Latency ms", "lower"), lambda row: _rough(row.latency_seconds, 1000)),
         (Column("Network evaluations"), lambda row: _plain(row.network_evaluations)),
         (Column("Peak MiB", "lower"), lambda row: _plain(row.peak_memory_bytes, 2**-20)),
         (Column("Parameters"), _cost_cell(lambda row: _counts(record.cost.parameters for record in row.records))),
         (Column("Images seen"), _cost_cell(lambda row: _with_needs(row, _counts(r.images_in_all for r in row.records)))),
-        (Column("Train s"), _cost_cell(lambda row: _with_needs(row, _plain(row.train_seconds)))),
+        (Column("Train s"), _cost_cell(lambda row: _with_needs(row, _rough(row.train_seconds)))),
         (Column("Seeds"), lambda row: _seeds_cell(board, row)),
         (Column("Diverged"), lambda row: Cell(f"{row.diverged} of {len(row.records)}", row.diverged)),
     ]
@@ -315,7 +315,7 @@ def _likelihood_words(board: Board, row: Row) -> Cell:
 
 
 def _speed_cell(board: Board, row: Row) -> Cell:
-    cell, words = _plain(row.images_per_second), speed_words(board, row)
+    cell, words = _rough(row.images_per_second), speed_words(board, row)
     devices = {other.speed_device for other in board.rows if other.speed_device}
     if len(devices) > 1 and row.speed_device:
         words = f"{words} on {row.speed_device}".strip()
@@ -369,6 +369,15 @@ def _plain(summary: Summary | None, scale: float = 1) -> Cell:
         return Cell(NONE)
     mean = scale * summary.mean
     return Cell(f"{float(f'{mean:.3g}'):,.0f}" if mean >= 100 or mean == int(mean) else f"{mean:.3g}", mean)
+
+
+def _rough(summary: Summary | None, scale: float = 1) -> Cell:
+    """Mean ± sd of something timed: the mean to three significant digits, the spread to its first two."""
+    cell = _plain(summary, scale)
+    if summary is None or summary.sd is None:
+        return cell
+    sd = scale * summary.sd
+    return replace(cell, text=f"{cell.text} ± {float(f'{sd:.2g}'):,.0f}" if sd >= 10 else f"{cell.text} ± {sd:.2g}")
 
 
 def _counts(values: Iterable[int]) -> Cell:
