@@ -201,6 +201,7 @@ def _add_wandb(commands: Any) -> None:
     dashboard = actions.add_parser("dashboard", help="a workspace that compares families: saved, or its JSON without a login")
     dashboard.add_argument("--entity", help="team or user (the login's own)")
     dashboard.add_argument("--project", default="genbench", help="project of the runs (genbench)")
+    dashboard.add_argument("--data", default="digits", metavar="NAME", help="the runs of this data set (digits)")
     dashboard.add_argument("-o", "--out", type=Path, metavar="FILE", help="write its JSON here (wandb-dashboard.json)")
     dashboard.set_defaults(act=_wandb_dashboard)
     sync = actions.add_parser("sync", help="upload the runs that were logged offline, where there is a network")
@@ -549,7 +550,7 @@ def _data_show(given: Any) -> None:
 def _wandb_dashboard(given: Any) -> None:
     from genbench.dashboard import dashboard
 
-    print(dashboard(given.entity, given.project, given.out))
+    print(dashboard(given.entity, given.project, given.data, given.out))
 
 
 def _wandb_sync(given: Any) -> None:

@@ -1,6 +1,7 @@
 """A wandb workspace that compares families, and the upload of runs that were logged offline.
 
-Runs of one group are the seeds of one configuration: a curve is their mean, its band their standard deviation.
+Runs of one group are the seeds of one configuration: a curve is their mean, its band their standard deviation. A workspace is about one
+data set, since a FID compares with that of the same data and extractor alone, and every kind of likelihood has a panel of its own.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ from genbench.loggers import has_login, reach_server
 
 __all__ = ["curve", "dashboard", "offline_runs", "sync", "workspace"]
 
-_QUALITY, _BITS, _SPEED = "metrics/fid", "likelihood/bits_per_dim", "speed/images_per_second"
+_QUALITY, _SPEED = "metrics/fid", "speed/images_per_second"
+_LIKELIHOODS = {
+    f"bits/dim of the test split, {words}{of}": f"likelihood{given}/{kind}_bits_per_dim"
+    for given, of in (("", ""), ("_given_labels", ", p(x | y)"))
+    for kind, words in (("exact", "exact"), ("bound", "upper bounds"), ("estimate", "estimates"))
+}
 
 
-def dashboard(entity: str | None, project: str, file: Path | None) -> str:
+def dashboard(entity: str | None, project: str, data: str, file: Path | None) -> str:
     """Save the workspace on wandb where a login exists, else write its JSON; returns the line that says which.
 
     Args:
         entity: Team or user; None: the login's own.
         project: Project of the runs.
+        data: Name of the data set.
         file: Write the JSON here in any case; None: only without a login, to wandb-dashboard.json.
 
     Raises:
@@ -38,15 +45,15 @@ def dashboard(entity: str | None, project: str, file: Path | None) -> str:
     """
     login = has_login()
     if login and file is None:
-        return f"saved: {_saved(entity, project)}"
+        return f"saved: {_saved(entity, project, data)}"
     file = file or Path("wandb-dashboard.json")
-    write_atomic(file, _json(workspace(entity or "", project)))
+    write_atomic(file, _json(workspace(entity or "", project, data)))
     if login:
-        return f"{file}: written; saved: {_saved(entity, project)}"
+        return f"{file}: written; saved: {_saved(entity, project, data)}"
     return f"{file}: written, not saved, for there is no wandb login; after wandb login the same command saves it"
 
 
-def workspace(entity: str, project: str) -> Any:
+def workspace(entity: str, project: str, data: str) -> Any:
     """The workspace: learning curves against images and seconds, quality against speed, bits/dim, sample grids."""
     try:
         with warnings.catch_warnings():
@@ -55,10 +62,13 @@ def workspace(entity: str, project: str) -> Any:
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
         raise InputError(f"genbench wandb dashboard needs wandb-workspaces ({error}); pip install wandb-workspaces") from None
-    bits = panel.BarPlot(
-        title="bits/dim of the test split", metrics=[panel.SummaryMetric(_BITS)], groupby="Group", groupby_aggfunc="mean",
-        groupby_rangefunc="stddev", title_x="bits/dim",
-    )  # fmt: skip
+    bits: list[Any] = [
+        panel.BarPlot(
+            title=title, metrics=[panel.SummaryMetric(name)], groupby="Group", groupby_aggfunc="mean",
+            groupby_rangefunc="stddev", title_x="bits/dim",
+        )
+        for title, name in _LIKELIHOODS.items()
+    ]  # fmt: skip
     speed = panel.ScatterPlot(
         title="FID against sampling speed",
         x=panel.SummaryMetric(_SPEED),
@@ -77,15 +87,16 @@ def workspace(entity: str, project: str) -> Any:
     return ws.Workspace(
         entity=entity,
         project=project,
-        name="genbench: families compared",
+        name=f"genbench: families compared on {data}",
         sections=[
             ws.Section(name="Learning curves against images", panels=_curves("images", "training images"), is_open=True),
             ws.Section(name="Learning curves against time", panels=_curves("seconds", "seconds of training"), is_open=True),
-            ws.Section(name="Quality, speed, likelihood", panels=[speed, bits, cost], is_open=True),
+            ws.Section(name="Quality, speed, cost", panels=[speed, cost], is_open=True),
+            ws.Section(name="Likelihood", panels=bits, is_open=True),
             ws.Section(name="Samples", panels=grids, is_open=True),
         ],
         settings=ws.WorkspaceSettings(x_axis="images", max_runs=60),
-        runset_settings=ws.RunsetSettings(groupby=[ws.Metric("Group")]),
+        runset_settings=ws.RunsetSettings(groupby=[ws.Metric("Group")], filters=ws.And(ws.Config("dataset") == data)),
     )
 
 
@@ -103,7 +114,7 @@ def _curves(x: str, x_title: str) -> list[Any]:
     return [
         # a player's loss has its name in front
         curve("loss", x, x_title, metric_regex="(^|.*/)loss$"),
-        curve("bits/dim of the validation split", x, x_title, y=["val/bits_per_dim"]),
+        curve("bits/dim of the validation split, of each model's own kind", x, x_title, y=["val/bits_per_dim"]),
         curve("FID", x, x_title, y=[_QUALITY], log_y=True),
     ]
 
@@ -115,11 +126,11 @@ def _json(built: Any) -> str:
     return json.dumps(named, indent=1) + "\n"
 
 
-def _saved(entity: str | None, project: str) -> str:
+def _saved(entity: str | None, project: str, data: str) -> str:
     try:
         import wandb
 
-        built = workspace(entity or str(wandb.Api(timeout=30).default_entity), project)
+        built = workspace(entity or str(wandb.Api(timeout=30).default_entity), project, data)
         return str(built.save().url)
     except GenbenchError:
         raise

@@ -115,8 +115,8 @@ class WandbLog(Logger):
 
     @property
     def group(self) -> str:
-        """The seeds of a configuration together."""
-        return self.settings.group or f"{self.dataset}/{self.config.name}"
+        """The seeds of a configuration together: another latent size, or a smoke version, is another group."""
+        return self.settings.group or f"{self.dataset}/{self.config.name}-{self.config.hash[:6]}"
 
     @property
     def version(self) -> str:
@@ -351,6 +351,9 @@ def summary(record: Record, plain: bool = True) -> dict[str, Any]:
         values = vars(getattr(record, part)) if getattr(record, part) is not None else {}
         measured |= {f"{part}/{name}": value for name, value in values.items() if isinstance(value, str | int | float)}
         measured |= {f"{part}/terms/{name}": value for name, value in values.get("terms", {}).items()}
+    if record.likelihood is not None:  # once more by its kind, since kinds do not share a panel
+        given = "_given_labels" if record.likelihood.conditional else ""
+        measured[f"likelihood{given}/{record.likelihood.kind}_bits_per_dim"] = record.likelihood.bits_per_dim
     prefixes = ([""] if plain else []) + ([f"{record.variant}/"] if record.variant else [])
     found = {f"{prefix}{name}": value for prefix in prefixes for name, value in measured.items()}
     return found | {f"cost/{name}": value for name, value in vars(record.cost).items()}

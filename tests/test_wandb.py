@@ -68,7 +68,7 @@ def test_training_and_evaluations_are_parts_of_one_run(logged):
     for begin in begun:
         assert begin["run_id"] == identity
         assert begin["resume"] and begin["job_type"] == "train" and begin["project"] == "genbench"
-        assert begin["run_group"] == "digits/vae" and begin["display_name"] == "digits/vae-s0"
+        assert begin["run_group"] == f"digits/vae-{config.hash[:6]}" and begin["display_name"] == "digits/vae-s0"
         assert begin["tags"] == ["vae", "digits", "quick", "mine"]
 
 
@@ -341,8 +341,21 @@ def test_without_a_login_the_dashboard_is_a_file(tmp_path, capsys):
     assert {curve["xAxis"] for curve in curves} == {"images", "seconds"}
     assert {(c["groupBy"], c["groupAgg"], c["groupArea"]) for c in curves} == {("group", "mean", "stddev")}
     text = json.dumps(panels)
-    for name in ("val/bits_per_dim", "metrics/fid", "speed/images_per_second", "likelihood/bits_per_dim", "evaluation/samples"):
+    for name in ("val/bits_per_dim", "metrics/fid", "speed/images_per_second", "evaluation/samples"):
         assert name in text
+
+
+def test_the_dashboard_is_about_one_data_set_and_no_panel_mixes_kinds_of_likelihood(tmp_path):
+    assert main(["wandb", "dashboard", "--data", "mnist", "-o", str(tmp_path / "board.json")]) == 0
+    spec = json.loads((tmp_path / "board.json").read_text())["spec"]
+    filters = json.dumps(spec["section"]["runSets"][0]["filters"])
+    assert '{"section": "config", "name": "dataset"}, "op": "=", "value": "mnist"' in filters
+    panels = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
+    bars = [panel["config"]["metrics"] for panel in panels if panel["viewType"] == "Bar Chart"]
+    kinds = [
+        f"summary_metrics.likelihood{g}/{k}_bits_per_dim" for g in ("", "_given_labels") for k in ("exact", "bound", "estimate")
+    ]
+    assert [name for (name,) in bars] == kinds
 
 
 def test_every_name_on_the_dashboard_is_logged(logged):
@@ -350,13 +363,20 @@ def test_every_name_on_the_dashboard_is_logged(logged):
     _, _, records, parts = logged
     names = {name for part in parts for entry in of(part, "history") for name in entry["item"]} | set(summary(records[0]))
     names |= {name.removesuffix("._type") for name in names}
-    text = dashboard._json(dashboard.workspace("", "genbench"))
+    text = dashboard._json(dashboard.workspace("", "genbench", "digits"))
     shown = [
         name
-        for name in ("val/bits_per_dim", "metrics/fid", "evaluation/samples", "samples", "cost/train_seconds")
+        for name in (
+            "val/bits_per_dim",
+            "metrics/fid",
+            "evaluation/samples",
+            "samples",
+            "cost/train_seconds",
+            "likelihood/bound_bits_per_dim",
+        )
         if name in text
     ]
-    assert len(shown) == 5 and set(shown) <= names
+    assert len(shown) == 6 and set(shown) <= names
 
 
 def test_sync_needs_a_login(logged, capsys):
