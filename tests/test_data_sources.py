@@ -662,10 +662,41 @@ def test_an_unknown_import_is_named(tmp_path):
 def test_a_damaged_import_is_named(tmp_path, photos):
     list(import_images(Import(photos, "pets", 16, tmp_path)))
     card = tmp_path / "imported" / "pets" / "card.json"
-    for content in ("", "{}", '{"source": {"shape": 3}}'):
+    whole = json.loads(card.read_text())
+    others = [whole | {"source": whole["source"] | part} for part in ({"sizes": ["a", 1, 1]}, {"sizes": [1]}, {"classes": ["cat"]})]
+    for content in ("", "{}", "[]", '{"source": {"shape": 3}}', *map(json.dumps, others)):
         card.write_text(content)
-        with pytest.raises(ValueError, match=r"damaged card of .*import pets again with --replace"):
+        with pytest.raises(ValueError, match=r"damaged: .*import pets again with --replace"):
             Imported("pets", str(tmp_path))
+
+
+def test_a_damaged_import_stands_in_no_other_ones_way(tmp_path, photos, capsys):
+    """It is one row of the list, one line of show, and replaced when asked."""
+    bad = tmp_path / "imported" / "bad"
+    bad.mkdir(parents=True)
+    (bad / "card.json").write_text("{}")
+    at = ("--size", 16, "--root", tmp_path)
+    assert run("list", "--root", tmp_path) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "bad" in line)
+    assert row.startswith("bad  ")
+    assert " damaged: " in row
+    assert run("show", "bad", "--root", tmp_path) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "damaged: " in err
+    assert run("import", photos, "--name", "other", *at) == 0
+    assert run("import", photos, "--name", "bad", *at) == 2
+    assert "--replace it" in capsys.readouterr().err
+    assert run("import", photos, "--name", "bad", "--replace", *at) == 0
+    assert Imported("bad", str(tmp_path)).content_hash == Imported("other", str(tmp_path)).content_hash
+
+
+@pytest.mark.parametrize("name", ["../pets", "imported/../pets", "/etc", "", ".", ".."])
+def test_an_import_is_looked_for_in_its_root_alone(tmp_path, photos, name):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    (tmp_path / "imported" / "pets").rename(tmp_path / "pets")
+    with pytest.raises(ValueError, match=r"is part of file names; letters, digits, and \. _ \+ - are right"):
+        Imported(name, str(tmp_path))
 
 
 # --- list and fetch ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import uuid
 from collections import Counter
@@ -14,11 +13,11 @@ from typing import get_args
 import numpy as np
 
 from genbench.data.canonical import canonical, hold_out
-from genbench.data.commands import every
+from genbench.data.commands import names_taken
 from genbench.data.containers import Container, open_container
 from genbench.data.gather import Channels, Gathered, gather
 from genbench.data.images import Arrays, Split, default_root, store
-from genbench.data.imported import Imported, import_folder
+from genbench.data.imported import NAME, Imported, import_folder
 from genbench.errors import InputError
 from genbench.spec import Spec
 
@@ -67,9 +66,9 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
     Raises:
         InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a name in use.
     """
-    if not re.fullmatch(r"\w[\w.+-]*", plan.name):
+    if not NAME.fullmatch(plan.name):
         raise InputError(f"--name {plan.name!r} is part of file names; letters, digits, and . _ + - are right")
-    if plan.name in {data.name for data in every(str(plan.root or default_root())) if not isinstance(data, Imported)}:
+    if plan.name in names_taken():
         raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
     if not 1 <= plan.size <= _LARGEST_SIZE:
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
