@@ -222,6 +222,22 @@ def test_idx_files_plain_and_packed(tmp_path, kind):
     assert np.array_equal(y, Y[:60][order])
 
 
+@pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
+@pytest.mark.parametrize("held_out", [60, 5_000])
+def test_too_few_images_to_hold_some_out_are_refused_and_not_stored(tmp_path, monkeypatch, kind, held_out):
+    if kind is CIFAR10:
+        write_batches(tmp_path, np.arange(60), monkeypatch)
+    else:
+        write_mnist(tmp_path, kind.__name__)
+    before = set(tmp_path.iterdir())
+    data = kind(str(tmp_path))
+    data.sizes = (1, held_out, 20)
+    with pytest.raises(InputError, match=f"has 60 images; {held_out:,} are held out for validation") as error:
+        data.arrays("train")
+    assert str(data.sources[0]) in one_line(error)
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.fixture
 def mnist(tmp_path, monkeypatch):
     write_mnist(tmp_path)
