@@ -629,6 +629,24 @@ def test_folders_of_no_class(tmp_path, photos):
     assert open_container(photos).classes == ()
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "Validation", "Testing"), ("TRAIN", "valid", "test"), ("training", "testing")]
+)
+def test_folders_that_are_called_splits_are_splits(tmp_path, names):
+    splits = [{"tr": "train", "va": "val", "te": "test"}[name[:2].lower()] for name in names]
+    for i in range(20 * len(names)):
+        path = tmp_path / "kaggle" / names[i % len(names)] / ("cat", "dog")[i // len(names) % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(X[i]))
+    container = open_container(tmp_path / "kaggle")
+    assert container.classes == ("cat", "dog")
+    for picture in container.pictures:
+        assert picture.split == splits[names.index(picture.name.split("/")[0])]
+    list(import_images(Import(tmp_path / "kaggle", "kaggle", 32, tmp_path)))
+    sizes = Imported("kaggle", str(tmp_path)).sizes
+    assert sizes == ((20, 20, 20) if len(names) == 3 else (16, 4, 20))
+
+
 def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
     linked = tmp_path / "linked"
     linked.mkdir()

@@ -1,8 +1,9 @@
 """Where pictures come from: a folder, a zip, an npz. Each is read as a list of pictures with a name, a class and a split.
 
     folder, zip   picture files at any depth, in the order of their paths; a folder around everything is left away. Top folders train
-                  and test (and val) are splits; below them, or without them, top folders are classes if every picture is in one.
-                  A dataset.json, as EDM and StyleGAN write it, decides the classes instead: {"labels": [[path, class], ...] or null}.
+                  and test (and val) are splits, also as training, testing, valid, validation, in any case of letters; below them,
+                  or without them, top folders are classes if every picture is in one. A dataset.json, as EDM and StyleGAN write
+                  it, decides the classes instead: {"labels": [[path, class], ...] or null}.
     npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W); labels, integers (N,); optional levels (256)
 
 Of a zip nothing is extracted to disk, and nothing is unpickled.
@@ -50,7 +51,11 @@ _SUFFIXES = (
     # Pillow may not know these, which is then said of each file
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
-_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS: dict[str, Split] = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
 # A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
 # What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
@@ -190,7 +195,7 @@ def _places(names: list[str]) -> dict[str, tuple[Split | None, tuple[str, ...]]]
     while names and all(parts for parts in folders.values()) and len({parts[0] for parts in folders.values()}) == 1:
         folders = {name: parts[1:] for name, parts in folders.items()}
     tops = {parts[0].lower() if parts else "" for parts in folders.values()}
-    if "train" in tops and tops <= _SPLITS.keys():
+    if tops <= _SPLITS.keys() and "train" in {_SPLITS[top] for top in tops}:
         return {name: (_SPLITS[parts[0].lower()], parts[1:]) for name, parts in folders.items()}
     return {name: (None, parts) for name, parts in folders.items()}
 

@@ -114,7 +114,7 @@ def split_up(found: Gathered, val: float | None = None, test: float | None = Non
     for split, n in (("test", test), ("val", val)):
         if split in own:
             if n is not None:
-                raise InputError(f"--{split} {n:g}: the container has a folder {split} already; leave the option out")
+                raise InputError(f"--{split} {n:g}: the container has pictures for {split} already; leave the option out")
             continue
         parts["train"], parts[split] = hold_out(parts["train"], _count(split, _SHARE if n is None else n, len(found.x)))
     if not all(len(x) for x, _ in parts.values()):
