@@ -542,6 +542,19 @@ def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path
     assert sum(Imported("pets", str(tmp_path)).sizes) == 12
 
 
+def test_names_of_classes_and_pictures_cannot_act_on_a_terminal(photos, tmp_path, capsys):
+    (photos / "cat").rename(photos / "cat\n\x1b[2Jgone")
+    (photos / "dog").rename(photos / "\u202egod")
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path) == 0
+    assert run("show", "pets", "--root", tmp_path, "-o", tmp_path / "grid.png") == 0
+    assert run("import", photos / "\u202egod", "--name", "large", "--size", 64, "--root", tmp_path) == 2
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in (out + err).split("\n"))
+    assert out.count(r"'cat\n\x1b[2Jgone' 6") == 1
+    assert r"'\u202egod' " in out.split("grid: ")[0].rpartition("by class")[2]
+    assert Imported("pets", str(tmp_path)).classes == ["cat\n\x1b[2Jgone", "\u202egod"]
+
+
 def test_a_bomb_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive:
@@ -589,6 +602,9 @@ BAD_NPZ = {
     "real labels": {"images": X, "labels": Y + 0.5},
     "negative": {"images": X, "labels": Y - 1},
     "levels": {"images": X, "levels": 17},
+    "real levels": {"images": X // 64, "levels": 4.7},
+    "many levels": {"images": X // 64, "levels": [4, 4]},
+    "gaps": {"images": X[:2], "labels": [0, 65_535]},
     "objects": {"images": np.array([Hostile()], dtype=object)},
     "nothing": {"images": X[:0]},
 }
@@ -630,7 +646,8 @@ def test_folders_of_no_class(tmp_path, photos):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "val", "test"), ("Training", "Validation", "Testing"), ("TRAIN", "valid", "test"), ("training", "testing")]
+    "names",
+    [("train", "val", "test"), ("Training", "Validation", "Testing"), ("TRAIN", "valid", "test"), ("training", "testing")],
 )
 def test_folders_that_are_called_splits_are_splits(tmp_path, names):
     splits = [{"tr": "train", "va": "val", "te": "test"}[name[:2].lower()] for name in names]
@@ -688,6 +705,17 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_root_that_is_no_folder_is_named(tmp_path, photos, monkeypatch, capsys, below):
+    file, root = tmp_path / "file", tmp_path / "file" / below
+    file.write_text("")
+    assert run("import", photos, "--name", "pets", "--size", 8, "--root", root) == 2
+    assert capsys.readouterr().err == f"genbench: --root {root}: {file} is no folder; choose another place\n"
+    monkeypatch.setenv("GENBENCH_DATA", str(root))
+    assert run("import", photos, "--name", "pets", "--size", 8) == 2
+    assert capsys.readouterr().err == f"genbench: GENBENCH_DATA {root}: {file} is no folder; choose another place\n"
+
+
 def test_an_unknown_import_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no imported data 'birds' in .*genbench data import PATH --name birds --size N"):
         Imported("birds", str(tmp_path))
@@ -697,7 +725,9 @@ def test_a_damaged_import_is_named(tmp_path, photos):
     list(import_images(Import(photos, "pets", 16, tmp_path)))
     card = tmp_path / "imported" / "pets" / "card.json"
     whole = json.loads(card.read_text())
-    others = [whole | {"source": whole["source"] | part} for part in ({"sizes": ["a", 1, 1]}, {"sizes": [1]}, {"classes": ["cat"]})]
+    others = [
+        whole | {"source": whole["source"] | part} for part in ({"sizes": ["a", 1, 1]}, {"sizes": [1]}, {"classes": ["cat"]})
+    ]
     for content in ("", "{}", "[]", '{"source": {"shape": 3}}', *map(json.dumps, others)):
         card.write_text(content)
         with pytest.raises(ValueError, match=r"damaged: .*import pets again with --replace"):

@@ -28,7 +28,7 @@ from genbench.data.images import Split
 from genbench.data.prepare import Decoded, decode
 from genbench.errors import InputError
 
-__all__ = ["Container", "Picture", "open_container", "refuse_bomb"]
+__all__ = ["Container", "Picture", "open_container", "printable", "refuse_bomb"]
 
 _SUFFIXES = (
     *(
@@ -52,10 +52,10 @@ _SUFFIXES = (
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
 _SPLITS: dict[str, Split] = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 # A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
 # What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
@@ -120,6 +120,11 @@ def open_container(path: Path) -> Container:
     if not container.pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
     return container
+
+
+def printable(name: str) -> str:
+    """A name from a container, safe on a terminal: escaped where it has control characters, or ones that turn the line around."""
+    return name if name.isprintable() else repr(name)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -221,7 +226,7 @@ def _card_labels(
         labels = {inside + name: label for name, label in given}
         absent = [name for name in names if name not in labels]
         if absent:
-            raise ValueError(f"it has no label for {absent[0]}")
+            raise ValueError(f"it has no label for {printable(absent[0])}")
         return _numbered({name: labels[name] for name in names})
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise InputError(f"{origin}: dataset.json is not {{'labels': [[path, class], ...]}} ({error})") from None
@@ -241,7 +246,7 @@ def _from_npz(path: Path) -> Container:
             arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
             if "images" not in arrays:
                 raise ValueError(f"it has no array 'images', but {', '.join(file.files) or 'nothing'}")
-        images, levels = _channels_last(arrays["images"]), int(arrays.get("levels", 256))
+        images, levels = _channels_last(arrays["images"]), _npz_levels(arrays.get("levels"))
         if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
             raise ValueError(
                 f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
@@ -286,6 +291,14 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
         raise ValueError(f"of images {images.shape} it is not clear which axis has the 1 or 3 channels: the second or the last")
     images = images.transpose(0, 2, 3, 1) if first else images
     return images[..., 0] if images.shape[3] == 1 else images
+
+
+def _npz_levels(levels: np.ndarray | None) -> int:
+    if levels is None:
+        return 256
+    if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
+        raise ValueError(f"levels is one integer, not {levels.dtype} {levels.tolist() if levels.size == 1 else levels.shape}")
+    return int(levels.item())
 
 
 def _npz_labels(labels: np.ndarray | None, n: int) -> tuple[dict[str, int], tuple[str, ...]]:
