@@ -167,7 +167,10 @@ def _add_data(commands: Any) -> None:
     )
     fetch.set_defaults(act=_data_fetch)
 
-    weights = actions.add_parser("fetch-weights", help="download a published feature extractor, checked by its hash")
+    weights = actions.add_parser(
+        "fetch-weights",
+        help="download a published feature extractor into $GENBENCH_WEIGHTS, else weights/ among the data; checked by its hash",
+    )
     weights.add_argument("name", help="a card in configs/features: inception, dinov2")
     weights.add_argument(
         "--mirror", metavar="URL", help="a folder with weights/FILE, instead of the publisher ($GENBENCH_MIRROR)"

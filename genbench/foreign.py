@@ -15,7 +15,7 @@ import torch
 from PIL.Image import DecompressionBombWarning
 from torch import Tensor
 
-from genbench.data.containers import Container, open_container
+from genbench.data.containers import Container, open_container, printable
 from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.evaluate import device_class, new_provenance, now, protocol_identity, save_picture, score_samples
@@ -114,7 +114,7 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
     try:
         pixels = picture.read().pixels
     except Exception as error:  # decoders of damaged files raise what they like
-        raise InputError(f"{path}: {picture.name}: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise InputError(f"{path}: {printable(picture.name)}: {' '.join(str(error).split()) or type(error).__name__}") from None
     if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., 0]  # grey, stored in colour
     if channels == 3 and pixels.ndim == 2:
@@ -122,7 +122,9 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
     if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
         kind = "grey" if pixels.ndim == 2 else "colour"
         wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
-        raise InputError(f"{path}: {picture.name} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}")
+        raise InputError(
+            f"{path}: {printable(picture.name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}"
+        )
     return torch.from_numpy(np.array(pixels)).reshape(height, width, channels).permute(2, 0, 1).contiguous()
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
+from genbench.data import images
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
 from genbench.data.points2d import Points2d, components
@@ -229,6 +230,32 @@ def test_a_failed_decoding_leaves_nothing(tmp_path):
     with pytest.raises(InputError):
         Broken(str(tmp_path)).arrays("train")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_an_empty_split_is_neither_stored_nor_read(tmp_path, monkeypatch, split):
+    class Hollow(Numbered):
+        def decode(self):
+            x, y = super().decode()[split]
+            return super().decode() | {split: (x[:0], y[:0])}
+
+    with pytest.raises(InputError, match=f"numbered: no images for {split}") as error:
+        Hollow(str(tmp_path)).arrays("train")
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(images, "_empty", lambda arrays: [])  # a copy as it was once stored
+    folder = Hollow(str(tmp_path)).folder
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=f"damaged data in {folder}"):
+        Hollow(str(tmp_path)).arrays("train")
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_root_that_is_a_file_is_named(tmp_path, below):
+    root = tmp_path / "file" / below
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=f"data.root {root} cannot be written: Not a directory"):
+        Numbered(str(root)).arrays("train")
 
 
 def test_a_full_disk_stops_and_leaves_nothing(tmp_path, monkeypatch):

@@ -222,6 +222,22 @@ def test_idx_files_plain_and_packed(tmp_path, kind):
     assert np.array_equal(y, Y[:60][order])
 
 
+@pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10])
+@pytest.mark.parametrize("held_out", [60, 5_000])
+def test_too_few_images_to_hold_some_out_are_refused_and_not_stored(tmp_path, monkeypatch, kind, held_out):
+    if kind is CIFAR10:
+        write_batches(tmp_path, np.arange(60), monkeypatch)
+    else:
+        write_mnist(tmp_path, kind.__name__)
+    before = set(tmp_path.iterdir())
+    data = kind(str(tmp_path))
+    data.sizes = (1, held_out, 20)
+    with pytest.raises(InputError, match=f"has 60 images; {held_out:,} are held out for validation") as error:
+        data.arrays("train")
+    assert str(data.sources[0]) in one_line(error)
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.fixture
 def mnist(tmp_path, monkeypatch):
     write_mnist(tmp_path)
@@ -526,6 +542,19 @@ def test_bad_pictures_are_named_each_and_refused_unless_skipped(photos, tmp_path
     assert sum(Imported("pets", str(tmp_path)).sizes) == 12
 
 
+def test_names_of_classes_and_pictures_cannot_act_on_a_terminal(photos, tmp_path, capsys):
+    (photos / "cat").rename(photos / "cat\n\x1b[2Jgone")
+    (photos / "dog").rename(photos / "\u202egod")
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path) == 0
+    assert run("show", "pets", "--root", tmp_path, "-o", tmp_path / "grid.png") == 0
+    assert run("import", photos / "\u202egod", "--name", "large", "--size", 64, "--root", tmp_path) == 2
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in (out + err).split("\n"))
+    assert out.count(r"'cat\n\x1b[2Jgone' 6") == 1
+    assert r"'\u202egod' " in out.split("grid: ")[0].rpartition("by class")[2]
+    assert Imported("pets", str(tmp_path)).classes == ["cat\n\x1b[2Jgone", "\u202egod"]
+
+
 def test_a_bomb_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive:
@@ -573,6 +602,9 @@ BAD_NPZ = {
     "real labels": {"images": X, "labels": Y + 0.5},
     "negative": {"images": X, "labels": Y - 1},
     "levels": {"images": X, "levels": 17},
+    "real levels": {"images": X // 64, "levels": 4.7},
+    "many levels": {"images": X // 64, "levels": [4, 4]},
+    "gaps": {"images": X[:2], "labels": [0, 65_535]},
     "objects": {"images": np.array([Hostile()], dtype=object)},
     "nothing": {"images": X[:0]},
 }
@@ -611,6 +643,25 @@ def test_folders_of_no_class(tmp_path, photos):
     assert open_container(bad_card(tmp_path, '{"labels": null}')).classes == ()
     (photos / "loose.png").write_bytes(png(X[0]))
     assert open_container(photos).classes == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val", "test"), ("Training", "Validation", "Testing"), ("TRAIN", "valid", "test"), ("training", "testing")],
+)
+def test_folders_that_are_called_splits_are_splits(tmp_path, names):
+    splits = [{"tr": "train", "va": "val", "te": "test"}[name[:2].lower()] for name in names]
+    for i in range(20 * len(names)):
+        path = tmp_path / "kaggle" / names[i % len(names)] / ("cat", "dog")[i // len(names) % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(X[i]))
+    container = open_container(tmp_path / "kaggle")
+    assert container.classes == ("cat", "dog")
+    for picture in container.pictures:
+        assert picture.split == splits[names.index(picture.name.split("/")[0])]
+    list(import_images(Import(tmp_path / "kaggle", "kaggle", 32, tmp_path)))
+    sizes = Imported("kaggle", str(tmp_path)).sizes
+    assert sizes == ((20, 20, 20) if len(names) == 3 else (16, 4, 20))
 
 
 def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
@@ -654,6 +705,17 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_root_that_is_no_folder_is_named(tmp_path, photos, monkeypatch, capsys, below):
+    file, root = tmp_path / "file", tmp_path / "file" / below
+    file.write_text("")
+    assert run("import", photos, "--name", "pets", "--size", 8, "--root", root) == 2
+    assert capsys.readouterr().err == f"genbench: --root {root}: {file} is no folder; choose another place\n"
+    monkeypatch.setenv("GENBENCH_DATA", str(root))
+    assert run("import", photos, "--name", "pets", "--size", 8) == 2
+    assert capsys.readouterr().err == f"genbench: GENBENCH_DATA {root}: {file} is no folder; choose another place\n"
+
+
 def test_an_unknown_import_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no imported data 'birds' in .*genbench data import PATH --name birds --size N"):
         Imported("birds", str(tmp_path))
@@ -662,10 +724,43 @@ def test_an_unknown_import_is_named(tmp_path):
 def test_a_damaged_import_is_named(tmp_path, photos):
     list(import_images(Import(photos, "pets", 16, tmp_path)))
     card = tmp_path / "imported" / "pets" / "card.json"
-    for content in ("", "{}", '{"source": {"shape": 3}}'):
+    whole = json.loads(card.read_text())
+    others = [
+        whole | {"source": whole["source"] | part} for part in ({"sizes": ["a", 1, 1]}, {"sizes": [1]}, {"classes": ["cat"]})
+    ]
+    for content in ("", "{}", "[]", '{"source": {"shape": 3}}', *map(json.dumps, others)):
         card.write_text(content)
-        with pytest.raises(ValueError, match=r"damaged card of .*import pets again with --replace"):
+        with pytest.raises(ValueError, match=r"damaged: .*import pets again with --replace"):
             Imported("pets", str(tmp_path))
+
+
+def test_a_damaged_import_stands_in_no_other_ones_way(tmp_path, photos, capsys):
+    """It is one row of the list, one line of show, and replaced when asked."""
+    bad = tmp_path / "imported" / "bad"
+    bad.mkdir(parents=True)
+    (bad / "card.json").write_text("{}")
+    at = ("--size", 16, "--root", tmp_path)
+    assert run("list", "--root", tmp_path) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "bad" in line)
+    assert row.startswith("bad  ")
+    assert " damaged: " in row
+    assert run("show", "bad", "--root", tmp_path) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "damaged: " in err
+    assert run("import", photos, "--name", "other", *at) == 0
+    assert run("import", photos, "--name", "bad", *at) == 2
+    assert "--replace it" in capsys.readouterr().err
+    assert run("import", photos, "--name", "bad", "--replace", *at) == 0
+    assert Imported("bad", str(tmp_path)).content_hash == Imported("other", str(tmp_path)).content_hash
+
+
+@pytest.mark.parametrize("name", ["../pets", "imported/../pets", "/etc", "", ".", ".."])
+def test_an_import_is_looked_for_in_its_root_alone(tmp_path, photos, name):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    (tmp_path / "imported" / "pets").rename(tmp_path / "pets")
+    with pytest.raises(ValueError, match=r"is part of file names; letters, digits, and \. _ \+ - are right"):
+        Imported(name, str(tmp_path))
 
 
 # --- list and fetch ---------------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ the same image, whether it was read from idx files, pickled batches, a zip or a 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
-from genbench.data.images import Arrays
+from genbench.data.images import Arrays, Split
+from genbench.errors import InputError
 
-__all__ = ["canonical", "hold_out"]
+__all__ = ["canonical", "hold_out", "three_splits"]
 
 
 def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
@@ -33,3 +35,23 @@ def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:
     x, y = arrays
     cut = len(x) - n
     return (x[:cut], None if y is None else y[:cut]), (x[cut:], None if y is None else y[cut:])
+
+
+def three_splits(train: Arrays, test: Arrays, held_out: int, origin: Path) -> dict[Split, Arrays]:
+    """What is published in two splits, each in canonical order; the last images of the first one are for validation.
+
+    Args:
+        train: Images and labels published for training.
+        test: Those for testing.
+        held_out: How many are for validation.
+        origin: The file of the training images, which an error names.
+
+    Raises:
+        InputError: None would be left for training.
+    """
+    if len(train[0]) <= held_out:
+        raise InputError(
+            f"{origin} has {len(train[0]):,} images; {held_out:,} are held out for validation, so more than {held_out:,} are needed"
+        )
+    rest, val = hold_out(canonical(*train), held_out)
+    return {"train": rest, "val": val, "test": canonical(*test)}

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from genbench.data.canonical import canonical, hold_out
+from genbench.data.canonical import three_splits
 from genbench.data.containers import open_container
 from genbench.data.draws import flip
 from genbench.data.gather import gather
@@ -75,8 +75,7 @@ class CIFAR10(ImageData):
 
     def decode(self) -> dict[Split, Arrays]:
         train, test = self._parts()
-        rest, val = hold_out(canonical(*train), self.sizes[1])
-        return {"train": rest, "val": val, "test": canonical(*test)}
+        return three_splits(train, test, self.sizes[1], self.sources[0])
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         return flip(x, rng) if self.flip else x

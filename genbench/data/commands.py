@@ -10,34 +10,43 @@ from typing import get_args
 import numpy as np
 
 from genbench.config import classes
+from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split
-from genbench.data.imported import Imported
+from genbench.data.imported import Imported, damaged_imports
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
 from genbench.pictures import save_grid
 
-__all__ = ["every", "lines", "named", "show"]
+__all__ = ["every", "lines", "named", "names_taken", "show"]
 
 _COLUMNS, _ROWS = 12, 10
 
 
 def every(root: str | None = None) -> list[ImageData]:
-    """Every data set that the classes of genbench.data offer, those imported into a root among them."""
-    offered = list[ImageData]()
-    for path in classes("data", "ImageData"):
-        module, _, name = path.rpartition(".")
-        offered += getattr(importlib.import_module(module), name).offered(root)
-    return offered
+    """Every data set that the classes of genbench.data offer, those imported into a root among them, damaged ones left out."""
+    return [data for kind in _kinds() for data in kind.offered(root)]
+
+
+def names_taken() -> set[str]:
+    """Names that no imported data set may have: those of the others."""
+    return {data.name for kind in _kinds() if kind is not Imported for data in kind.offered()}
+
+
+def _kinds() -> list[type[ImageData]]:
+    paths = (path.rpartition(".") for path in classes("data", "ImageData"))
+    return [getattr(importlib.import_module(module), name) for module, _, name in paths]
 
 
 def named(name: str, root: str | None = None) -> ImageData:
     """A data set by its name.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: There is none of that name, or it is damaged.
     """
     known = {data.name: data for data in every(root)}
     if name not in known:
+        if reason := damaged_imports(root).get(name):
+            raise InputError(f"{name}: {reason}")
         raise InputError(f"no data {name!r}; {nearest(name, known)}")
     return known[name]
 
@@ -50,6 +59,8 @@ def lines(root: str | None = None) -> Iterator[str]:
         shape = "x".join(map(str, spec.shape))
         sizes = "{:>9,} {:>7,} {:>7,}".format(*data.sizes)
         yield f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7} {sizes}  {_state(data)}"
+    for name, reason in damaged_imports(root).items():
+        yield f"{name:<24} {reason}"
 
 
 def _state(data: ImageData) -> str:
@@ -90,7 +101,7 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
 def _counts(data: ImageData, y: np.ndarray) -> str:
     names = data.classes if isinstance(data, Imported) else [str(k) for k in range(data.spec.labels or 0)]
     counts = np.bincount(y, minlength=len(names)).tolist()
-    shown = [f"{name} {n:,}" for name, n in zip(names[:20], counts, strict=False)]
+    shown = [f"{printable(name)} {n:,}" for name, n in zip(names[:20], counts, strict=False)]
     return ", ".join(shown + [f"... {len(names)} classes"] * (len(names) > 20))
 
 

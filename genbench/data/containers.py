@@ -1,8 +1,9 @@
 """Where pictures come from: a folder, a zip, an npz. Each is read as a list of pictures with a name, a class and a split.
 
     folder, zip   picture files at any depth, in the order of their paths; a folder around everything is left away. Top folders train
-                  and test (and val) are splits; below them, or without them, top folders are classes if every picture is in one.
-                  A dataset.json, as EDM and StyleGAN write it, decides the classes instead: {"labels": [[path, class], ...] or null}.
+                  and test (and val) are splits, also as training, testing, valid, validation, in any case of letters; below them,
+                  or without them, top folders are classes if every picture is in one. A dataset.json, as EDM and StyleGAN write
+                  it, decides the classes instead: {"labels": [[path, class], ...] or null}.
     npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W); labels, integers (N,); optional levels (256)
 
 Of a zip nothing is extracted to disk, and nothing is unpickled.
@@ -28,7 +29,7 @@ from genbench.data.images import Split
 from genbench.data.prepare import Decoded, decode
 from genbench.errors import InputError
 
-__all__ = ["Container", "Picture", "open_container", "refuse_bomb"]
+__all__ = ["Container", "Picture", "open_container", "printable", "refuse_bomb"]
 
 _SUFFIXES = (
     *(
@@ -51,7 +52,11 @@ _SUFFIXES = (
     # Pillow may not know these, which is then said of each file
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
-_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 # A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
 # What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
@@ -116,6 +121,11 @@ def open_container(path: Path) -> Container:
     if not container.pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
     return container
+
+
+def printable(name: str) -> str:
+    """A name from a container, safe on a terminal: escaped where it has control characters, or ones that turn the line around."""
+    return name if name.isprintable() else repr(name)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -191,7 +201,7 @@ def _places(names: list[str]) -> dict[str, tuple[Split | None, tuple[str, ...]]]
     while names and all(parts for parts in folders.values()) and len({parts[0] for parts in folders.values()}) == 1:
         folders = {name: parts[1:] for name, parts in folders.items()}
     tops = {parts[0].lower() if parts else "" for parts in folders.values()}
-    if "train" in tops and tops <= _SPLITS.keys():
+    if tops <= _SPLITS.keys() and "train" in {_SPLITS[top] for top in tops}:
         return {name: (_SPLITS[parts[0].lower()], parts[1:]) for name, parts in folders.items()}
     return {name: (None, parts) for name, parts in folders.items()}
 
@@ -217,7 +227,7 @@ def _card_labels(
         labels = {inside + name: label for name, label in given}
         absent = [name for name in names if name not in labels]
         if absent:
-            raise ValueError(f"it has no label for {absent[0]}")
+            raise ValueError(f"it has no label for {printable(absent[0])}")
         return _numbered({name: labels[name] for name in names})
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise InputError(f"{origin}: dataset.json is not {{'labels': [[path, class], ...]}} ({error})") from None
@@ -237,7 +247,7 @@ def _from_npz(path: Path) -> Container:
             arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
             if "images" not in arrays:
                 raise ValueError(f"it has no array 'images', but {', '.join(file.files) or 'nothing'}")
-        images, levels = _channels_last(arrays["images"]), int(arrays.get("levels", 256))
+        images, levels = _channels_last(arrays["images"]), _npz_levels(arrays.get("levels"))
         if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
             raise ValueError(
                 f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
@@ -283,6 +293,14 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
         raise ValueError(f"of images {images.shape} it is not clear which axis has the 1 or 3 channels: the second or the last")
     images = images.transpose(0, 2, 3, 1) if first else images
     return images[..., 0] if images.shape[3] == 1 else images
+
+
+def _npz_levels(levels: np.ndarray | None) -> int:
+    if levels is None:
+        return 256
+    if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
+        raise ValueError(f"levels is one integer, not {levels.dtype} {levels.tolist() if levels.size == 1 else levels.shape}")
+    return int(levels.item())
 
 
 def _npz_labels(labels: np.ndarray | None, n: int) -> tuple[dict[str, int], tuple[str, ...]]:

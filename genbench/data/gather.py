@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from genbench.data.containers import Container, Picture
+from genbench.data.containers import Container, Picture, printable
 from genbench.data.images import Split
 from genbench.data.prepare import Decoded, square
 from genbench.errors import InputError
@@ -79,7 +79,9 @@ def gather(
                     changes.update(result.changes)
             progress(start + len(block))
     if not kept:
-        raise InputError(f"none of {len(container.pictures)} pictures can be used; the first, {bad[0][0]}: {bad[0][1]}")
+        raise InputError(
+            f"none of {len(container.pictures)} pictures can be used; the first, {printable(bad[0][0])}: {bad[0][1]}"
+        )
     y = np.array([picture.label for picture in kept], dtype=np.int64) if container.classes else None
     colour = sum(array.ndim == 3 for array in squares)
     return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad, changes)

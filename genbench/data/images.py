@@ -157,7 +157,10 @@ class ImageData(LightningDataModule, ABC):
         path = self.folder / "card.json"
         try:
             card = read_json(path)
-            if card["hash"] != _content_hash(self.spec, {split: self._read(split) for split in get_args(Split)}):
+            arrays: dict[Split, Arrays] = {split: self._read(split) for split in get_args(Split)}
+            if empty := _empty(arrays):
+                raise ValueError(f"no images for {empty[0]}")
+            if card["hash"] != _content_hash(self.spec, arrays):
                 raise ValueError("its arrays do not have the hash of its card")
         except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError, tokenize.TokenError) as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
@@ -267,7 +270,7 @@ def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[
     """Write arrays and their card as a folder, whole or not at all; returns the content hash.
 
     Raises:
-        InputError: The place cannot be written.
+        InputError: The place cannot be written, or a split has no images.
         Stopped: The disk is full.
     """
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -275,6 +278,8 @@ def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[
         with stop_if_disk_full(folder):
             beside.mkdir(parents=True)
             arrays = decode()
+            if empty := _empty(arrays):
+                raise InputError(f"{source['name']}: no images for {empty[0]}; every split needs one at least")
             for split, (x, y) in arrays.items():
                 np.save(beside / f"{split}-images.npy", x, allow_pickle=False)
                 if y is not None:
@@ -291,12 +296,16 @@ def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[
                 if not folder.exists():  # else another process was first, with the same content
                     raise
             return content
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise InputError(
             f"data.root {folder.parent} cannot be written: {error.strerror}; choose another, or set GENBENCH_DATA"
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _empty(arrays: dict[Split, Arrays]) -> list[Split]:
+    return [split for split, (x, _) in arrays.items() if len(x) == 0]
 
 
 @lru_cache(maxsize=4)

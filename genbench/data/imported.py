@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +14,10 @@ from genbench.files import read_json
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Imported", "import_folder", "imported_names"]
+__all__ = ["NAME", "Imported", "damaged_imports", "import_folder", "imported_names"]
+
+# of a data set: part of file names
+NAME = re.compile(r"\w[\w.+-]*")
 
 
 class Imported(ImageData):
@@ -24,27 +28,39 @@ class Imported(ImageData):
         root: Folder that holds imported/<name>. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
         flip: Whether a training image is flipped left to right with probability 1/2. A likelihood is then one of flipped images too.
+
+    Raises:
+        ValueError: There is none of that name, or its card is damaged.
     """
 
     def __init__(self, name: str, root: str | None = None, batch_size: int = 128, flip: bool = False) -> None:
         super().__init__(root, batch_size)
         self.name, self.flip = name, flip
+        if not NAME.fullmatch(name):
+            raise ValueError(f"data.name {name!r} is part of file names; letters, digits, and . _ + - are right")
         try:
             self._source = read_json(self._copy / "card.json")["source"]
-            self.spec = Spec(tuple(self._source["shape"]), self._source["levels"], self._source["labels"])
-            self.sizes = tuple(self._source["sizes"])
-        except FileNotFoundError:
+            c, h, w = (int(n) for n in self._source["shape"])
+            self.spec = Spec((c, h, w), int(self._source["levels"]), self._source["labels"])
+            train, val, test = (int(n) for n in self._source["sizes"])
+            self.sizes = train, val, test
+            if len(self.classes) != (self.spec.labels or 0):
+                raise ValueError(f"{len(self.classes)} names of {self.spec.labels or 0} classes")
+        except (FileNotFoundError, NotADirectoryError):
             known = imported_names(self.root)
             right = f"{nearest(name, known)}; or" if known else "first"
             raise ValueError(
                 f"no imported data {name!r} in {self.root}: {right} genbench data import PATH --name {name} --size N"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"damaged card of {self._copy} ({error}); import {name} again with --replace") from None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            why = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"damaged: {self._copy / 'card.json'} ({why}); import {name} again with --replace") from None
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:
-        return [cls(name, root) for name in imported_names(Path(root).expanduser() if root else default_root())]
+        """Those whose cards are whole."""
+        damaged = damaged_imports(root)
+        return [cls(name, root) for name in imported_names(_root(root)) if name not in damaged]
 
     @property
     def protocol(self) -> str:
@@ -57,7 +73,7 @@ class Imported(ImageData):
     @property
     def classes(self) -> list[str]:
         """Names of the classes by label."""
-        return list(self._source["classes"])
+        return [str(name) for name in self._source["classes"]]
 
     def decode(self) -> dict[Split, Arrays]:
         raise InputError(f"no {self._copy}; genbench data import PATH --name {self.name} --size {self.spec.shape[1]}")
@@ -72,7 +88,23 @@ class Imported(ImageData):
 
 def imported_names(root: Path) -> list[str]:
     """Names of the imported data sets in a root."""
-    return sorted(card.parent.name for card in (root / "imported").glob("[!.]*/card.json"))
+    names = (card.parent.name for card in (root / "imported").glob("[!.]*/card.json"))
+    return sorted(name for name in names if NAME.fullmatch(name))
+
+
+def damaged_imports(root: str | None = None) -> dict[str, str]:
+    """Names of those in a root whose cards cannot be read: what is wrong, and what mends it."""
+    found = {}
+    for name in imported_names(_root(root)):
+        try:
+            Imported(name, root)
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def _root(given: str | None) -> Path:
+    return Path(given).expanduser() if given else default_root()
 
 
 def import_folder(root: Path, name: str) -> Path:

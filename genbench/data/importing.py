@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import uuid
 from collections import Counter
@@ -14,11 +13,11 @@ from typing import get_args
 import numpy as np
 
 from genbench.data.canonical import canonical, hold_out
-from genbench.data.commands import every
-from genbench.data.containers import Container, open_container
+from genbench.data.commands import names_taken
+from genbench.data.containers import Container, open_container, printable
 from genbench.data.gather import Channels, Gathered, gather
 from genbench.data.images import Arrays, Split, default_root, store
-from genbench.data.imported import Imported, import_folder
+from genbench.data.imported import NAME, Imported, import_folder
 from genbench.errors import InputError
 from genbench.spec import Spec
 
@@ -67,19 +66,28 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
     Raises:
         InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a name in use.
     """
-    if not re.fullmatch(r"\w[\w.+-]*", plan.name):
+    if not NAME.fullmatch(plan.name):
         raise InputError(f"--name {plan.name!r} is part of file names; letters, digits, and . _ + - are right")
-    if plan.name in {data.name for data in every(str(plan.root or default_root())) if not isinstance(data, Imported)}:
+    if plan.name in names_taken():
         raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
     if not 1 <= plan.size <= _LARGEST_SIZE:
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
+    root = plan.root or default_root()
+    there = next(place for place in (root, *root.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place")
     container = open_container(plan.path)
+    if len(container.classes) > len(container.pictures):
+        raise InputError(
+            f"{plan.path}: labels up to {len(container.classes) - 1:,} are {len(container.classes):,} classes, more than its"
+            f" {len(container.pictures):,} images; number them from 0 without gaps"
+        )
     found = gather(container, plan.size, plan.channels, progress)
     yield _summary(found, container, plan.skip_bad)
     if found.changes:
         yield f"  {', '.join(f'{n:,} {change}' for change, n in found.changes.most_common())}"
     for name, reason in found.bad:
-        yield f"  bad: {name if name.isprintable() else repr(name)}: {reason}"
+        yield f"  bad: {printable(name)}: {reason}"
     if found.bad and not plan.skip_bad:
         raise InputError(
             f"{len(found.bad)} of {len(container.pictures)} pictures are bad: mend them, or --skip-bad leaves them out"
@@ -89,7 +97,6 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
     yield from _description(spec, arrays, container.classes)
     source: dict[str, object] = {"name": plan.name, "shape": spec.shape, "levels": spec.levels, "labels": spec.labels}
     source |= {"classes": container.classes, "sizes": [len(x) for x, _ in arrays.values()]}
-    root = plan.root or default_root()
     yield _store(root, plan, spec, source, arrays)
     yield f"content hash {Imported(plan.name, str(root)).content_hash}"
     yield "In a configuration:"
@@ -115,7 +122,7 @@ def split_up(found: Gathered, val: float | None = None, test: float | None = Non
     for split, n in (("test", test), ("val", val)):
         if split in own:
             if n is not None:
-                raise InputError(f"--{split} {n:g}: the container has a folder {split} already; leave the option out")
+                raise InputError(f"--{split} {n:g}: the container has pictures for {split} already; leave the option out")
             continue
         parts["train"], parts[split] = hold_out(parts["train"], _count(split, _SHARE if n is None else n, len(found.x)))
     if not all(len(x) for x, _ in parts.values()):
@@ -189,5 +196,5 @@ def _repeats(arrays: dict[Split, Arrays]) -> int:
 
 def _counts(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> str:
     counts = Counter(label for _, y in arrays.values() if y is not None for label in y.tolist())
-    shown = [f"{name} {counts[label]:,}" for label, name in enumerate(classes[:20])]
+    shown = [f"{printable(name)} {counts[label]:,}" for label, name in enumerate(classes[:20])]
     return ", ".join(shown + [f"... {len(classes)} in all"] * (len(classes) > 20))

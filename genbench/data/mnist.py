@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.data.canonical import canonical, hold_out
+from genbench.data.canonical import three_splits
 from genbench.data.draws import binarise
 from genbench.data.images import Arrays, Download, ImageData, Split
 from genbench.errors import InputError
@@ -163,12 +163,12 @@ def read_amat(path: Path) -> np.ndarray:
 
 
 def _decode(folder: Path, held_out: int) -> dict[Split, Arrays]:
-    train_x, train_y, test_x, test_y = (read_idx(path) for path in _idx_files(folder))
+    paths = _idx_files(folder)
+    train_x, train_y, test_x, test_y = (read_idx(path) for path in paths)
     for x, y in ((train_x, train_y), (test_x, test_y)):
         if x.shape != (len(y), 28, 28) or y.max(initial=0) >= 10:
             raise InputError(f"{folder}: images {x.shape} with labels {y.shape}; right are N 28x28 images and N labels 0 to 9")
-    train, val = hold_out(canonical(train_x[:, None], train_y), held_out)
-    return {"train": train, "val": val, "test": canonical(test_x[:, None], test_y)}
+    return three_splits((train_x[:, None], train_y), (test_x[:, None], test_y), held_out, paths[0])
 
 
 def _idx_files(folder: Path) -> list[Path]:
