@@ -11,13 +11,15 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from genbench.cli import main
+from genbench.data.importing import Import, import_images
 from genbench.explore import FIGURES, explore
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
-from genbench.explore.sheet import style
+from genbench.explore.sheet import legible, style
 from genbench.explore.subject import NotPossible, Subject
 from genbench.rng import Rng
 from genbench.run import open_run
@@ -151,6 +153,86 @@ def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expect
             assert len(content) < most * 1024
 
 
+# as folders may be called: an everyday name, long ones, one with dollars, one without letters in the font, and wide ones
+NAMES = [
+    "cat",
+    "a mean $5 or $6",
+    "\N{CJK UNIFIED IDEOGRAPH-732B}",
+    "American bulldog of the north",
+    "American bulldog of the south",
+]
+NAMES += ["M" * (3 + k) for k in range(35)]
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Images of forty classes: eight of each, of the seventh and of those after the thirtieth sixteen."""
+    folder, rng = tmp_path_factory.mktemp("zoo"), np.random.default_rng(0)
+    for k, name in enumerate(sorted(NAMES)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(16 if k == 6 or k > 30 else 8):
+            Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / "photos" / name / f"{i}.png")
+    list(import_images(Import(folder / "photos", "zoo", 8, test=120, root=folder)))
+    return folder
+
+
+def of_the_zoo(tiny, zoo, *overrides):
+    data = ["data.class_path=genbench.data.imported.Imported", "data.name=zoo", f"data.root={zoo}", "protocol=likelihood"]
+    return train(tiny("digits/vae", *data, *overrides))
+
+
+def test_names_of_classes_are_legible_and_no_two_alike():
+    names = ["cat", "\N{CJK UNIFIED IDEOGRAPH-732B}", "American bulldog of the north", "American bulldog of the south", "a\nb"]
+    names += ["x" * 300, "x" * 200, "$a$"]
+    cat, number, north, south, *others = legible(names, 150)
+    assert (cat, number, others) == ("cat", "1", ["4", "5", "6", "$a$"])
+    for short, name in ((north, names[2]), (south, names[3])):
+        start, _, end = short.partition("\N{HORIZONTAL ELLIPSIS}")
+        assert name.startswith(start) and name.endswith(end) and 12 <= len(short) <= 16
+    assert legible(["American bulldog"], 184) == ["American bulldog"]
+
+
+def test_of_forty_classes_the_ten_most_frequent_have_a_colour(tiny, zoo, monkeypatch):
+    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    subject = Subject(open_run(of_the_zoo(tiny, zoo)))
+    with torch.no_grad(), style():
+        figure, _, caption = FIGURES["tsne"](subject)
+        _, y = subject.encodings
+    counts = np.bincount(y, minlength=40)
+    most = sorted(np.argsort(-counts, kind="stable")[:10])
+    others = int((counts > 0).sum()) - 10
+    (axes,) = figure.axes
+    entries = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert len(entries) == 11 and entries[-1] == f"{others} other classes"
+    assert f"the 10 most frequent of the {10 + others} classes" in caption
+    looks = {(tuple(dots.get_facecolor()[0]), dots.get_paths()[0].vertices.tobytes()) for dots in axes.collections}
+    assert len(looks) == 11
+    assert [len(dots.get_offsets()) for dots in axes.collections[:-1]] == [counts[k] for k in most]
+    assert sum(len(dots.get_offsets()) for dots in axes.collections) == 120
+
+
+@pytest.mark.parametrize("label", [None, 0])
+def test_figures_call_classes_by_their_names_and_say_which_are_shown(tiny, zoo, label):
+    subject = Subject(open_run(of_the_zoo(tiny, zoo, "model.conditional=true")), label=label)
+    first = legible(sorted(NAMES), 184)[0]
+    assert first.startswith("America")
+    with torch.no_grad(), style():
+        for name, start in (("samples", "y = "), ("arithmetic", "b =")):
+            figure, _, caption = FIGURES[name](subject)
+            labels = [text for text, _ in words(figure) if text.startswith(start)]
+            assert len(labels) == (6 if name == "samples" and label == 0 else 10)
+            assert (f"of {len(NAMES)} classes, by label" in caption) == (name == "arithmetic" or label is None)
+        assert f"Class y = {first}." in FIGURES["manifold"](subject).caption
+        assert f"y = {first}" in [text for text, _ in words(FIGURES["samples"](subject).figure)]
+
+
+def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatch):
+    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    for overrides, label in (([], None), (["model.conditional=true"], None), (["model.conditional=true"], 30)):
+        subject = Subject(open_run(of_the_zoo(tiny, zoo, f"run_dir={zoo / str(len(overrides))}", *overrides)), label=label)
+        check_words(subject)
+
+
 def words(figure):
     """Every text of a figure that is drawn, with its box in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -167,7 +249,10 @@ def words(figure):
     [("digits/vae", []), ("digits/gan", ["model.conditional=true"]), ("points2d/ddpm", ["data.levels=16"])],
 )
 def test_no_words_are_cut_or_cover_others(tiny, recipe, levels):
-    subject = Subject(open_run(train(tiny(recipe, *levels))))
+    check_words(Subject(open_run(train(tiny(recipe, *levels)))))
+
+
+def check_words(subject):
     for name, draw in FIGURES.items():
         with torch.no_grad(), style(), suppress(NotPossible):
             figure = draw(subject).figure

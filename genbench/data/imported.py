@@ -56,7 +56,6 @@ class Imported(ImageData):
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes by label."""
         return list(self._source["classes"])
 
     def decode(self) -> dict[Split, Arrays]:

@@ -26,7 +26,7 @@ from genbench.errors import InputError
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
 from genbench.explore.protocols import Diffuses, HasCells, HasTrajectory
-from genbench.explore.sheet import MARKERS, PALETTE, mosaic, panel, sheet
+from genbench.explore.sheet import MARKERS, OTHERS, PALETTE, literal, mosaic, panel, sheet
 from genbench.explore.subject import NotPossible, Subject
 from genbench.metrics.extractor import load_extractor
 from genbench.protocol import load_protocol
@@ -54,8 +54,10 @@ def samples(subject: Subject) -> Drawing:
     rows: list[str] = []
     if y is not None:
         caption = "Independent draws of p(x | y), not selected; each row is one class y."
-        rows = [f"y = {int(k)}" for k in y[::columns]]
-    return _sheet_of(subject, title, caption, x, columns, rows)
+        caption += _first_classes(subject, "rows") if subject.label is None else ""
+        names = subject.class_names()
+        rows = [literal(f"y = {names[int(k)]}") for k in y[::columns]]
+    return _sheet_of(subject, title, caption, x, columns, rows, left=0.16)
 
 
 def reconstructions(subject: Subject) -> Drawing:
@@ -99,7 +101,7 @@ def manifold(subject: Subject) -> Drawing:
         f"{where}, decoded at the {n} Gaussian quantiles {_range(gaussian_quantiles(n))} standard deviations along each axis."
     )
     if y is not None:
-        caption += f" Class y = {int(y[0])}."
+        caption += f" Class y = {subject.class_names()[int(y[0])]}."
     axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
     ticks = _signed(gaussian_quantiles(n))
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names)
@@ -120,7 +122,7 @@ def _between_corners(subject: Subject, n: int) -> Drawing:
         f"{float(z.norm(dim=1).max()):.2f}; of the prior about {math.sqrt(subject.latent):.2f}."
     )
     if y is not None:
-        caption += f" Class y = {int(y[0])}."
+        caption += f" Class y = {subject.class_names()[int(y[0])]}."
     ticks = [f"{v:.2f}" for v in t.tolist()]
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks, ticks, ("s", "t"))
 
@@ -200,8 +202,14 @@ def arithmetic(subject: Subject) -> Drawing:
     changed = subject.decode(moved, labels).unflatten(0, (len(x), classes))
     images = torch.cat((x[:, None], subject.decode(z, y)[:, None], changed), 1).flatten(0, 1)
     title = subject.title("Attribute arithmetic", f"{len(x)} images, {classes} classes")
-    names = ["x", "x'", *(f"b = {k}" for k in range(classes))]
-    return _sheet_of(subject, title, caption, images, classes + 2, [f"a = {int(k)}" for k in y], names)
+    rows, columns = subject.class_names(150), subject.class_names(105)[:classes]
+    # a column is as wide as an image
+    space = " " if max(map(len, columns)) <= 3 else "\n"
+    names = ["x", "x'", *(literal(f"b ={space}{name}") for name in columns)]
+    caption += _first_classes(subject, "columns")
+    return _sheet_of(
+        subject, title, caption, images, classes + 2, [literal(f"a = {rows[int(k)]}") for k in y], names, left=0.13
+    )
 
 
 def neighbours(subject: Subject) -> Drawing:
@@ -252,15 +260,19 @@ def tsne(subject: Subject) -> Drawing:
     )
     if subject.model.conditional:
         caption += " The model is given the labels, so its latents need not tell them."
-    figure = sheet(title, caption)
-    axes = panel(figure, 0.07, 0.75, 0.21, 0.66)
     labels = np.zeros(len(z), dtype=int) if y is None else y.cpu().numpy()
-    for k in np.unique(labels):
-        some, face = place[labels == k], PALETTE[k % len(PALETTE)]
-        name = None if y is None else f"y = {k}"
-        axes.scatter(
-            some[:, 0], some[:, 1], s=36, c=face, marker=MARKERS[k % len(MARKERS)], linewidths=0, alpha=0.8, label=name
-        )
+    coloured, others = _told_apart(labels)
+    if others:
+        caption += f" In colour, the {len(coloured)} most frequent of the {len(coloured) + others} classes here; the others small and light grey."
+    figure = sheet(title, caption)
+    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
+    names = subject.class_names()
+    for k, i in coloured.items():
+        some, name = place[labels == k], "" if y is None else literal(f"y = {names[k]}")
+        axes.scatter(some[:, 0], some[:, 1], s=36, c=PALETTE[i], marker=MARKERS[i], linewidths=0, alpha=0.8, label=name)
+    if others:
+        some, name = place[~np.isin(labels, list(coloured))], f"{others} other class{'es' * (others > 1)}"
+        axes.scatter(some[:, 0], some[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.5, label=name)
     # distances along both axes are one measure
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)")
@@ -371,11 +383,27 @@ def _sheet_of(
     rows: list[str],
     names: list[str] | None = None,
     axes: tuple[str, str] = ("", ""),
+    left: float = 0.1,
 ) -> Drawing:
-    """A sheet that holds one mosaic."""
+    """A sheet that holds one mosaic; labels of its rows go left of `left`."""
     figure = sheet(title, caption)
-    mosaic(panel(figure, 0.1, 0.86, 0.13, 0.73), x.cpu().numpy(), subject.spec, columns, rows, names or [], axes)
+    mosaic(panel(figure, left, 0.96 - left, 0.13, 0.73), x.cpu().numpy(), subject.spec, columns, rows, names or [], axes)
     return Drawing(figure, title, caption)
+
+
+def _first_classes(subject: Subject, places: str) -> str:
+    """What a caption adds where figures have rows or columns for the first ten classes alone."""
+    classes = subject.need_labels()
+    return f" The {places} are the first 10 of {classes} classes, by label." if classes > 10 else ""
+
+
+def _told_apart(labels: np.ndarray) -> tuple[dict[int, int], int]:
+    """Classes that get a colour and a marker -> which; and how many others there are. Labels below ten have always the same."""
+    if labels.max() < len(PALETTE):
+        return {k: k for k in np.unique(labels).tolist()}, 0
+    classes, counts = np.unique(labels, return_counts=True)
+    most = sorted(classes[np.argsort(-counts, kind="stable")][: len(PALETTE)].tolist())
+    return {k: i for i, k in enumerate(most)}, len(classes) - len(most)
 
 
 def _one_label(subject: Subject, n: int) -> Tensor | None:
