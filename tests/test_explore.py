@@ -233,6 +233,28 @@ def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatc
         check_words(subject)
 
 
+@pytest.mark.parametrize(
+    ("place", "here", "there"),
+    [
+        ("mine/vae 2", "'mine/vae 2'", "'mine/vae 2'"),
+        ("../elsewhere/run", "{}/elsewhere/run", "runs/digits/vae/s0"),
+        ("linked/run", "linked/run", "linked/run"),
+    ],
+)
+def test_captions_have_the_command_that_draws_the_figure_again(tiny, tmp_path, monkeypatch, place, here, there):
+    root, page = tmp_path / "checkout", tmp_path / "page"
+    root.mkdir()
+    (tmp_path / "disk").mkdir()
+    (root / "linked").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr("genbench.explore.command.project_root", lambda: root)
+    run = train(tiny("digits/vae", f"run_dir={root / place}"))
+    list(explore(run, ("samples",), seed=4, label=3, out=page, trust=("my.models", "mine")))
+    words = "genbench explore {} --only samples --seed 4 --label 3 --trust my.models --trust mine"
+    captions = [json.loads((run.path / "explore" / "captions.json").read_text())["samples"]]
+    captions += [json.loads((page / "explore" / "digits" / "captions.json").read_text())["vae-samples"]]
+    assert [entry["command"] for entry in captions] == [words.format(here.format(tmp_path)), words.format(there)]
+
+
 def words(figure):
     """Every text of a figure that is drawn, with its box in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()

@@ -263,7 +263,8 @@ def tsne(subject: Subject) -> Drawing:
     labels = np.zeros(len(z), dtype=int) if y is None else y.cpu().numpy()
     coloured, others = _told_apart(labels)
     if others:
-        caption += f" In colour, the {len(coloured)} most frequent of the {len(coloured) + others} classes here; the others small and light grey."
+        share = f"the {len(coloured)} most frequent of the {len(coloured) + others} classes here"
+        caption += f" In colour, {share}; the others small and light grey."
     figure = sheet(title, caption)
     axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
     names = subject.class_names()
