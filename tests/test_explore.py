@@ -17,9 +17,10 @@ from sklearn.neighbors import NearestNeighbors
 from genbench.cli import main
 from genbench.data.importing import Import, import_images
 from genbench.explore import FIGURES, explore
+from genbench.explore.figures import _histograms
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
-from genbench.explore.sheet import legible, style
+from genbench.explore.sheet import legible, sheet, style
 from genbench.explore.subject import NotPossible, Subject
 from genbench.rng import Rng
 from genbench.run import open_run
@@ -253,6 +254,36 @@ def test_captions_have_the_command_that_draws_the_figure_again(tiny, tmp_path, m
     captions = [json.loads((run.path / "explore" / "captions.json").read_text())["samples"]]
     captions += [json.loads((page / "explore" / "digits" / "captions.json").read_text())["vae-samples"]]
     assert [entry["command"] for entry in captions] == [words.format(here.format(tmp_path)), words.format(there)]
+
+
+@pytest.mark.parametrize(("steps", "said"), [(3, False), (50, True)])
+def test_a_chain_is_called_uneven_where_it_is(tiny, monkeypatch, steps, said):
+    subject = Subject(open_run(train(tiny("digits/ddpm"))))
+    monkeypatch.setattr(subject.model, "trajectory", lambda x, rng, y=None, **options: (x for _ in range(steps)), raising=False)
+    with torch.no_grad(), style():
+        assert ("evenly" in FIGURES["reverse"](subject).caption) == said
+
+
+def test_means_of_latents_move_an_image_and_do_not_make_it_another(tiny):
+    with torch.no_grad(), style():
+        caption = FIGURES["arithmetic"](Subject(open_run(train(tiny("digits/vae"))))).caption
+    assert "moved towards class b: decode(z + m_b - m_a)" in caption and "becomes" not in caption
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_legend_of_distances_is_crossed_by_no_line(n):
+    with style():
+        figure = sheet("title", "caption")
+        for i in range(n):
+            # high everywhere, and low in between
+            _histograms(figure, i, n, "pixels", np.repeat(np.arange(30.0), 2), np.repeat(np.arange(30.0)[::2], 3))
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        for axes in figure.axes:
+            box = axes.get_legend().get_window_extent(renderer)
+            assert box.x1 <= 1600 and box.y0 > axes.get_window_extent(renderer).y1 - 1
+            for line in axes.patches:
+                assert not line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False)
 
 
 def words(figure):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,7 +176,7 @@ def interpolation(subject: Subject) -> Drawing:
 
 
 def arithmetic(subject: Subject) -> Drawing:
-    """An image made into one of another class: by means of latents, or by exchanging y."""
+    """An image moved towards other classes: by means of latents, or by exchanging y."""
     subject.need_pictures()
     classes = min(10, subject.need_labels())
     x, y = subject.held_out(6)
@@ -196,7 +197,7 @@ def arithmetic(subject: Subject) -> Drawing:
         means = class_means(subject.encode(codes[:5000], code_labels[:5000]), code_labels[:5000], subject.need_labels())
         moved, labels = (z[:, None] + means[target] - means[y][:, None]).flatten(0, 1), None
         caption = (
-            "Each held-out image x of class a becomes one of class b: decode(z + m_b - m_a), with m_k the mean latent of "
+            "Each held-out image x of class a is moved towards class b: decode(z + m_b - m_a), with m_k the mean latent of "
             f"the training images of class k (of {min(5000, len(codes))} images)."
         )
     changed = subject.decode(moved, labels).unflatten(0, (len(x), classes))
@@ -312,10 +313,11 @@ def reverse(subject: Subject) -> Drawing:
     # the end is where something happens that can be seen: half of the pictures are of its last fifth
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
+    uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""
     title = subject.title("Reverse process", f"n = {n:,}, {steps} steps")
     options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
     caption = (
-        "From noise to samples: the sampler's state after so many steps, not evenly spaced; values beyond black and white are "
+        f"From noise to samples: the sampler's state after so many steps{uneven}; values beyond black and white are "
         f"cut.{f' Sampler: {options}.' if options else ''}"
     )
     return _strip(subject, title, caption, [states[i] for i in kept], [f"step {i}" for i in kept])
@@ -444,7 +446,8 @@ def _histograms(figure: Figure, i: int, n: int, name: str, of_samples: np.ndarra
         )
     unit = "white = 1" if name == "pixels" else "no unit"
     axes.set(xlabel=f"L2 distance to the nearest training image: {name}, {unit}", ylabel="share")
-    axes.legend(frameon=False)
+    # above the lines, which may be anywhere
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
 def _strip(subject: Subject, title: str, caption: str, states: list[Tensor], names: list[str]) -> Drawing:
