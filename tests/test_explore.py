@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from contextlib import suppress
@@ -20,8 +21,9 @@ from genbench.explore import FIGURES, explore
 from genbench.explore.figures import _histograms
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
-from genbench.explore.sheet import legible, sheet, style
+from genbench.explore.sheet import DRAWING, legible, sheet, style
 from genbench.explore.subject import NotPossible, Subject
+from genbench.files import project_root
 from genbench.rng import Rng
 from genbench.run import open_run
 from genbench.train import train
@@ -146,7 +148,7 @@ def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expect
     assert set(captions) == {f"{model}-{figure}" for figure in expected}
     for figure in expected:
         entry = captions[f"{model}-{figure}"]
-        assert entry["model"] == model and entry["seed"] == 0 and entry["caption"]
+        assert entry["model"] == model and entry["seed"] == 0 and entry["drawing"] == DRAWING and entry["caption"]
         assert entry["command"] == f"genbench explore runs/{dataset}/{model}/s0 --only {figure} --seed 0"
         for end, most in (("png", 300), ("svg", 500)):
             content = (here / f"{figure}.{end}").read_bytes()
@@ -386,6 +388,25 @@ def test_bad_input_is_one_line(tiny, capsys, given, said):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
     assert not (run.path / "explore").exists()
+
+
+# sources that decide how figures look, and the DRAWING that they are
+DRAWN_BY, DRAWN = ("figures", "latent", "neighbours", "sheet", "subject"), (2, "608b0488")
+
+
+def test_another_drawing_has_another_number():
+    sources = b"".join((project_root() / "genbench" / "explore" / f"{name}.py").read_bytes() for name in DRAWN_BY)
+    assert (DRAWING, hashlib.sha256(sources).hexdigest()[:8]) == DRAWN, (
+        "the drawing of figures was edited: where any of them comes out otherwise, raise DRAWING in sheet.py; then set DRAWN here"
+    )
+
+
+def test_committed_figures_are_of_this_drawing():
+    for path in (project_root() / "leaderboards" / "explore").glob("*/captions.json"):
+        drawn = {name: entry.get("drawing", 1) for name, entry in json.loads(path.read_text()).items()}
+        assert set(drawn) == {picture.stem for picture in path.parent.glob("*.png")}
+        old = [name for name, version in drawn.items() if version != DRAWING]
+        assert not old, f"{path.parent}: draw again with the commands of captions.json and --out leaderboards: {old}"
 
 
 def test_damaged_captions_are_named(tiny, capsys):

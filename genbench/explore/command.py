@@ -12,7 +12,7 @@ import torch
 
 from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
-from genbench.explore.sheet import render, style
+from genbench.explore.sheet import DRAWING, render, style
 from genbench.explore.subject import NotPossible, Subject
 from genbench.files import project_root, write_atomic, write_json
 from genbench.run import Run, open_run
@@ -88,6 +88,7 @@ def _entry(subject: Subject, figure: str, drawing: Drawing, run: str, trust: tup
         "caption": drawing.caption,
         "model": config.name,
         "seed": config.seed,
+        "drawing": DRAWING,
         "command": shlex.join(["genbench", "explore", *given]),
     }
 

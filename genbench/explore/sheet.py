@@ -17,7 +17,10 @@ from PIL import Image
 from genbench.pictures import grid
 from genbench.spec import Spec
 
-__all__ = ["MARKERS", "OTHERS", "PALETTE", "legible", "literal", "mosaic", "panel", "render", "sheet", "style"]
+__all__ = ["DRAWING", "MARKERS", "OTHERS", "PALETTE", "legible", "literal", "mosaic", "panel", "render", "sheet", "style"]
+
+# raised by hand where a figure, or a word on it, comes out otherwise: committed figures of an older drawing are then drawn again
+DRAWING = 2
 
 # Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most colour-blind eyes; markers for the rest
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800", "#8C8C8C", "#6A2C91")
