@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from contextlib import suppress
@@ -11,14 +12,18 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from genbench.cli import main
+from genbench.data.importing import Import, import_images
 from genbench.explore import FIGURES, explore
+from genbench.explore.figures import _histograms
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
-from genbench.explore.sheet import style
+from genbench.explore.sheet import DRAWING, legible, sheet, style
 from genbench.explore.subject import NotPossible, Subject
+from genbench.files import project_root
 from genbench.rng import Rng
 from genbench.run import open_run
 from genbench.train import train
@@ -143,12 +148,144 @@ def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expect
     assert set(captions) == {f"{model}-{figure}" for figure in expected}
     for figure in expected:
         entry = captions[f"{model}-{figure}"]
-        assert entry["model"] == model and entry["seed"] == 0 and entry["caption"]
+        assert entry["model"] == model and entry["seed"] == 0 and entry["drawing"] == DRAWING and entry["caption"]
         assert entry["command"] == f"genbench explore runs/{dataset}/{model}/s0 --only {figure} --seed 0"
         for end, most in (("png", 300), ("svg", 500)):
             content = (here / f"{figure}.{end}").read_bytes()
             assert content == (there / f"{model}-{figure}.{end}").read_bytes()
             assert len(content) < most * 1024
+
+
+# as folders may be called: an everyday name, long ones, one with dollars, one without letters in the font, and wide ones
+NAMES = [
+    "cat",
+    "a mean $5 or $6",
+    "\N{CJK UNIFIED IDEOGRAPH-732B}",
+    "American bulldog of the north",
+    "American bulldog of the south",
+]
+NAMES += ["M" * (3 + k) for k in range(35)]
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Images of forty classes: eight of each, of the seventh and of those after the thirtieth sixteen."""
+    folder, rng = tmp_path_factory.mktemp("zoo"), np.random.default_rng(0)
+    for k, name in enumerate(sorted(NAMES)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(16 if k == 6 or k > 30 else 8):
+            Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / "photos" / name / f"{i}.png")
+    list(import_images(Import(folder / "photos", "zoo", 8, test=120, root=folder)))
+    return folder
+
+
+def of_the_zoo(tiny, zoo, *overrides):
+    data = ["data.class_path=genbench.data.imported.Imported", "data.name=zoo", f"data.root={zoo}", "protocol=likelihood"]
+    return train(tiny("digits/vae", *data, *overrides))
+
+
+def test_names_of_classes_are_legible_and_no_two_alike():
+    names = ["cat", "\N{CJK UNIFIED IDEOGRAPH-732B}", "American bulldog of the north", "American bulldog of the south", "a\nb"]
+    names += ["x" * 300, "x" * 200, "$a$"]
+    cat, number, north, south, *others = legible(names, 150)
+    assert (cat, number, others) == ("cat", "1", ["4", "5", "6", "$a$"])
+    for short, name in ((north, names[2]), (south, names[3])):
+        start, _, end = short.partition("\N{HORIZONTAL ELLIPSIS}")
+        assert name.startswith(start) and name.endswith(end) and 12 <= len(short) <= 16
+    assert legible(["American bulldog"], 184) == ["American bulldog"]
+
+
+def test_of_forty_classes_the_ten_most_frequent_have_a_colour(tiny, zoo, monkeypatch):
+    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    subject = Subject(open_run(of_the_zoo(tiny, zoo)))
+    with torch.no_grad(), style():
+        figure, _, caption = FIGURES["tsne"](subject)
+        _, y = subject.encodings
+    counts = np.bincount(y, minlength=40)
+    most = sorted(np.argsort(-counts, kind="stable")[:10])
+    others = int((counts > 0).sum()) - 10
+    (axes,) = figure.axes
+    entries = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert len(entries) == 11 and entries[-1] == f"{others} other classes"
+    assert f"the 10 most frequent of the {10 + others} classes" in caption
+    looks = {(tuple(dots.get_facecolor()[0]), dots.get_paths()[0].vertices.tobytes()) for dots in axes.collections}
+    assert len(looks) == 11
+    assert [len(dots.get_offsets()) for dots in axes.collections[:-1]] == [counts[k] for k in most]
+    assert sum(len(dots.get_offsets()) for dots in axes.collections) == 120
+
+
+@pytest.mark.parametrize("label", [None, 0])
+def test_figures_call_classes_by_their_names_and_say_which_are_shown(tiny, zoo, label):
+    subject = Subject(open_run(of_the_zoo(tiny, zoo, "model.conditional=true")), label=label)
+    first = legible(sorted(NAMES), 184)[0]
+    assert first.startswith("America")
+    with torch.no_grad(), style():
+        for name, start in (("samples", "y = "), ("arithmetic", "b =")):
+            figure, _, caption = FIGURES[name](subject)
+            labels = [text for text, _ in words(figure) if text.startswith(start)]
+            assert len(labels) == (6 if name == "samples" and label == 0 else 10)
+            assert (f"of {len(NAMES)} classes, by label" in caption) == (name == "arithmetic" or label is None)
+        assert f"Class y = {first}." in FIGURES["manifold"](subject).caption
+        assert f"y = {first}" in [text for text, _ in words(FIGURES["samples"](subject).figure)]
+
+
+def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatch):
+    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    for overrides, label in (([], None), (["model.conditional=true"], None), (["model.conditional=true"], 30)):
+        subject = Subject(open_run(of_the_zoo(tiny, zoo, f"run_dir={zoo / str(len(overrides))}", *overrides)), label=label)
+        check_words(subject)
+
+
+@pytest.mark.parametrize(
+    ("place", "here", "there"),
+    [
+        ("mine/vae 2", "'mine/vae 2'", "'mine/vae 2'"),
+        ("../elsewhere/run", "{}/elsewhere/run", "runs/digits/vae/s0"),
+        ("linked/run", "linked/run", "linked/run"),
+    ],
+)
+def test_captions_have_the_command_that_draws_the_figure_again(tiny, tmp_path, monkeypatch, place, here, there):
+    root, page = tmp_path / "checkout", tmp_path / "page"
+    root.mkdir()
+    (tmp_path / "disk").mkdir()
+    (root / "linked").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr("genbench.explore.command.project_root", lambda: root)
+    run = train(tiny("digits/vae", f"run_dir={root / place}"))
+    list(explore(run, ("samples",), seed=4, label=3, out=page, trust=("my.models", "mine")))
+    words = "genbench explore {} --only samples --seed 4 --label 3 --trust my.models --trust mine"
+    captions = [json.loads((run.path / "explore" / "captions.json").read_text())["samples"]]
+    captions += [json.loads((page / "explore" / "digits" / "captions.json").read_text())["vae-samples"]]
+    assert [entry["command"] for entry in captions] == [words.format(here.format(tmp_path)), words.format(there)]
+
+
+@pytest.mark.parametrize(("steps", "said"), [(3, False), (50, True)])
+def test_a_chain_is_called_uneven_where_it_is(tiny, monkeypatch, steps, said):
+    subject = Subject(open_run(train(tiny("digits/ddpm"))))
+    monkeypatch.setattr(subject.model, "trajectory", lambda x, rng, y=None, **options: (x for _ in range(steps)), raising=False)
+    with torch.no_grad(), style():
+        assert ("evenly" in FIGURES["reverse"](subject).caption) == said
+
+
+def test_means_of_latents_move_an_image_and_do_not_make_it_another(tiny):
+    with torch.no_grad(), style():
+        caption = FIGURES["arithmetic"](Subject(open_run(train(tiny("digits/vae"))))).caption
+    assert "moved towards class b: decode(z + m_b - m_a)" in caption and "becomes" not in caption
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_legend_of_distances_is_crossed_by_no_line(n):
+    with style():
+        figure = sheet("title", "caption")
+        for i in range(n):
+            # high everywhere, and low in between
+            _histograms(figure, i, n, "pixels", np.repeat(np.arange(30.0), 2), np.repeat(np.arange(30.0)[::2], 3))
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        for axes in figure.axes:
+            box = axes.get_legend().get_window_extent(renderer)
+            assert box.x1 <= 1600 and box.y0 > axes.get_window_extent(renderer).y1 - 1
+            for line in axes.patches:
+                assert not line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False)
 
 
 def words(figure):
@@ -167,7 +304,10 @@ def words(figure):
     [("digits/vae", []), ("digits/gan", ["model.conditional=true"]), ("points2d/ddpm", ["data.levels=16"])],
 )
 def test_no_words_are_cut_or_cover_others(tiny, recipe, levels):
-    subject = Subject(open_run(train(tiny(recipe, *levels))))
+    check_words(Subject(open_run(train(tiny(recipe, *levels)))))
+
+
+def check_words(subject):
     for name, draw in FIGURES.items():
         with torch.no_grad(), style(), suppress(NotPossible):
             figure = draw(subject).figure
@@ -248,6 +388,25 @@ def test_bad_input_is_one_line(tiny, capsys, given, said):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
     assert not (run.path / "explore").exists()
+
+
+# sources that decide how figures look, and the DRAWING that they are
+DRAWN_BY, DRAWN = ("figures", "latent", "neighbours", "sheet", "subject"), (2, "608b0488")
+
+
+def test_another_drawing_has_another_number():
+    sources = b"".join((project_root() / "genbench" / "explore" / f"{name}.py").read_bytes() for name in DRAWN_BY)
+    assert (DRAWING, hashlib.sha256(sources).hexdigest()[:8]) == DRAWN, (
+        "the drawing of figures was edited: where any of them comes out otherwise, raise DRAWING in sheet.py; then set DRAWN here"
+    )
+
+
+def test_committed_figures_are_of_this_drawing():
+    for path in (project_root() / "leaderboards" / "explore").glob("*/captions.json"):
+        drawn = {name: entry.get("drawing", 1) for name, entry in json.loads(path.read_text()).items()}
+        assert set(drawn) == {picture.stem for picture in path.parent.glob("*.png")}
+        old = [name for name, version in drawn.items() if version != DRAWING]
+        assert not old, f"{path.parent}: draw again with the commands of captions.json and --out leaderboards: {old}"
 
 
 def test_damaged_captions_are_named(tiny, capsys):

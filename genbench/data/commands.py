@@ -12,7 +12,7 @@ import numpy as np
 from genbench.config import classes
 from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split
-from genbench.data.imported import Imported, damaged_imports
+from genbench.data.imported import damaged_imports
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
 from genbench.pictures import save_grid
@@ -99,7 +99,7 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
 
 
 def _counts(data: ImageData, y: np.ndarray) -> str:
-    names = data.classes if isinstance(data, Imported) else [str(k) for k in range(data.spec.labels or 0)]
+    names = data.classes
     counts = np.bincount(y, minlength=len(names)).tolist()
     shown = [f"{printable(name)} {n:,}" for name, n in zip(names[:20], counts, strict=False)]
     return ", ".join(shown + [f"... {len(names)} classes"] * (len(names) > 20))

@@ -120,6 +120,11 @@ class ImageData(LightningDataModule, ABC):
         """w_k p(x | k) of every image, (K, levels, ..., levels), where the distribution is known."""
         return None
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes by label: their numbers, where nobody named them."""
+        return [str(k) for k in range(self.spec.labels or 0)]
+
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:
         """Read the source: uint8 images (N, C, H, W) and int64 labels (N,) or None, per split."""

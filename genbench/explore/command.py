@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import torch
 
 from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
-from genbench.explore.sheet import render, style
+from genbench.explore.sheet import DRAWING, render, style
 from genbench.explore.subject import NotPossible, Subject
-from genbench.files import write_atomic, write_json
+from genbench.files import project_root, write_atomic, write_json
 from genbench.run import Run, open_run
 
 __all__ = ["explore"]
@@ -46,9 +48,12 @@ def explore(
             raise InputError(f"no figure {figure!r}; {nearest(figure, FIGURES)}")
     loaded = open_run(name, trust, device)
     subject = Subject(loaded, seed, label, device)
-    places = [(loaded.run.path / "explore", "")]
+    inside = _in_checkout(loaded.run.path)
+    places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
     if out is not None:
-        places.append((out / "explore" / loaded.data.name, f"{loaded.config.name}-"))
+        # a page goes to others: it says where anybody has such a run, and not where this machine keeps it
+        usual = f"runs/{loaded.data.name}/{loaded.config.name}/s{loaded.config.seed}"
+        places.append((out / "explore" / loaded.data.name, f"{loaded.config.name}-", inside or usual))
     for figure in only or FIGURES:
         try:
             with torch.no_grad(), style():
@@ -59,23 +64,32 @@ def explore(
         except NotPossible as reason:
             yield f"{figure}: not possible: {reason}"
             continue
-        entry = _entry(subject, figure, drawing)
-        for folder, prefix in places:
-            _write(folder, prefix + figure, png, svg, entry)
-        yield f"{figure}: {', '.join(str(folder / f'{prefix}{figure}.png') for folder, prefix in places)} and .svg"
+        for folder, prefix, place in places:
+            _write(folder, prefix + figure, png, svg, _entry(subject, figure, drawing, place, trust))
+        yield f"{figure}: {', '.join(str(folder / f'{prefix}{figure}.png') for folder, prefix, _ in places)} and .svg"
 
 
-def _entry(subject: Subject, figure: str, drawing: Drawing) -> dict[str, str | int]:
-    """The words of captions.json."""
+def _in_checkout(folder: Path) -> str | None:
+    """A folder seen from the checkout; None outside it. runs/ may be a link to another disk, and is inside still."""
+    for path in (Path(os.path.abspath(folder)), folder.resolve()):  # noqa: PTH100, which would follow the link
+        if path.is_relative_to(project_root()):
+            return str(path.relative_to(project_root()))
+    return None
+
+
+def _entry(subject: Subject, figure: str, drawing: Drawing, run: str, trust: tuple[str, ...]) -> dict[str, str | int]:
+    """The words of captions.json, and the command that draws the figure of a run in that place."""
     config = subject.config
-    label = "" if subject.label is None else f" --label {subject.label}"
-    run = f"runs/{subject.data.name}/{config.name}/s{config.seed}"
+    given = [run, "--only", figure, "--seed", str(subject.seed)]
+    given += [] if subject.label is None else ["--label", str(subject.label)]
+    given += [word for module in trust for word in ("--trust", module)]
     return {
         "title": drawing.title,
         "caption": drawing.caption,
         "model": config.name,
         "seed": config.seed,
-        "command": f"genbench explore {run} --only {figure} --seed {subject.seed}{label}",
+        "drawing": DRAWING,
+        "command": shlex.join(["genbench", "explore", *given]),
     }
 
 

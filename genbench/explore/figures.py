@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from genbench.errors import InputError
 from genbench.explore.latent import class_means, gaussian_quantiles, linear, plane, principal_directions, spherical
 from genbench.explore.neighbours import nearest_rows
 from genbench.explore.protocols import Diffuses, HasCells, HasTrajectory
-from genbench.explore.sheet import MARKERS, PALETTE, mosaic, panel, sheet
+from genbench.explore.sheet import MARKERS, OTHERS, PALETTE, literal, mosaic, panel, sheet
 from genbench.explore.subject import NotPossible, Subject
 from genbench.metrics.extractor import load_extractor
 from genbench.protocol import load_protocol
@@ -54,8 +55,10 @@ def samples(subject: Subject) -> Drawing:
     rows: list[str] = []
     if y is not None:
         caption = "Independent draws of p(x | y), not selected; each row is one class y."
-        rows = [f"y = {int(k)}" for k in y[::columns]]
-    return _sheet_of(subject, title, caption, x, columns, rows)
+        caption += _first_classes(subject, "rows") if subject.label is None else ""
+        names = subject.class_names()
+        rows = [literal(f"y = {names[int(k)]}") for k in y[::columns]]
+    return _sheet_of(subject, title, caption, x, columns, rows, left=0.16)
 
 
 def reconstructions(subject: Subject) -> Drawing:
@@ -99,7 +102,7 @@ def manifold(subject: Subject) -> Drawing:
         f"{where}, decoded at the {n} Gaussian quantiles {_range(gaussian_quantiles(n))} standard deviations along each axis."
     )
     if y is not None:
-        caption += f" Class y = {int(y[0])}."
+        caption += f" Class y = {subject.class_names()[int(y[0])]}."
     axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
     ticks = _signed(gaussian_quantiles(n))
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names)
@@ -120,7 +123,7 @@ def _between_corners(subject: Subject, n: int) -> Drawing:
         f"{float(z.norm(dim=1).max()):.2f}; of the prior about {math.sqrt(subject.latent):.2f}."
     )
     if y is not None:
-        caption += f" Class y = {int(y[0])}."
+        caption += f" Class y = {subject.class_names()[int(y[0])]}."
     ticks = [f"{v:.2f}" for v in t.tolist()]
     return _sheet_of(subject, title, caption, subject.decode(z, y), n, ticks, ticks, ("s", "t"))
 
@@ -173,7 +176,7 @@ def interpolation(subject: Subject) -> Drawing:
 
 
 def arithmetic(subject: Subject) -> Drawing:
-    """An image made into one of another class: by means of latents, or by exchanging y."""
+    """An image moved towards other classes: by means of latents, or by exchanging y."""
     subject.need_pictures()
     classes = min(10, subject.need_labels())
     x, y = subject.held_out(6)
@@ -194,14 +197,20 @@ def arithmetic(subject: Subject) -> Drawing:
         means = class_means(subject.encode(codes[:5000], code_labels[:5000]), code_labels[:5000], subject.need_labels())
         moved, labels = (z[:, None] + means[target] - means[y][:, None]).flatten(0, 1), None
         caption = (
-            "Each held-out image x of class a becomes one of class b: decode(z + m_b - m_a), with m_k the mean latent of "
+            "Each held-out image x of class a is moved towards class b: decode(z + m_b - m_a), with m_k the mean latent of "
             f"the training images of class k (of {min(5000, len(codes))} images)."
         )
     changed = subject.decode(moved, labels).unflatten(0, (len(x), classes))
     images = torch.cat((x[:, None], subject.decode(z, y)[:, None], changed), 1).flatten(0, 1)
     title = subject.title("Attribute arithmetic", f"{len(x)} images, {classes} classes")
-    names = ["x", "x'", *(f"b = {k}" for k in range(classes))]
-    return _sheet_of(subject, title, caption, images, classes + 2, [f"a = {int(k)}" for k in y], names)
+    rows, columns = subject.class_names(150), subject.class_names(105)[:classes]
+    # a column is as wide as an image
+    space = " " if max(map(len, columns)) <= 3 else "\n"
+    names = ["x", "x'", *(literal(f"b ={space}{name}") for name in columns)]
+    caption += _first_classes(subject, "columns")
+    return _sheet_of(
+        subject, title, caption, images, classes + 2, [literal(f"a = {rows[int(k)]}") for k in y], names, left=0.13
+    )
 
 
 def neighbours(subject: Subject) -> Drawing:
@@ -252,15 +261,20 @@ def tsne(subject: Subject) -> Drawing:
     )
     if subject.model.conditional:
         caption += " The model is given the labels, so its latents need not tell them."
-    figure = sheet(title, caption)
-    axes = panel(figure, 0.07, 0.75, 0.21, 0.66)
     labels = np.zeros(len(z), dtype=int) if y is None else y.cpu().numpy()
-    for k in np.unique(labels):
-        some, face = place[labels == k], PALETTE[k % len(PALETTE)]
-        name = None if y is None else f"y = {k}"
-        axes.scatter(
-            some[:, 0], some[:, 1], s=36, c=face, marker=MARKERS[k % len(MARKERS)], linewidths=0, alpha=0.8, label=name
-        )
+    coloured, others = _told_apart(labels)
+    if others:
+        share = f"the {len(coloured)} most frequent of the {len(coloured) + others} classes here"
+        caption += f" In colour, {share}; the others small and light grey."
+    figure = sheet(title, caption)
+    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
+    names = subject.class_names()
+    for k, i in coloured.items():
+        some, name = place[labels == k], "" if y is None else literal(f"y = {names[k]}")
+        axes.scatter(some[:, 0], some[:, 1], s=36, c=PALETTE[i], marker=MARKERS[i], linewidths=0, alpha=0.8, label=name)
+    if others:
+        some, name = place[~np.isin(labels, list(coloured))], f"{others} other class{'es' * (others > 1)}"
+        axes.scatter(some[:, 0], some[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.5, label=name)
     # distances along both axes are one measure
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)")
@@ -299,10 +313,11 @@ def reverse(subject: Subject) -> Drawing:
     # the end is where something happens that can be seen: half of the pictures are of its last fifth
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
+    uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""
     title = subject.title("Reverse process", f"n = {n:,}, {steps} steps")
     options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
     caption = (
-        "From noise to samples: the sampler's state after so many steps, not evenly spaced; values beyond black and white are "
+        f"From noise to samples: the sampler's state after so many steps{uneven}; values beyond black and white are "
         f"cut.{f' Sampler: {options}.' if options else ''}"
     )
     return _strip(subject, title, caption, [states[i] for i in kept], [f"step {i}" for i in kept])
@@ -371,11 +386,27 @@ def _sheet_of(
     rows: list[str],
     names: list[str] | None = None,
     axes: tuple[str, str] = ("", ""),
+    left: float = 0.1,
 ) -> Drawing:
-    """A sheet that holds one mosaic."""
+    """A sheet that holds one mosaic; labels of its rows go left of `left`."""
     figure = sheet(title, caption)
-    mosaic(panel(figure, 0.1, 0.86, 0.13, 0.73), x.cpu().numpy(), subject.spec, columns, rows, names or [], axes)
+    mosaic(panel(figure, left, 0.96 - left, 0.13, 0.73), x.cpu().numpy(), subject.spec, columns, rows, names or [], axes)
     return Drawing(figure, title, caption)
+
+
+def _first_classes(subject: Subject, places: str) -> str:
+    """What a caption adds where figures have rows or columns for the first ten classes alone."""
+    classes = subject.need_labels()
+    return f" The {places} are the first 10 of {classes} classes, by label." if classes > 10 else ""
+
+
+def _told_apart(labels: np.ndarray) -> tuple[dict[int, int], int]:
+    """Classes that get a colour and a marker -> which; and how many others there are. Labels below ten have always the same."""
+    if labels.max() < len(PALETTE):
+        return {k: k for k in np.unique(labels).tolist()}, 0
+    classes, counts = np.unique(labels, return_counts=True)
+    most = sorted(classes[np.argsort(-counts, kind="stable")][: len(PALETTE)].tolist())
+    return {k: i for i, k in enumerate(most)}, len(classes) - len(most)
 
 
 def _one_label(subject: Subject, n: int) -> Tensor | None:
@@ -415,7 +446,8 @@ def _histograms(figure: Figure, i: int, n: int, name: str, of_samples: np.ndarra
         )
     unit = "white = 1" if name == "pixels" else "no unit"
     axes.set(xlabel=f"L2 distance to the nearest training image: {name}, {unit}", ylabel="share")
-    axes.legend(frameon=False)
+    # above the lines, which may be anywhere
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
 def _strip(subject: Subject, title: str, caption: str, states: list[Tensor], names: list[str]) -> Drawing:

@@ -11,19 +11,26 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from PIL import Image
 
 from genbench.pictures import grid
 from genbench.spec import Spec
 
-__all__ = ["MARKERS", "PALETTE", "mosaic", "panel", "render", "sheet", "style"]
+__all__ = ["DRAWING", "MARKERS", "OTHERS", "PALETTE", "legible", "literal", "mosaic", "panel", "render", "sheet", "style"]
+
+# raised by hand where a figure, or a word on it, comes out otherwise: committed figures of an older drawing are then drawn again
+DRAWING = 2
 
 # Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most colour-blind eyes; markers for the rest
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800", "#8C8C8C", "#6A2C91")
 MARKERS = "os^DvPX*<>"
+# of what has no colour of its own: lighter than the grey of the palette
+OTHERS = "#D2D2D2"
 # between images: neither their black nor their white runs into it, and no grey is blue
 _BETWEEN = (140, 175, 215)
 _SMALL, _TEXT, _TITLE = 14, 15, 22
+_FONT, _DPI = "DejaVu Sans", 100
 _MAX_PNG = 300 * 1024
 
 
@@ -32,7 +39,7 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(
         {
             "font.size": _TEXT, "axes.titlesize": 18, "axes.labelsize": _TEXT, "xtick.labelsize": _SMALL,
-            "ytick.labelsize": _SMALL, "legend.fontsize": _SMALL, "font.family": "DejaVu Sans",
+            "ytick.labelsize": _SMALL, "legend.fontsize": _SMALL, "font.family": _FONT,
             "svg.hashsalt": "genbench", "svg.fonttype": "path", "axes.spines.top": False, "axes.spines.right": False,
         }
     )  # fmt: skip
@@ -40,10 +47,39 @@ def style() -> AbstractContextManager[None]:
 
 def sheet(title: str, caption: str) -> Figure:
     """An empty figure; content goes between 0.17 and 0.87 of its height."""
-    figure = Figure(figsize=(16, 9), dpi=100)
-    figure.text(0.02, 0.965, title, fontsize=_TITLE, va="top", weight="bold")
-    figure.text(0.02, 0.02, textwrap.fill(caption, 132), fontsize=_TEXT, va="bottom")
+    figure = Figure(figsize=(16, 9), dpi=_DPI)
+    figure.text(0.02, 0.965, literal(title), fontsize=_TITLE, va="top", weight="bold")
+    figure.text(0.02, 0.02, literal(textwrap.fill(caption, 132)), fontsize=_TEXT, va="bottom")
     return figure
+
+
+def literal(text: str) -> str:
+    """Text in which a dollar is a dollar, and begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def legible(names: Sequence[str], width: int) -> list[str]:
+    """Names as labels show them: no wider than `width` pixels, or without their middle.
+
+    The number stands for a name that the font has no letters for, and for names that would look alike.
+    """
+    short = [_shortened(name, width) for name in names]
+    return [str(k) if not name or short.count(name) > 1 else name for k, name in enumerate(short)]
+
+
+def _shortened(name: str, width: int) -> str:
+    """Empty where a letter is not in the font."""
+    font = get_font(findfont(_FONT))
+    if not all(font.get_char_index(ord(letter)) for letter in name):
+        return ""
+    font.set_size(_SMALL, _DPI)
+    for left_out in range(len(name)):
+        kept = len(name) - left_out
+        shown = name[: -(-kept // 2)] + "\N{HORIZONTAL ELLIPSIS}" + name[len(name) - kept // 2 :] if left_out else name
+        font.set_text(shown)
+        if font.get_width_height()[0] / 64 <= width:  # the font counts in 64ths of a pixel
+            return shown
+    return ""
 
 
 def panel(figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64) -> Axes:

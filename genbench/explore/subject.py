@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.explore.protocols import Decodes, Encodes, HasLatent
+from genbench.explore.sheet import legible
 from genbench.rng import Rng
 from genbench.run import Loaded
 
@@ -74,6 +75,10 @@ class Subject:
         if self.spec.labels is None:
             raise NotPossible(f"{self.data.name} has no labels")
         return self.spec.labels
+
+    def class_names(self, width: int = 184) -> list[str]:
+        """What the data calls its classes, by label, in at most `width` pixels of a label: 184 are about 16 letters."""
+        return legible(self.data.classes, width)
 
     # --- images -------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Pictures beside the page: sample grids of every training seed, and what `genbench explore` left.
 
 <out>/pictures/<dataset>/<model>[@variant]-s<seed>-<id8>.png
-<out>/explore/<dataset>/<stem>.png, <stem>.svg, captions.json: stem -> {title, caption, model, seed, command}
+<out>/explore/<dataset>/<stem>.png, <stem>.svg, captions.json: stem -> {title, caption, model, seed, drawing, command}
 """
 
 from __future__ import annotations
