@@ -12,7 +12,7 @@ import numpy as np
 from genbench.config import classes
 from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split
-from genbench.data.imported import damaged_imports
+from genbench.data.imported import Imported, damaged_imports
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
 from genbench.pictures import save_grid
