@@ -345,7 +345,7 @@ def test_an_archive_of_batches_holds_files_of_their_size(kind, tmp_path):
         else:
             member.size = 2**40
             member.name = member.name if kind == "a bomb" else "padding"
-        archive.addfile(member)
+        archive.fileobj.write(member.tobuf())  # a header alone, which addfile refuses to write from Python 3.13 on
     with cheaply(), pytest.raises(InputError, match=r"damaged .*cifar-10-python\.tar\.gz") as error:
         CIFAR10(str(tmp_path)).decode()
     assert ("would unpack to 1,048,576 MiB" in one_line(error)) == ("bomb" in kind)
