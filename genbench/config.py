@@ -187,7 +187,8 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
         _set(tree, key, _yaml(value, f"the value of --{key}"))
     _expand_needs(tree, smoke, (path.resolve(),), str(path))  # what an override named
     _hand_down(tree)
-    return check_config(tree, str(tree.pop("name", None) or path.stem), trust, str(path))
+    origin = f"{path} with the options given" if overrides else str(path)
+    return check_config(tree, str(tree.pop("name", None) or path.stem), trust, origin)
 
 
 def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:

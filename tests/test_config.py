@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import CONFIGS
 
-from genbench.config import changes, check_config, configs, load_config
+from genbench.config import changes, check_config, configs, find_config, load_config
 from genbench.errors import InputError
 
 RECIPE = "digits/vae"
@@ -137,3 +137,12 @@ def test_what_may_change_on_an_existing_run():
         assert not changes(base, load_config(RECIPE, [allowed]).resolved)
     for refused in ("model.latent=7", "budget.images=7", "seed=5", "trainer.compile=true"):
         assert len(changes(base, load_config(RECIPE, [refused]).resolved)) == 1
+
+
+def test_a_wrong_option_is_not_blamed_on_the_file_alone(tmp_path):
+    with pytest.raises(InputError, match=r"vae\.yaml with the options given: unknown key model\.latnt; did you mean 'latent'"):
+        load_config("digits/vae", ["model.latnt=3"])
+    path = tmp_path / "wrong.yaml"
+    path.write_text(find_config("digits/vae").read_text().replace("latent:", "latnt:"))
+    with pytest.raises(InputError, match=r"wrong\.yaml: unknown key model\.latnt"):
+        load_config(path)
