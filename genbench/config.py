@@ -42,7 +42,7 @@ from typing import Any
 import yaml
 
 from genbench.errors import InputError, nearest
-from genbench.files import digest, project_root
+from genbench.files import NAME, digest, project_root
 from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
 
 __all__ = ["Config", "changes", "classes", "configs", "find_config", "load_config", "load_yaml", "train_command"]
@@ -228,10 +228,12 @@ def _check_seeds(tree: dict[str, Any], origin: str) -> None:
     for name, needed in needs.items() if isinstance(needs, dict) else ():
         if isinstance(needed, dict):
             if needed.get("seed", seed) != seed:
-                raise InputError(
-                    f"{origin}: needs.{name} has the seed {needed['seed']}; a needed run has that of the run that needs it, {seed}"
-                )
+                raise _another_seed(f"{origin}: needs.{name}", needed["seed"], seed)
             _check_seeds(needed, f"{origin}: needs.{name}")
+
+
+def _another_seed(where: str, theirs: Any, mine: Any) -> InputError:
+    return InputError(f"{where} has the seed {theirs}; a needed run has that of the run that needs it, {mine}")
 
 
 def _hand_down(tree: dict[str, Any]) -> None:
@@ -325,9 +327,7 @@ def _checked_needs(needs: Any, resolved: dict[str, Any], trust: Sequence[str], o
             if mine.get(k) != theirs.get(k):
                 raise InputError(f"{where} is about other data: its data.{k} is {theirs.get(k)}, here it is {mine.get(k)}")
         if needed.seed != resolved["seed"]:
-            raise InputError(
-                f"{where} has the seed {needed.seed}; a needed run has that of the run that needs it, {resolved['seed']}"
-            )
+            raise _another_seed(where, needed.seed, resolved["seed"])
         checked[key] = {"recipe": recipe, "name": needed.name, **needed.resolved}
     return checked
 
@@ -384,7 +384,7 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
     """Names become parts of file names; numbers of JSON."""
     evaluations = tree.get("evaluations")
     for text in (name, *(evaluations if isinstance(evaluations, dict) else ())):
-        if not re.fullmatch(r"\w[\w.+-]*", str(text)):
+        if not NAME.fullmatch(str(text)):
             raise InputError(f"{origin}: the name {str(text)!r} is part of a file name; letters, digits, and . _ + - are right")
     for key, value in _leaves(tree):
         if isinstance(value, float) and not math.isfinite(value):

@@ -18,16 +18,13 @@ from typing import Any
 
 from genbench.errors import GenbenchError, InputError
 from genbench.files import in_use, write_atomic
-from genbench.loggers import has_login, reach_server
+from genbench.leaderboard.record import LikelihoodKind
+from genbench.loggers import has_login, likelihood_name, reach_server
 
 __all__ = ["curve", "dashboard", "offline_runs", "sync", "workspace"]
 
 _QUALITY, _SPEED = "metrics/fid", "speed/images_per_second"
-_LIKELIHOODS = {
-    f"bits/dim of the test split, {words}{of}": f"likelihood{given}/{kind}_bits_per_dim"
-    for given, of in (("", ""), ("_given_labels", ", p(x | y)"))
-    for kind, words in (("exact", "exact"), ("bound", "upper bounds"), ("estimate", "estimates"))
-}
+_KINDS: dict[LikelihoodKind, str] = {"exact": "exact", "bound": "upper bounds", "estimate": "estimates"}
 
 
 def dashboard(entity: str | None, project: str, data: str, file: Path | None) -> str:
@@ -64,10 +61,12 @@ def workspace(entity: str, project: str, data: str) -> Any:
         raise InputError(f"genbench wandb dashboard needs wandb-workspaces ({error}); pip install wandb-workspaces") from None
     bits: list[Any] = [
         panel.BarPlot(
-            title=title, metrics=[panel.SummaryMetric(name)], groupby="Group", groupby_aggfunc="mean",
-            groupby_rangefunc="stddev", title_x="bits/dim",
+            title=f"bits/dim of the test split, {words}{', p(x | y)' if conditional else ''}", title_x="bits/dim",
+            metrics=[panel.SummaryMetric(likelihood_name(kind, conditional))],
+            groupby="Group", groupby_aggfunc="mean", groupby_rangefunc="stddev",
         )
-        for title, name in _LIKELIHOODS.items()
+        for conditional in (False, True)
+        for kind, words in _KINDS.items()
     ]  # fmt: skip
     speed = panel.ScatterPlot(
         title="FID against sampling speed",

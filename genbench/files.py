@@ -20,12 +20,16 @@ import hashlib
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+import tokenize
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +38,8 @@ from typing import Any, Literal, NamedTuple
 from genbench.errors import InputError, Stopped
 
 __all__ = [
+    "BROKEN_ARRAY",
+    "NAME",
     "canonical_json",
     "digest",
     "file_digest",
@@ -53,6 +59,13 @@ _log = logging.getLogger("genbench")
 
 # seconds between two signs of life of a lock's owner, and how many may be missing: shared file systems stand still for minutes
 _BEAT, _SILENT, _WATCHED = 20.0, 15, 3
+# what may be part of a file name
+NAME = re.compile(r"\w[\w.+-]*")
+# what numpy raises of a damaged .npy or .npz: its headers are Python, which has a tokenizer
+BROKEN_ARRAY = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error,
+    tokenize.TokenError,
+)  # fmt: skip
 # no file of JSON that genbench writes is larger
 _LARGEST_JSON = 2**24
 

@@ -30,9 +30,19 @@ from genbench.files import digest, read_json, stop_if_disk_full, write_atomic, w
 
 if TYPE_CHECKING:
     from genbench.config import Config
-    from genbench.leaderboard.record import Record
+    from genbench.leaderboard.record import LikelihoodKind, Record
 
-__all__ = ["MetricsFile", "WandbLog", "cut_metrics", "has_login", "log_record", "reach_server", "read_metrics", "summary"]
+__all__ = [
+    "MetricsFile",
+    "WandbLog",
+    "cut_metrics",
+    "has_login",
+    "likelihood_name",
+    "log_record",
+    "reach_server",
+    "read_metrics",
+    "summary",
+]
 
 log = logging.getLogger(__name__)
 
@@ -352,11 +362,15 @@ def summary(record: Record, plain: bool = True) -> dict[str, Any]:
         measured |= {f"{part}/{name}": value for name, value in values.items() if isinstance(value, str | int | float)}
         measured |= {f"{part}/terms/{name}": value for name, value in values.get("terms", {}).items()}
     if record.likelihood is not None:  # once more by its kind, since kinds do not share a panel
-        given = "_given_labels" if record.likelihood.conditional else ""
-        measured[f"likelihood{given}/{record.likelihood.kind}_bits_per_dim"] = record.likelihood.bits_per_dim
+        measured[likelihood_name(record.likelihood.kind, record.likelihood.conditional)] = record.likelihood.bits_per_dim
     prefixes = ([""] if plain else []) + ([f"{record.variant}/"] if record.variant else [])
     found = {f"{prefix}{name}": value for prefix in prefixes for name, value in measured.items()}
     return found | {f"cost/{name}": value for name, value in vars(record.cost).items()}
+
+
+def likelihood_name(kind: LikelihoodKind, conditional: bool) -> str:
+    """Where `summary` has the bits/dim of a kind of likelihood: of p(x), or of p(x | y)."""
+    return f"likelihood{'_given_labels' if conditional else ''}/{kind}_bits_per_dim"
 
 
 def has_login() -> bool:

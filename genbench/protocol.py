@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from genbench.config import load_yaml
-from genbench.data.images import Split, default_root
+from genbench.data.images import Split, data_root
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
 
@@ -56,7 +56,7 @@ class Protocol:
     def statistics_file(self) -> Path:
         """Where `statistics` lies."""
         assert self.statistics is not None
-        return default_root() / "statistics" / self.statistics
+        return data_root() / "statistics" / self.statistics
 
     def __post_init__(self) -> None:
         if self.split not in get_args(Split):

@@ -106,7 +106,7 @@ join(2, 1, "cpu")
 data, extractor = Digits(), load_extractor("digits")
 # a file that one process sees and the other does not, as on two disks
 import genbench.metrics.reference as module
-module.default_root = lambda: Path(sys.argv[1]) / str(rank())
+module.data_root = lambda: Path(sys.argv[1]) / str(rank())
 compute = lambda: _features(data.tensors("test")[0], extractor, Protocol("p", ("fid",), 9, "digits"), "cpu")
 if rank() == 0:
     alone = torch.zeros(719, 32), torch.zeros(719, 10)

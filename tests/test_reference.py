@@ -25,8 +25,8 @@ METRICS = ("fid", "fid_infinity", "is", "kid", "precision", "recall", "density",
 def data(tmp_path, monkeypatch):
     data = Digits()
     assert data.content_hash
-    monkeypatch.setattr("genbench.metrics.reference.default_root", lambda: tmp_path)
-    monkeypatch.setattr("genbench.protocol.default_root", lambda: tmp_path)
+    monkeypatch.setattr("genbench.metrics.reference.data_root", lambda: tmp_path)
+    monkeypatch.setattr("genbench.protocol.data_root", lambda: tmp_path)
     return data
 
 

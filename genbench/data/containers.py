@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -28,6 +27,7 @@ import numpy as np
 from genbench.data.images import Split
 from genbench.data.prepare import Decoded, decode
 from genbench.errors import InputError
+from genbench.files import BROKEN_ARRAY
 
 __all__ = ["Container", "Picture", "open_container", "printable", "refuse_bomb"]
 
@@ -253,18 +253,7 @@ def _from_npz(path: Path) -> Container:
                 f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
             )
         labels, classes = _npz_labels(arrays.get("labels"), len(images))
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        MemoryError,
-        tokenize.TokenError,  # numpy's, of a damaged header
-    ) as error:
+    except BROKEN_ARRAY as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
     pictures = [Picture(str(i), partial(Decoded, image), labels.get(str(i))) for i, image in enumerate(images)]
     return Container(pictures, classes, levels=levels)

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tokenize
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -27,12 +26,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.errors import InputError
-from genbench.files import digest, read_json, stop_if_disk_full
+from genbench.files import BROKEN_ARRAY, digest, read_json, stop_if_disk_full
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "default_root", "store"]
+__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "data_root", "store"]
 
 _log = logging.getLogger("genbench")
 
@@ -46,9 +45,9 @@ _BLOCK = 64
 _PIECE_BYTES = 2**20
 
 
-def default_root() -> Path:
-    """Where decoded data is kept: $GENBENCH_DATA, else ~/.cache/genbench."""
-    return Path(os.environ.get("GENBENCH_DATA", "~/.cache/genbench")).expanduser()
+def data_root(given: str | Path | None = None) -> Path:
+    """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else ~/.cache/genbench."""
+    return Path(given or os.environ.get("GENBENCH_DATA", "~/.cache/genbench")).expanduser()
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class ImageData(LightningDataModule, ABC):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size is at least 1, not {batch_size}")
-        self.root = Path(root).expanduser() if root else default_root()
+        self.root = data_root(root)
         self.batch_size = batch_size
         self.seed, self.budget = 0, 0
 
@@ -149,7 +148,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def _copy(self) -> Path:
         if _read_only(self.root):  # its copy is not mistaken for that of another root
-            return default_root() / f"{self.name}-{digest([self.source, str(self.root.resolve())])[:12]}"
+            return data_root() / f"{self.name}-{digest([self.source, str(self.root.resolve())])[:12]}"
         return self.root / f"{self.name}-{digest(self.source)[:12]}"
 
     @cached_property
@@ -167,7 +166,7 @@ class ImageData(LightningDataModule, ABC):
                 raise ValueError(f"no images for {empty[0]}")
             if card["hash"] != _content_hash(self.spec, arrays):
                 raise ValueError("its arrays do not have the hash of its card")
-        except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError, tokenize.TokenError) as error:
+        except BROKEN_ARRAY as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
         return dict(card)
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from torch import Tensor
 
 from genbench.data.draws import flip
-from genbench.data.images import Arrays, ImageData, Split, default_root
+from genbench.data.images import Arrays, ImageData, Split, data_root
 from genbench.errors import InputError, nearest
-from genbench.files import read_json
+from genbench.files import NAME, read_json
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["NAME", "Imported", "damaged_imports", "import_folder", "imported_names"]
-
-# of a data set: part of file names
-NAME = re.compile(r"\w[\w.+-]*")
+__all__ = ["Imported", "damaged_imports", "import_folder", "imported_names"]
 
 
 class Imported(ImageData):
@@ -60,7 +56,7 @@ class Imported(ImageData):
     def offered(cls, root: str | None = None) -> list[ImageData]:
         """Those whose cards are whole."""
         damaged = damaged_imports(root)
-        return [cls(name, root) for name in imported_names(_root(root)) if name not in damaged]
+        return [cls(name, root) for name in imported_names(data_root(root)) if name not in damaged]
 
     @property
     def protocol(self) -> str:
@@ -95,16 +91,12 @@ def imported_names(root: Path) -> list[str]:
 def damaged_imports(root: str | None = None) -> dict[str, str]:
     """Names of those in a root whose cards cannot be read: what is wrong, and what mends it."""
     found = {}
-    for name in imported_names(_root(root)):
+    for name in imported_names(data_root(root)):
         try:
             Imported(name, root)
         except ValueError as error:
             found[name] = str(error)
     return found
-
-
-def _root(given: str | None) -> Path:
-    return Path(given).expanduser() if given else default_root()
 
 
 def import_folder(root: Path, name: str) -> Path:

@@ -16,9 +16,10 @@ from genbench.data.canonical import canonical, hold_out
 from genbench.data.commands import names_taken
 from genbench.data.containers import Container, open_container, printable
 from genbench.data.gather import Channels, Gathered, gather
-from genbench.data.images import Arrays, Split, default_root, store
-from genbench.data.imported import NAME, Imported, import_folder
+from genbench.data.images import Arrays, Split, data_root, store
+from genbench.data.imported import Imported, import_folder
 from genbench.errors import InputError
+from genbench.files import NAME
 from genbench.spec import Spec
 
 __all__ = ["Import", "import_images", "split_up"]
@@ -72,7 +73,7 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
         raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
     if not 1 <= plan.size <= _LARGEST_SIZE:
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
-    root = plan.root or default_root()
+    root = data_root(plan.root)
     there = next(place for place in (root, *root.absolute().parents) if place.exists())
     if not there.is_dir():
         raise InputError(f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place")

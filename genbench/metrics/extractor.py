@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from genbench.config import load_yaml
 from genbench.data.fetch import download
-from genbench.data.images import default_root
+from genbench.data.images import data_root
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
 from genbench.likelihood import to_real
@@ -198,7 +198,7 @@ def fetch_weights(name: str, mirror: str | None = None) -> Iterator[str]:
 def weights_folder() -> Path:
     """Where the weights of published networks are kept: $GENBENCH_WEIGHTS, else weights/ among the data."""
     given = os.environ.get("GENBENCH_WEIGHTS")
-    return Path(given).expanduser() if given else default_root() / "weights"
+    return Path(given).expanduser() if given else data_root() / "weights"
 
 
 def _card(name: str) -> dict[str, Any]:

@@ -15,9 +15,6 @@ References:
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from torchmetrics import Metric
 
 from genbench.data.containers import refuse_bomb
 from genbench.errors import InputError
+from genbench.files import BROKEN_ARRAY
 from genbench.metrics.finite import require_finite
 
 __all__ = ["GaussianStatistics", "fid", "frechet_distance", "load_statistics", "moments"]
@@ -115,18 +113,7 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
             mu, sigma = np.asarray(arrays["mu"]), np.asarray(arrays["sigma"])
     except FileNotFoundError:
         raise InputError(f"no statistics file {path}") from None
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        EOFError,
-        MemoryError,
-        tokenize.TokenError,  # numpy's, of a damaged header
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except BROKEN_ARRAY as error:
         said = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: not an .npz file with the arrays mu and sigma ({said})") from None
     if mu.ndim != 1 or not len(mu) or sigma.shape != (len(mu), len(mu)):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from genbench.data.images import ImageData, Split, default_root
+from genbench.data.images import ImageData, Split, data_root
 from genbench.errors import Stopped
 from genbench.files import digest, write_atomic
 from genbench.metrics.extractor import Extractor
@@ -32,7 +32,7 @@ def feature_file(data: ImageData, split: Split, extractor: Extractor, chunk: int
     """Where the features of a split lie, whether they are there or not."""
     parts = [data.content_hash, split, data.spec.levels, extractor.name, extractor.hash, chunk]
     key = digest([*parts, torch.device(device).type, torch.__version__])
-    return default_root() / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
+    return data_root() / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
 
 
 def reference_features(
