@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 # before anything reads them, and for every process that a test starts
 os.environ["GENBENCH_DATA"] = os.environ.get(
@@ -59,6 +60,13 @@ def _last_is_best(name: str) -> tuple[bool, bool, str]:
 PUPILS = {name: needs for name in CONFIGS if (needs := load_yaml(find_config(name)).get("needs"))}
 _ALONE = [name for name in CONFIGS if name not in PUPILS]
 DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
+
+
+def absent(programs: str) -> NoReturn:
+    """Skip a test for want of programs; with CI=true, where they are installed, that is an error."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI=true, and so not skipped: {programs}", pytrace=False)
+    pytest.skip(programs)
 
 
 def pytest_configure():

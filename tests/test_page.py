@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from conftest import absent
 from test_leaderboard import POINTS, PROTOCOL, lecture, make, write
 
 from genbench.errors import InputError
@@ -26,7 +27,6 @@ from genbench.leaderboard.table import board_table, comparison_table
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 READY = CHROMIUM and DRIVER and importlib.util.find_spec("selenium")
-needs_browser = pytest.mark.skipif(not READY, reason="needs selenium, and Debian's chromium and chromium-driver")
 WIDTHS = (360, 1280)
 EVIL = r"""<img src=x onerror="document.title='broken'">&'"""
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
@@ -182,6 +182,13 @@ def test_what_is_committed_is_light():
         assert address == "data:," or (folder / unquote(address)).is_file(), address
 
 
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_browser_skips_a_test_but_not_in_ci(ci, outcome, monkeypatch):
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="chromium"):
+        absent("chromium")
+
+
 # --- the page in a browser ---------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +199,8 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
+    if not READY:
+        absent("selenium, and Debian's chromium and chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -275,7 +284,6 @@ def number(text):
     return float(re.sub(r"<= |~ | ±.*|,", "", text))
 
 
-@needs_browser
 def test_nothing_is_wrong_and_nothing_leaves_the_file_system(at):
     at.execute_script("for (const image of document.images) image.loading = 'eager'")
     loaded = "return [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
@@ -288,7 +296,6 @@ def test_nothing_is_wrong_and_nothing_leaves_the_file_system(at):
     assert at.title == "genbench: deep generative models, measured"  # no hostile name has run
 
 
-@needs_browser
 def test_nothing_but_tables_and_plots_scrolls_sideways(at):
     for fold in css(at, "summary"):
         click(at, fold)
@@ -300,7 +307,6 @@ return [...document.querySelectorAll("button, label, summary, nav a")].map((e) =
     assert at.execute_script(small) == []  # targets of WCAG 2.2
 
 
-@needs_browser
 def test_a_head_sorts_by_number_both_ways_and_back(at):
     button, (original, floor) = head(at, "Train s"), column(at, "Images/s")
     button = head(at, "Images/s")
@@ -324,7 +330,6 @@ def test_a_head_sorts_by_number_both_ways_and_back(at):
     assert len(css(at, "table:not(.big) [aria-sort]")) == 1
 
 
-@needs_browser
 def test_the_filter_hides_a_family_in_all_boards(at):
     box = css(at, ".filter input[value=gan]")[0]
     assert [len(shown(at, f"{part}[data-family=gan]")) > 1 for part in ("tr", "figure", "g")] == [True] * 3
@@ -340,7 +345,6 @@ def test_the_filter_hides_a_family_in_all_boards(at):
     assert len(shown(at, "tr[data-family]")) == len(css(at, "tr[data-family]"))
 
 
-@needs_browser
 def test_seeds_are_shown_when_pointed_at_and_when_focused(at):
     from selenium.webdriver import ActionChains, Keys
 
@@ -365,7 +369,6 @@ def test_seeds_are_shown_when_pointed_at_and_when_focused(at):
     assert not tip.is_displayed()
 
 
-@needs_browser
 def test_everything_can_be_done_from_the_keyboard(at):
     from selenium.webdriver import Keys
 
@@ -401,7 +404,6 @@ def test_everything_can_be_done_from_the_keyboard(at):
     assert at.execute_script("return document.activeElement.closest('td.many')") is None  # one stop per table
 
 
-@needs_browser
 def test_a_row_leads_to_its_commands_and_copies_them(at):
     assert not css(at, ".sources pre")[0].is_displayed()
     click(at, css(at, "tr[data-family=vae] th a")[0])
@@ -417,7 +419,6 @@ def test_a_row_leads_to_its_commands_and_copies_them(at):
     wait(at, lambda: button.text in ("Copied", "Selected"))
 
 
-@needs_browser
 def test_one_choice_of_the_seed_changes_the_grids_of_its_board_only(at):
     board, other = css(at, ".grids")[:2]
     before = [image.get_attribute("src") for image in other.find_elements("css selector", "img")]
@@ -431,7 +432,6 @@ def test_one_choice_of_the_seed_changes_the_grids_of_its_board_only(at):
     assert len(sizes) == 1
 
 
-@needs_browser
 def test_print_has_every_row_and_no_controls(at):
     click(at, css(at, ".filter button[data-all='']")[0])
     media(at, "print")
@@ -446,7 +446,6 @@ def test_print_has_every_row_and_no_controls(at):
     assert css(at, "details[open]") == []  # as it was
 
 
-@needs_browser
 def test_without_script_everything_is_there(at):
     script(at, False)
     at.refresh()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import absent
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from safetensors.torch import load_file
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
@@ -478,7 +479,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     if why := lacking():
-        pytest.skip(why)
+        absent(why)
     folder = tmp_path_factory.mktemp("site")
     recipe = (project_root() / "configs" / "points2d" / "vae.yaml").read_text().partition("smoke:")[0]
     for name, text in {"slow.Slow": SLOW, "double.Double": DOUBLE}.items():
