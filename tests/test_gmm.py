@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -103,6 +104,40 @@ def test_low_rank_density_is_that_of_torch(double):
     for c in range(2):
         oracle = LowRankMultivariateNormal(g.mean[c], g.factor[c], g.log_psi[c].exp())
         torch.testing.assert_close(g.log_density(v)[:, c], oracle.log_prob(v), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [lambda: Diagonal(2, 12, False), lambda: LowRank(2, 12, 2, False)])
+def test_densities_keep_their_digits_where_pixels_hardly_vary(double, make):
+    """With variances of 1e-9, v^2 / psi is 1e9 and a difference of such terms holds 1e-6 at best; a sum of squares holds 1e-11.
+
+    The oracle inverts the covariance matrix with 60 decimals.
+    """
+    gaussians = excited(make())
+    if isinstance(gaussians, LowRank):
+        gaussians.log_psi -= 20
+    else:
+        gaussians.log_s -= 10
+    v = gaussians.draw(torch.tensor([0, 0, 0, 1, 1, 1]), Rng(9, range(6), torch.float64))
+    log_density = gaussians.log_density(v)
+    with mpmath.workdps(60):
+        for row, c in enumerate([0, 0, 0, 1, 1, 1]):
+            covariance = mpmath.diag([mpmath.exp(2 * scale.item()) for scale in half_log_variance(gaussians)[c]])
+            if isinstance(gaussians, LowRank):
+                factor = mpmath.matrix(gaussians.factor[c].tolist())
+                covariance += factor * factor.T
+            d = mpmath.matrix((v[row]).tolist()) - mpmath.matrix(gaussians.mean[c].tolist())
+            square = (d.T * mpmath.inverse(covariance) * d)[0]
+            oracle = -(square + mpmath.log(mpmath.det(covariance)) + 12 * mpmath.log(2 * mpmath.pi)) / 2
+            assert abs(float(oracle - log_density[row, c].item())) < 1e-9
+    # the same kernels see other shapes when a point is alone
+    alone = torch.cat([gaussians.log_density(point[None]) for point in v])
+    own = torch.tensor([0, 0, 0, 1, 1, 1])[:, None]
+    torch.testing.assert_close(alone.gather(1, own), log_density.gather(1, own), rtol=0, atol=1e-9)
+
+
+def half_log_variance(gaussians: torch.nn.Module) -> torch.Tensor:
+    """Logarithm of the standard deviation of every pixel's own noise, (C, D)."""
+    return gaussians.log_s if isinstance(gaussians, Diagonal) else gaussians.log_psi / 2
 
 
 @pytest.mark.parametrize("make", MADE)

@@ -7,12 +7,16 @@ r"""C Gaussians in D dimensions with covariances of three kinds, and the maximis
 Responsibilities h_nc weigh the points v_n. Full and diagonal covariances are weighted moments. For the low-rank kind, a mixture of
 factor analysers (Ghahramani & Hinton), with W = diag(1/psi) Lambda, M = I + Lambda^T W and z' = (z, 1):
 
-    p(z | v) = N(M^{-1} W^T (v - mu), M^{-1}),                                      log|Sigma| = log|M| + sum log psi
-    (v - mu)^T Sigma^{-1} (v - mu) = sum (v - mu)^2 / psi - |chol(M)^{-1} W^T (v - mu)|^2                             (Woodbury)
+    p(z | v) = N(m, M^{-1}),   m = M^{-1} W^T (v - mu),                             log|Sigma| = log|M| + sum log psi
+    (v - mu)^T Sigma^{-1} (v - mu) = sum (v - mu - Lambda m)^2 / psi + |m|^2
     [Lambda mu] = (sum_n h v E[z'|v]^T) (sum_n h E[z' z'^T|v])^{-1}
     psi         = diag(sum_n h (v - [Lambda mu] E[z'|v]) v^T) / sum_n h
 
 followed by the parameter expansion of Liu, Rubin and Wu, without which Lambda takes thousands of passes to grow.
+
+Squares are summed, never subtracted. Products such as v^2/psi - 2 v mu/psi + mu^2/psi, or Woodbury's formula for Sigma^{-1},
+subtract terms of size D / min psi, which is 1e9 for constant pixels of CIFAR-10: what is left then differs between processors in
+the tenth digit.
 
 Everything is computed in float64: variances of neighbouring pixels differ by orders of magnitude. Sums over points are additive, so
 a pass may go over any batches. A Gaussian that holds less than one point keeps its shape.
@@ -33,8 +37,10 @@ from torch import Tensor, nn
 
 from genbench.rng import Rng
 
-__all__ = ["Diagonal", "Full", "Gaussians", "LowRank", "Sums"]
+__all__ = ["Diagonal", "Full", "Gaussians", "LowRank", "Sums", "squared_residuals"]
 
+# points whose residuals are computed at once
+_ROWS = 256
 # weighted sums over points, additive
 Sums = dict[str, Tensor]
 
@@ -97,8 +103,11 @@ class Diagonal(Gaussians):
         super().__init__({"mean": torch.randn(C, D) / 2, "log_s": torch.full((C, D), math.log(0.5))}, learnt)
 
     def log_density(self, v: Tensor) -> Tensor:
-        mean, log_s = self.mean.double(), self.log_s.double()
-        return -0.5 * _square(v, mean, torch.exp(-2 * log_s)) - log_s.sum(1) - _half_log_2pi(v)
+        log_s = self.log_s.double()
+        scale = torch.exp(-log_s)
+        mean = (scale * self.mean.double())[..., None]
+        squares = squared_residuals(v, scale, mean, v.new_ones(len(v), len(mean), 1))
+        return -0.5 * squares - log_s.sum(1) - _half_log_2pi(v)
 
     def draw(self, c: Tensor, rng: Rng) -> Tensor:
         return self.mean[c].double() + self.log_s[c].double().exp() * rng.normal(self.mean.shape[1:]).double()
@@ -193,12 +202,16 @@ class LowRank(Gaussians):
         super().__init__(values, learnt)
 
     def log_density(self, v: Tensor) -> Tensor:
-        mean, log_psi = self.mean.double(), self.log_psi.double()
-        # log|Sigma|, and Woodbury's formula
-        chol, projected = self._project(v)
-        white = torch.linalg.solve_triangular(chol, projected[..., None], upper=False)[..., 0]
+        log_psi = self.log_psi.double()
+        scale = torch.exp(-0.5 * log_psi)
+        chol = self.precision_factor()
+        z = self.posterior_mean(v, chol)
+        # v - mu - Lambda z = v - [Lambda mu] (z, 1)
+        loading = torch.cat((self.factor, self.mean[..., None]), 2).double() * scale[..., None]
+        extended = torch.cat((z, z.new_ones(*z.shape[:2], 1)), 2)
+        squares = squared_residuals(v, scale, loading, extended) + z.square().sum(2)
         log_det = 2 * chol.diagonal(dim1=1, dim2=2).log().sum(1) + log_psi.sum(1)
-        return -0.5 * (_square(v, mean, torch.exp(-log_psi)) - white.square().sum(2) + log_det) - _half_log_2pi(v)
+        return -0.5 * (squares + log_det) - _half_log_2pi(v)
 
     def draw(self, c: Tensor, rng: Rng) -> Tensor:
         z, e = rng.normal(self.factor.shape[2:]).double(), rng.normal(self.mean.shape[1:]).double()
@@ -214,8 +227,7 @@ class LowRank(Gaussians):
         self._set(_all(mean), mean=mean, factor=factor, log_psi=variance.log().expand_as(mean))
 
     def sums(self, v: Tensor, h: Tensor) -> Sums:
-        chol, projected = self._project(v)
-        z = torch.cholesky_solve(projected[..., None], chol)[..., 0]  # E[z | v], (B, C, r)
+        z = self.posterior_mean(v, self.precision_factor())
         hz = h[..., None] * z
         return {
             "n": h.sum(0),
@@ -227,7 +239,7 @@ class LowRank(Gaussians):
         }
 
     def maximise(self, sums: Sums, floor: float) -> None:
-        chol, _ = self._project(self.mean.new_zeros(1, self.mean.shape[1]).double())
+        chol = self.precision_factor()
         held, n = sums["n"] >= 1, sums["n"].clamp(min=1)
         # sum_n h E[z' z'^T | v] and sum_n h v E[z' | v]^T
         zz = sums["zz"] + n[:, None, None] * torch.cholesky_inverse(chol)
@@ -241,18 +253,44 @@ class LowRank(Gaussians):
         mean = both[..., -1] + (both[..., :-1] @ m[..., None])[..., 0]
         self._set(held, mean=mean, factor=both[..., :-1] @ torch.linalg.cholesky(R), log_psi=psi.log())
 
-    def _project(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """chol(M), (C, r, r), and W^T (v - mu), (B, C, r)."""
-        mean, factor = self.mean.double(), self.factor.double()
-        W = factor * torch.exp(-self.log_psi.double())[..., None]
-        M = torch.eye(factor.shape[2], dtype=v.dtype, device=v.device) + factor.transpose(1, 2) @ W
-        projected = (v @ W.transpose(0, 1).flatten(1)).unflatten(1, (len(mean), -1))
-        return torch.linalg.cholesky(M), projected - (mean[:, None] @ W)[:, 0]
+    def precision_factor(self) -> Tensor:
+        """chol(M) of the posterior's precision M, float64 (C, r, r)."""
+        factor = self.factor.double()
+        M = torch.eye(factor.shape[2], dtype=factor.dtype, device=factor.device) + factor.transpose(1, 2) @ self._W()
+        return torch.linalg.cholesky(M)
+
+    def posterior_mean(self, v: Tensor, chol: Tensor) -> Tensor:
+        """E[z | v] under every Gaussian: float64 (B, D) and chol(M) -> (B, C, r)."""
+        W = self._W()
+        projected = (v @ W.transpose(0, 1).flatten(1)).unflatten(1, (len(W), -1))
+        centred = projected - (self.mean.double()[:, None] @ W)[:, 0]
+        return torch.cholesky_solve(centred[..., None], chol)[..., 0]
+
+    def _W(self) -> Tensor:  # noqa: N802
+        return self.factor.double() * torch.exp(-self.log_psi.double())[..., None]
 
 
-def _square(v: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
-    """sum_d precision (v - mean)^2, (B, C), by matrix products."""
-    return v**2 @ precision.T - 2 * v @ (mean * precision).T + (mean**2 * precision).sum(1)
+def squared_residuals(v: Tensor, scale: Tensor, loading: Tensor, z: Tensor) -> Tensor:
+    """sum_d (scale_c v - loading_c z_c)_d^2 for every Gaussian c.
+
+    Args:
+        v: Points, float64 (B, D).
+        scale: Of every pixel, (C, D).
+        loading: Columns that the residual is freed of, (C, D, k).
+        z: How much of each column, (B, C, k).
+
+    Returns:
+        (B, C).
+    """
+    parts = []
+    # few enough points at once for the residuals to stay in the cache
+    for points, weights in zip(v.split(_ROWS), z.split(_ROWS)):
+        columns = []
+        for c in range(len(scale)):
+            residual = torch.addmm(points * scale[c], weights[:, c], loading[c].T, alpha=-1)
+            columns.append(torch.linalg.vecdot(residual, residual))
+        parts.append(torch.stack(columns, 1))
+    return torch.cat(parts)
 
 
 def _half_log_2pi(v: Tensor) -> float:
