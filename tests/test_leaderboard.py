@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import html.parser
+import importlib.util
 import io
 import json
 import math
@@ -23,7 +24,17 @@ from genbench.errors import InputError
 from genbench.files import digest
 from genbench.leaderboard import build, page, plots, record_path, records_in, render_tables, table, write_board, write_record
 from genbench.leaderboard.board import Summary, boards, quality_words, relative_spread, speed_words, stability_words
-from genbench.leaderboard.record import Cost, Likelihood, Metric, Protocol, Provenance, Record, Speed, picture_path
+from genbench.leaderboard.record import (
+    Cost,
+    Likelihood,
+    Metric,
+    Protocol,
+    Provenance,
+    Record,
+    Speed,
+    content_digest,
+    picture_path,
+)
 
 PROTOCOL = Protocol(
     "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
@@ -44,6 +55,8 @@ def make(
     for seed, value in enumerate(fid):
         dead = seed in diverged
         values = dict.fromkeys(protocol.metrics, recall) | {protocol.metrics[0]: value}
+        if "is" in values:
+            values["is"] += 1  # it is never below 1
         likelihood = None
         if kind and not dead:
             b = bits[seed % len(bits)]
@@ -153,7 +166,8 @@ def test_a_record_is_never_overwritten(tmp_path):
         (lambda t: t.update(seed=True), "seed is True, not an integer"),
         (lambda t: t["metrics"]["fid"].update(value=None), "metrics.fid.value is None, not a finite number"),
         (lambda t: t["metrics"].update(fidd={"value": 1.0, "error": None}), "metrics.fidd is not a metric of the protocol"),
-        (lambda t: t.update(schema=2), "schema is 2"),
+        (lambda t: t.update(schema=3), "schema is 3"),
+        (lambda t: t.update(schema=1), "schema is 1, of records without a digest"),
         (lambda t: t.pop("schema"), "no record of genbench"),
         (lambda t: t["protocol"].update(evaluation_seed=7), "the record was edited"),
         (lambda t: t.update(diverged_at=3), "diverged_at is 3 in a record whose status is 'done'"),
@@ -161,15 +175,84 @@ def test_a_record_is_never_overwritten(tmp_path):
         (lambda t: t.update(model="../vae"), "model is '../vae'"),
         (lambda t: t.update(evaluated_at="yesterday"), "yesterday"),
         (lambda t: t["likelihood"].update(kind="guess"), "likelihood.kind is 'guess', not one of exact, bound, estimate"),
+        (lambda t: t["likelihood"].update(bits_per_dim=-0.5), "likelihood.bits_per_dim is -0.5, not at least 0"),
+        (lambda t: t["likelihood"].update(images=0), "likelihood.images is 0, not at least 1"),
+        (lambda t: t["metrics"]["fid"].update(value=-5.0), "metrics.fid.value is -5.0, not at least -0.01"),
+        (lambda t: t["metrics"]["fid"].update(error=-1.0), "metrics.fid.error is -1.0, not at least 0"),
+        (lambda t: t["metrics"]["recall"].update(value=1.5), "metrics.recall.value is 1.5, not from 0 to 1"),
+        (lambda t: t["metrics"]["is"].update(value=0.0), "metrics.is.value is 0.0, not at least"),
+        (lambda t: t["cost"].update(images_seen=-5), "cost.images_seen is -5, not at least 0"),
+        (lambda t: t["cost"].update(train_seconds=-1), "cost.train_seconds is -1, not at least 0"),
+        (lambda t: t["speed"].update(images_per_second=0), "speed.images_per_second is 0, not above 0"),
+        (lambda t: t["protocol"].update(generated_images=0), "protocol.generated_images is 0, not at least 1"),
+        (lambda t: t.update(seed=10**400), "seed is an integer of more than 60 digits"),
+        (lambda t: t["cost"].update(train_seconds=10**400), "cost.train_seconds is an integer of more than 60 digits"),
     ],
 )
 def test_a_bad_record_is_refused_in_one_line_that_names_it(change, says):
     tree = make(kind="exact", bits=(2.0,))[0].to_dict()
     change(tree)
+    text = json.dumps({**tree, "digest": content_digest(tree)})
     with pytest.raises(InputError, match=re.escape(says)) as error:
-        Record.from_json(json.dumps(tree), "some/file.json")
+        Record.from_json(text, "some/file.json")
     assert str(error.value).startswith("some/file.json: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["metrics.fid.value", "likelihood.bits_per_dim", "cost.images_seen", "speed.latency_seconds"])
+def test_a_value_that_is_changed_by_hand_is_noticed(path):
+    tree = make(fid=(104.98,), kind="exact", bits=(2.0,))[0].to_dict()
+    group = tree
+    *above, last = path.split(".")
+    for key in above:
+        group = group[key]
+    group[last] *= 9
+    with pytest.raises(InputError, match=r"digest is .*: the record was edited"):
+        Record.from_json(json.dumps(tree))
+    del tree["digest"]
+    with pytest.raises(InputError, match="digest is missing: the record was edited"):
+        Record.from_json(json.dumps(tree))
+
+
+def test_a_key_that_stands_twice_is_refused():
+    text = make(fid=(104.98,))[0].to_json()
+    with pytest.raises(InputError, match="the key status stands twice"):
+        Record.from_json(text.replace('"status": "done"', '"status": "diverged", "status": "done"'))
+
+
+def test_records_of_schema_1_are_sealed_once_and_say_so(tmp_path):
+    """A digest that was removed from a newer record is not made again, by whatever schema it is given."""
+    sealing = load_script("seal_records")
+    record, edited = make(fid=(104.98, 20.0))
+    paths = [write_record(tmp_path, one) for one in (record, edited)]
+    old = {key: value for key, value in record.to_dict().items() if key != "digest"}
+    paths[0].write_text(json.dumps({**old, "schema": 1}))
+    with pytest.raises(InputError, match=r"schema is 1.*seal_records\.py"):
+        records_in(tmp_path)
+    whole = paths[1].read_bytes()
+    assert sealing.seal(tmp_path) == [paths[0]]
+    found = {one.seed: one for one in records_in(tmp_path)}
+    assert found[0].sealed_at and dataclasses.replace(found[0], sealed_at=None) == record
+    assert found[1].sealed_at is None and paths[1].read_bytes() == whole
+    assert sealing.seal(tmp_path) == []
+    tree = json.loads(whole)
+    tree["metrics"]["fid"]["value"] = 904.98
+    paths[1].write_text(json.dumps({**tree, "schema": 1}))
+    with pytest.raises(InputError, match="has a digest, which no record of schema 1 had"):
+        sealing.seal(tmp_path)
+    del tree["digest"]
+    paths[1].write_text(json.dumps(tree))
+    assert sealing.seal(tmp_path) == []
+    with pytest.raises(InputError, match="digest is missing"):
+        records_in(tmp_path)
+
+
+def load_script(name: str):
+    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("bad", ["", "{", "[]", "null", '"text"', "NaN", '{"schema": NaN}', "[" * 100_000, b"\xff\xfe\x00"])

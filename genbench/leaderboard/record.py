@@ -3,34 +3,72 @@
     id8 = the first 8 hex digits of SHA-256 over the canonical JSON of
           [config_hash, protocol, variant, sample_options, log_prob_options, device_class]
 
-The dataclasses below are the schema: a file is read against their types, every field without a default is required, and none may
-be added. A record of a diverged run has no metrics; it says after how many images the run diverged.
+The dataclasses below are the schema: a file is read against their types (`genbench.typed`). A record of a diverged run has no
+metrics; it says after how many images the run diverged.
+
+    digest = SHA-256 over the canonical JSON of the whole file but for itself
+
+so that a value that is changed afterwards is noticed. (Whoever changes the digest too is not: it has no key.) Records of schema 1
+had no digest and are refused; `benchmarks/seal_records.py` gives them one, once, and writes into each when it did.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import types
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 from genbench.errors import InputError
 from genbench.files import digest, read_text, write_once
+from genbench.typed import Amount, Count, Natural, Range, parse_json, read_value
 
 __all__ = [
-    "FOREIGN", "NOISE_FLOOR", "SCHEMA", "Cost", "Likelihood", "LikelihoodKind", "Metric", "Need", "Protocol", "Provenance", "Record",
-    "Speed", "file_stem", "is_file_name", "picture_path", "read_record", "record_files", "record_id", "record_path", "records_in",
+    "FOREIGN",
+    "METRIC_RANGES",
+    "NOISE_FLOOR",
+    "SCHEMA",
+    "Cost",
+    "Likelihood",
+    "LikelihoodKind",
+    "Metric",
+    "Need",
+    "Protocol",
+    "Provenance",
+    "Record",
+    "Speed",
+    "content_digest",
+    "file_stem",
+    "is_file_name",
+    "picture_path",
+    "read_record",
+    "record_files",
+    "record_id",
+    "record_path",
+    "records_in",
     "write_record",
-]  # fmt: skip
+]
 
-SCHEMA = 1
+SCHEMA = 2
 NOISE_FLOOR = "noise-floor"  # the model name of held-out training images that are scored as if they were samples
 FOREIGN = "foreign"  # the family of images that another tool made
 LikelihoodKind = Literal["exact", "bound", "estimate"]
+# What a metric can be at all. Unbiased estimates of distances may be negative, and rounding takes a distance of 0 a little below.
+METRIC_RANGES = {
+    "fid": Range(-0.01),
+    "is": Range(0.999),
+    "precision": Range(0, 1),
+    "recall": Range(0, 1),
+    "density": Range(0),
+    "coverage": Range(0, 1),
+    "class_recall": Range(0, 1),
+    "memorisation": Range(0, 1),
+    "modes_covered": Range(0),
+    "high_quality": Range(0, 1),
+    "kl": Range(-0.01),
+}
 
 
 @dataclass(frozen=True)
@@ -62,20 +100,20 @@ class Protocol:
     dataset: str
     data_hash: str
     split: str
-    shape: tuple[int, int, int]
-    levels: int
-    reference_images: int
-    generated_images: int
+    shape: tuple[Natural, Natural, Natural]
+    levels: Annotated[int, Range(2)]
+    reference_images: Count
+    generated_images: Natural
     extractor: str | None
     extractor_hash: str | None
-    evaluation_seed: int
-    chunk: int
+    evaluation_seed: Count
+    chunk: Natural
     metrics: tuple[str, ...]
-    scored_images: int | None = None
-    repeats: int = 1
+    scored_images: Natural | None = None
+    repeats: Natural = 1
     statistics: str | None = None
     statistics_hash: str | None = None
-    seeds: int = 1
+    seeds: Natural = 1
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -93,7 +131,7 @@ class Metric:
     """A measured value and the standard error of the measurement itself, where one is known."""
 
     value: float
-    error: float | None
+    error: Amount | None
 
 
 @dataclass(frozen=True)
@@ -117,18 +155,18 @@ class Likelihood:
     """
 
     kind: LikelihoodKind
-    bits_per_dim: float
-    stderr: float | None
-    nats: float
-    images: int
+    bits_per_dim: Amount
+    stderr: Amount | None
+    nats: Amount
+    images: Natural
     dequantisation: str | None
     conditional: bool
     options: dict[str, Any]
     terms: dict[str, float]
     defaults: dict[str, Any] = field(default_factory=dict)
-    repeats: int = 1
-    repeat_error: float | None = None
-    network_evaluations: float | None = None
+    repeats: Natural = 1
+    repeat_error: Amount | None = None
+    network_evaluations: Amount | None = None
 
 
 @dataclass(frozen=True)
@@ -145,22 +183,22 @@ class Speed:
         repeats: Measurements whose median this is.
     """
 
-    images_per_second: float
-    batch: int
-    latency_seconds: float
-    network_evaluations: int
-    peak_memory_bytes: int
+    images_per_second: Annotated[float, Range(above=0)]
+    batch: Natural
+    latency_seconds: Annotated[float, Range(above=0)]
+    network_evaluations: Count
+    peak_memory_bytes: Count
     device: str
-    repeats: int
+    repeats: Natural
 
 
 @dataclass(frozen=True)
 class Cost:
     """What the run took: parameters, training images over all players, seconds of training and on which device ("-": unknown)."""
 
-    parameters: int
-    images_seen: int
-    train_seconds: float
+    parameters: Count
+    images_seen: Count
+    train_seconds: Amount
     device: str
 
 
@@ -177,8 +215,8 @@ class Need:
 
     config_hash: str
     weights_hash: str
-    images_seen: int
-    train_seconds: float
+    images_seen: Count
+    train_seconds: Amount
 
 
 @dataclass(frozen=True)
@@ -228,13 +266,15 @@ class Record:
         evaluated_at: ISO 8601 time.
         sample_defaults: The options of `sample` that were not given, with their values then; empty where they were not noted.
         needs: The runs that this one needed, by its names for them, and theirs as `teacher.teacher`. Their cost is not in `cost`.
+        sealed_at: ISO 8601 time at which a record of schema 1 got its digest: until then nothing covered its values. None for a
+            record that had one from the beginning.
     """
 
     dataset: str
     model: str
     family: str
     variant: str
-    seed: int
+    seed: Count
     device_class: Literal["cpu", "cuda", "mps"]
     status: Literal["done", "diverged"]
     density: Literal["explicit", "implicit", "-"]
@@ -246,10 +286,11 @@ class Record:
     speed: Speed | None
     cost: Cost
     provenance: Provenance
-    diverged_at: int | None
+    diverged_at: Count | None
     evaluated_at: str
     sample_defaults: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Need] = field(default_factory=dict)
+    sealed_at: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("dataset", "model", "variant"):
@@ -265,9 +306,13 @@ class Record:
             raise ValueError(f"diverged_at is {self.diverged_at} in a record whose status is {self.status!r}")
         if self.status == "diverged" and (self.metrics or self.likelihood):
             raise ValueError("a diverged run has neither metrics nor a likelihood")
-        if self.speed is not None and not (self.speed.images_per_second > 0 and self.speed.latency_seconds > 0):
-            raise ValueError("speed.images_per_second and speed.latency_seconds are positive")
-        datetime.fromisoformat(self.evaluated_at)
+        for name, metric in self.metrics.items():
+            allowed = METRIC_RANGES.get(name, Range())
+            if metric.value not in allowed:
+                raise ValueError(f"metrics.{name}.value is {metric.value}, not {allowed}")
+        for time in (self.evaluated_at, self.sealed_at):
+            if time is not None:
+                datetime.fromisoformat(time)
 
     @property
     def id(self) -> str:
@@ -292,11 +337,13 @@ class Record:
         return self.cost.train_seconds + sum(need.train_seconds for need in set(self.needs.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values, with schema, id and digest."""
         tree = asdict(self)
-        if not self.needs:
-            del tree["needs"]
-        return json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **tree}, allow_nan=False))
+        for name in ("needs", "sealed_at"):
+            if not tree[name]:
+                del tree[name]
+        plain = json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **tree}, allow_nan=False))
+        return {**plain, "digest": content_digest(plain)}
 
     def to_json(self) -> str:
         """Readable, with sorted keys: one text per record."""
@@ -312,9 +359,12 @@ class Record:
         if not isinstance(tree, dict) or "schema" not in tree:
             raise ValueError("it is no record of genbench: it has no schema")
         if tree["schema"] != SCHEMA:
-            raise ValueError(f"schema is {tree['schema']!r}; this version reads schema {SCHEMA}")
-        rest = {key: value for key, value in tree.items() if key not in ("schema", "id")}
-        record: Record = _read(cls, rest, "")
+            raise ValueError(_other_schema(tree["schema"]))
+        if "digest" not in tree:
+            raise ValueError("digest is missing: the record was edited")
+        if tree["digest"] != (whole := content_digest(tree)):
+            raise ValueError(f"digest is {tree['digest']!r}, but its contents hash to {whole!r}: the record was edited")
+        record: Record = read_value(cls, {key: value for key, value in tree.items() if key not in _AROUND})
         if tree.get("id") != record.id:
             raise ValueError(f"id is {tree.get('id')!r}, but its contents hash to {record.id!r}: the record was edited")
         return record
@@ -327,13 +377,31 @@ class Record:
             InputError: One line that names `origin` and what is wrong.
         """
         try:
-            return cls.from_dict(json.loads(text, parse_constant=_no_constant))
+            return cls.from_dict(parse_json(text))
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{origin}: not JSON, perhaps truncated: {error}; delete it, and evaluate that run again"
             ) from None
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise InputError(f"{origin}: {error}") from None
+
+
+# what a file holds around the fields of a record
+_AROUND = ("schema", "id", "digest")
+
+
+def content_digest(tree: dict[str, Any]) -> str:
+    """SHA-256 of a record's whole file, as plain JSON values, but for its digest."""
+    return digest({key: value for key, value in tree.items() if key != "digest"})
+
+
+def _other_schema(schema: Any) -> str:
+    if schema == 1:
+        return (
+            "schema is 1, of records without a digest; benchmarks/seal_records.py FOLDER gives them one, once: "
+            "look at them first, since nothing covered their values until now"
+        )
+    return f"schema is {schema!r}; this version reads schema {SCHEMA}"
 
 
 def is_file_name(text: str) -> bool:
@@ -410,54 +478,3 @@ def _record_at(path: Path, out: Path) -> Record:
     if path != right:  # a copy under another name would count twice
         raise InputError(f"{path}: a record of this content is named {right.relative_to(out)}")
     return record
-
-
-# --- a plain value against a type ---------------------------------------------------------------------------------------
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        return _read_fields(kind, value, where)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _read(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is Literal:
-        return value if value in arguments else _fail(where, f"one of {', '.join(arguments)}", value)
-    if origin is tuple and isinstance(value, list):
-        each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        if len(each) == len(value):
-            return tuple(_read(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(each, value)))
-    if origin is dict and isinstance(value, dict):
-        return {key: _read(arguments[1], v, f"{where}.{key}") for key, v in value.items()}
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
-        return float(value)
-    if kind is Any or (type(value) is kind and kind is not float):
-        return value
-    return _fail(where, _name(kind), value)
-
-
-def _read_fields(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        _fail(where, "a group of fields", value)
-    prefix, names = f"{where}." if where else "", [f.name for f in fields(kind)]
-    optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
-    if missing := [name for name in names if name not in value and name not in optional]:
-        raise ValueError(f"{prefix}{missing[0]} is missing")
-    if unknown := sorted(value.keys() - set(names)):
-        raise ValueError(f"{prefix}{unknown[0]} is not a field of a record")
-    hints = get_type_hints(kind)
-    return kind(**{name: _read(hints[name], value[name], prefix + name) for name in names if name in value})
-
-
-def _fail(where: str, wanted: str, value: Any) -> NoReturn:
-    shown = repr(value)
-    raise ValueError(f"{where} is {shown if len(shown) <= 60 else shown[:57] + '...'}, not {wanted}")
-
-
-def _name(kind: Any) -> str:
-    plain = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false"}
-    return plain.get(kind, {tuple: "a list of the right length", dict: "a group of fields"}.get(get_origin(kind), str(kind)))
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a finite number")
