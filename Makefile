@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test leaderboard lint
+.PHONY: install quickstart test leaderboard figures lint
 
 # A torch that is already there is kept: the environment then sees the packages of PYTHON.
 .venv/bin/python:
@@ -32,3 +32,7 @@ lint: .venv/installed-dev
 
 leaderboard: install
 	$(BIN)/genbench bench leaderboard
+
+# the figures in the headers of the recipes, from the records
+figures: install
+	$(BIN)/python -m genbench.leaderboard.recipe_figures

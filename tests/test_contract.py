@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-import re
 from functools import cache
 
 import pytest
 import torch
 from conftest import CONFIGS
 
-from genbench.config import find_config, load_yaml
+from genbench.config import find_config, load_config, load_yaml
 from genbench.files import project_root
-from genbench.leaderboard.board import Row
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.recipe_figures import figures, header_with
 from genbench.leaderboard.table import load_boards
 from genbench.rng import Rng
 from genbench.train import train
@@ -74,23 +74,27 @@ def test_recipe_begins_with_what_hardware_figures_and_command(name):
 
 
 @cache
-def measured() -> list[Row]:
-    return [row for board in load_boards(project_root() / "leaderboards") for row in board.rows]
+def measured() -> list[Board]:
+    return load_boards(project_root() / "leaderboards")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_figures_of_a_recipe_are_those_of_its_board(name):
-    header = find_config(name).read_text().split("\ndata:")[0]
-    rows = [row for row in measured() if f"{row.first.dataset}/{row.first.model}" == name]
-    assert ("not yet measured" in header) == (not rows)
-    known = [row.metric(metric) for row in rows for metric in row.first.protocol.metrics]
-    known += [row.nll(conditional) for row in rows for conditional in (False, True)]
-    for mean, spread in re.findall(r"(-?[\d.]+) ± ([\d.]+)", header):
-        digits = len(mean.partition(".")[2])
-        shown = [(f"{it.mean:.{digits}f}", f"{it.spread:.{digits}f}") for it in known if it]
-        assert (mean, spread) in shown
-    for seeds in re.findall(r"(\d+) seeds", header):
-        assert {len(row.seeds) for row in rows} == {int(seeds)}
+def test_figures_of_a_recipe_are_those_of_its_configuration(name):
+    """`make figures` writes them; a recipe that was changed since it was measured says "not yet measured"."""
+    text = find_config(name).read_text()
+    assert text == header_with(text, figures(name, load_config(name), measured()))
+
+
+@pytest.mark.parametrize(
+    "change", ["model.latent=13", "budget.images=64_001", "evaluations.default.sample.decoder=mean", "evaluations={}"]
+)
+def test_figures_of_another_configuration_are_not_its_own(change):
+    before = figures("digits/vae", load_config("digits/vae"), measured())
+    after = figures("digits/vae", load_config("digits/vae", [change]), measured())
+    assert before.startswith("FID ")
+    assert before != after
+    # the plain evaluation is still there in the last two, or the other one
+    assert (after == "not yet measured.") == (not change.startswith("evaluations"))
 
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
