@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,12 +44,14 @@ __all__ = [
     "canonical_json",
     "digest",
     "file_digest",
+    "folder_beside",
     "in_use",
     "last_line",
     "lock",
     "project_root",
     "read_json",
     "read_text",
+    "remove_abandoned",
     "stop_if_disk_full",
     "write_atomic",
     "write_json",
@@ -66,6 +69,8 @@ BROKEN_ARRAY = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error,
     tokenize.TokenError,
 )  # fmt: skip
+# what is written beside its place, as all below name it, and the age in seconds at which its writer has ended: a day
+_TEMPORARY, _ABANDONED = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL), 86_400.0
 # no file of JSON that genbench writes is larger
 _LARGEST_JSON = 2**24
 
@@ -123,6 +128,44 @@ def write_once(path: Path, content: str) -> bool:
         return _link(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """An empty folder on the disk of another one, to be filled and then renamed to it: so that appears whole or not at all.
+
+    What is left of it at the end is removed, and so is what killed processes have left beside.
+    """
+    remove_abandoned(folder.parent)
+    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with lock(beside):
+            content = beside / "content"
+            content.mkdir()
+            yield content
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes have left in a folder, and nothing that may be in use."""
+    with suppress(OSError):  # a folder that is not there, or not for reading
+        for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            with suppress(OSError):
+                if not _is_abandoned(path):
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether the process that was writing has ended: the owner of a folder's lock, if it has one; else whoever took a day."""
+    if (path / "lock").is_file():
+        with suppress(InputError):  # no lock of genbench
+            return not in_use(path)
+    return abs(time.time() - path.lstat().st_mtime) > _ABANDONED
 
 
 def write_json(path: Path, value: Any) -> None:

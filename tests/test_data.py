@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -128,6 +131,30 @@ def test_data_without_labels(numbered):
     assert data.content_hash != numbered().content_hash
 
 
+class Skewed(Numbered):
+    """Classes 0, 1, 2, 3 in shares 0.6, 0.3, 0.1, 0 of the training split; the other way round in the others."""
+
+    name = "skewed"
+    spec = Spec((1, 1, 2), levels=64, labels=4)
+
+    def decode(self):
+        x, _ = super().decode()["train"]
+        y = np.repeat([0, 1, 2], [30, 15, 5])
+        return {"train": (x, y), "val": (x, 3 - y), "test": (x, 3 - y)}
+
+
+def test_classes_of_samples_have_the_frequencies_of_the_training_split(numbered):
+    data, n = numbered(kind=Skewed), 4_000
+    rng = Rng(5, range(n)).split("sample")
+    drawn = data.draw_labels(rng)
+    assert (drawn.dtype, drawn.shape) == (torch.int64, (n,))
+    counts = np.bincount(drawn.numpy(), minlength=4)
+    assert counts[3] == 0
+    assert stats.chisquare(counts[:3], n * np.array([0.6, 0.3, 0.1])).pvalue > 1e-3
+    # the class of sample i is a function of its stream alone
+    assert torch.equal(data.draw_labels(rng[1_000:1_003]), drawn[1_000:1_003])
+
+
 def test_a_batch_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="batch_size is at least 1"):
         Digits(str(tmp_path), batch_size=0)
@@ -181,7 +208,15 @@ DAMAGE = {
     "another card": lambda folder: (folder / "card.json").write_text("[]"),
     "another hash": lambda folder: (folder / "card.json").write_text(json.dumps({"hash": "0" * 64})),
     "no card": lambda folder: (folder / "card.json").unlink(),
+    "the card of other data": lambda folder: edit_card(folder, lambda card: card["source"].update(name="others")),
+    "a changed card": lambda folder: edit_card(folder, lambda card: card.update(digest="0" * 64)),
 }
+
+
+def edit_card(folder, edit):
+    card = json.loads((folder / "card.json").read_text())
+    edit(card)
+    (folder / "card.json").write_text(json.dumps(card))
 
 
 def flip(path, place):
@@ -220,6 +255,73 @@ def test_decoding_at_once_leaves_one_whole_copy(tmp_path, others):
     hashes.append(data.content_hash)
     assert hashes == [Numbered(str(tmp_path / "alone")).content_hash] * (others + 1)
     assert [path.name for path in tmp_path.iterdir() if path.name != "alone"] == [data.folder.name]
+
+
+def test_two_copies_that_were_exchanged_are_refused(tmp_path, numbered):
+    """They have the same shape, and each its own whole card."""
+
+    class Others(Numbered):
+        name = "others"
+
+        def decode(self):
+            arrays = super().decode()
+            arrays["test"][0][3] += 1
+            return arrays
+
+    first = numbered().folder
+    second = numbered(kind=Others).folder
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    with pytest.raises(InputError, match=r"damaged data in .*its card is that of others"):
+        numbered().arrays("train")
+
+
+def test_a_copy_of_an_older_version_is_read(numbered):
+    folder = numbered().folder
+    edit_card(folder, lambda card: card.pop("digest"))
+    assert len(numbered().arrays("train")[0]) == N
+
+
+DECODING = """
+import sys, time
+from pathlib import Path
+from genbench.files import folder_beside
+with folder_beside(Path(sys.argv[1])) as copy:
+    (copy / "train-images.npy").write_text("half of it")
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_decoding_has_left_is_removed_and_nothing_of_one_that_lives(tmp_path, numbered):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", DECODING, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
+        for name in ("killed", "alive")
+    ]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "begun\n"
+        killed, alive = (next(tmp_path.glob(f".{name}.*.tmp")) for name in ("killed", "alive"))
+        processes[0].kill()
+        processes[0].wait()
+        stale, fresh = tmp_path / ".images.zip.0123abcd.tmp", tmp_path / ".images.zip.4567abcd.tmp"
+        own = tmp_path / ".notes.tmp"
+        for path in (stale, fresh, own):
+            path.write_text("")
+            os.utime(path, (0, 0))
+        os.utime(fresh)
+        assert len(numbered().arrays("train")[0]) == N
+        assert not killed.exists()
+        assert not stale.exists()
+        assert (alive / "content" / "train-images.npy").read_text() == "half of it"
+        assert fresh.exists()
+        assert own.exists()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 def test_a_failed_decoding_leaves_nothing(tmp_path):

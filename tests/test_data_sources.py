@@ -412,6 +412,32 @@ def test_the_central_square_is_cut_and_reduced_without_aliasing():
     assert np.abs(square(decode(encoded(Image.fromarray(stripes))).pixels, 8).astype(int)[1:-1, 1:-1] - 100).max() <= 3
 
 
+def lanczos(length, size):
+    """Weights (size, length) that reduce a row: Lanczos' kernel with three lobes, widened by the factor, by the formula."""
+    scale = length / size
+    centres = (np.arange(size) + 0.5) * scale
+    distance = (np.arange(length) + 0.5 - centres[:, None]) / scale
+    weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 8), (50, 32), (97, 28)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_reduced_by_lanczos_and_no_other_filter(side, size, channels):
+    blocks = 255 * np.random.default_rng(side).integers(2, size=(side, side, 3), dtype=np.uint8)
+    picture = blocks.repeat(3, axis=0).repeat(3, axis=1)[:side, :side]
+    picture = picture[..., 0] if channels == 1 else picture
+    weights = lanczos(side, size)
+    rows = np.einsum("ij,kj...->ki...", weights, picture).clip(0, 255)
+    expected = np.einsum("ij,jk...->ik...", weights, rows).clip(0, 255)
+    # either pass rounds to a grey level; the second one weighs what the first one rounded
+    rounding = 0.5 * np.abs(weights).sum(1).max() + 0.5 + 0.01
+    assert np.abs(square(picture, size) - expected).max() <= rounding
+    for other in set(Image.Resampling) - {Image.Resampling.LANCZOS}:
+        reduced = np.asarray(Image.fromarray(picture).resize((size, size), other))
+        assert np.abs(reduced - expected).max() > 3 * rounding
+
+
 def test_modes_become_8_bits():
     grey = X[1, 0]
     rgb = Image.fromarray(X[1].transpose(1, 2, 0))
@@ -719,6 +745,32 @@ def test_a_root_that_is_no_folder_is_named(tmp_path, photos, monkeypatch, capsys
 def test_an_unknown_import_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no imported data 'birds' in .*genbench data import PATH --name birds --size N"):
         Imported("birds", str(tmp_path))
+
+
+def test_an_import_under_another_ones_name_is_refused(tmp_path, photos):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    (tmp_path / "imported" / "pets").rename(tmp_path / "imported" / "birds")
+    with pytest.raises(ValueError, match=r"damaged: .*card\.json \(it is that of 'pets'\)"):
+        Imported("birds", str(tmp_path))
+
+
+def test_names_of_classes_have_the_hash_of_their_card(tmp_path, photos):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    card = tmp_path / "imported" / "pets" / "card.json"
+    card.write_text(card.read_text().replace('["cat", "dog"]', '["dog", "cat"]'))
+    with pytest.raises(InputError, match="its card does not have the hash that it states"):
+        Imported("pets", str(tmp_path)).arrays("train")
+
+
+def test_what_a_killed_replacement_moved_aside_comes_back(tmp_path, photos):
+    list(import_images(Import(photos, "pets", 16, tmp_path)))
+    whole = Imported("pets", str(tmp_path)).content_hash
+    folder = tmp_path / "imported" / "pets"
+    folder.rename(folder.with_name(".pets.0123abcd.old"))
+    with pytest.raises(InputError, match="holds another data set pets"):
+        list(import_images(Import(photos, "pets", 8, tmp_path)))
+    assert Imported("pets", str(tmp_path)).content_hash == whole
+    assert [path.name for path in folder.parent.iterdir()] == ["pets"]
 
 
 def test_a_damaged_import_is_named(tmp_path, photos):

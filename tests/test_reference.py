@@ -7,6 +7,8 @@ import threading
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from genbench.data.digits import Digits
 from genbench.data.points2d import Points2d
@@ -14,7 +16,8 @@ from genbench.errors import InputError
 from genbench.evaluate import _features, noise_floor, protocol_identity, score_samples
 from genbench.leaderboard.record import Record
 from genbench.metrics.extractor import load_extractor
-from genbench.metrics.reference import feature_file, reference_features
+from genbench.metrics.features import Features
+from genbench.metrics.reference import feature_file, feature_key, reference_features, save_features
 from genbench.protocol import Protocol
 from genbench.spec import Spec
 
@@ -59,6 +62,58 @@ def test_a_damaged_file_is_made_again_with_a_line_that_says_so(data, damage, cap
     assert torch.equal(whole.features, again.features)
     assert path.read_bytes() == content
     assert f"{path} is damaged" in caplog.text
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-5_000] ^= 1
+    path.write_bytes(content)
+
+
+def exchange(path, data, extractor):
+    other = feature_file(data, "train", extractor, 256, "cpu")
+    content = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+def cut_rows(path, rows, whole=False):
+    """A file of fewer rows, as an older program, or a hand, could have written it."""
+    tensors = {name: value[:rows].contiguous() for name, value in load_file(path).items()}
+    with safe_open(path, "pt") as file:
+        card = file.metadata()
+    save_file(tensors, path, card if whole else None)
+
+
+FEATURE_DAMAGE = {
+    "one bit": lambda path, data, extractor: flip_a_bit(path),
+    "exchanged": exchange,
+    "100 rows": lambda path, data, extractor: cut_rows(path, 100, whole=True),
+    "a narrower file": lambda path, data, extractor: save_features(
+        path, feature_key(data, "test", extractor, 256, "cpu"), Features(torch.zeros(719, 3), torch.zeros(718, 10))
+    ),
+    "without a hash": lambda path, data, extractor: cut_rows(path, 719),
+}
+
+
+@pytest.mark.parametrize("damage", FEATURE_DAMAGE.values(), ids=FEATURE_DAMAGE)
+def test_features_that_are_not_those_of_the_images_are_computed_again(data, damage, caplog):
+    extractor = load_extractor("digits")
+
+    def read(split):
+        return reference_features(data, split, extractor, 256, "cpu", lambda: compute(data, split))
+
+    whole = {split: read(split) for split in ("train", "test")}
+    path = feature_file(data, "test", extractor, 256, "cpu")
+    content = path.read_bytes()
+    damage(path, data, extractor)
+    assert path.read_bytes() != content
+    for split, features in whole.items():
+        again = read(split)
+        assert all(torch.equal(a, b) for a, b in zip(again, features))
+    assert path.read_bytes() == content
+    assert f"{path} is damaged" in caplog.text
+    assert "its features are computed again" in caplog.text
 
 
 def test_whatever_the_features_depend_on_is_in_the_name(data, monkeypatch):

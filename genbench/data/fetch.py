@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genbench.data.images import ImageData
 from genbench.errors import InputError
-from genbench.files import stop_if_disk_full
+from genbench.files import remove_abandoned, stop_if_disk_full
 
 __all__ = ["download", "fetch"]
 
@@ -78,6 +78,7 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
 def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent)
     content = hashlib.new(algorithm)
     try:
         with (

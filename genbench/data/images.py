@@ -11,10 +11,9 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -26,12 +25,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.errors import InputError
-from genbench.files import BROKEN_ARRAY, digest, read_json, stop_if_disk_full
+from genbench.files import BROKEN_ARRAY, canonical_json, digest, folder_beside, read_json, stop_if_disk_full
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "data_root", "store"]
+__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "data_root", "store", "write_copy", "writing_to"]
 
 _log = logging.getLogger("genbench")
 
@@ -166,6 +165,11 @@ class ImageData(LightningDataModule, ABC):
                 raise ValueError(f"no images for {empty[0]}")
             if card["hash"] != _content_hash(self.spec, arrays):
                 raise ValueError("its arrays do not have the hash of its card")
+            if canonical_json(card["source"]) != canonical_json(self.source):
+                raise ValueError(f"its card is that of {card['source'].get('name')}")
+            # cards of older versions have none
+            if "digest" in card and card["digest"] != _card_digest(card["source"], card["hash"]):
+                raise ValueError("its card does not have the hash that it states")
         except BROKEN_ARRAY as error:
             raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
         return dict(card)
@@ -190,8 +194,8 @@ class ImageData(LightningDataModule, ABC):
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):
             raise InputError(f"no {path}; genbench data fetch {self.name}, or data.root: the folder that has it")
-        content = store(folder, self.spec, self.source, self.decode)
-        if self.published not in (None, content):
+        store(folder, self.spec, self.source, self.decode)
+        if self.published not in (None, read_json(folder / "card.json")["hash"]):
             _log.warning("%s: these are not the published images of %s, by their content hash", self.root, self.name)
 
     # --- training batches ---------------------------------------------------------------------------------------------
@@ -270,42 +274,62 @@ class Passes:
             yield Batch(x.index_select(0, rows), None if y is None else y.index_select(0, rows), rng)
 
 
-def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]) -> str:
-    """Write arrays and their card as a folder, whole or not at all; returns the content hash.
+def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]) -> None:
+    """Write arrays and their card as a folder, whole or not at all; where another process was first, its folder stays.
 
     Raises:
         InputError: The place cannot be written, or a split has no images.
         Stopped: The disk is full.
     """
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with writing_to(folder), folder_beside(folder) as copy:
+        write_copy(copy, spec, source, decode())
+        try:
+            copy.rename(folder)
+        except OSError:
+            if folder.exists() and not (folder / "card.json").exists():
+                raise InputError(f"damaged data in {folder} (no card.json); delete that folder, it is decoded again") from None
+            if not folder.exists():  # else another process was first, with the same content
+                raise
+
+
+def write_copy(folder: Path, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]) -> str:
+    """Write arrays and their card into an empty folder; returns the content hash.
+
+    Raises:
+        InputError: A split has no images.
+    """
+    if empty := _empty(arrays):
+        raise InputError(f"{source['name']}: no images for {empty[0]}; every split needs one at least")
+    for split, (x, y) in arrays.items():
+        np.save(folder / f"{split}-images.npy", x, allow_pickle=False)
+        if y is not None:
+            np.save(folder / f"{split}-labels.npy", y, allow_pickle=False)
+    content = _content_hash(spec, arrays)
+    card = {"source": source, "hash": content, "digest": _card_digest(source, content)}
+    (folder / "card.json").write_text(json.dumps(card))
+    return content
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say in one line why a folder of decoded data cannot be written.
+
+    Raises:
+        InputError: The place is not for writing.
+        Stopped: The disk is full.
+    """
     try:
         with stop_if_disk_full(folder):
-            beside.mkdir(parents=True)
-            arrays = decode()
-            if empty := _empty(arrays):
-                raise InputError(f"{source['name']}: no images for {empty[0]}; every split needs one at least")
-            for split, (x, y) in arrays.items():
-                np.save(beside / f"{split}-images.npy", x, allow_pickle=False)
-                if y is not None:
-                    np.save(beside / f"{split}-labels.npy", y, allow_pickle=False)
-            content = _content_hash(spec, arrays)
-            (beside / "card.json").write_text(json.dumps({"source": source, "hash": content}))
-            try:
-                beside.rename(folder)
-            except OSError:
-                if folder.exists() and not (folder / "card.json").exists():
-                    raise InputError(
-                        f"damaged data in {folder} (no card.json); delete that folder, it is decoded again"
-                    ) from None
-                if not folder.exists():  # else another process was first, with the same content
-                    raise
-            return content
+            yield
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise InputError(
             f"data.root {folder.parent} cannot be written: {error.strerror}; choose another, or set GENBENCH_DATA"
         ) from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _card_digest(source: object, content: object) -> str:
+    """Of what a card says: the source, with names of classes and sizes of an import, and the hash of the arrays."""
+    return digest([source, content])
 
 
 def _empty(arrays: dict[Split, Arrays]) -> list[Split]:

@@ -36,6 +36,8 @@ class Imported(ImageData):
             raise ValueError(f"data.name {name!r} is part of file names; letters, digits, and . _ + - are right")
         try:
             self._source = read_json(self._copy / "card.json")["source"]
+            if self._source["name"] != name:
+                raise ValueError(f"it is that of {self._source['name']!r}")
             c, h, w = (int(n) for n in self._source["shape"])
             self.spec = Spec((c, h, w), int(self._source["levels"]), self._source["labels"])
             train, val, test = (int(n) for n in self._source["sizes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import uuid
 from collections import Counter
@@ -16,10 +17,10 @@ from genbench.data.canonical import canonical, hold_out
 from genbench.data.commands import names_taken
 from genbench.data.containers import Container, open_container, printable
 from genbench.data.gather import Channels, Gathered, gather
-from genbench.data.images import Arrays, Split, data_root, store
+from genbench.data.images import Arrays, Split, data_root, write_copy, writing_to
 from genbench.data.imported import Imported, import_folder
 from genbench.errors import InputError
-from genbench.files import NAME
+from genbench.files import NAME, folder_beside
 from genbench.spec import Spec
 
 __all__ = ["Import", "import_images", "split_up"]
@@ -144,27 +145,34 @@ def _count(split: str, n: float, images: int) -> int:
 
 def _store(root: Path, plan: Import, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]) -> str:
     folder = import_folder(root, plan.name)
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        content = store(beside, spec, source, lambda: arrays)
+    with writing_to(folder), folder_beside(folder) as copy:
+        _put_back(folder)
+        content = write_copy(copy, spec, source, arrays)
         if folder.exists() and not plan.replace:
             if _hash(root, plan.name) == content:
                 return f"{folder}: was there already, the same"
             raise InputError(f"{folder} holds another data set {plan.name}: choose another --name, or --replace it")
         # the old one gives way in one step, and comes back if the new one does not arrive
-        old = beside.with_suffix(".old")
+        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
         if folder.exists():
             folder.rename(old)
         try:
-            beside.rename(folder)
+            copy.rename(folder)
         except BaseException:
             if old.exists():
                 old.rename(folder)
             raise
         shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return f"{folder}: stored"
+
+
+def _put_back(folder: Path) -> None:
+    """Bring back what a process that was killed while it replaced a data set has moved aside; remove what it has replaced."""
+    for old in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.old")):
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(folder)
 
 
 def _hash(root: Path, name: str) -> str | None:

@@ -4,35 +4,43 @@
     key = SHA-256 over [content hash of the data, split, levels, name and hash of the extractor, chunk, device class, torch version]
 
 Other images, weights, or another torch have another name; what a name does not hold is the code of an extractor, which does not
-change under its card. A file appears whole or not at all, one that is damaged is made again, and one that cannot be written is done
-without.
+change under its card. A file appears whole or not at all. It holds the SHA-256 of its key and its rows, which is checked whenever
+it is read: a file that is damaged, or of other images, is made again, and one that cannot be written is done without.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from genbench.data.images import ImageData, Split, data_root
 from genbench.errors import Stopped
-from genbench.files import digest, write_atomic
+from genbench.files import digest, remove_abandoned, write_atomic
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features
 from genbench.processes import first_alone, unanimous
 
-__all__ = ["feature_file", "reference_features"]
+__all__ = ["feature_file", "feature_key", "load_features", "reference_features", "save_features"]
 
 _log = logging.getLogger("genbench")
 
 
 def feature_file(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> Path:
     """Where the features of a split lie, whether they are there or not."""
-    parts = [data.content_hash, split, data.spec.levels, extractor.name, extractor.hash, chunk]
-    key = digest([*parts, torch.device(device).type, torch.__version__])
+    key = feature_key(data, split, extractor, chunk, device)
     return data_root() / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
+
+
+def feature_key(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> str:
+    """SHA-256 of everything that the features of a split depend on."""
+    parts = [data.content_hash, split, data.spec.levels, extractor.name, extractor.hash, chunk]
+    return digest([*parts, torch.device(device).type, torch.__version__])
 
 
 def reference_features(
@@ -48,25 +56,75 @@ def reference_features(
         device: Where.
         compute: Makes the features where there is no file.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
-
     path = feature_file(data, split, extractor, chunk, device)
-    found = None
+    key = feature_key(data, split, extractor, chunk, device)
+    images, _ = data.arrays(split)
+    stored = None
     if path.exists():
         try:
-            tensors = load_file(path, device)
-            found = Features(tensors["features"], tensors["logits"])
-        except (SafetensorError, OSError, KeyError):
-            _log.warning("%s is damaged; its features are computed again", path)
+            stored = load_features(path, key, len(images))
+        except (ValueError, OSError) as error:
+            _log.warning("%s is damaged (%s); its features are computed again", path, error)
     # computing is done together: it takes one process without the file, on another node's disk, for all to do it
-    if unanimous(found is not None) and found is not None:
-        return found
-    found = compute()
+    if unanimous(stored is not None) and stored is not None:
+        return Features(stored.features.to(device), stored.logits.to(device))
+    features = compute()
     with first_alone() as first:
         if first:
             try:
-                write_atomic(path, save({name: value.cpu().contiguous() for name, value in found._asdict().items()}))
+                save_features(path, key, features)
             except (OSError, Stopped) as error:
                 _log.warning("features are not kept, and computed again the next time: %s", error)
-    return found
+    return features
+
+
+def save_features(path: Path, key: str, features: Features) -> None:
+    """Write features (N, F) and logits (N, K) with the hash of their key and their rows, whole or not at all.
+
+    Raises:
+        OSError: The place cannot be written.
+        Stopped: The disk is full.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: value.cpu().contiguous() for name, value in features._asdict().items()}
+    remove_abandoned(path.parent)
+    write_atomic(path, save(tensors, {"sha256": _hash(key, tensors)}))
+
+
+def load_features(path: Path, key: str, images: int) -> Features:
+    """What `save_features` has written under a key, on the CPU.
+
+    Args:
+        path: The file.
+        key: That of `feature_key`.
+        images: Number of rows N.
+
+    Raises:
+        ValueError: It is damaged, or of other images.
+        OSError: It cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            card = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in Features._fields}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    rows = {len(tensor) for tensor in tensors.values()}
+    if rows != {images}:
+        raise ValueError(f"it has {', '.join(map(str, sorted(rows)))} rows for {images} images")
+    if card.get("sha256") != _hash(key, tensors):
+        raise ValueError("its rows are not those of its name, by the hash that it holds")
+    return Features(**tensors)
+
+
+def _hash(key: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over the key, and the shapes and rows of features and logits."""
+    content = hashlib.sha256(key.encode())
+    for name in Features._fields:
+        array = np.ascontiguousarray(tensors[name].numpy())
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(array.data)
+    return content.hexdigest()
