@@ -53,6 +53,7 @@ _FREE = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
+    "trainer.accumulate",
     "wandb",
     "data.root",
     "run_dir",

@@ -103,7 +103,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             record = _record(
                 loaded, variant, device, out,
                 status="done", metrics=metrics, likelihood=likelihood,
-                speed=Speed(**{field.name: speed[field.name] for field in fields(Speed)}),
+                speed=Speed(**{field.name: speed[field.name] for field in fields(Speed) if field.name in speed}),
                 weights_hash=file_digest(loaded.run.weights),
             )  # fmt: skip
             save_picture(images, record, out)

@@ -57,6 +57,8 @@ class GenerativeModel(LightningModule, ABC):
         likelihood: What `log_prob` is without options; None where there is no density.
         dequantisation: "uniform" or "variational" where the density is one of reals that fill the pixels' cells.
         batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
+        gathers_batch: Whether what couples the images of a batch is taken over all processes, as `nets.norm.BatchNorm` does it.
+            A loss that couples them otherwise is trained by one process.
         second_derivatives: Whether the loss takes gradients of gradients of its networks, which compiled networks do not have.
         spec: Shape, levels and labels of the images.
         classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
@@ -67,6 +69,7 @@ class GenerativeModel(LightningModule, ABC):
     likelihood: Likelihood | None = None
     dequantisation: str | None = None
     batch_coupled: bool = False
+    gathers_batch: bool = False
     second_derivatives: bool = False
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
@@ -78,6 +81,7 @@ class GenerativeModel(LightningModule, ABC):
         self.classes = (spec.labels or 0) if conditional else 0
         self.automatic_optimization = False
         self.spec, self.optimizer, self.optimization = spec, optimizer, Optimization()
+        self.micro_batches = 1
         self.needs: dict[str, type[GenerativeModel]] = {}
         # not modules of this one: no part of its parameters, its state or its training
         self._needed: dict[str, Callable[[], GenerativeModel] | GenerativeModel] = {}
@@ -112,6 +116,13 @@ class GenerativeModel(LightningModule, ABC):
     def likelihood_kind(self, **options: Any) -> Likelihood | None:
         """What `log_prob` is with these options of it, where they decide."""
         return self.likelihood
+
+    def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Two sets of options of `log_prob`, with these or other ones of them, of which the second takes finer steps.
+
+        None where `log_prob` with these options takes no steps: by how much it differs between the two is the error of the steps.
+        """
+        return None
 
     def defaults(self, method: str, given: Iterable[str] = ()) -> dict[str, Any]:
         """The options of `sample` or `log_prob` that are not given, with the values they have."""
@@ -208,10 +219,7 @@ class GenerativeModel(LightningModule, ABC):
         """One step of one player on fresh data: the turn is a function of the images seen, so a resumed run keeps it."""
         images = len(batch.x) * self.trainer.world_size
         turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
-        losses = player.loss(batch.x, batch.y, batch.rng)
-
-        # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are never touched
-        gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
+        losses, gradients = loss_and_gradients(player, batch, self.micro_batches)
         for parameter, gradient in zip(player.parameters, gradients, strict=True):
             parameter.grad = gradient
         _average([p.grad for p in player.parameters if p.grad is not None], self.trainer.world_size)
@@ -221,12 +229,53 @@ class GenerativeModel(LightningModule, ABC):
         optimizers = self.optimizers(use_pl_optimizer=False)
         optimizer = optimizers[turn] if isinstance(optimizers, list) else optimizers
         self._images_seen += images
-        if self._images_seen - images < self.optimization.warmup_images:
-            for group in _groups([optimizer]):
-                group["lr"] = group["initial_lr"] * min(1.0, self._images_seen / self.optimization.warmup_images)
+        # of every player at every step: whose turn it is when the warm-up ends, or a run goes on, does not matter
+        warmth = warmup_factor(self._images_seen, self.optimization.warmup_images)
+        for group in _groups(optimizers if isinstance(optimizers, list) else [optimizers]):
+            group["lr"] = group["initial_lr"] * warmth
         optimizer.step()
         self.after_step(name)
-        return {(k if len(self._turns) == 1 else f"{name}/{k}"): v.detach() for k, v in losses.items()}
+        return {(k if len(self._turns) == 1 else f"{name}/{k}"): v for k, v in losses.items()}
+
+
+def warmup_factor(images: int, warmup_images: int) -> float:
+    """Share of its learning rate with which a step is taken, when `images` have been seen, those of the step included."""
+    return min(1.0, images / warmup_images) if warmup_images else 1.0
+
+
+def loss_and_gradients(player: Player, batch: Batch, micro_batches: int = 1) -> tuple[Losses, list[Tensor | None]]:
+    """Losses of a player, detached, and the gradients of "loss" with respect to its parameters; None where one is not used.
+
+    Args:
+        player: Whose loss, a mean over the images of a batch wherever micro_batches > 1.
+        batch: B images.
+        micro_batches: k equal parts of the batch whose graphs are held one after the other, in place of one graph of the batch.
+    """
+    totals: Losses = {}
+    gradients: list[Tensor | None] = [None] * len(player.parameters)
+    size = len(batch.x) // micro_batches
+    for first in range(0, len(batch.x), size):
+        part = _rows(batch, slice(first, first + size)) if micro_batches > 1 else batch
+        losses = player.loss(part.x, part.y, part.rng)
+        # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are never touched
+        found = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
+        gradients = [_sum(total, gradient) for total, gradient in zip(gradients, found, strict=True)]
+        for name, value in losses.items():
+            totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+    if micro_batches > 1:
+        totals = {name: total / micro_batches for name, total in totals.items()}
+        gradients = [None if gradient is None else gradient / micro_batches for gradient in gradients]
+    return totals, gradients
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    return Batch(batch.x[rows], None if batch.y is None else batch.y[rows], batch.rng[rows])
+
+
+def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    if total is None or part is None:
+        return part if total is None else total
+    return total + part
 
 
 def _groups(optimizers: list[Optimizer]) -> Iterator[dict[str, Any]]:

@@ -54,6 +54,8 @@ class TrainerSettings:
         accelerator: cuda if there is one, else cpu; others only when asked for.
         devices: Processes per node, one device each.
         num_nodes: Nodes.
+        accumulate: Parts into which each process splits its share of a batch, to hold one part of it in memory at a time. The
+            steps, their images and their noise stay the same.
         precision: float32, or bfloat16 inside the networks (losses and evaluation stay in float32).
         compile: Compile the networks.
         checkpoint_every: Images between checkpoints; null: a tenth of the budget.
@@ -64,6 +66,7 @@ class TrainerSettings:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
     num_nodes: int = 1
+    accumulate: int = 1
     precision: Literal["fp32", "bf16-mixed"] = "fp32"
     compile: bool = False
     checkpoint_every: int | None = None
@@ -71,7 +74,7 @@ class TrainerSettings:
     preview_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes", "checkpoint_every", "log_every", "preview_every"):
+        for name in ("devices", "num_nodes", "accumulate", "checkpoint_every", "log_every", "preview_every"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"trainer.{name} is at least 1, not {value}")
 

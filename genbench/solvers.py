@@ -26,13 +26,26 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["FIXED", "Field", "FixedStep", "Solver", "dopri5", "euler", "grid", "heun", "integrate", "midpoint", "rk4"]
+__all__ = [
+    "FIXED",
+    "TOLERANCE",
+    "Field",
+    "FixedStep",
+    "Solver",
+    "dopri5",
+    "euler",
+    "grid",
+    "heun",
+    "integrate",
+    "midpoint",
+    "rk4",
+]
 
 # (x, t) -> dx/dt, of the shape of x
 Field = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 
 
 def euler(field: Field, x: Tensor, t: float, s: float) -> Tensor:
@@ -78,7 +91,7 @@ FIXED = {
 }
 
 
-def dopri5(field: Field, x: Tensor, times: Sequence[float], tolerance: float = _TOLERANCE) -> Iterator[Tensor]:
+def dopri5(field: Field, x: Tensor, times: Sequence[float], tolerance: float = TOLERANCE) -> Iterator[Tensor]:
     """x at every time after the first; steps are chosen such that an error is below tolerance (1 + |x|), root mean square."""
     from torchdiffeq import odeint
 
@@ -105,7 +118,7 @@ def integrate(
     if solver == "dopri5":
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f"tolerance is above 0, not {tolerance}")
-        yield from dopri5(field, x, times, _TOLERANCE if tolerance is None else tolerance)
+        yield from dopri5(field, x, times, TOLERANCE if tolerance is None else tolerance)
         return
     if solver not in FIXED:
         raise ValueError(f"solver is one of {', '.join(FIXED)} or dopri5, not {solver!r}")

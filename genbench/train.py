@@ -43,16 +43,31 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
     """What must fit together on whatever machine the run is trained.
 
     Raises:
-        InputError: There is nothing to train on, a batch cannot be dealt to the processes, or the model cannot be compiled.
+        InputError: There is nothing to train on, a batch cannot be dealt to the processes or split into parts, or the model cannot
+            be compiled.
     """
     if config.trainer.compile and model.second_derivatives:
         raise InputError("trainer.compile is false for a loss with second derivatives, which compiled networks do not have")
     if model.players() and not config.budget.images:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
-    processes = config.trainer.devices * config.trainer.num_nodes
+    processes, parts = config.trainer.devices * config.trainer.num_nodes, config.trainer.accumulate
     if data.batch_size % processes:
         raise InputError(
             f"data.batch_size {data.batch_size} is over all processes and must be divisible by their number, {processes}"
+        )
+    if data.batch_size // processes % parts:
+        raise InputError(
+            f"trainer.accumulate is {parts}, which does not divide the {data.batch_size // processes} images "
+            "that a process has of each batch"
+        )
+    if model.batch_coupled and parts > 1:
+        raise InputError(
+            f"trainer.accumulate is {parts}, but this loss couples the images of a batch: its parts are another loss; right is 1"
+        )
+    if model.batch_coupled and not model.gathers_batch and processes > 1:
+        raise InputError(
+            f"trainer.devices and trainer.num_nodes ask for {processes} processes, but this loss couples the images of a batch: "
+            "their shares of it are another loss; right is one process"
         )
 
 
@@ -87,6 +102,7 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
         callbacks = _callbacks(run, config, report)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
+        model.micro_batches = config.trainer.accumulate
         trainer = _trainer(config, run, [_restore(run, model, callbacks), *callbacks], loggers)
         callbacks[-1].stop.listen()
         try:

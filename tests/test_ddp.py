@@ -121,7 +121,7 @@ def test_four_processes_equal_one_with_the_whole_batch(outcomes, tiny, capsys):
 
 
 def agree(name: str, outcomes: Path, folder: str, tiny, capsys) -> None:
-    """With one process, to 1e-8, after training that did train; what is exempt is printed."""
+    """With one process, to 1e-8, after training that did train."""
     _, model = tiny(name).instantiate()
     one = recorded(outcomes, "one", name)
     apart = max(
@@ -132,7 +132,5 @@ def agree(name: str, outcomes: Path, folder: str, tiny, capsys) -> None:
     moved = max(float((one[key].double() - start[key]).abs().max()) for key in start)
     assert moved > 1e-3 or not model.players()  # what learns in `finalize` alone has not begun
     with capsys.disabled():
-        exempt = "exempt, its loss couples the images of a batch: " if model.batch_coupled else ""
-        print(f"\n{exempt}{name}: {folder} processes differ from one by {apart:.1e}", end="")
-    if not model.batch_coupled:
-        assert apart < 1e-8
+        print(f"\n{name}: {folder} processes differ from one by {apart:.1e}", end="")
+    assert apart < 1e-8

@@ -126,7 +126,7 @@ def test_terms_are_kl_divergences(double, variance, schedule, clip):
             a, b = abar[step], abar[step - 1]
             x_t = a.sqrt() * x_0 + (1 - a).sqrt() * eps
             x0_hat = (x_t - (1 - a).sqrt() * model.predict_noise(x_t, t)) / a.sqrt()
-            x0_hat = x0_hat.clamp(-1, 1) if clip else x0_hat
+            x0_hat = x0_hat.clamp(-1, 1) if clip and step > 1 else x0_hat
             posterior = [(1 - abar[i - 1]) / (1 - abar[i]) * beta[i - 1] for i in range(1, T + 1)]
             if step == 1:
                 p = Normal(x0_hat, (beta[0] if variance == "beta" else posterior[1]).sqrt())
@@ -151,7 +151,61 @@ def test_terms_are_kl_divergences(double, variance, schedule, clip):
 def test_clipping_only_tightens(double):
     model = small(T=20, schedule="cosine")
     clipped, free = (model.term_per_step(PIXELS, rng=streams(256), clip=clip) for clip in (True, False))
-    assert (clipped[:, 1:] <= free[:, 1:] + 1e-12).all() and (clipped < free - 0.1).any()
+    assert (clipped <= free + 1e-12).all() and (clipped < free - 0.1).any()
+    assert torch.equal(clipped[:, 0], free[:, 0])
+
+
+@pytest.mark.parametrize("variance", ["posterior", "beta"])
+def test_a_mean_beyond_the_last_bin_is_right_for_outer_pixels(double, variance):
+    """L_0 of a black pixel falls as the mean goes on below -1: the first bin has no lower end."""
+    model = small(T=50, variance=variance)
+    x, t = torch.zeros(1, 1, 1, 2, dtype=torch.uint8), torch.ones(1, dtype=torch.int64)
+    eps, terms = torch.zeros(1, 1, 1, 2), []
+    for beyond in (0.0, 0.01, 0.1):
+        x_1 = model.diffuse(to_real(x, 16, torch.float64), t, eps)
+        noise = (x_1 - (-1 - beyond) * model.abar[1].sqrt()) / (1 - model.abar[1]).sqrt()
+        model.predict_noise = lambda x_t, t, cond=None, noise=noise: noise
+        terms.append(float(model.step_term(x, t, eps, clip=True)))
+    p = Normal(-1.0, float(model.sigma2[1]) ** 0.5)
+    assert terms[0] == pytest.approx(-2 * float(p.cdf(torch.tensor(-1 + 1 / 15)).log()), rel=1e-6)
+    assert terms[0] > terms[1] > terms[2] >= 0
+
+
+def test_the_bound_is_trained_as_it_is_scored(double):
+    """The loss over all times is the bound of `log_prob`, also where x0_hat is far outside [-1, 1]: clipped, it learns nonetheless."""
+    T, eps = 12, streams(12).normal((1, 1, 2))
+    model = small(T, weighting="variational", schedule="cosine")
+    nn.init.constant_(model.net.last.bias, 30.0)
+    x, t = PIXELS[37:38].expand(T, -1, -1, -1), torch.arange(1, 13)
+    with torch.no_grad():
+        trained = model.loss(x, None, EveryTime(eps))["loss"]
+        # the noises of `log_prob`, those of t = 2, ..., T after that of t = 1, are replaced by these
+        noises = iter([eps[1:].movedim(0, 1), eps[:1]])
+        model._step_terms = lambda x, t, cond, rng, clip: model.step_term(
+            x.expand(t.shape[1], -1, -1, -1), t[0], next(noises).reshape(-1, 1, 1, 2), cond, clip
+        )[None]
+        scored = model.log_prob(x[:1])
+    torch.testing.assert_close(trained, bits_per_dim(scored, 2)[0], rtol=1e-12, atol=0)
+    x_t = model.diffuse(to_real(x, 16, torch.float64), t, eps)
+    assert (model.predict_data(x_t, t).detach().abs() == 1).all()
+    assert (model.predict_data(x_t, t, clip=False).detach().abs()[1:] > 1).all()
+    nats = model.step_term(x, t, eps)[1:].mean()
+    (gradient,) = torch.autograd.grad(nats, model.net.last.bias)
+    assert (gradient > 0).all()
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_few_times_are_a_better_estimate_than_even_ones(double, schedule):
+    """Root mean square noise of ten times of a hundred, with the exact net of a Gaussian; and no term has twice its even weight."""
+    model, n = exact(100, gaussian(0.1, 0.4), schedule=schedule, variance="beta"), 2000
+    x, shares = PIXELS[100:101].expand(n, -1, -1, -1), model.time_shares()
+    even = (torch.arange(101) >= 2) / 99
+    assert float((even / shares)[2:].max()) <= 2
+    deviations = []
+    for p in (shares, even):
+        model.time_shares = lambda p=p: p
+        deviations.append(float(model.terms(x, rng=streams(n), timesteps=10)["L_{t-1}"].std()))
+    assert deviations[0] < 0.6 * deviations[1]
 
 
 class EveryTime:
@@ -173,7 +227,7 @@ def test_losses_are_what_they_estimate(double, variance):
     T, eps = 12, streams(12).normal((1, 1, 2))
     x, t = PIXELS[37:38].expand(T, -1, -1, -1), torch.arange(1, 13)
     model = small(T, weighting="variational", variance=variance)
-    nats = model.last_term(to_real(x[:1], 16, torch.float64)) + model.step_term(x, t, eps, clip=False).sum()
+    nats = model.last_term(to_real(x[:1], 16, torch.float64)) + model.step_term(x, t, eps).sum()
     torch.testing.assert_close(model.loss(x, None, EveryTime(eps))["loss"], bits_per_dim(-nats, 2)[0])
     model.weighting = "simple"
     x_t = model.diffuse(to_real(x, 16, torch.float64), t, eps)
@@ -189,7 +243,8 @@ def test_strata_visit_times_in_proportion(double, T, K, variance):
     model, n = small(T, variance=variance), 100_000
     t = model.strata((torch.arange(n) + 0.5) / n, K)
     assert t.shape == (n, K) and t.min() >= 2 and t.max() <= T and (t.diff(dim=1) >= 0).all()
-    weight = model.weight / model.weight.sum()
+    weight = model.time_shares()
+    assert float(weight.sum()) == pytest.approx(1) and (weight[:2] == 0).all()
     torch.testing.assert_close(t.flatten().bincount(minlength=T + 1) / n, K * weight, rtol=0, atol=3 * K / n)
     L = torch.rand(T + 1, generator=torch.Generator().manual_seed(0))
     assert float((L / weight)[t].mean()) == pytest.approx(float(L[2:].sum()), rel=1e-2)

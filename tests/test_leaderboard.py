@@ -772,3 +772,38 @@ def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
     first = {f.name: getattr(PROTOCOL, f.name) for f in dataclasses.fields(Protocol) if f.default is dataclasses.MISSING}
     assert len(first) == 13
     assert PROTOCOL.hash == digest(first)
+
+
+def with_steps(records, error):
+    likelihood = dataclasses.replace(records[0].likelihood, step_error=error)
+    return [dataclasses.replace(r, likelihood=likelihood) for r in records]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(0.0049, ""), (0.0051, "finer steps of its solver move it by 0.0051"), (None, "")]
+)
+def test_a_likelihood_whose_steps_show_in_its_digits_says_so(error, words):
+    """Two digits are printed of equal values: half of the last one is 0.005."""
+    board = boards(with_steps(make("ode", (9.0, 9.1), "diffusion", kind="estimate", bits=(3.0,)), error))[0]
+    (line,) = table.board_table(board).lines[:1]
+    (cell,) = (cell for cell in line.cells if cell.text.startswith("~ "))
+    assert cell.text == "~ 3.00 ± 0.00"
+    assert cell.note == words
+
+
+def test_a_record_without_an_error_of_steps_is_read():
+    (record,) = make("ode", (9.0,), "diffusion", kind="estimate", bits=(3.0,))
+    tree = record.to_dict()
+    del tree["likelihood"]["step_error"], tree["speed"]["evaluations_timed"]
+    assert Record.from_dict({**tree, "digest": content_digest(tree)}) == record
+
+
+def test_images_per_second_say_their_batch_and_whether_they_are_extrapolated():
+    records = make("slow", (9.0, 9.1), "diffusion")
+    (line,) = table.board_table(boards(records)[0]).lines[:1]
+    (cell,) = (cell for cell in line.cells if cell.note.startswith("batch"))
+    assert cell.note == "batch 256"
+    speed = dataclasses.replace(records[0].speed, batch=1024, evaluations_timed=24)
+    (line,) = table.board_table(boards([dataclasses.replace(records[0], speed=speed), records[1]])[0]).lines[:1]
+    (cell,) = (cell for cell in line.cells if cell.note.startswith("batch"))
+    assert cell.note == "batches 256 to 1,024, extrapolated from 24 network evaluations of a call"

@@ -372,6 +372,33 @@ def test_estimates_by_an_ode_agree_with_quadrature(data):
             assert agrees(found, truth)
 
 
+@pytest.mark.parametrize(
+    ("options", "finer"),
+    [
+        ({"steps": 3, "solver": "euler"}, {"steps": 6, "solver": "euler"}),
+        ({"steps": 40, "power": 2}, {"steps": 80, "power": 2}),
+        ({}, {"steps": 100}),
+        ({"solver": "dopri5", "tolerance": 1e-3}, {"solver": "dopri5", "tolerance": 1e-2}),
+        ({"solver": "dopri5"}, {"solver": "dopri5", "tolerance": 1e-4}),
+    ],
+)
+def test_the_error_of_the_steps_is_how_far_finer_ones_move_the_value(options, finer, data):
+    model, x = recipe("flow_matching", noise=0.3), data.tensors("test")[0][:64]
+    rng = Rng(0, range(64), torch.float64).split("log_prob")
+    here, there = (-model.log_prob(x, None, rng[:], **o).mean() for o in (options, finer))
+    found = measure(model, data, replace(PROTOCOL, repeats=2), **options)
+    assert found.step_error == pytest.approx(abs(float(here - there)) / (2 * math.log(2)), rel=1e-6)
+    assert measure(recipe("vae"), data).step_error is None
+
+
+def test_a_probability_above_one_is_refused(data):
+    """A field whose divergence along the curve belongs to no flow, as that of too few steps."""
+    model = recipe("flow_matching")
+    model.velocity = lambda x, t, cond=None: -20 * (x - x.detach())
+    with pytest.raises(InputError, match=r"log_prob options .*euler.*: -\d+\.\d+ bits/dim over the test images.*finer steps"):
+        measure(model, data, solver="euler", steps=1)
+
+
 def test_an_adaptive_solver_s_evaluations_are_counted(data):
     model = recipe("flow_matching")
     loose, tight = (

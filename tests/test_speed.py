@@ -138,3 +138,49 @@ def test_a_batch_that_does_not_fit_the_memory_ends_the_growth():
 
 def test_cpu_names_its_threads():
     assert device_name("cpu").endswith(", 1 thread")
+
+
+class Slow(Walk):
+    """Takes `base + each * n` seconds for n images in front of every call of its block, the first ones of which cost double."""
+
+    def sample(self, rng, y=None, steps=64):
+        self.batches.append(len(rng))
+        v = rng.normal((4,))
+        for step in range(steps):
+            time.sleep((self.base + self.each * len(rng)) * (2 if step < 4 else 1))
+            v = self.block(v)
+        return self.to_pixels(self.last(v).view(-1, 1, 2, 2))
+
+
+@pytest.mark.parametrize(("budget", "timed"), [(20.0, 2), (60.0, None)])
+def test_a_slow_sampler_reaches_its_best_batch(budget, timed, monkeypatch):
+    """6.8 s for one image, 27.7 s for 1,024: parts of 2 of 64 evaluations find it, and a whole call where there is time for one."""
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    model = Slow(base=0.1, each=0.0003)
+    result = measure_speed(model, "cpu", {}, budget)
+    assert (result["batch"], result["evaluations_timed"]) == (1024, timed)
+    assert result["images_per_second"] == pytest.approx(1024 / (68 * (0.1 + 0.0003 * 1024)))
+    assert result["latency_seconds"] == pytest.approx(68 * 0.1003)
+    assert result["network_evaluations"] == 64
+    assert clock[0] <= max(budget, 2 * result["latency_seconds"] + budget / 2)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_parts_find_where_a_larger_batch_does_not_pay(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    model = Slow()
+    monkeypatch.setattr(time, "sleep", lambda _: clock.__setitem__(0, clock[0] + 0.1 + 0.01 * max(0, model.batches[-1] - 16)))
+    result = measure_speed(model, "cpu", {}, 20.0)
+    assert result["batch"] == 16 and result["images_per_second"] == pytest.approx(16 / 6.4)
+    assert max(model.batches) == 64
+
+
+def test_whole_calls_are_not_extrapolated():
+    assert measure_speed(Walk(base=0.001), "cpu", {}, 3)["evaluations_timed"] is None
+    # of which there are no parts
+    model = Walk(base=0.2)
+    assert measure_speed(model, "cpu", {"steps": 1}, 1.0)["evaluations_timed"] is None
+    assert set(model.batches) == {1}

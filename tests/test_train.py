@@ -25,7 +25,7 @@ from genbench.loggers import cut_metrics, read_metrics
 from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.run import Run, load, open_run
-from genbench.train import _quiet, train
+from genbench.train import _quiet, check_fit, train
 
 EXAMPLE = "digits/vae"
 
@@ -397,3 +397,142 @@ def test_test_images_are_not_read_while_a_run_is_trained(name, tiny, monkeypatch
     if len(config.instantiate()[1].players()) == 1:  # a game has no validation loss
         assert "val" in read  # so a watch on splits does see what is read
     assert run.state()["status"] == "done"
+
+
+# --- how gradients become steps ---------------------------------------------------------------------------------------------
+
+
+def rates(run: Run) -> list[float]:
+    """The learning rate of every player in the last checkpoint."""
+    state, _ = run.newest_checkpoint()
+    return [group["lr"] for optimizer in state["optimizers"] for group in optimizer["param_groups"]]
+
+
+@pytest.mark.parametrize("warmup", [512, 500])
+def test_every_player_ends_its_warmup_at_its_rate(tiny, warmup):
+    """Whoever's turn it is when the warm-up ends, in one go and over an interruption."""
+    long = (
+        "points2d/gan",
+        f"optimization.warmup_images={warmup}",
+        "budget.images=5120",
+        "data.batch_size=256",
+        "trainer.log_every=256",
+    )
+    assert rates(train(tiny(*long, folder="whole"))) == [1e-3, 1e-3]
+    cut = tiny(*long, folder="cut")
+    with pytest.raises(Stopped):
+        train(cut, interrupt_at(256))
+    assert rates(Run(Path(cut.resolved["run_dir"]))) == pytest.approx([1e-3 * 256 / warmup] * 2, rel=1e-12)
+    assert rates(train(cut)) == [1e-3, 1e-3]
+
+
+def test_a_player_below_its_rate_is_brought_to_it_on_resume(tiny, monkeypatch):
+    """Checkpoints of a time when the rate was set for one player only."""
+    config = tiny(
+        "points2d/gan", "optimization.warmup_images=64", "data.batch_size=64", "budget.images=320", "trainer.log_every=64"
+    )
+    load_state_dict = torch.optim.Adam.load_state_dict
+
+    def stale(self, state):
+        load_state_dict(self, state)
+        self.param_groups[0]["lr"] = 5e-4
+
+    with pytest.raises(Stopped):
+        train(config, interrupt_at(128))
+    monkeypatch.setattr(torch.optim.Adam, "load_state_dict", stale)
+    assert rates(train(config)) == [1e-3, 1e-3]
+
+
+def moved(run: Run, config) -> list[float]:
+    """By how much every player's parameters differ from their initial values, L2 norms."""
+    begin, end = config.instantiate()[1], load(run.path)
+    return [
+        float(sum((a - b).square().sum() for a, b in zip(p.parameters, q.parameters)).detach().sqrt())
+        for p, q in zip(begin.players().values(), end.players().values())
+    ]
+
+
+@pytest.mark.parametrize("name", [EXAMPLE, "points2d/gan"])
+def test_a_long_gradient_is_cut_to_the_norm_that_is_asked_for(name, tiny):
+    """By plain gradient descent with rate 1, one step of each player."""
+    steps = 2 if name == "points2d/gan" else 1
+    sgd = ("model.optimizer={class_path: torch.optim.SGD, lr: 1.0}", f"budget.images={16 * steps}", "data.batch_size=16",
+           "optimization.ema_half_life=0", "optimization.warmup_images=0")  # fmt: skip
+    free, cut = (tiny(name, *sgd, f"optimization.clip_norm={norm}", folder=f"clip{norm}") for norm in ("null", "0.001"))
+    lengths = moved(train(free), free)
+    assert all(length > 0.01 for length in lengths)
+    assert moved(train(cut), cut) == pytest.approx([1e-3] * steps, rel=1e-3)
+
+
+# one recipe of each family, a game without batch normalisation among them, and labels
+SPLIT = ("digits/vae", "digits/ddpm", "digits/flow_matching", "digits/realnvp", "digits/pixelcnn-class", "points2d/wgan-gp")
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_a_batch_in_parts_makes_the_same_steps(name, tiny, double):
+    """In float64 to rounding: weights, averages, optimizers, counts and every line of the metrics file."""
+    often = ("budget.images=160", "data.batch_size=16", "trainer.log_every=16", "optimization.warmup_images=0")
+    whole, state, lines = outcome(train(tiny(name, *often, folder="whole")))
+    parts, state_of_parts, lines_of_parts = outcome(train(tiny(name, *often, "trainer.accumulate=4", folder="parts")))
+    start = tiny(name).instantiate()[1].state_dict()
+    assert max(float((whole[key] - start[key]).abs().max()) for key in whole) > 1e-3
+    for key in whole:
+        torch.testing.assert_close(parts[key], whole[key], rtol=0, atol=1e-8)
+    assert state_of_parts["images_seen"] == state["images_seen"] == 160
+    for part, average in zip(state_of_parts["ema"], state["ema"], strict=True):
+        torch.testing.assert_close(part, average, rtol=0, atol=1e-8)
+    assert [line.keys() for line in lines_of_parts] == [line.keys() for line in lines]
+    for part, line in zip(lines_of_parts, lines):
+        assert part == pytest.approx(line, rel=1e-6)
+
+
+def test_parts_of_a_batch_are_what_is_held_at_a_time(tiny, monkeypatch):
+    sizes, loss = [], VAE.loss
+
+    def watched(self, x, y, rng):
+        sizes.append((len(x), len(rng), self.training))
+        return loss(self, x, y, rng)
+
+    monkeypatch.setattr(VAE, "loss", watched)
+    train(tiny(EXAMPLE, "budget.images=32", "data.batch_size=16", "trainer.accumulate=4"))
+    assert [size for size in sizes if size[2]] == [(4, 4, True)] * 8
+
+
+def test_a_run_in_parts_resumes_bit_for_bit_and_may_change_their_number(tiny):
+    often = (EXAMPLE, "trainer.log_every=1", "trainer.checkpoint_every=160", "budget.images=480", "data.batch_size=16")
+    whole = train(tiny(*often, "trainer.accumulate=2", folder="whole"))
+    cut = tiny(*often, "trainer.accumulate=2", folder="cut")
+    with pytest.raises(Stopped):
+        train(cut, interrupt_at(208))
+    assert same(outcome(train(cut)), outcome(whole))
+    other = tiny(*often, folder="other")
+    with pytest.raises(Stopped):
+        train(other, interrupt_at(208))
+    run = train(tiny(*often, "trainer.accumulate=4", folder="other"))
+    assert run.state()["images_seen"] == 480
+    assert tiny(*often).hash == tiny(*often, "trainer.accumulate=2").hash
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "line"),
+    [
+        (EXAMPLE, "trainer.accumulate=3", r"trainer\.accumulate is 3, which does not divide the 16 images"),
+        (EXAMPLE, "trainer.accumulate=0", r"trainer\.accumulate is at least 1, not 0"),
+        ("digits/gan", "trainer.accumulate=2", r"trainer\.accumulate is 2, but this loss couples the images of a batch"),
+    ],
+)
+def test_a_batch_that_cannot_be_split_is_refused(name, override, line, tiny, tmp_path):
+    with pytest.raises(InputError, match=line):
+        train(tiny(name, "data.batch_size=16", override))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_couples_images_is_not_shared_unless_it_gathers_them(tiny, tmp_path, monkeypatch):
+    """Batch normalisation is over all processes; a model that couples its images otherwise is refused on several."""
+    data, model = tiny("digits/gan", "trainer.devices=2").instantiate()
+    check_fit(tiny("digits/gan", "trainer.devices=2"), data, model)
+    monkeypatch.setattr(VAE, "batch_coupled", True)
+    with pytest.raises(InputError, match="ask for 2 processes, but this loss couples the images of a batch"):
+        train(tiny(EXAMPLE, "trainer.devices=2"))
+    assert not (tmp_path / "run").exists()
+    assert train(tiny(EXAMPLE, "budget.images=32")).state()["status"] == "done"

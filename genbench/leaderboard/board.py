@@ -188,6 +188,23 @@ class Row:
         return Summary(tuple(found)) if found else None
 
     @property
+    def nll_step_error(self) -> float | None:
+        """The largest move of a likelihood under finer steps, in the unit of the board; None where it was not measured."""
+        return max((x.step_error * self._unit for x in self._likelihoods if x.step_error is not None), default=None)
+
+    @property
+    def batches(self) -> tuple[int, int] | None:
+        """Smallest and largest batch at which sampling was fastest."""
+        found = [record.speed.batch for record in self.records if record.speed]
+        return (min(found), max(found)) if found else None
+
+    @property
+    def evaluations_timed(self) -> int | None:
+        """The fewest network evaluations of a call that speeds are extrapolated from; None where whole calls were timed."""
+        speeds = [record.speed for record in self.records if record.speed]
+        return min((s.evaluations_timed for s in speeds if s.evaluations_timed is not None), default=None)
+
+    @property
     def kind(self) -> LikelihoodKind | None:
         """What kind of number the likelihood is."""
         return self._likelihoods[0].kind if self._likelihoods else None

@@ -152,6 +152,8 @@ class Likelihood:
         repeats: Passes with other noise that were averaged.
         repeat_error: Standard error of bits_per_dim over those passes; None for one.
         network_evaluations: Of the busiest network, per image and pass; None where they were not counted.
+        step_error: By how much bits_per_dim moves when a solver takes half the step, or a tenth of the tolerance; None without steps,
+            or where it was not measured.
     """
 
     kind: LikelihoodKind
@@ -167,6 +169,7 @@ class Likelihood:
     repeats: Natural = 1
     repeat_error: Amount | None = None
     network_evaluations: Amount | None = None
+    step_error: Amount | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,8 @@ class Speed:
         peak_memory_bytes: Largest memory in use.
         device: Name of the device.
         repeats: Measurements whose median this is.
+        evaluations_timed: Where a whole call would have taken too long: the first so many network evaluations of each call were timed,
+            and images_per_second is extrapolated from them.
     """
 
     images_per_second: Annotated[float, Range(above=0)]
@@ -190,6 +195,7 @@ class Speed:
     peak_memory_bytes: Count
     device: str
     repeats: Natural
+    evaluations_timed: Natural | None = None
 
 
 @dataclass(frozen=True)

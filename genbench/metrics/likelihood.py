@@ -5,6 +5,7 @@ r"""Bits per dimension of a model, with what kind of number they are, their erro
     stderr         sd(m_1, ..., m_N) / sqrt(N): by how much other images would change it
     repeat_error   sd over r of (1/N sum_n l_nr) / sqrt(R): by how much other noise would change it
     evaluations    images that the busiest network is given, per image and repeat
+    step_error     |1/M sum_n (l_n - l'_n)| over the first M images, l' with half the step, for a model whose log p takes steps
 
 The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights are averaged across repeats.
 """
@@ -15,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from genbench.processes import chunks, collected
 from genbench.protocol import Protocol
 from genbench.rng import Rng
 
-__all__ = ["log_table", "measure_likelihood", "network_rows"]
+__all__ = ["log_table", "measure_likelihood", "measure_step_error", "network_rows"]
 
 # images, labels, streams -> scores by name, (B,) each
 Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
@@ -48,7 +50,7 @@ def measure_likelihood(
         device: Where the model is.
 
     Raises:
-        InputError: The model refuses the options.
+        InputError: The model refuses the options, or they give a probability above 1, which steps that are too coarse do.
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
     x, y = data.tensors(protocol.split, device)
@@ -72,6 +74,11 @@ def measure_likelihood(
         _check_finite(_nats(runs[-1]), lambda n: f"{protocol.split} image {n}")
     nats = torch.stack([_nats(run) for run in runs])
     means, by_noise, bits = nats.mean(0), nats.mean(1), 1 / (model.spec.dims * math.log(2))
+    if float(means.mean()) < 0:
+        raise InputError(
+            f"log_prob options {options}: {float(means.mean()) * bits:.2f} bits/dim over the {protocol.split} images, where no "
+            "probability of integer images is above 1, 0 bits/dim; right are finer steps, or more noises"
+        )
     return Likelihood(
         kind=kind,
         bits_per_dim=float(means.mean()) * bits,
@@ -86,7 +93,36 @@ def measure_likelihood(
         repeats=repeats,
         repeat_error=float(by_noise.std()) / math.sqrt(repeats) * bits if repeats > 1 else None,
         network_evaluations=_mean(runs, _EVALUATIONS),
+        step_error=measure_step_error(model, x, y, options, protocol, device),
     )
+
+
+def measure_step_error(
+    model: GenerativeModel, x: Tensor, y: Tensor | None, options: dict[str, Any], protocol: Protocol, device: str
+) -> float | None:
+    """By how many bits/dim the mean of the first images moves when `log_prob` takes finer steps; None where it takes none.
+
+    Args:
+        model: With a density.
+        x: uint8 (N, C, H, W), of which the first 64 are scored, each with the noise that it has in `measure_likelihood`.
+        y: int64 (N,) labels of a model of p(x | y).
+        options: Of the model's `log_prob`.
+        protocol: Chunks, evaluation seed.
+        device: Where the model is.
+    """
+    pair = model.finer(**options)
+    if pair is None:
+        return None
+    some = replace(protocol, chunk=min(protocol.chunk, _STEP_IMAGES, len(x)))
+    images = x[:_STEP_IMAGES]
+    labels = None if y is None else y[:_STEP_IMAGES]
+
+    def mean(steps: dict[str, Any]) -> float:
+        scores = _scored(lambda x, y, rng: model.terms(x, y, rng, **steps), images, labels, model, some, device, 0)
+        return float(_nats(scores).mean())
+
+    coarse, fine = pair
+    return abs(mean(fine) - mean(coarse)) / (model.spec.dims * math.log(2))
 
 
 def log_table(model: GenerativeModel, data: ImageData, options: dict[str, Any], protocol: Protocol, device: str) -> np.ndarray:
@@ -139,6 +175,8 @@ def network_rows(model: nn.Module) -> Iterator[Counter[nn.Module]]:
             hook.remove()
 
 
+# images behind the error of the steps: the same noise on both sides, so that few are enough
+_STEP_IMAGES = 64
 # among the scores of an image, and none of its terms
 _EVALUATIONS = "network evaluations"
 

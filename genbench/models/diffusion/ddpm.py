@@ -19,11 +19,17 @@ Training draws one t per image, from which two weightings are made:
     simple        mean |eps - eps_hat|^2 / D,  t = 1, ..., T                                                            (eq. 14)
     variational   the bound in bits/dim: L_T + T L_{t-1}, whose expectation it is
 
+x0_hat is set to [-1, 1], in training of the bound, in log_prob and in sampling alike, but not at t = 1. Where t > 1, this moves it
+towards any x_0, so that no term grows. In L_0 a mean beyond -1 or 1 is right for an outer pixel, whose bin has no end on that side.
+
 Sampling walks down a sub-sequence of the times; s < t are neighbours in it, and 0 is its end:
 
     ancestral     x_s ~ p(x_s | x_t), the same formulas with beta_t = 1 - abar_t / abar_s         (Nichol & Dhariwal, section 4)
     ddim          x_s = sqrt(abar_s) x0_hat + sqrt(1 - abar_s - v) eps_hat + sqrt(v) z                     (Song et al., eq. 12)
                   v = eta^2 (1 - abar_s) / (1 - abar_t) (1 - abar_t / abar_s)                              (Song et al., eq. 16)
+
+The bound is that of the chain by ancestral steps at every time, with the noise sigma_1 at its end. What is sampled follows another
+law: without that last noise, where steps are left out, and with DDIM, whose images at eta = 0 are a function of x_T.
 
 The conditional model of p(x_{t-1} | x_t, y) adds a linear map of the one-hot y to the features of t. Where labels are dropped in
 training, the features of t alone are a model of p(x), and sampling may lean away from it (classifier-free guidance):
@@ -41,7 +47,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +153,7 @@ class DDPM(GenerativeModel):
             cond = cond * (rng.uniform((1,)) >= self.label_dropout)
         if self.weighting == "simple":
             return {"loss": ((eps - self.predict_noise(self.diffuse(x_0, t, eps), t, cond)) ** 2).mean()}
-        nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, cond, clip=False)
+        nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, cond)
         return {"loss": bits_per_dim(-nats.mean(), self.spec.dims)}
 
     def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -168,10 +174,10 @@ class DDPM(GenerativeModel):
     def predict_data(
         self, x_t: Tensor, t: Tensor, cond: Tensor | None = None, clip: bool = True, guidance: float = 0.0
     ) -> Tensor:
-        """x0_hat, inside [-1, 1] where `clip`."""
+        """x0_hat, inside [-1, 1] where `clip`; its gradient is that of the unclipped one, which would be 0 outside."""
         noise = self._at((1 - self.abar).sqrt(), t) * self.guided_noise(x_t, t, cond, guidance)
         x_0 = (x_t - noise) / self._at(self.abar.sqrt(), t)
-        return x_0.clamp(-1, 1) if clip else x_0
+        return pull_inside(x_0) if clip else x_0
 
     # --- the bound ----------------------------------------------------------------------------------------------------
 
@@ -181,14 +187,16 @@ class DDPM(GenerativeModel):
         return sum_dims(gaussian_kl(mean, zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype), zero, zero))
 
     def step_term(self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None, clip: bool = True) -> Tensor:
-        """L_{t-1} for one noise, (B,) nats; L_0 where t = 1. x: uint8 (B, C, H, W). t: int64 (B,)."""
+        """L_{t-1} for one noise, (B,) nats; L_0, which is not clipped, where t = 1. x: uint8 (B, C, H, W). t: int64 (B,)."""
         x_0 = self.to_real(x)
         x_t = self.diffuse(x_0, t, eps)
-        x0_hat = self.predict_data(x_t, t, cond, clip)
+        x0_hat = self.predict_data(x_t, t, cond, clip=False)
+        first = self._expand(t) == 1
+        if clip:
+            x0_hat = torch.where(first, x0_hat, pull_inside(x0_hat))
         eps_hat = (x_t - self._at(self.abar.sqrt(), t) * x0_hat) / self._at((1 - self.abar).sqrt(), t)
         inner = self._at(self.constant, t) + self._at(self.weight, t) * (eps - eps_hat) ** 2
         # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused gradients finite
-        first = self._expand(t) == 1
         mean, log_s = torch.where(first, x0_hat, x_0), 0.5 * self.sigma2[1].log().to(x_0.dtype)
         return sum_dims(torch.where(first, -gaussian_log_mass(x, self.spec.levels, mean, log_s), inner))
 
@@ -202,7 +210,7 @@ class DDPM(GenerativeModel):
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             timesteps: K: the sum is estimated, without bias, from K stratified times per image. Default: all T - 1.
-            clip: x0_hat is set to [-1, 1], as in `sample`; it only tightens the bound.
+            clip: x0_hat is set to [-1, 1] where t > 1, as in training and `sample`: no term is larger for it.
         """
         if timesteps is not None and timesteps < 1:
             raise ValueError(f"timesteps is at least 1, not {timesteps}")
@@ -228,14 +236,21 @@ class DDPM(GenerativeModel):
         return torch.cat((self._first(*given), self._all_inner(*given), last), dim=1)
 
     def strata(self, u: Tensor, K: int) -> Tensor:
-        """K times of {2, ..., T} by one offset in (0, 1) per image: (B,) -> int64 (B, K).
-
-        Systematic sampling of p_t = lambda_t / sum lambda, about uniform in the log signal-to-noise ratio: what is left
-        to estimate is |eps - eps_hat|^2, at most about D at any time, while L_{t-1} varies by orders of magnitude.
-        """
-        cumulative = self.weight.cumsum(0)
+        """K times of {2, ..., T} by one offset in (0, 1) per image, systematically from `time_shares`: (B,) -> int64 (B, K)."""
+        cumulative = self.time_shares().cumsum(0)
         points = (torch.arange(K, device=u.device) + u[:, None].double()) / K
         return torch.searchsorted(cumulative / cumulative[-1], points).clamp(2, self.T)
+
+    def time_shares(self) -> Tensor:
+        """p_t, float64 (T + 1,), by which K times are drawn; 0 at t = 0 and 1.
+
+        Half of it is in proportion to lambda_t min(1, abar_t / (1 - abar_t)): about the largest L_{t-1} / D, for |eps - eps_hat|^2 is
+        D where nothing is learnt, and abar_t / (1 - abar_t) |x_0 - x0_hat|^2, which is small at the end of the chain. The other half
+        is even, so that no term has more than twice the weight that even times would give it, whatever the schedule.
+        """
+        largest = self.weight * (self.abar / (1 - self.abar).clamp(min=1e-12)).clamp(max=1)
+        even = (torch.arange(self.T + 1, device=largest.device) >= 2) / (self.T - 1)
+        return 0.5 * largest / largest.sum() + 0.5 * even
 
     def _first(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
         """L_0, (B, 1) nats."""
@@ -250,7 +265,7 @@ class DDPM(GenerativeModel):
     def _some_inner(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool, K: int) -> Tensor:
         """Their sum from K times, (B,) nats: E_{t ~ p} L_{t-1} / p_t, but for C_t D, whose sum is known."""
         t, constant = self.strata(rng.split("offset").uniform(), K), self.constant * self.spec.dims
-        scale = self.weight.sum() / self.weight[t]
+        scale = 1 / self.time_shares()[t]
         varying = (self._step_terms(x, t, cond, rng.split("noise"), clip) - constant[t]) * scale
         return (varying.mean(1) + constant.sum()).to(self.dtype)
 
@@ -335,6 +350,23 @@ class DDPM(GenerativeModel):
 
     def _expand(self, t: Tensor) -> Tensor:
         return t.view(-1, *(1,) * len(self.spec.shape))
+
+
+class PullInside(torch.autograd.Function):
+    """x_0 set to [-1, 1], with the gradient of x_0 itself: a clamp has none outside, where nothing would be learnt."""
+
+    @staticmethod
+    def forward(ctx: Any, x_0: Tensor) -> Tensor:
+        return x_0.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def pull_inside(x_0: Tensor) -> Tensor:
+    """`PullInside` of x_0."""
+    return cast(Tensor, PullInside.apply(x_0))
 
 
 def ancestral_step(x_t: Tensor, x_0: Tensor, abar_t: float, abar_s: float, variance: Variance) -> tuple[Tensor, float]:

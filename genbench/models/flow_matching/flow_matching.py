@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ from genbench.model import GenerativeModel, Losses, OptimizerFactory
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
 from genbench.rng import Rng
-from genbench.solvers import Solver, grid, integrate
+from genbench.solvers import TOLERANCE, Solver, grid, integrate
 from genbench.spec import Spec
 
 __all__ = ["FlowMatching", "divergence"]
@@ -198,6 +198,13 @@ class FlowMatching(GenerativeModel):
             prior, change = parts(0)
             return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
         return {"importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))}
+
+    def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a smaller one may be out of reach."""
+        every = {**self.defaults("log_prob"), **options}
+        if every["solver"] == "dopri5":
+            return {**options, "tolerance": 10 * (every["tolerance"] or TOLERANCE)}, options
+        return options, {**options, "steps": 2 * every["steps"]}
 
     @torch.no_grad()
     def density_parts(

@@ -93,7 +93,7 @@ class GAN(GenerativeModel):
         self.latent, self.game, self.critic_steps, self.gradient_penalty = latent, game, critic_steps, gradient_penalty
         self.G = generator((latent,), spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
-        self.batch_coupled = any(isinstance(module, BatchNorm) for module in self.modules())
+        self.batch_coupled = self.gathers_batch = any(isinstance(module, BatchNorm) for module in self.modules())
         self.second_derivatives = gradient_penalty > 0
         if gradient_penalty and any(isinstance(module, BatchNorm) for module in self.D.modules()):
             raise ValueError(
