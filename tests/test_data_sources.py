@@ -900,6 +900,7 @@ def test_what_torchvision_publishes_is_what_is_read(tmp_path):
             path = data.root / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
+        assert data.downloads
         assert all(path.exists() for path in data.sources)
 
 

@@ -257,6 +257,7 @@ def test_conditional_inverse_and_the_label_in_every_coupling(kind, double):
     assert torch.equal(model.decode(z, y), x)
     torch.testing.assert_close(model(model.inverse(z, y), y)[0], z, rtol=0, atol=1e-10)
     couplings = [f for f in model.modules() if isinstance(f, AffineCoupling)]
+    assert couplings
     for coupling in couplings:
         image = Rng(0, range(4), torch.float64).normal(coupling.mask.shape)
         before, after = (coupling(image, model.condition(labels))[0] for labels in (y, (y + 1) % 4))

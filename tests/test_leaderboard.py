@@ -583,6 +583,7 @@ def test_names_are_escaped_in_every_format(tmp_path):
     markdown = render_tables(tmp_path, "md")
     assert r"\<script>\|\&\_%$#{}\~^\*\`\[a\](b)" in markdown
     tables = re.findall(r"(?:^\|.*\n?)+", markdown, re.M)
+    assert len(tables) == 2
     assert all(len({len(re.split(r"(?<!\\)\|", line)) for line in t.splitlines()}) == 1 for t in tables)
     latex = "\n".join(line for line in render_tables(tmp_path, "latex").splitlines() if not line.startswith("%"))
     assert r"$<$script$>$$|$\&\_\%\$\#\{\}$\sim$\textasciicircum{}*`[a](b)" in latex
@@ -664,6 +665,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(out):
     found = Page(text)
     assert found.open == []
     assert len(set(found.ids)) == len(found.ids)
+    assert f"pictures/digits/ddpm%40ddim50-s1-{record.id}.png" in found.addresses
     for address in found.addresses:
         shown = address in ("data:,", f"pictures/digits/ddpm%40ddim50-s1-{record.id}.png")
         assert address.startswith("#") or shown or (out / unquote(address)).is_file()

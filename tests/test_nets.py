@@ -140,6 +140,7 @@ def test_calibration_makes_evaluation_reproduce_training_on_its_batch(training):
     calibrate(net, z)
     assert all(module.training == training for module in net.modules())
     before = [m.mean.clone() for m in net.modules() if isinstance(m, BatchNorm)]
+    assert before
     torch.testing.assert_close(net.eval()(z), net.train()(z), rtol=1e-9, atol=1e-10)
     # one more pass in training mode is not recorded
     net(3 * z)

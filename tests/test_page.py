@@ -103,7 +103,9 @@ def test_commands_parse():
     from genbench.cli import _parser
 
     (board,) = boards(lecture())
-    for line in source(board.rows[0]).commands.splitlines():
+    lines = source(board.rows[0]).commands.splitlines()
+    assert len(lines) > 3
+    for line in lines:
         _, rest = _parser().parse_known_args(line.split()[1:])
         assert rest in ([], ["--seed=0"], ["--seed=1"], ["--seed=2"])
 
@@ -178,7 +180,9 @@ def test_what_is_committed_is_light():
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     assert sum(sizes) < 15 * 2**20
     assert max(sizes) < 2**20
-    for address in re.findall(r'(?:src|href)="([^"#][^"]*)"', (folder / "index.html").read_text()):
+    addresses = re.findall(r'(?:src|href)="([^"#][^"]*)"', (folder / "index.html").read_text())
+    assert any(address.endswith(".png") for address in addresses)
+    for address in addresses:
         assert address == "data:," or (folder / unquote(address)).is_file(), address
 
 
@@ -333,6 +337,7 @@ def test_a_head_sorts_by_number_both_ways_and_back(at):
 def test_the_filter_hides_a_family_in_all_boards(at):
     box = css(at, ".filter input[value=gan]")[0]
     assert [len(shown(at, f"{part}[data-family=gan]")) > 1 for part in ("tr", "figure", "g")] == [True] * 3
+    assert len(css(at, "table")) == 4
     assert all(table.find_elements("css selector", "tr[data-family=gan]") for table in css(at, "table"))
     click(at, box)
     assert shown(at, "[data-family=gan]") == []

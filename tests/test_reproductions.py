@@ -122,6 +122,7 @@ def test_the_committed_document_prints_no_figure_of_its_own():
     entries, rest = read_list(COMMITTED / LIST)
     text = (COMMITTED / "reproductions.md").read_text()
     assert rest
+    assert entries
     assert "TODO" not in text
     for entry in entries:
         for published in entry.published:

@@ -102,7 +102,7 @@ def test_images_are_the_only_x_axis_and_every_point_has_its_seconds(logged):
 
 def test_the_summary_has_the_records_names(logged):
     _, _, records, parts = logged
-    for record, part in zip(records, parts[1:]):
+    for record, part in zip(records, parts[1:], strict=True):
         found: dict = {}
         for entry in of(part, "summary"):
             found |= entry["update"]
@@ -118,7 +118,7 @@ def test_the_summary_has_the_records_names(logged):
 
 def test_one_grid_and_one_artifact_per_evaluation(logged):
     _, run, records, parts = logged
-    for record, part in zip(records, parts[1:]):
+    for record, part in zip(records, parts[1:], strict=True):
         prefix = f"{record.variant}/" if record.variant else ""
         grids = [p for p in (path["path"] for entry in of(part, "files") for path in entry["files"]) if p.startswith("media")]
         assert len(grids) == 1 and grids[0].startswith(f"media/images/{prefix}evaluation/samples")
