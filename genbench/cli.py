@@ -17,13 +17,28 @@ __all__ = ["main"]
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line per error; no abbreviations, which would swallow overrides."""
+    """One line per error; no abbreviations, which would swallow overrides; no option twice, of which one would be lost."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{self.prog.removeprefix('genbench').strip()} {message}".strip())
+
+
+class _StoreOnce(argparse.Action):
+    """Keep an option's value; a second one is refused."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        given: set[str] = vars(namespace).setdefault("options_given", set())
+        if option_string is not None and self.dest in given:
+            parser.error(f"{'/'.join(self.option_strings)} is given twice")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,14 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-c", "--config", required=True, help="a YAML file, or a recipe such as digits/vae (see genbench list)")
     train.add_argument("--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how")
     train.add_argument("--dry-run", action="store_true", help="check and print the resolved configuration, and stop")
-    train.add_argument("--out", type=Path, help="where a diverged run is recorded (runs, in the checkout)")
+    train.add_argument("--out", type=_path, help="where a diverged run is recorded (runs, in the checkout)")
     train.set_defaults(act=_train)
 
     sample = commands.add_parser("sample", help="sample from a finished run")
     sample.add_argument("run", help="run folder")
     sample.add_argument("-n", type=_positive, default=64, help="number of images (64)")
     sample.add_argument(
-        "-o", "--out", type=Path, required=True, help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel"
+        "-o",
+        "--out",
+        type=_path,
+        required=True,
+        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel",
     )
     sample.add_argument("--seed", type=_natural, default=0, help="sample i is a function of the weights, this seed and i (0)")
     sample.add_argument(
@@ -91,13 +110,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a finished run: one record per evaluation")
     evaluate.add_argument("run", nargs="?", help="run folder; left out with --samples")
     evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
-    evaluate.add_argument("--out", type=Path, help="folder for records/ and pictures/ (runs, in the checkout)")
+    evaluate.add_argument("--out", type=_path, help="folder for records/ and pictures/ (runs, in the checkout)")
     evaluate.add_argument(
         "--devices", type=_positive, default=1, help="processes per node, one device each: the same record (1)"
     )
     evaluate.add_argument("--num-nodes", type=_positive, default=1, help="nodes, of a job that srun or torchrun starts (1)")
     other = evaluate.add_argument_group("images of another tool")
-    other.add_argument("--samples", type=Path, metavar="PATH", help="a folder or a zip of pictures, or an npz file with images")
+    other.add_argument(
+        "--samples", type=_path, metavar="PATH", help="a folder or a zip of pictures, or an npz file with images"
+    )
     other.add_argument("--data", metavar="NAME", help="the data set that they imitate, as in genbench data list")
     other.add_argument("--name", help="what their row of the table is called")
     other.add_argument("--seed", type=_natural, help="which training they come from; seeds of a name are one row (0)")
@@ -123,11 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     explorer.add_argument("--only", action="append", default=[], metavar="NAME", help="this figure alone; may be repeated")
     explorer.add_argument("--seed", type=_natural, default=0, help="of samples and of the choice of held-out images (0)")
     explorer.add_argument("--label", type=_natural, help="the class of samples, of a conditional model, and of held-out images")
-    explorer.add_argument("--out", type=Path, help="folder of a page that gets the figures too, such as leaderboards")
+    explorer.add_argument("--out", type=_path, help="folder of a page that gets the figures too, such as leaderboards")
     explorer.set_defaults(act=_explore)
 
     table = commands.add_parser("table", help="print the tables of a folder of records")
-    table.add_argument("out", nargs="?", type=Path, help="folder with records/ (leaderboards, in the checkout)")
+    table.add_argument("out", nargs="?", type=_path, help="folder with records/ (leaderboards, in the checkout)")
     table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
     table.add_argument("--write", action="store_true", help="also write <dataset>.md and index.html into the folder")
     table.set_defaults(act=_table)
@@ -136,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     comparer.add_argument("a", help="a row as the tables name it: ddpm@ddim50, noise-floor")
     comparer.add_argument("b", help="another row")
     comparer.add_argument("--dataset", help="only its boards")
-    comparer.add_argument("--out", type=Path, help="folder with records/ (leaderboards, in the checkout)")
+    comparer.add_argument("--out", type=_path, help="folder with records/ (leaderboards, in the checkout)")
     comparer.set_defaults(act=_compare)
 
     lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
@@ -178,7 +199,7 @@ def _add_data(commands: Any) -> None:
     weights.set_defaults(act=_data_fetch_weights)
 
     importer = actions.add_parser("import", help="decode a folder or a zip of pictures, or an npz file, into a data set")
-    importer.add_argument("path", type=Path, help="folder (class folders give labels), zip, or npz with images and labels")
+    importer.add_argument("path", type=_path, help="folder (class folders give labels), zip, or npz with images and labels")
     importer.add_argument("--name", required=True, help="of the data set")
     importer.add_argument(
         "--size", type=_positive, required=True, help="height and width: the central square, reduced by Lanczos; never enlarged"
@@ -192,7 +213,7 @@ def _add_data(commands: Any) -> None:
 
     show = actions.add_parser("show", help="a grid of images, counts, shape, levels and hash of a data set")
     show.add_argument("name", help="as in genbench data list")
-    show.add_argument("-o", "--out", type=Path, help="where the grid goes, a .png file (runs/data, in the checkout)")
+    show.add_argument("-o", "--out", type=_path, help="where the grid goes, a .png file (runs/data, in the checkout)")
     show.set_defaults(act=_data_show)
     for action in (lister, fetch, importer, show):
         action.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
@@ -205,11 +226,17 @@ def _add_wandb(commands: Any) -> None:
     dashboard.add_argument("--entity", help="team or user (the login's own)")
     dashboard.add_argument("--project", default="genbench", help="project of the runs (genbench)")
     dashboard.add_argument("--data", default="digits", metavar="NAME", help="the runs of this data set (digits)")
-    dashboard.add_argument("-o", "--out", type=Path, metavar="FILE", help="write its JSON here (wandb-dashboard.json)")
+    dashboard.add_argument("-o", "--out", type=_path, metavar="FILE", help="write its JSON here (wandb-dashboard.json)")
     dashboard.set_defaults(act=_wandb_dashboard)
     sync = actions.add_parser("sync", help="upload the runs that were logged offline, where there is a network")
-    sync.add_argument("folder", nargs="?", type=Path, help="everything below it (runs, in the checkout)")
+    sync.add_argument("folder", nargs="?", type=_path, help="everything below it (runs, in the checkout)")
     sync.set_defaults(act=_wandb_sync)
+
+
+def _path(text: str) -> Path:
+    from genbench.files import expand_home
+
+    return expand_home(text)
 
 
 def _amount(text: str) -> float:
@@ -223,13 +250,13 @@ def _amount(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
 def _natural(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
     return int(text)
 
@@ -294,9 +321,9 @@ def _train(given: Any) -> None:
     if config.resolved["protocol"]:
         load_protocol(config.resolved["protocol"])
     if given.dry_run:
-        import yaml
+        from genbench.yaml12 import dump_yaml
 
-        print(yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False), end="")
+        print(dump_yaml({"name": config.name, **config.resolved}), end="")
         return
     folder = run_folder(config, data.name)
     before = folder.state()
@@ -439,7 +466,7 @@ def _bench_manifest(given: Any) -> None:
     from genbench.manifest import read_manifest, run_task, write_tables
     from genbench.progress import reporter
 
-    manifest = read_manifest(Path(given.suite), tuple(given.trust))
+    manifest = read_manifest(_path(given.suite), tuple(given.trust))
     _device(manifest.device)
     with reporter() as report:
         if given.task is not None:
@@ -530,7 +557,7 @@ def _data_fetch_weights(given: Any) -> None:
 def _data_import(given: Any) -> None:
     from genbench.data.importing import Import, import_images
 
-    root = Path(given.root).expanduser() if given.root else None
+    root = _path(given.root) if given.root else None
     plan = Import(
         given.path, given.name, given.size, root, given.channels, given.val, given.test, given.skip_bad, given.replace
     )

@@ -23,6 +23,7 @@ one, so that `--needs.teacher.budget.images=64` overrides it, and another teache
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -39,13 +40,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from genbench.annotations import GROUPS, annotation, is_text, settled, takes_null
 from genbench.errors import InputError, nearest
-from genbench.files import NAME, digest, project_root
+from genbench.files import NAME, digest, expand_home, project_root
 from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
+from genbench.yaml12 import load_yaml, parse_yaml, read_yaml, source
 
-__all__ = ["Config", "changes", "classes", "configs", "find_config", "load_config", "load_yaml", "train_command"]
+__all__ = [
+    "Config", "Override", "changes", "classes", "configs", "find_config", "load_config", "load_yaml", "train_command",
+]  # fmt: skip
+
+# `key=text` as on the command line, or a key and its value
+Override = str | tuple[str, Any]
 
 _TRUSTED = ("genbench", "torch.optim")
 # What may differ between two commands on one run folder: where it runs and who watches. None of it changes the weights.
@@ -63,14 +69,11 @@ _FREE = (
 )
 # needs.teacher.budget.images is the budget.images of a needed run
 _NEED = re.compile(r"^(needs\.[^.]+\.)+")
-# YAML that is deeper is no configuration, and would exhaust the stack of whatever walks through it.
-_DEEPEST = 32
 # Any dotted name, as Python's import would take it: also with hyphens or letters of other alphabets.
 _DOTTED = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)+")
 # Texts of the user's own, which may hold a dot.
 _NO_CLASSES = ("data.root", "data.name")
 
-_GROUPS: dict[str, Any] = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
 # Stands for the data's spec while arguments are checked: the data injects the real one.
 _ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
@@ -165,12 +168,13 @@ class Config:
         return data, model
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence[str] = (), smoke: bool = False) -> Config:
+def load_config(name: str | Path, overrides: Sequence[Override] = (), trust: Sequence[str] = (), smoke: bool = False) -> Config:
     """Read, override and check a configuration.
 
     Args:
         name: A YAML file, or the name of a shipped recipe such as `digits/vae`.
-        overrides: `a.b=value`, each value in YAML. Those of the seed and of the data are for needed runs too.
+        overrides: `a.b=value`, each value in YAML, or letter by letter where the key is a text; or a pair (`a.b`, value). Those of
+            the seed and of the data are for needed runs too.
         trust: Further modules that a class_path may name.
         smoke: Apply the recipe's own `smoke` overrides, which shrink it to seconds.
 
@@ -179,29 +183,88 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), trust: Sequence
     """
     path = find_config(name)
     tree = _recipe(path, smoke, ())
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
-        if _own(key) == "seed" != key:
-            raise InputError(f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both")
-        _set(tree, key, _yaml(value, f"the value of --{key}"))
+    _override(tree, overrides, (*_TRUSTED, *trust))
     _expand_needs(tree, smoke, (path.resolve(),), str(path))  # what an override named
     _hand_down(tree)
     origin = f"{path} with the options given" if overrides else str(path)
-    return check_config(tree, str(tree.pop("name", None) or path.stem), trust, origin)
+    return check_config(tree, _name(tree, path), trust, origin)
+
+
+def _name(tree: dict[str, Any], path: Path) -> str:
+    """Take a recipe's name out of its tree; that of its file where it gives none."""
+    name = tree.pop("name", None)
+    return path.stem if name is None else source(name) or str(name)
+
+
+def _override(tree: dict[str, Any], overrides: Sequence[Override], trusted: Sequence[str]) -> None:
+    """Set the values of overrides in a configuration.
+
+    Raises:
+        InputError: One has no value, or is lost to a later one.
+    """
+    pairs = [_pair(override) for override in overrides]
+    _check_lost([key for key, _ in pairs], "--")
+    # which keys are texts depends on the classes, which overrides may name
+    trial = copy.deepcopy(tree)
+    for key, value in pairs:
+        _set(trial, key, _parsed(value) if isinstance(value, _Raw) else copy.deepcopy(value))
+    for key, value in pairs:
+        if _own(key) == "seed" != key:
+            raise InputError(f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both")
+        if isinstance(value, _Raw):
+            hint = annotation(trial, key.split("."), trusted)
+            if not is_text(hint):
+                value = parse_yaml(value, f"the value of --{key}")
+            elif value in ("", "null") and takes_null(hint):
+                value = None
+        _set(tree, key, copy.deepcopy(value))
+
+
+class _Raw(str):
+    """The text of an option, as it was given."""
+
+
+def _pair(override: Override) -> tuple[str, Any]:
+    if isinstance(override, tuple):
+        return override
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
+    return key, _Raw(text)
+
+
+def _parsed(text: str) -> Any:
+    """A YAML value; the text itself where it is none."""
+    try:
+        return parse_yaml(text, "")
+    except InputError:
+        return text
+
+
+def _check_lost(keys: Sequence[str], before: str) -> None:
+    """Refuse keys whose value a later one replaces: the same key, or a group that it belongs to."""
+    for i, key in enumerate(keys):
+        for earlier in keys[:i]:
+            if earlier == key:
+                raise InputError(f"{before}{key} is given twice")
+            if earlier.startswith(f"{key}."):
+                raise InputError(f"{before}{key} would replace {earlier}, which stands before it: give the group first")
 
 
 def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
     """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in place of their names."""
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
-    tree = load_yaml(path)
+    tree = read_yaml(path)
     _check_seeds(tree, str(path))
     _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
-    shrink = tree.pop("smoke", {}) or {}
+    shrink = tree.pop("smoke", None)
+    shrink = {} if shrink is None else shrink
+    if not isinstance(shrink, dict):
+        raise InputError(f"{path}: smoke maps keys to values, such as {{budget.images: 640}}")
     if smoke:  # apart from the real runs
         tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
+    _check_lost(list(shrink), f"{path}: smoke: ")
     for key, value in shrink.items() if smoke else ():
         _set(tree, key, value)
     return tree
@@ -220,7 +283,7 @@ def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], or
         except InputError as error:
             raise InputError(f"{origin}: needs.{name}: {error}") from None
         tree_of_it = _recipe(path, smoke, above)
-        needs[name] = {"recipe": needed, "name": str(tree_of_it.pop("name", None) or path.stem), **tree_of_it}
+        needs[name] = {"recipe": needed, "name": _name(tree_of_it, path), **tree_of_it}
 
 
 def _check_seeds(tree: dict[str, Any], origin: str) -> None:
@@ -252,16 +315,21 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     """Validate a tree of plain values, and those of the runs that it needs, against the signatures of the classes that it names."""
     tree, needs = dict(tree), tree.get("needs") or {}
     tree.pop("needs", None)
-    for key in (key for key in _GROUPS if not isinstance(tree.get(key, {}), dict)):
-        raise InputError(f"{origin}: {key} is a group of settings: {', '.join(_GROUPS[key].__dataclass_fields__)}")
+    for key in (key for key in GROUPS if not isinstance(tree.get(key, {}), dict)):
+        raise InputError(f"{origin}: {key} is a group of settings: {', '.join(GROUPS[key].__dataclass_fields__)}")
     for key in ("data", "model"):
         if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
             raise InputError(
                 f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}"
             )
-    _check_names(tree, name, origin)
     _check_paths(tree, trust, origin)
-    _check_evaluations(tree, origin)
+    try:
+        tree = settled(tree, (*_TRUSTED, *trust))
+    except ValueError as error:
+        raise InputError(f"{origin}: {error}") from None
+    _expand_folders(tree)
+    _check_names(tree, name, origin)
+    tree["evaluations"] = _checked_evaluations(tree, origin)
     from jsonargparse import ArgumentError
 
     parser = _parser()
@@ -278,12 +346,22 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
         resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
     config = Config(name, resolved, tuple(trust))
     try:
-        assert config.budget and config.optimization and config.trainer and config.wandb and config.evaluations
+        for group, settings in GROUPS.items():
+            settings(**resolved[group])
+        for options in resolved["evaluations"].values():
+            Evaluation(**options)
         if not 0 <= config.seed < 2**63:
             raise ValueError(f"seed is at least 0 and below 2^63, not {config.seed}")
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
+
+
+def _expand_folders(tree: dict[str, Any]) -> None:
+    """Write out the home folder in the folders that a configuration names."""
+    for node, key in ((tree, "run_dir"), (tree["data"], "root")):
+        if isinstance(node.get(key), str):
+            node[key] = str(expand_home(node[key]))
 
 
 def train_command(config: Config, name: str) -> str:
@@ -318,8 +396,8 @@ def _checked_needs(needs: Any, resolved: dict[str, Any], trust: Sequence[str], o
         if not re.fullmatch(r"[^\W\d]\w*", str(key)) or not isinstance(tree, dict):
             raise InputError(f"{where}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}")
         tree = dict(tree)
-        recipe, name = tree.pop("recipe", None), tree.pop("name", None)
-        needed = check_config(tree, str(name or key), trust, where)
+        recipe = source(tree.pop("recipe", None))
+        needed = check_config(tree, source(tree.pop("name", None)) or key, trust, where)
         mine, theirs = (
             {k: v for k, v in one.items() if k not in ("batch_size", "root")}
             for one in (resolved["data"], needed.resolved["data"])
@@ -347,19 +425,20 @@ def _check_needs(model: Any, config: Config) -> None:
             raise InputError(f"needs.{name} is a {cls}; {type(model).__name__} learns from a {wanted[name].__name__}")
 
 
-def _check_evaluations(tree: dict[str, Any], origin: str) -> None:
-    """Done by hand: jsonargparse lets unknown keys pass in a mapping of dataclasses."""
+def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The evaluations without those that are null. Done by hand: jsonargparse lets unknown keys pass in a mapping of dataclasses."""
     right = list(Evaluation.__dataclass_fields__)
     evaluations = tree.get("evaluations") or {}
     if not isinstance(evaluations, dict) or not all(isinstance(options, dict | None) for options in evaluations.values()):
         raise InputError(f"{origin}: evaluations maps names of rows to their options: {', '.join(right)}")
     for name, options in evaluations.items():
-        for key, value in (options or {}).items():
+        for key, value in ({} if options is None else options).items():
             if key not in right:
                 raise InputError(f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, right)}")
             if not isinstance(value, dict):
                 raise InputError(f"{origin}: evaluations.{name}.{key} maps options to values, and is {value!r}")
             _check_options(tree["model"]["class_path"], key, value, f"{origin}: evaluations.{name}.{key}")
+    return {name: options for name, options in evaluations.items() if options is not None}
 
 
 def _check_options(class_path: str, method: str, options: dict[str, Any], origin: str) -> None:
@@ -396,6 +475,7 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
 
 def find_config(name: str | Path) -> Path:
     """A YAML file, seen from here or from the checkout, or a shipped recipe by its name."""
+    name = expand_home(name)
     for path in (Path(name), project_root() / name, project_root() / "configs" / f"{name}.yaml"):
         if path.is_file():
             return path
@@ -428,17 +508,6 @@ def classes(package: str, base: str) -> dict[str, str]:
     return dict(entry for name, entry in found.items() if name in leaves)
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
-    try:
-        tree = _yaml(path.read_text(), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} holds no settings: a configuration is a YAML mapping of keys to values")
-    return tree
-
-
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between two configurations of one run folder and may not: "key was old, is now new"."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
@@ -461,7 +530,7 @@ def _parser() -> Any:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run_dir", type=str | None, default=None)
     parser.add_argument("--protocol", type=str | None, default=None)
-    for name, settings in _GROUPS.items():
+    for name, settings in GROUPS.items():
         parser.add_class_arguments(settings, name)
     parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
     parser.add_subclass_arguments(ImageData, "data", required=True)
@@ -491,37 +560,6 @@ def _own_warnings_only() -> Iterator[None]:
 
 
 # --- trees of plain values --------------------------------------------------------------------------------------------
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: 1e-3 is a number. No aliases, by which a few lines would hold billions of values, and no depths."""
-
-    _depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases are not taken: write the values out", problem_mark=event.start_mark
-            )
-        if self._depth == _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"it is nested more than {_DEEPEST} deep", problem_mark=event.start_mark)
-        self._depth += 1
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$"), list("-+0123456789.")
-)
-
-
-def _yaml(text: str, origin: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin} is not YAML: {_one_line(str(error))}") from None
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -685,9 +723,9 @@ def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
             for name in _arguments(node["class_path"])
             if name not in ("self", "spec", "inputs", "outputs", "cond", "params")
         ]
-    if key in _GROUPS:
-        return list(_GROUPS[key].__dataclass_fields__)
-    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", "needs", *_GROUPS]
+    if key in GROUPS:
+        return list(GROUPS[key].__dataclass_fields__)
+    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", "needs", *GROUPS]
 
 
 def _arguments(class_path: str) -> list[str]:

@@ -43,6 +43,7 @@ __all__ = [
     "NAME",
     "canonical_json",
     "digest",
+    "expand_home",
     "file_digest",
     "folder_beside",
     "in_use",
@@ -78,6 +79,18 @@ _LARGEST_JSON = 2**24
 def project_root() -> Path:
     """The checkout: what holds configs/, runs/ and leaderboards/."""
     return Path(__file__).resolve().parent.parent
+
+
+def expand_home(path: str | Path) -> Path:
+    """A path with `~` and `~user` at its beginning replaced by the home folder.
+
+    Raises:
+        InputError: The home folder is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: the home folder that it begins with is not known; write the whole path") from None
 
 
 def canonical_json(value: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from genbench.config import load_yaml
 from genbench.data.images import Split, data_root
 from genbench.errors import InputError, nearest
-from genbench.files import project_root
+from genbench.files import expand_home, project_root
+from genbench.yaml12 import load_settings
 
 __all__ = ["Protocol", "load_protocol"]
 
@@ -56,7 +56,7 @@ class Protocol:
     def statistics_file(self) -> Path:
         """Where `statistics` lies."""
         assert self.statistics is not None
-        return data_root() / "statistics" / self.statistics
+        return data_root() / "statistics" / expand_home(self.statistics)
 
     def __post_init__(self) -> None:
         if self.split not in get_args(Split):
@@ -94,7 +94,7 @@ def load_protocol(name: str) -> Protocol:
     known = {path.stem: path for path in folder.glob("*.yaml")}
     if name not in known:
         raise InputError(f"no protocol {name!r} in configs/protocols; {nearest(name, known)}")
-    tree: dict[str, Any] = load_yaml(known[name])
+    tree = load_settings(known[name], ("extractor", "split", "statistics"))
     right = [field.name for field in fields(Protocol) if field.name != "name"]
     for key in tree:
         if key not in right:

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from genbench.config import Config, changes, check_config, load_yaml, train_command
 from genbench.errors import InputError, nearest
-from genbench.files import file_digest, project_root, read_json, write_atomic, write_json
+from genbench.files import expand_home, file_digest, project_root, read_json, write_atomic, write_json
+from genbench.yaml12 import dump_yaml
 
 if TYPE_CHECKING:
     from genbench.data.images import ImageData
@@ -71,7 +70,7 @@ class Run:
     # --- configuration and state ----------------------------------------------------------------------------------------
 
     def write_config(self, config: Config) -> None:
-        text = yaml.safe_dump({"name": config.name, **config.resolved}, sort_keys=False)
+        text = dump_yaml({"name": config.name, **config.resolved})
         write_atomic(self.path / "config.yaml", text)
 
     def config(self, trust: Sequence[str] = ()) -> Config:
@@ -188,6 +187,7 @@ def run_folder(config: Config, dataset: str) -> Run:
 
 def find_run(name: str | Path) -> Run:
     """A run folder, seen from here or from the checkout."""
+    name = expand_home(name)
     for path in (Path(name), project_root() / name, project_root() / "runs" / name):
         if (path / "config.yaml").is_file():
             return Run(path)

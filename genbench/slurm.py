@@ -21,9 +21,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.config import load_yaml
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import last_line, lock, project_root, read_json, write_atomic
+from genbench.files import expand_home, last_line, lock, project_root, read_json, write_atomic
+from genbench.yaml12 import load_settings
 
 if TYPE_CHECKING:
     from genbench.suite import Plan, Suite
@@ -87,10 +87,10 @@ def load_cluster(name: str) -> Cluster:
         InputError: It is missing, or a key or a value is wrong.
     """
     folder = project_root() / "configs" / "cluster"
-    path = next((p for p in (Path(name), folder / f"{name}.yaml") if p.is_file()), None)
+    path = next((p for p in (expand_home(name), folder / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         raise InputError(f"no cluster {name!r}; {nearest(name, [p.stem for p in folder.glob('*.yaml')])}")
-    tree: dict[str, Any] = load_yaml(path)
+    tree = load_settings(path, ("partition", "account", "qos", "gres", "time", "mem", "device"))
     right = [field.name for field in fields(Cluster) if field.name != "name"]
     for key, value in tree.items():
         if key not in right:
@@ -113,9 +113,8 @@ def _unfit(key: str, value: Any) -> str | None:
         return None if (type(value) is int and value > 0) or (key != "cpus" and value is None) else "a number, at least 1"
     if key == "device":
         return None if value in ("cpu", "cuda") else "cpu or cuda"
-    # YAML reads 24:00:00 as a number of seconds
     fits = value is None or (isinstance(value, str) and re.fullmatch(r"\S+", value) is not None)
-    return None if fits else 'a word in quotes, such as "24:00:00" for a time'
+    return None if fits else "a word, such as 24:00:00 for a time"
 
 
 # --- text -----------------------------------------------------------------------------------------------------------------

@@ -15,15 +15,15 @@ suite's overrides and not evaluated.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from genbench.config import Config, changes, find_config, load_config, load_yaml
+from genbench.config import Config, Override, changes, find_config, load_config
 from genbench.errors import Diverged, GenbenchError, InputError, Stopped, nearest
-from genbench.files import project_root
+from genbench.files import expand_home, project_root
+from genbench.yaml12 import plain, read_yaml, source
 
 __all__ = [
     "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "out_of_reach", "perform",
@@ -69,19 +69,18 @@ class Suite:
 
     def _config(self, entry: Entry, seed: int, trust: Sequence[str]) -> Config:
         """An entry's configuration; those that it needs are what this suite would train under their names."""
-        changes = {**self.overrides, **entry.overrides, "seed": seed}
-        given = [f"{key}={_text(value)}" for key, value in changes.items()]
+        given: list[Override] = [*{**self.overrides, **entry.overrides, "seed": seed}.items()]
         config = load_config(entry.config, given, trust)
         if not config.needs:
             return config
         here = {find_config(other.config): other for other in self.entries}
-        needs = []
+        needs: list[Override] = []
         for name, tree in config.resolved["needs"].items():
             if tree["recipe"] is not None:
                 needed = self._config(here.get(find_config(tree["recipe"]), Entry(tree["recipe"])), seed, trust)
-                needs.append(f"needs.{name}={_text({'recipe': tree['recipe'], 'name': needed.name, **needed.resolved})}")
+                needs.append((f"needs.{name}", {"recipe": tree["recipe"], "name": needed.name, **needed.resolved}))
             else:  # written out in the recipe
-                needs += [f"needs.{name}.{key}={_text(value)}" for key, value in self.overrides.items()]
+                needs += [(f"needs.{name}.{key}", value) for key, value in self.overrides.items()]
         return load_config(entry.config, [*needs, *given], trust)
 
 
@@ -92,28 +91,30 @@ def load_suite(name: str | Path) -> Suite:
         InputError: It is missing, or not a suite.
     """
     folder = project_root() / "configs" / "suites"
-    path = next((p for p in (Path(name), folder / f"{name}.yaml") if p.is_file()), None)
+    path = next((p for p in (expand_home(name), folder / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         raise InputError(f"no suite {str(name)!r}; {nearest(str(name), [p.stem for p in folder.glob('*.yaml')])}")
-    tree = load_yaml(path)
+    tree = read_yaml(path)
     right = ["out", "runs", "seeds", "overrides", "entries"]
     for key in tree:
         if key not in right:
             raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
-    entries, seeds, out = tree.get("entries"), tree.get("seeds", [0]), tree.get("out", f"runs/{path.stem}")
-    runs = tree.get("runs", out)
-    if not isinstance(out, str) or not isinstance(runs, str):
+    entries = tree.get("entries")
+    seeds = tree.get("seeds", [0])
+    out = source(tree.get("out", f"runs/{path.stem}"))
+    runs = source(tree["runs"]) if "runs" in tree else out
+    if out is None or runs is None:
         raise InputError(f"{path}: out and runs are folders")
     _check_mapping(tree, path)
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) and "config" in e for e in entries):
         raise InputError(f"{path}: entries is a list of mappings, each with a config")
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+    if not isinstance(seeds, list) or not all(type(plain(seed)) is int and seed >= 0 for seed in seeds):
         raise InputError(f"{path}: seeds is a list of integers, at least 0")
     return Suite(
         name=path.stem,
-        out=project_root() / out,
-        runs=project_root() / runs,
-        seeds=tuple(seeds),
+        out=project_root() / expand_home(out),
+        runs=project_root() / expand_home(runs),
+        seeds=tuple(map(int, seeds)),
         overrides=tree.get("overrides") or {},
         entries=tuple(_entry(entry, path) for entry in entries),
     )
@@ -124,15 +125,14 @@ def _entry(tree: dict[str, Any], path: Path) -> Entry:
     for key in tree:
         if key not in right:
             raise InputError(f"{path}: unknown key {key} of an entry; {nearest(key, right)}")
-    names = tree.get("evaluations")
     _check_mapping(tree, path)
-    if not isinstance(tree["config"], str) or not _is_names(names):
+    config = source(tree["config"])
+    evaluations = tree.get("evaluations")
+    names = [source(name) for name in evaluations] if isinstance(evaluations, list) else []
+    if config is None or not isinstance(evaluations, list | None) or None in names:
         raise InputError(f"{path}: config of an entry is a name, evaluations a list of names")
-    return Entry(tree["config"], None if names is None else tuple(names), tree.get("overrides") or {})
-
-
-def _is_names(names: Any) -> bool:
-    return names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))
+    chosen = None if evaluations is None else tuple(name for name in names if name is not None)
+    return Entry(config, chosen, tree.get("overrides") or {})
 
 
 def _check_mapping(tree: dict[str, Any], path: Path) -> None:
@@ -140,10 +140,6 @@ def _check_mapping(tree: dict[str, Any], path: Path) -> None:
         raise InputError(f"{path}: overrides maps keys to values, and is {tree['overrides']!r}")
     if "seed" in (tree.get("overrides") or {}):
         raise InputError(f"{path}: overrides cannot set the seed; seeds of the suite are those of every entry")
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value)
 
 
 class Reporter(Protocol):

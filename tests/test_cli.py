@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genbench.cli import main
+from genbench.cli import _parser, _StoreOnce, main
 from genbench.train import train
 
 
@@ -64,6 +65,66 @@ def test_bad_commands_end_in_one_line(arguments, code, says, capsys):
     assert says in captured.err
     assert captured.err.count("\n") == 1
     assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["train", "-c", "digits/vae", "-c", "digits/gan"], "-c/--config"),
+        (["train", "-c", "digits/vae", "--config", "digits/vae"], "-c/--config"),
+        (["train", "-c", "digits/vae", "--seed=1", "--seed=2"], "--seed"),
+        (["train", "-c", "digits/vae", "--model.latent=1", "--seed=2", "--model.latent=2"], "--model.latent"),
+        (["sample", "run", "-n", "3", "-n", "4", "-o", "x.png"], "-n"),
+        (["sample", "run", "-o", "x.png", "--out", "y.png"], "-o/--out"),
+        (["evaluate", "run", "--variant", "a", "--variant", "b"], "--variant"),
+        (["bench", "quickstart", "--cluster", "a", "--cluster", "b"], "--cluster"),
+        (["explore", "run", "--seed", "1", "--seed", "2"], "--seed"),
+        (["table", "--format", "md", "--format", "csv"], "--format"),
+        (["compare", "a", "b", "--dataset", "x", "--dataset", "y"], "--dataset"),
+        (["data", "list", "--root", "a", "--root", "b"], "--root"),
+        (["wandb", "dashboard", "--data", "a", "--data", "b"], "--data"),
+    ],
+)
+def test_an_option_given_twice_is_refused(arguments, option, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert f"{option} is given twice" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_every_option_of_every_command_that_keeps_one_value_keeps_the_first():
+    def options(parser):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    yield from options(command)
+            elif action.option_strings:
+                yield action
+
+    kinds = {type(action) for action in options(_parser())}
+    assert kinds == {_StoreOnce, argparse._AppendAction, argparse._StoreTrueAction, argparse._HelpAction}
+
+
+def test_the_home_folder_is_written_out_in_every_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run = ["train", "-c", "digits/vae", "--smoke", "--wandb.mode=disabled", "--budget.images=160", "--run_dir=~/run"]
+    assert main(run) == 0
+    assert main(["sample", "~/run", "-n", "4", "-o", "~/grid.png"]) == 0
+    assert main(["sample", "~/run", "-n", "4", "-o", "~/images.npz"]) == 0
+    assert main(["evaluate", "~/run", "--out", "~/out", "--variant", "mean"]) == 0
+    assert main(["table", "~/out", "--write"]) == 0
+    assert main(["explore", "~/run", "--only", "samples", "--out", "~/out"]) == 0
+    assert main(["data", "show", "digits", "-o", "~/digits.png", "--root", "~/data"]) == 0
+    capsys.readouterr()
+    assert main(["data", "list", "--root", "~nobody-of-this-name"]) == 2
+    assert "write the whole path" in capsys.readouterr().err
+    (tmp_path / "suite.yaml").write_text("out: ~/bench\nentries: [{config: digits/gmm}]\n")
+    assert main(["bench", "~/suite.yaml", "--task", "0"]) == 2  # no manifest
+    assert main(["wandb", "dashboard", "-o", "~/dashboard.json"]) == 0
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"run", "grid.png", "images.npz", "out", "digits.png", "data", "dashboard.json"} <= written
+    assert "~" not in written
 
 
 def test_train_sample_evaluate_table(tmp_path, capsys):

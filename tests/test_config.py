@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from conftest import CONFIGS
 
-from genbench.config import changes, check_config, configs, find_config, load_config
+from genbench.config import _leaves, _set, changes, check_config, configs, find_config, load_config
 from genbench.errors import InputError
+from genbench.suite import load_suite
+from genbench.yaml12 import dump_yaml
 
 RECIPE = "digits/vae"
 
@@ -39,8 +43,8 @@ def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
         ("model.spec=3", "unknown key spec"),
         ("data.batch_sz=3", "unknown key data.batch_sz; did you mean 'batch_size'?"),
         ("evaluations.mean.smaple={}", "unknown key evaluations.mean.smaple; did you mean 'sample'?"),
-        ("model.latent=abc", "model.latent: expected int. Got value: abc"),
-        ("model.optimizer.lr=fast", "model.optimizer.lr: expected float"),
+        ("model.latent=abc", "model.latent is the text 'abc'; right is a whole number"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr is the text 'fast'; right is a number"),
         ("model.likelihood_model=cauchy", "model.likelihood_model: Expected a Literal['logistic', 'gaussian', 'bernoulli']"),
         ("model.latent=0", "latent is at least 1, not 0"),
         ("budget.images=-1", "budget.images is at least 0, not -1"),
@@ -53,7 +57,7 @@ def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
         ("evaluations.x@y={}", "the name 'x@y' is part of a file name"),
         ("evaluations.mean.sample.decoder=nonsense", "evaluations.mean.sample.decoder: Expected a Literal['sample', 'mean']"),
         ("evaluations.mean.log_prob.Q=2", "unknown option Q; choose from: K"),
-        ("evaluations.mean.log_prob.K=two", "evaluations.mean.log_prob.K: expected int"),
+        ("evaluations.mean.log_prob.K=two", "evaluations.mean.log_prob.K is the text 'two'; right is a whole number"),
         ("budget=", "budget is a group of settings: images"),
         ("model.optimizer.lr=-1", "model.optimizer: Invalid learning rate: -1"),
         ("model.optimizer.betas=[2, 3]", "model.optimizer: Invalid beta parameter"),
@@ -115,6 +119,133 @@ def test_small_floats_are_numbers_and_overrides_are_yaml():
     assert config.wandb.tags == ["a", "b"]
     assert config.optimization.clip_norm is None
     assert config.budget.images == 1000
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("seed", "010", 10),
+        ("data.batch_size", "064", 64),
+        ("run_dir", "runs/try #2", "runs/try #2"),
+        ("run_dir", "2026-11-28", "2026-11-28"),
+        ("run_dir", "[a", "[a"),
+        ("run_dir", "a: b", "a: b"),
+        ("run_dir", "null", None),
+        ("run_dir", "", None),
+        ("data.root", "010", "010"),
+        ("wandb.project", "2026", "2026"),
+        ("wandb.project", "null", "null"),
+        ("wandb.group", "null", None),
+        ("wandb.mode", "disabled", "disabled"),
+        ("wandb.tags", "[010, on, 1e3]", ["010", "on", "1e3"]),
+        ("evaluations.mean.sample.decoder", "sample", "sample"),
+        ("evaluations.50.sample.decoder", "mean", "mean"),
+    ],
+)
+def test_a_text_is_taken_letter_by_letter_in_an_option_and_in_a_file(key, text, expected, tmp_path):
+    tree = load_config(RECIPE, [f"{key}={text}"]).resolved
+    for part in key.split("."):
+        tree = tree[part]
+    assert tree == expected
+
+
+@pytest.mark.parametrize("name", ["010", "on", "1e3", "true", "2026-11-28", "0x1F", "1_000"])
+def test_a_name_is_a_text(name, tmp_path):
+    assert load_config(RECIPE, [f"name={name}"]).name == name
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"name: {name}\nwandb: {{project: {name}, tags: [{name}]}}\n{find_config(RECIPE).read_text()}")
+    config = load_config(path)
+    assert (config.name, config.wandb.project, config.wandb.tags) == (name, name, [name])
+    (tmp_path / "again.yaml").write_text(dump_yaml({"name": config.name, **config.resolved}))
+    again = load_config(tmp_path / "again.yaml")
+    assert (again.name, again.resolved) == (name, config.resolved)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seed=null", "seed is null; right is a whole number"),
+        ("seed=", "seed is null; right is a whole number"),
+        ("seed=1:30", "seed is the text '1:30'; right is a whole number"),
+        ("seed='10'", "seed is the text '10'; right is a whole number"),
+        ("budget.images=null", "budget.images is null; right is a whole number"),
+        ("data.batch_size=null", "data.batch_size is null; right is a whole number"),
+        ("trainer.compile=yes", "trainer.compile is the text 'yes'; right is true or false"),
+        ("trainer.accelerator=null", "Expected a Literal['auto', 'cpu', 'cuda', 'mps']. Got value: null"),
+        ("wandb.tags=null", "wandb.tags is null; right is a list"),
+        ("wandb.tags=[a, null]", "wandb.tags is null; right is a text"),
+        ("model.latent=null", "model.latent is null; right is a whole number"),
+        ("model.beta='1'", "model.beta is the text '1'; right is a number"),
+        ("model.conditional=null", "model.conditional is null; right is true or false"),
+        ("model.encoder.width=null", "model.encoder.width is null; right is a whole number"),
+        ("model.optimizer.lr=null", "model.optimizer.lr is null; right is a number"),
+        (
+            "model.optimizer.betas=(0.5, 0.9)",
+            "model.optimizer.betas is the text '(0.5, 0.9)'; right is a list such as [0.5, 0.9]",
+        ),
+        ("optimization.clip_norm='null'", "optimization.clip_norm is the text 'null'; right is a number or null"),
+        ("evaluations.mean.log_prob.K=null", "evaluations.mean.log_prob.K is null; right is a whole number"),
+        ("evaluations.mean=3", "evaluations maps names of rows to their options"),
+    ],
+)
+def test_null_and_texts_where_there_is_none_are_refused(override, says):
+    assert says in complaint(override)
+
+
+@pytest.mark.parametrize("name", ["digits/vae", "points2d/wgan-gp", "cifar10/ddpm"])
+def test_no_key_takes_null_in_silence_unless_its_type_has_it(name):
+    config = load_config(name)
+    keys = [key for key, value in _leaves(config.resolved) if value is not None and not key.startswith("needs.")]
+    for key in keys:
+        tree = json.loads(json.dumps(config.resolved))
+        _set(tree, key, None)
+        try:
+            changed = dict(_leaves(check_config(tree, config.name, (), "here").resolved))
+        except InputError as error:
+            assert "\n" not in str(error)
+            continue
+        nullable = ("run_dir", "protocol", "clip_norm", "_every", "root", "entity", "group", "foreach", "fused")
+        # an evaluation that is null is left out, and so are all
+        assert changed.get(key) is None if key.endswith(nullable) else key.startswith("evaluations"), key
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["seed=1", "seed=2"], "--seed is given twice"),
+        (["seed=1", "model.latent=3", "seed=1"], "--seed is given twice"),
+        (
+            ["optimization.clip_norm=1", "optimization={ema_half_life: 3}"],
+            "--optimization would replace optimization.clip_norm",
+        ),
+    ],
+)
+def test_no_override_is_lost_to_a_later_one(overrides, says):
+    assert says in complaint(*overrides)
+    assert load_config(RECIPE, ["optimization={ema_half_life: 3}", "optimization.clip_norm=1"]).optimization.ema_half_life == 3
+
+
+def test_the_home_folder_is_written_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config(RECIPE, ["run_dir=~/runs/a b", "data.root=~"])
+    assert config.resolved["run_dir"] == f"{tmp_path}/runs/a b"
+    assert config.resolved["data"]["root"] == str(tmp_path)
+    assert "write the whole path" in complaint("run_dir=~nobody-of-this-name/runs")
+
+
+def test_a_suite_is_read_like_a_recipe(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "out: ~/out\nruns: 010\nseeds: [010]\noverrides: {wandb.project: 2026, budget.images: 0640}\n"
+        "entries:\n  - {config: digits/vae, evaluations: [50], overrides: {name: 1e3, evaluations.50: {sample: {decoder: mean}}}}\n"
+    )
+    suite = load_suite(path)
+    ((config, variants),) = suite.pairs()
+    assert suite.out == tmp_path / "out"
+    assert suite.runs.name == "010"
+    assert (config.seed, config.budget.images, config.wandb.project) == (10, 640, "2026")
+    assert (config.name, variants) == ("1e3", ("50",))
 
 
 def test_the_hash_is_of_what_decides_the_weights():

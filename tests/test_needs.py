@@ -115,8 +115,10 @@ def test_another_teacher_is_another_configuration_and_none_is_the_same_as_before
 
 
 def test_a_missing_run_is_named_with_the_command_that_makes_it(tiny, tmp_path, capsys):
-    given = [f"--run_dir={tmp_path / 'run'}", "--wandb.mode=disabled", *(f"--{key}" for key in SHORT), "--seed=2"]
-    reflow = ["train", "-c", REFLOW, "--smoke", *given, f"--needs.teacher.run_dir={tmp_path / 'teacher'}"]
+    given = ["--wandb.mode=disabled", "--seed=2", *(f"--{key}" for key in SHORT if "teacher.budget" not in key)]
+    common = ["train", "-c", REFLOW, "--smoke", *given, f"--needs.teacher.run_dir={tmp_path / 'teacher'}"]
+    budget = [f"--{key}" for key in SHORT if "teacher.budget" in key]
+    reflow = [*common, *budget, f"--run_dir={tmp_path / 'run'}"]
     assert main(reflow) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "is not finished (not begun); first: genbench train -c points2d/flow_matching " in line
@@ -127,13 +129,13 @@ def test_a_missing_run_is_named_with_the_command_that_makes_it(tiny, tmp_path, c
     assert main(reflow) == 0
     # a larger budget is training that was not done, a smaller one another run
     capsys.readouterr()
-    assert main([*reflow, "--needs.teacher.budget.images=96", f"--run_dir={tmp_path / 'other'}"]) == 2
+    assert main([*common, "--needs.teacher.budget.images=96", f"--run_dir={tmp_path / 'other'}"]) == 2
     said = capsys.readouterr().err
     assert "is not finished (done, 48 images)" in said
     as_it_is = said.partition("as it is: ")[2].split()[0]
-    assert main([*reflow, as_it_is, f"--run_dir={tmp_path / 'taken'}"]) == 0
+    assert main([*common, as_it_is, f"--run_dir={tmp_path / 'taken'}"]) == 0
     capsys.readouterr()
-    assert main([*reflow, "--needs.teacher.budget.images=16", f"--run_dir={tmp_path / 'other'}"]) == 2
+    assert main([*common, "--needs.teacher.budget.images=16", f"--run_dir={tmp_path / 'other'}"]) == 2
     assert "it is another run: budget.images was 48, is now 16" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
@@ -193,7 +195,8 @@ def test_a_folder_of_a_run_with_a_teacher_is_refused_to_one_without(tiny):
     train(config.needs["teacher"])
     with pytest.raises(Stopped):
         train(config, cut_at(32))
-    alone = tiny(REFLOW, "budget.images=64", "model.reflow=0", "needs=null")
+    place = [f"run_dir={config.resolved['run_dir']}", "wandb.mode=disabled"]
+    alone = load_config(REFLOW, [*place, "budget.images=64", "model.reflow=0", "needs=null"], smoke=True)
     with pytest.raises(InputError, match=r"holds a run of another configuration: model\.reflow was"):
         train(alone)
 

@@ -94,7 +94,8 @@ def test_shipped_clusters_are_valid():
     ("text", "says"),
     [
         ("partitoin: gpu", "did you mean 'partition'?"),
-        ("time: 24:00:00", "in quotes"),
+        ("time: 24:00:00 # a day\ntime: 1", "line 2: the key time is given twice"),
+        ("time: [24]", "a word, such as 24:00:00"),
         ("cpus: 0", "at least 1"),
         ("cpus: true", "at least 1"),
         ("setup: module load python", "a list of texts"),
@@ -108,6 +109,13 @@ def test_wrong_settings_of_a_site_are_one_line(tmp_path, text, says):
     with pytest.raises(InputError) as error:
         load_cluster(str(tmp_path / "site.yaml"))
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_words_of_a_site_are_texts(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text("time: 24:00:00\npartition: 010\nmem: 32_000\naccount: on\ncpus: 010\n")
+    site = load_cluster(str(path))
+    assert (site.time, site.partition, site.mem, site.account, site.cpus) == ("24:00:00", "010", "32_000", "on", 10)
 
 
 def test_a_dry_run_prints_and_writes_nothing(tmp_path, capsys, monkeypatch):

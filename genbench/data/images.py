@@ -25,7 +25,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.errors import InputError
-from genbench.files import BROKEN_ARRAY, canonical_json, digest, folder_beside, read_json, stop_if_disk_full
+from genbench.files import BROKEN_ARRAY, canonical_json, digest, expand_home, folder_beside, read_json, stop_if_disk_full
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -46,7 +46,7 @@ _PIECE_BYTES = 2**20
 
 def data_root(given: str | Path | None = None) -> Path:
     """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else ~/.cache/genbench."""
-    return Path(given or os.environ.get("GENBENCH_DATA", "~/.cache/genbench")).expanduser()
+    return expand_home(given or os.environ.get("GENBENCH_DATA", "~/.cache/genbench"))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from genbench.config import load_yaml
 from genbench.data.fetch import download
 from genbench.data.images import data_root
 from genbench.errors import InputError, nearest
-from genbench.files import file_digest, project_root
+from genbench.files import expand_home, file_digest, project_root
 from genbench.likelihood import to_real
 from genbench.spec import Shape
 
@@ -198,7 +198,7 @@ def fetch_weights(name: str, mirror: str | None = None) -> Iterator[str]:
 def weights_folder() -> Path:
     """Where the weights of published networks are kept: $GENBENCH_WEIGHTS, else weights/ among the data."""
     given = os.environ.get("GENBENCH_WEIGHTS")
-    return Path(given).expanduser() if given else data_root() / "weights"
+    return expand_home(given) if given else data_root() / "weights"
 
 
 def _card(name: str) -> dict[str, Any]:
