@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from genbench.config import check_config
+from genbench.data.canonical import content_order
 from genbench.data.images import ImageData, Split
 from genbench.errors import InputError, nearest
 from genbench.files import file_digest, project_root
@@ -84,7 +85,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
     loaded = open_run(name, trust, device)
     data, model = loaded.data, loaded.model
     evaluation = _evaluation(loaded, variant)
-    protocol = _protocol(loaded)
+    protocol = _protocol(loaded).of_training(loaded.config.seed)
     path = expected_record(loaded, variant, out, device)
     if agreed(path.exists()):
         return path
@@ -138,7 +139,7 @@ def noise_floor(data: ImageData, seed: int, out: Path, device: str = "cpu", prot
         return path if path.exists() else None
     order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
     images = x[order[: protocol.images]]
-    metrics = score_samples(images, data, protocol, device)
+    metrics = score_samples(images, data, protocol.of_training(seed), device)
     metrics.pop("memorisation", None)  # they are the training images
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
@@ -207,6 +208,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         scored_images=protocol.scored_images,
         repeats=protocol.repeats,
         seeds=protocol.seeds,
+        evaluated_by="own seeds",
         statistics=protocol.statistics and protocol.statistics_file.name,
         statistics_hash=protocol.statistics and _statistics_hash(protocol),
     )
@@ -254,7 +256,17 @@ def _sampled(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device:
 def score_samples(
     images: Tensor, data: ImageData, protocol: Protocol, device: str, log_table: np.ndarray | None = None
 ) -> dict[str, Metric]:
-    """The protocol's sample metrics of images, uint8 (N, C, H, W), whoever made them; `log_table` is for KL alone."""
+    """The protocol's sample metrics of images, whoever made them: a function of the images and of the seed, not of their order.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        data: Where the reference comes from.
+        protocol: With the seed of the training that is scored: it orders the images (the splits of IS follow from their order)
+            and draws the halves for the errors.
+        device: Where to compute.
+        log_table: log q of every image of a small universe, for KL alone.
+    """
+    images = images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]
     rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
     found: dict[str, Estimate] = {}
     if protocol.extractor:

@@ -15,6 +15,7 @@ import torch
 from PIL.Image import DecompressionBombWarning
 from torch import Tensor
 
+from genbench.data.canonical import canonical_order, content_order
 from genbench.data.containers import Container, open_container, printable
 from genbench.data.images import ImageData
 from genbench.errors import InputError
@@ -33,10 +34,9 @@ from genbench.leaderboard.record import (
 )  # fmt: skip
 from genbench.processes import agreed, first_alone
 from genbench.protocol import load_protocol
-from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["evaluate_samples", "read_samples"]
+__all__ = ["content_hash", "evaluate_samples", "read_samples"]
 
 
 def evaluate_samples(
@@ -67,10 +67,10 @@ def evaluate_samples(
     images, identity = read_samples(path, data.spec), protocol_identity(protocol, data)
     if len(images) < protocol.images:
         raise InputError(f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}")
-    if len(images) > protocol.images:  # the first ones could be of one class
-        order = torch.argsort(Rng(protocol.evaluation_seed, range(len(images))).split("foreign").bits())
-        images = images[order[: protocol.images]]
-    config = {"samples": hashlib.sha256(images.numpy().tobytes()).hexdigest()}
+    protocol = protocol.of_training(seed)
+    config = {"samples": content_hash(images)}
+    # files come in the order of their names, often class by class
+    images = images[content_order(images.numpy(), protocol.evaluation_seed)[: protocol.images]]
     id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
     target = record_path(out, data.name, name, "", seed, id8)
     if agreed(target.exists()):
@@ -94,6 +94,12 @@ def evaluate_samples(
             save_picture(images, record, out)
             write_record(out, record)
     return target
+
+
+def content_hash(images: Tensor) -> str:
+    """SHA-256 of a set of images, uint8 (N, C, H, W), in whatever order they come."""
+    order = canonical_order(images.numpy(), None)
+    return hashlib.sha256(images[order].numpy().tobytes()).hexdigest()
 
 
 def read_samples(path: Path, spec: Spec) -> Tensor:

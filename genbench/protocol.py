@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args
 
 from genbench.data.images import Split, data_root
 from genbench.errors import InputError, nearest
 from genbench.files import expand_home, project_root
+from genbench.rng import Rng
 from genbench.yaml12 import load_settings
 
 __all__ = ["Protocol", "load_protocol"]
@@ -31,7 +32,8 @@ class Protocol:
         images: Number of generated images.
         extractor: Card in configs/features/, or None.
         split: What is the reference.
-        evaluation_seed: Seed of samples and of the noise in log_prob.
+        evaluation_seed: With a training seed it gives the seed of that training's samples, of the noise in log_prob and of what
+            metrics draw.
         chunk: Images computed at once: the same arithmetic on any number of processes.
         scored_images: The likelihood is that of the first so many images of the split; null: of all.
         repeats: How often a likelihood that is not exact is measured with other noise.
@@ -51,6 +53,20 @@ class Protocol:
     repeats: int = 1
     statistics: str | None = None
     seeds: int = 1
+
+    def seed_of(self, training_seed: int) -> int:
+        """The seed by which one training is evaluated: 32 bits, a function of `evaluation_seed` and the training seed.
+
+        Trainings are evaluated by seeds of their own, so that the spread over the trainings of a row holds the noise of sampling
+        too. All samplers of one training share the seed: their rows are compared in pairs. Two models share it where their training
+        seeds are equal. Common noise can only make their values move together, by which Welch's interval, made for independent
+        values, is too wide rather than too narrow.
+        """
+        return int(Rng(self.evaluation_seed, [training_seed]).split("evaluation of a training").bits())
+
+    def of_training(self, training_seed: int) -> Protocol:
+        """This protocol with the seed of one training: what samples, likelihoods and metrics are computed by."""
+        return replace(self, evaluation_seed=self.seed_of(training_seed))
 
     @property
     def statistics_file(self) -> Path:

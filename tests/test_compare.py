@@ -101,7 +101,8 @@ def test_what_a_table_calls_best_is_better_than_every_rival():
                     found = [one for other in rivals for one in compare_rows(board, row, other) if one.quantity[:-2] == title]
                     assert len(found) == len(rivals) > 0 and all(one.verdict == "better" for one in found)
                     best += 1
-        assert best > 0
+        tested = any(board.tests_differences for board in boards(records))
+        assert best > 0 or not tested
 
 
 def test_samplers_of_one_model_have_one_likelihood():

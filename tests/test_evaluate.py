@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import genbench
+from genbench import evaluate as evaluation
 from genbench.data.digits import Digits
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
@@ -52,13 +53,47 @@ def test_its_numbers_are_those_of_the_model(run, tmp_path):
     record = Record.from_json(evaluate(run, "", tmp_path).read_text())
     model, data, extractor = genbench.load(run.path), Digits(), load_extractor("digits")
     with torch.no_grad():
-        images = torch.cat([x for _, x in draw(open_run(run.path), 719, 0, 256, {}, "cpu")])
+        seed = load_protocol("digits").seed_of(0)
+        images = torch.cat([x for _, x in draw(open_run(run.path), 719, seed, 256, {}, "cpu")])
         test, _ = data.tensors("test")
         bits = -model.log_prob(test) / (64 * math.log(2))
     fid = frechet_distance(*moments(extractor(images)[0]), *moments(extractor(test)[0]))
     assert record.metrics["fid"].value == pytest.approx(fid, rel=1e-9)
     # other noise, same mean: within the error that the record states
     assert abs(record.likelihood.bits_per_dim - float(bits.mean())) < 4 * record.likelihood.stderr
+
+
+def test_every_training_is_evaluated_by_a_seed_of_its_own(run, tmp_path, monkeypatch):
+    """The same weights as two trainings: all that is drawn differs, samples, noise in log_prob and halves for errors."""
+    protocol = load_protocol("digits")
+    seeds = {(e, s): replace(protocol, evaluation_seed=e).seed_of(s) for e in range(3) for s in range(50)}
+    assert len(set(seeds.values())) == 150 and not set(seeds.values()) & set(range(50))
+    assert seeds[0, 0] == 3639533564 and seeds[0, 1] == 3106893997
+    drawn: dict[str, list] = {}
+    for name in ("draw", "measure_likelihood", "score_samples"):
+        real = getattr(evaluation, name)
+
+        def noted(*arguments, name=name, real=real, **options):
+            drawn.setdefault(name, []).append(arguments)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(evaluation, name, noted)
+    records = {}
+    for variant in ("", "mean"):
+        records[variant] = Record.from_json(evaluate(run, variant, tmp_path).read_text())
+    assert {arguments[2] for arguments in drawn["draw"]} == {seeds[0, 0]}  # samplers of the same weights are compared in pairs
+    assert {arguments[3].evaluation_seed for arguments in drawn["measure_likelihood"]} == {seeds[0, 0]}
+    assert {arguments[2].evaluation_seed for arguments in drawn["score_samples"]} == {seeds[0, 0]}
+    assert records[""].protocol.evaluated_by == "own seeds" and records[""].protocol.evaluation_seed == 0
+    # the same weights under the name of another training
+    loaded = open_run(run)
+    config = replace(loaded.config, resolved={**loaded.config.resolved, "seed": 1})
+    monkeypatch.setattr(evaluation, "open_run", lambda *_: loaded._replace(config=config))
+    other = Record.from_json(evaluate(run.path, "", tmp_path).read_text())
+    assert other.seed == 1 and other.id == records[""].id
+    assert other.metrics["fid"].value != records[""].metrics["fid"].value
+    assert other.likelihood.nats != records[""].likelihood.nats
+    assert other.likelihood.nats == pytest.approx(records[""].likelihood.nats, rel=0.02)
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 719])

@@ -17,7 +17,10 @@ from genbench.evaluate import evaluate
 from genbench.foreign import evaluate_samples, read_samples
 from genbench.leaderboard import render_tables
 from genbench.leaderboard.record import FOREIGN, Record, records_in
+from genbench.metrics.extractor import load_extractor
+from genbench.metrics.inception_score import inception_score
 from genbench.pictures import pixels, png
+from genbench.protocol import load_protocol
 from genbench.spec import Spec
 from genbench.train import train
 
@@ -32,8 +35,9 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("foreign")
     run = train(load_config("digits/vae", [f"run_dir={folder / 'run'}", "wandb.mode=disabled"], smoke=True))
     record = Record.from_json(evaluate(run, "", folder / "own").read_text())
+    seed = str(load_protocol("digits").seed_of(0))
     for out in ("samples.npz", "samples"):
-        assert main(["sample", str(run.path), "-n", "719", "-o", str(folder / out)]) == 0
+        assert main(["sample", str(run.path), "-n", "719", "--seed", seed, "-o", str(folder / out)]) == 0
     with zipfile.ZipFile(folder / "samples.zip", "w") as archive:
         for path in sorted((folder / "samples").iterdir()):
             archive.write(path, path.name)
@@ -47,14 +51,44 @@ def test_a_models_own_images_get_its_own_numbers(form, measured, tmp_path):
     assert found.metrics == record.metrics
     assert found.protocol == record.protocol
     assert (found.family, found.density, found.likelihood, found.speed) == (FOREIGN, "-", None, None)
-    grids = [next((out / "pictures").rglob("*.png")).read_bytes() for out in (tmp_path, folder / "own")]
-    assert grids[0] == grids[1]
+
+
+def test_the_score_does_not_depend_on_the_order_of_the_files(measured, tmp_path):
+    """Sorted by class, every split of IS would hold one class; a row of equal images would fill one split."""
+    folder, record = measured
+    images = np.load(folder / "samples.npz")["images"]
+    images[100:180] = images[100]
+    classes = load_extractor("digits")(torch.from_numpy(images))[1].argmax(1).numpy()
+    grids, records = [], []
+    for name, order in (("plain", np.arange(719)), ("sorted", classes.argsort(kind="stable")), ("back", np.arange(719)[::-1])):
+        np.savez(tmp_path / f"{name}.npz", images=images[order], levels=17)
+        path = evaluate_samples(tmp_path / f"{name}.npz", Digits(), name, tmp_path / name)
+        records.append(Record.from_json(path.read_text()))
+        assert records[-1].metrics == records[0].metrics
+        assert records[-1].provenance.config == records[0].provenance.config
+        grids.append(next((tmp_path / name / "pictures").rglob("*.png")).read_bytes())
+    assert len(set(grids)) == 1
+    assert records[0].metrics["is"].value == pytest.approx(record.metrics["is"].value, rel=0.2)
+    assert inception_score(load_extractor("digits")(torch.from_numpy(images[classes.argsort()]))[1])[0] < 2
+
+
+def test_which_of_too_many_images_are_scored_depends_on_neither_order_nor_chance(measured, tmp_path):
+    folder, _ = measured
+    images = np.concatenate([np.load(folder / "samples.npz")["images"], np.zeros((719, 1, 8, 8), np.uint8)])
+    scores = []
+    for name, order in (("plain", np.arange(1438)), ("mixed", np.random.default_rng(0).permutation(1438))):
+        np.savez(tmp_path / "x.npz", images=images[order], levels=17)
+        scores.append(Record.from_json(evaluate_samples(tmp_path / "x.npz", Digits(), name, tmp_path).read_text()).metrics)
+    assert scores[0] == scores[1]
+    # another training seed draws others of them
+    other = Record.from_json(evaluate_samples(tmp_path / "x.npz", Digits(), "seed", tmp_path, seed=1).read_text()).metrics
+    assert other != scores[0]
 
 
 def test_the_command_adds_a_marked_row(measured, tmp_path, capsys):
     folder, _ = measured
     shutil.copytree(folder / "own" / "records", tmp_path / "records")
-    np.savez(tmp_path / "more.npz", images=np.load(folder / "samples.npz")["images"][::-1], levels=17)
+    np.savez(tmp_path / "more.npz", images=np.load(folder / "samples.npz")["images"][..., ::-1], levels=17)
     for seed, samples in (("0", folder / "samples.npz"), ("1", tmp_path / "more.npz")):
         command = ["evaluate", "--samples", str(samples), "--data", "digits", "--name", "their GAN", "--seed", seed]
         assert main([*command, "--out", str(tmp_path)]) == 0
@@ -108,7 +142,7 @@ def test_other_images_under_a_name_that_is_taken_are_refused(measured, tmp_path)
     path = evaluate_samples(folder / "samples.npz", Digits(), "theirs", tmp_path)
     before = path.read_bytes()
     assert evaluate_samples(folder / "samples", Digits(), "theirs", tmp_path) == path  # the same images
-    np.savez(tmp_path / "others.npz", images=np.load(folder / "samples.npz")["images"][::-1], levels=17)
+    np.savez(tmp_path / "others.npz", images=np.load(folder / "samples.npz")["images"][..., ::-1], levels=17)
     with pytest.raises(InputError, match="a record of other images under the name theirs; choose another --name or --seed"):
         evaluate_samples(tmp_path / "others.npz", Digits(), "theirs", tmp_path)
     assert path.read_bytes() == before

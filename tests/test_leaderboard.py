@@ -22,8 +22,20 @@ import pytest
 
 from genbench.errors import InputError
 from genbench.files import digest
-from genbench.leaderboard import build, page, plots, record_path, records_in, render_tables, table, write_board, write_record
+from genbench.leaderboard import (
+    build,
+    noise_study,
+    page,
+    plots,
+    record_path,
+    records_in,
+    render_tables,
+    table,
+    write_board,
+    write_record,
+)
 from genbench.leaderboard.board import Summary, boards, quality_words, relative_spread, speed_words, stability_words
+from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.record import (
     Cost,
     Likelihood,
@@ -38,7 +50,7 @@ from genbench.leaderboard.record import (
 
 PROTOCOL = Protocol(
     "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
-    ("fid", "is", "kid", "precision", "recall", "density", "coverage"),
+    ("fid", "is", "kid", "precision", "recall", "density", "coverage"), evaluated_by="own seeds",
 )  # fmt: skip
 POINTS = dataclasses.replace(
     PROTOCOL, name="points2d", dataset="points2d", shape=(1, 1, 2), levels=256, generated_images=2000, reference_images=10_000,
@@ -511,7 +523,7 @@ def test_what_a_likelihood_took_and_its_error_over_repeats_stand_beside_it():
     assert Record.from_json(records[0].to_json()) == records[0]
     repeated = dataclasses.replace(PROTOCOL, repeats=5)
     assert repeated.hash != PROTOCOL.hash
-    assert "seed 0, chunks of 64, 5 repeats" in table.render(boards(make("vae", protocol=repeated)))
+    assert "from 0 and the training seed, chunks of 64, 5 repeats" in table.render(boards(make("vae", protocol=repeated)))
 
 
 def test_conditional_likelihoods_have_their_own_column():
@@ -550,7 +562,11 @@ def test_small_spreads_get_their_digits():
 
 def test_headers_say_how_it_was_measured(out):
     text = render_tables(out, "md")
-    samples = ("719 generated against 719 images of the test split", "digits (sha256 eeeeeeee)", "Evaluation: seed 0")
+    samples = (
+        "719 generated against 719 images of the test split",
+        "digits (sha256 eeeeeeee)",
+        "Evaluation: every training by its own seed, from 0 ",
+    )
     for fact in (*samples, "0, 1, 2", "one core", "200,000 training images seen", "1×8×8, 17 levels"):
         assert fact in text
     assert "noise-floor" in table.render(boards(make()), "md")  # printed as not measured
@@ -773,7 +789,29 @@ def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
 def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
     first = {f.name: getattr(PROTOCOL, f.name) for f in dataclasses.fields(Protocol) if f.default is dataclasses.MISSING}
     assert len(first) == 13
-    assert PROTOCOL.hash == digest(first)
+    assert dataclasses.replace(PROTOCOL, evaluated_by="one seed").hash == digest(first)
+    assert PROTOCOL.hash == digest({**first, "evaluated_by": "own seeds"})
+
+
+def test_records_of_the_former_protocol_stand_apart_and_nothing_of_them_is_called_best(tmp_path):
+    """All trainings of a row by one evaluation seed: the spread over trainings leaves out the noise of sampling."""
+    former = dataclasses.replace(PROTOCOL, evaluated_by="one seed")
+    write(tmp_path, lecture() + lecture(former))
+    own, one = table.load_boards(tmp_path)
+    assert not own.protocol.is_former and one.protocol.is_former
+    row, rival = (next(row for row in one.rows if row.label == label) for label in ("ddpm", "vae"))
+    new, old = render_tables(tmp_path, "md").split("## digits: ")[1:]
+    assert "**" in new and "former" not in new and "not resolved" in new
+    assert old.startswith("protocol digits (former protocol, all trainings evaluated with one seed: intervals leave out")
+    tables, _, _ = old.partition("- Mean ± standard")
+    assert "**" not in tables and "best" not in tables.partition("\n")[2].replace("nothing is called best", "")
+    assert "resolved" not in tables
+    assert "(lowest)" in tables
+    for comparison in compare_rows(one, row, rival):
+        assert (comparison.verdict, comparison.reason[:15]) == ("not resolved", "former protocol")
+    assert "former protocol" in page.page_text([own, one], tmp_path)
+    text = "\n".join(noise_study._spread(one))
+    assert "No difference is resolved" in text and text.count("| – |") == len([r for r in one.rows if r.metric("fid").sd])
 
 
 def with_steps(records, error):

@@ -86,23 +86,33 @@ def test_fid_at_infinity_is_seeded_and_refuses_few_images():
 
 
 def test_share_of_the_near_tail_on_numbers_made_by_hand():
-    held_out = torch.arange(1.0, 101, dtype=torch.float64)  # 5 of 100 are below 6
+    held_out = torch.arange(1.0, 100, dtype=torch.float64)  # of 99 the fifth is at rank 0.05 (99 + 1)
     share = lambda *d: tail_share(torch.tensor(d, dtype=torch.float64), held_out)  # noqa: E731
-    assert share(0, 1, 5.9, 7) == pytest.approx(0.75)
-    assert share(0, 0) == pytest.approx(1) and share(7, 200) == pytest.approx(0)
-    assert tail_share(held_out, held_out.flip(0)) == pytest.approx(0.05)
-    # 5 % of 30 is one and a half: half of the step of those as near as the second
-    held_out = torch.arange(1.0, 31, dtype=torch.float64)
-    assert share(1.5, 1.5, 9, 9) == pytest.approx(0.5)
-    assert share(2, 2, 9, 9) == pytest.approx(0.25)
+    assert share(0, 1, 4.9, 5.1) == pytest.approx(0.75)
+    assert share(0, 0) == pytest.approx(1) and share(6, 200) == pytest.approx(0)
+    # of 29 it is one and a half: half of what is before the first, and half of what is before the second
+    held_out = torch.arange(1.0, 30, dtype=torch.float64)
+    assert share(1.5, 1.5, 9, 9) == pytest.approx(0.25)
+    assert share(0.5, 0.5, 9, 9) == pytest.approx(0.5)
+    # as near as the first is before it half of the time
+    assert share(1, 1, 9, 9) == pytest.approx(0.375)
 
 
-def test_ties_keep_the_neutral_value():
-    # of discrete data half is at distance zero, of samples and of held-out images
-    held_out = torch.tensor([0.0, 0, 1, 3], dtype=torch.float64).repeat(10)
-    assert tail_share(held_out, held_out) == pytest.approx(0.05)
-    assert tail_share(torch.zeros(9, dtype=torch.float64), held_out) == pytest.approx(0.1)
-    assert tail_share(torch.zeros(9), torch.zeros(20)) == pytest.approx(0.05)
+@pytest.mark.parametrize("m", [20, 21, 39, 40, 50, 99, 100, 719])
+def test_a_fresh_distance_is_neutral_for_every_number_of_held_out_ones(m):
+    """Its rank among m others is uniform: the mean over the m + 1 equally likely gaps is 0.05, not the next whole number of m."""
+    held_out = torch.arange(1.0, m + 1, dtype=torch.float64)
+    gaps = [tail_share(torch.tensor([rank + 0.5], dtype=torch.float64), held_out) for rank in range(m + 1)]
+    assert sum(gaps) / (m + 1) == pytest.approx(0.05, rel=1e-12)
+
+
+@pytest.mark.parametrize("m", [20, 50])
+def test_ties_keep_the_neutral_value(m):
+    """Discrete data: whichever of m + 1 exchangeable distances is the sample's, the mean over all choices is 0.05."""
+    for values in ([0.0, 0, 1, 3], [0.0], [0.0, 1, 1, 2, 2, 2, 5]):
+        every = torch.tensor(values, dtype=torch.float64).repeat(m + 1)[: m + 1]
+        shares = [tail_share(every[i : i + 1], torch.cat((every[:i], every[i + 1 :]))) for i in range(m + 1)]
+        assert sum(shares) / (m + 1) == pytest.approx(0.05, rel=1e-12)
 
 
 def test_fresh_data_are_neutral_and_copies_are_found():

@@ -7,14 +7,17 @@ the same image, whether it was read from idx files, pickled batches, a zip or a 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genbench.data.images import Arrays, Split
 from genbench.errors import InputError
 
-__all__ = ["canonical", "hold_out", "three_splits"]
+__all__ = ["canonical", "canonical_order", "content_order", "hold_out", "three_splits"]
 
 
 def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
@@ -28,6 +31,28 @@ def canonical_order(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     labels = [b""] * len(x) if y is None else [label.tobytes() for label in y.astype("<i8")]
     keys = [hashlib.sha256(image.tobytes() + label).digest() for image, label in zip(x, labels, strict=True)]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def content_order(x: np.ndarray, seed: int) -> Tensor:
+    """A random permutation of images that depends on which images there are, not on their order.
+
+    Image i has the key SHA-256(seed, pixels, how many equal images came before it); the images are sorted by their keys. So equal
+    images are spread like any others.
+
+    Args:
+        x: Images, uint8 (N, C, H, W).
+        seed: Another one gives another permutation.
+
+    Returns:
+        Indices, int64 (N,): the first n of them are a random subset.
+    """
+    copies: Counter[bytes] = Counter()
+    keys = []
+    for image in x:
+        pixels = image.tobytes()
+        keys.append(hashlib.sha256(f"{seed} {copies[pixels]} ".encode() + pixels).digest())
+        copies[pixels] += 1
+    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.int64)
 
 
 def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:

@@ -13,6 +13,9 @@ the rule of `genbench compare`, by which one seed beats nothing. A row is *best*
 other row, none of its runs diverged, and it has the seeds that the protocol asks for: a mean over survivors wins nothing, though
 it can keep others from winning. The noise floor is printed, not ranked.
 
+On a board of the former protocol all trainings were evaluated with one seed. There the spread over trainings leaves out the noise of
+sampling, so that no row beats another.
+
 Likelihoods are printed in nats per image where the data has two levels, else in bits per dimension; a board has one of the two.
 They are claims of different strength about the truth b of a model, given the printed value v:
 
@@ -273,9 +276,16 @@ class Board:
         """The rows that one is ranked among: models of p(x), or of p(x | y), which are told more."""
         return [other for other in self.rows if other.conditional is row.conditional]
 
+    @property
+    def tests_differences(self) -> bool:
+        """Whether an interval over training seeds covers all noise: not under the former protocol."""
+        return not self.protocol.is_former
+
     def mark(self, row: Row, metric: str) -> Mark:
         """Whether the row is best in a metric."""
         info = metric_info(metric)
+        if not self.tests_differences:
+            return ""
         if info.of_likelihood and any(other.kind != "exact" for other in self.rows if other.metric(metric)):
             return ""  # below a rival's upper bound is no proof
         rivals = [other for other in self.rows_like(row) if other is not row and other.metric(metric)]
@@ -289,19 +299,19 @@ class Board:
         if mine is None or row.diverged or self.lacks(row):
             return ""
         rivals = [other for other in self.rows if other.model_key != row.model_key and other.nll(conditional)]
-        if rivals and all(_proves_below(row, other, conditional) for other in rivals):
+        if self.tests_differences and rivals and all(_proves_below(row, other, conditional) for other in rivals):
             return "best"
         alike = [nll for other in rivals if other.kind == row.kind and (nll := other.nll(conditional))]
         return "lead" if alike and all(mine.mean < nll.mean for nll in alike) else ""
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
-    """One board per protocol, sorted by data set, name and hash of the protocol.
+    """One board per protocol, sorted by data set, name and hash of the protocol; those of the former protocol after the others.
 
     Raises:
         InputError: Records of one row contradict each other.
     """
-    ordered = sorted(records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.hash))
+    ordered = sorted(records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.is_former, r.protocol.hash))
     return [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
 
 
@@ -377,14 +387,15 @@ def stability_words(row: Row) -> str:
 def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
     lower = metric_info(metric).better == "lower"
     won = board.mark(leader, metric) == "best"
+    untested = ", not resolved" if board.tests_differences else ""
     if row is leader:
-        return "best" if won else f"{'lowest' if lower else 'highest'}, not resolved"
+        return "best" if won else f"{'lowest' if lower else 'highest'}{untested}"
     top, mine = _mean(leader, metric), _mean(row, metric)
     name = "best" if won else "lowest" if lower else "highest"
     if mine == top:
         return f"equal to the {name}"
     words = f"×{_ratio(mine / top)} the {name}" if top > 0 and mine > 0 else f"behind the {name}"
-    return words if _beats(leader, row, metric) else f"{words}, not resolved"
+    return words if _beats(leader, row, metric) else f"{words}{untested}"
 
 
 def _at_floor(mine: Summary, floor: Summary, lower: bool) -> bool:

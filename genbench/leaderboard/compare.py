@@ -54,20 +54,25 @@ def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
         info, mine, other = metric_info(name), a.metric(name), b.metric(name)
         if info.better and mine and other:
             lower, bound = info.better == "lower", info.of_likelihood
-            yield _compared(f"{info.title} {'↓' if lower else '↑'}", mine, other, lower, a, b, bound)
+            yield _compared(board, f"{info.title} {'↓' if lower else '↑'}", mine, other, lower, a, b, bound)
     for conditional in board.conditional:
         mine, other = a.nll(conditional), b.nll(conditional)
         if mine and other and a.model_key != b.model_key:
             yield _compared(
-                f"{likelihood_unit(board.protocol)} p(x{' | y' if conditional else ''}) ↓", mine, other, True, a, b, True
+                board, f"{likelihood_unit(board.protocol)} p(x{' | y' if conditional else ''}) ↓", mine, other, True, a, b, True
             )
 
 
-def _compared(quantity: str, mine: Summary, other: Summary, lower: bool, a: Row, b: Row, of_likelihood: bool) -> Comparison:
+def _compared(
+    board: Board, quantity: str, mine: Summary, other: Summary, lower: bool, a: Row, b: Row, of_likelihood: bool
+) -> Comparison:
     interval = a.difference(b, mine, other)
     if interval is None:
         few = a.label if mine.sd is None else b.label
         return Comparison(quantity, mine, other, None, "not resolved", f"one seed of {few}: its spread is unknown")
+    if not board.tests_differences:
+        reason = "former protocol, one seed for all trainings: the interval leaves out sampling noise"
+        return Comparison(quantity, mine, other, interval, "not resolved", reason)
     if interval[0] <= 0 <= interval[1]:
         return Comparison(quantity, mine, other, interval, "not resolved")
     verdict: Verdict = "better" if (interval[1] < 0) == lower else "worse"

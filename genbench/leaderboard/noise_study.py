@@ -16,6 +16,7 @@ from typing import Any
 
 from genbench.errors import InputError
 from genbench.leaderboard.board import METRICS, Board, Row, metric_info, quality_metric
+from genbench.leaderboard.table import board_title
 
 __all__ = ["FOLDER", "noise_text", "resolvable"]
 
@@ -128,8 +129,11 @@ def _spread(board: Board) -> Iterator[str]:
     title = metric_info(metric).title
     lines = [f"| Model | {title} | Seeds | Resolves a difference of |", "| :--- | ---: | ---: | ---: |"]
     lines += [_spread_line(row, metric) for row in rows]
-    yield f"### Training seeds: protocol {board.protocol.name}"
+    yield f"### Training seeds: {board_title(board)}"
     yield "\n".join(lines)
+    if board.protocol.is_former:
+        yield "No difference is resolved: ± is the spread over trainings at one draw of samples, which is less than the error."
+        return
     yield (
         f"The last column: by how much another model of as many seeds and the same spread must differ in {title} for a 95 % "
         "interval to leave zero out. `genbench compare A B` takes the spread of both."
@@ -139,8 +143,8 @@ def _spread(board: Board) -> Iterator[str]:
 def _spread_line(row: Row, metric: str) -> str:
     values, digits = row.metric(metric), metric_info(metric).digits
     assert values is not None and values.sd is not None
-    smallest = resolvable(values.sd, values.n)
-    return f"| {row.label} | {values.mean:.{digits}f} ± {values.sd:.{digits}f} | {values.n} | {smallest:.{digits}f} |"
+    smallest = "–" if row.first.protocol.is_former else f"{resolvable(values.sd, values.n):.{digits}f}"
+    return f"| {row.label} | {values.mean:.{digits}f} ± {values.sd:.{digits}f} | {values.n} | {smallest} |"
 
 
 def _pair(value: dict[str, Any], digits: int) -> str:

@@ -21,7 +21,17 @@ from genbench.leaderboard.record import record_files
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.sources import source
-from genbench.leaderboard.table import COMMAND, LEGEND, Table, board_table, board_text, comparison_table, facts, load_boards
+from genbench.leaderboard.table import (
+    COMMAND,
+    LEGEND,
+    Table,
+    board_table,
+    board_text,
+    board_title,
+    comparison_table,
+    facts,
+    load_boards,
+)
 
 __all__ = ["build", "page_text", "write_page"]
 
@@ -90,7 +100,8 @@ def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
     shown = grids(board, out)
     return {
         "anchor": anchor,
-        "name": board.protocol.name,
+        "name": board.protocol.name + (" (former)" if board.protocol.is_former else ""),
+        "title": board_title(board).removeprefix("protocol "),
         "facts": facts(board),
         "comparison": _table(board, comparison_table, anchor),
         "board": _table(board, board_table, anchor),

@@ -86,7 +86,7 @@ class Protocol:
         generated_images: Images that every model generates.
         extractor: Name of the feature extractor; None where the metrics need none.
         extractor_hash: SHA-256 of its weights.
-        evaluation_seed: Seed of the samples.
+        evaluation_seed: From which, with the training seed, the seed of the samples and of all other noise is derived.
         chunk: Images that are sampled and scored together.
         metrics: Names of the metrics, in the order of the table's columns.
         scored_images: The likelihood is that of the first so many images of the split; None: of all.
@@ -94,6 +94,9 @@ class Protocol:
         statistics: Name of the file of another tool that was the reference; reference_images is 0 then.
         statistics_hash: SHA-256 of that file.
         seeds: Training seeds that a row needs before it is called best.
+        evaluated_by: "own seeds": every training by a seed of its own, derived from `evaluation_seed` and the training seed. "one
+            seed": the former rule, all trainings by `evaluation_seed` itself. Under it the spread over trainings leaves out the
+            noise of sampling, and no difference is tested.
     """
 
     name: str
@@ -114,6 +117,12 @@ class Protocol:
     statistics: str | None = None
     statistics_hash: str | None = None
     seeds: Natural = 1
+    evaluated_by: Literal["one seed", "own seeds"] = "one seed"
+
+    @property
+    def is_former(self) -> bool:
+        """Whether all trainings were evaluated by one seed."""
+        return self.evaluated_by == "one seed"
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -211,6 +211,7 @@ def _row(entry: Entry, found: Iterable[Board]) -> Row | None:
         for row in board.rows
         if board.protocol.dataset == dataset and row.first.model == model and row.first.variant == entry.variant
     ]
+    rows = [row for row in rows if not row.first.protocol.is_former] or rows
     if len(rows) > 1:
         labels = ", ".join(f"{row.label} under {row.first.protocol.name}" for row in rows)
         raise InputError(

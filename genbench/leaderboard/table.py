@@ -38,20 +38,25 @@ from genbench.leaderboard.board import (
     speed_words,
     stability_words,
 )
-from genbench.leaderboard.record import NOISE_FLOOR, LikelihoodKind, Record, records_in
+from genbench.leaderboard.record import NOISE_FLOOR, LikelihoodKind, Protocol, Record, records_in
 
 __all__ = [
-    "COMMAND", "LEGEND", "Cell", "Column", "Format", "Line", "Table", "board_table", "board_text", "comparison_table", "facts",
+    "COMMAND", "FORMER", "LEGEND", "Cell", "Column", "Format", "Line", "Table", "board_table", "board_text", "board_title",
+    "comparison_table", "facts",
     "load_boards", "render", "render_tables", "write_board",
 ]  # fmt: skip
 
 Format = Literal["md", "csv", "latex"]
 COMMAND = "genbench table"
 NONE = "–"
+FORMER = (
+    "former protocol, all trainings evaluated with one seed: intervals leave out sampling noise, and nothing is called best"
+)
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
     "Bold: better than every other row, by a 95 % interval over the training seeds, with no diverged run and as many seeds as the "
-    "protocol asks for; genbench compare gives the intervals.",
+    "protocol asks for; genbench compare gives the intervals. Every training is evaluated by a seed of its own, so that the spread "
+    "holds the noise of sampling; the reference images are common to all rows, and what other images would change is in no interval.",
     "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: 2.94 exact, <= 3.12 an upper "
     "bound, ~ 2.99 an estimate, – none. Bold only where it is proved: an exact value under a rival's bound proves nothing. "
     "Italic: the lowest figure of its kind, which is no proof.",
@@ -172,13 +177,24 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("Extractor", extractor),
         (
             "Evaluation",
-            f"seed {p.evaluation_seed}, chunks of {p.chunk:,}" + (f", {p.repeats} repeats" if p.repeats > 1 else ""),
+            f"{_seeding(p)}, chunks of {p.chunk:,}" + (f", {p.repeats} repeats" if p.repeats > 1 else ""),
         ),
         ("Training seeds", ", ".join(map(str, sorted({record.seed for record in runs}))) or NONE),
         ("Budget", f"{_range(record.cost.images_seen for record in trained)} training images seen"),
         ("Trained on", _names(record.cost.device for record in trained)),
         ("Timed on", _names(record.speed.device for record in runs if record.speed)),
     ]
+
+
+def _seeding(protocol: Protocol) -> str:
+    if protocol.is_former:
+        return f"seed {protocol.evaluation_seed} for all trainings (former protocol: intervals leave out sampling noise)"
+    return f"every training by its own seed, from {protocol.evaluation_seed} and the training seed"
+
+
+def board_title(board: Board) -> str:
+    """What stands above a board: its protocol's name, and that it is of the former protocol."""
+    return f"protocol {board.protocol.name}" + (f" ({FORMER})" if board.protocol.is_former else "")
 
 
 def board_table(board: Board) -> Table:
@@ -422,7 +438,7 @@ def _names(values: Iterable[str]) -> str:
 
 
 def _board_markdown(board: Board) -> str:
-    parts = [f"## {_markdown(board.protocol.dataset)}: protocol {_markdown(board.protocol.name)}"]
+    parts = [f"## {_markdown(board.protocol.dataset)}: {_markdown(board_title(board))}"]
     parts.append(_markdown_list(f"{name}: {value}" for name, value in facts(board)))
     for table in (comparison_table(board), board_table(board)):
         parts.append(f"### {table.title}\n\n{_markdown_table(table)}")

@@ -1,14 +1,19 @@
 r"""Memorisation: how many samples are nearer to the training set than held-out images are.
 
     d(z) = min_t ||z - t||, t the training images, in feature space
-    memorisation = P[ d(x) < q ],   q such that P[ d(r) < q ] = 0.05 over held-out images r
+    r_(1) <= ... <= r_(m)     distances d of the held-out images, in order
+    F(k) = P[ d(x) < r_(k) ]
+    memorisation = (1 - f) F(k) + f F(k + 1),   k + f = 0.05 (m + 1),  0 <= f < 1
 
 The share of samples that are nearer to a training image than all but the nearest 5 % of held-out images: 0.05 for fresh data of
 the same distribution, 1 for copies of training images, and 0.05 + 0.95 c, at most, where a share c of fresh data are replaced by
-copies. It is the true positive rate at a false positive rate of 5 % of "nearer means copied" (Carlini et al. 2022), and looks
+copies. The neutral value is exact for every m: among m held-out images and one fresh one, all ranks are equally likely, so that
+E F(k) = k / (m + 1).
+
+It is the true positive rate at a false positive rate of 5 % of "nearer means copied" (Carlini et al. 2022), and looks
 at the near tail alone: samples of poor quality, far from everything, do not hide copies, as they do in a mean or a rank sum
-(Meehan et al. 2020). Ties count in proportion, by a straight line between the neighbouring points of the curve, so that discrete
-data, of which held-out images may be exact copies, keep 0.05 as neutral value.
+(Meehan et al. 2020). Ties count as if they were broken at random, so that discrete data, of which held-out images may be exact
+copies, keep 0.05 as neutral value.
 
 Below 0.05 says that samples are far from the data, not that they are private. A generator of typical images only is above it too.
 
@@ -19,6 +24,8 @@ References:
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from genbench.errors import InputError
@@ -27,7 +34,7 @@ from genbench.metrics.neighbours import nearest_distance
 from genbench.metrics.resampling import Estimate, half_sample_error
 from genbench.rng import Rng
 
-__all__ = ["memorisation", "tail_share"]
+__all__ = ["memorisation", "share_before", "tail_share"]
 
 TAIL = 0.05
 
@@ -51,12 +58,31 @@ def memorisation(x: Tensor, r: Tensor, train: Tensor, rng: Rng) -> Estimate:
 
 
 def tail_share(d_x: Tensor, d_r: Tensor, tail: float = TAIL) -> float:
-    """Share of d_x, (n,), below the quantile `tail` of d_r, (m,), both float64; ties by interpolation."""
+    """F of the module's docstring at rank tail (m + 1) of the held-out distances.
+
+    Args:
+        d_x: Distances of the samples, (n,).
+        d_r: Distances of the held-out images, (m,) with tail (m + 1) < m.
+        tail: The neutral value: the expected share for samples of the held-out images' distribution.
+    """
     ordered = d_r.sort().values
-    # the distance at which the held-out share passes `tail`, and both shares before and with it; a share is a whole number / m
-    q = ordered[min(int(tail * len(ordered) + 1e-9), len(ordered) - 1)]
-    before, upto = (
-        ((d_x < q).double().mean(), (d_r < q).double().mean()),
-        ((d_x <= q).double().mean(), (d_r <= q).double().mean()),
-    )
-    return (before[0] + (upto[0] - before[0]) * (tail - before[1]) / (upto[1] - before[1])).item()
+    rank = tail * (len(ordered) + 1)
+    k = math.floor(rank + 1e-9)
+    fraction = max(rank - k, 0.0)
+    return (1 - fraction) * share_before(d_x, ordered, k) + fraction * share_before(d_x, ordered, k + 1)
+
+
+def share_before(d_x: Tensor, ordered: Tensor, k: int) -> float:
+    """Expected share of d_x, (n,), before the k-th of the ordered distances (m,), k >= 0, if ties are broken at random.
+
+    Of a samples' distance that ties with t held-out ones, each of the t + 1 places among them is equally likely: it comes before
+    the j-th of them with probability j / (t + 1).
+    """
+    if k == 0:
+        return 0.0
+    distance = ordered[k - 1]
+    nearer = int((ordered < distance).sum())
+    tied = int((ordered == distance).sum())
+    before = (d_x < distance).double().mean()
+    equal = (d_x == distance).double().mean()
+    return float(before + equal * (k - nearer) / (tied + 1))
