@@ -200,7 +200,7 @@ def different(night: Path, calm: Path) -> list[str]:
     for out in (night, calm):
         trees = {f"{r.dataset}/{r.model}{'@' * bool(r.variant)}{r.variant}": r.to_dict() for r in records_in(out)}
         for tree in trees.values():
-            del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["speed"]
+            del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["digest"], tree["speed"]
             tree["provenance"]["config"].pop("run_dir", None)
         sides.append(trees)
     return sorted(name for name in sides[0].keys() | sides[1].keys() if sides[0].get(name) != sides[1].get(name))

@@ -47,7 +47,7 @@ from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings,
 from genbench.yaml12 import load_yaml, parse_yaml, read_yaml, source
 
 __all__ = [
-    "Config", "Override", "changes", "classes", "configs", "find_config", "load_config", "load_yaml", "train_command",
+    "Config", "Override", "changes", "classes", "configs", "edits", "find_config", "load_config", "load_yaml", "train_command",
 ]  # fmt: skip
 
 # `key=text` as on the command line, or a key and its value
@@ -518,6 +518,33 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         if was != now and not _is_free(key) and not larger_budget:
             found.append(f"{key} was {was}, is now {now}")
     return found
+
+
+def edits(noted: dict[str, Any], tree: dict[str, Any]) -> list[str]:
+    """What differs between two configurations and stands in records: everything but folders, and who watches.
+
+    Args:
+        noted: What training has noted.
+        tree: What a file says now.
+
+    Returns:
+        "key was old, is now new", of every such key.
+    """
+    before = dict(_leaves(noted))
+    after = dict(_leaves(tree))
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        was = before.get(key, "absent")
+        now = after.get(key, "absent")
+        if was != now and not _is_local(key):
+            lines.append(f"{key} was {was}, is now {now}")
+    return lines
+
+
+def _is_local(key: str) -> bool:
+    """Whether a key says where a run lies or who watches it."""
+    key = _own(key)
+    return key in ("run_dir", "data.root", "recipe") or key.partition(".")[0] == "wandb"
 
 
 def _parser() -> Any:

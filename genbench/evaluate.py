@@ -115,7 +115,7 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
 
 def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> list[Path]:
     """Write what is known of a diverged run: that it diverged, and at which image. One record per evaluation."""
-    config = run.config(trust)
+    config = run.recorded_config(trust)
     loaded = Loaded(run, config, *config.instantiate())
     paths = []
     for variant in config.evaluations:

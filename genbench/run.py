@@ -1,7 +1,8 @@
 """The run folder: everything that a run is, in plain files.
 
 config.yaml         the resolved configuration; the input of evaluation
-state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it needed
+state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it needed, and the configuration as
+                    training noted it: config.yaml is checked against that wherever a run is opened
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
 checkpoints/        <images>-<hash>.ckpt, the last two
@@ -14,25 +15,63 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import shlex
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from genbench.config import Config, changes, check_config, load_yaml, train_command
+from genbench.config import Config, changes, check_config, edits, load_yaml, train_command
 from genbench.errors import InputError, nearest
-from genbench.files import expand_home, file_digest, project_root, read_json, write_atomic, write_json
+from genbench.files import expand_home, file_digest, project_root, write_atomic, write_json
+from genbench.leaderboard.record import Need
+from genbench.typed import Amount, Count, Sha256, read_json_as, read_value
 from genbench.yaml12 import dump_yaml
 
 if TYPE_CHECKING:
     from genbench.data.images import ImageData
     from genbench.model import GenerativeModel
 
-__all__ = ["Loaded", "Run", "find_run", "find_runs", "load", "load_needed", "needed_facts", "run_folder"]
+__all__ = ["Loaded", "Run", "State", "find_run", "find_runs", "load", "load_needed", "needed_facts", "run_folder"]
 
 _CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
+
+
+@dataclass(frozen=True)
+class State:
+    """The content of state.json; by default that of a run that was not begun.
+
+    Attributes:
+        status: Empty before training begins.
+        images_seen: Training images over all players and processes.
+        finalize_images: Images that `finalize` went through.
+        seconds: Of training and `finalize`.
+        device: What trained.
+        diverged_at: Image count of the batch whose loss was not finite.
+        weights_hash: SHA-256 of model.safetensors.
+        data_hash: Content hash of the data at the beginning.
+        needs: The needed runs at the beginning.
+        config: The configuration with the name, as the last `genbench train` wrote it to config.yaml. None for a run of a version
+            that did not note it.
+    """
+
+    status: Literal["", "running", "stopped", "done", "diverged"] = ""
+    images_seen: Count = 0
+    finalize_images: Count = 0
+    seconds: Amount = 0.0
+    device: str = "-"
+    diverged_at: Count | None = None
+    weights_hash: Sha256 | None = None
+    data_hash: Sha256 | None = None
+    needs: dict[str, Need] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.status == "diverged" and self.diverged_at is None:
+            raise ValueError("diverged_at is missing from the state of a run that diverged")
 
 
 @dataclass(frozen=True)
@@ -70,8 +109,56 @@ class Run:
     # --- configuration and state ----------------------------------------------------------------------------------------
 
     def write_config(self, config: Config) -> None:
-        text = dump_yaml({"name": config.name, **config.resolved})
+        """Write config.yaml. `note_config` follows it: a process that is killed in between has noted the former configuration."""
+        text = dump_yaml(config_tree(config))
         write_atomic(self.path / "config.yaml", text)
+
+    def note_config(self, config: Config) -> None:
+        """Note in state.json what config.yaml says, where that is new."""
+        state = self.state()
+        if state["config"] != config_tree(config):
+            write_json(self.path / "state.json", {**state, "config": config_tree(config)})
+
+    def check_config_file(self) -> None:
+        """Refuse a config.yaml that says something else about the weights than what training has noted.
+
+        What may change from one command to the next, and a larger budget, may differ: a training that was killed between its two
+        files leaves that.
+
+        Raises:
+            InputError: The line names what was changed.
+        """
+        noted = self.state()["config"]  # first: config.yaml is written before it
+        path = self.path / "config.yaml"
+        if noted is not None and path.exists() and (differences := changes(noted, load_yaml(path))):
+            raise _edited(path, differences)
+
+    def begun_config(self, trust: Sequence[str] = ()) -> Config | None:
+        """The configuration that the weights come from: the noted one, else config.yaml; None for a new folder."""
+        noted = self.state()["config"]
+        if noted is not None:
+            rest = dict(noted)
+            return check_config(rest, str(rest.pop("name", "model")), trust, str(self.path / "state.json"))
+        return self.config(trust) if (self.path / "config.yaml").exists() else None
+
+    def recorded_config(self, trust: Sequence[str] = ()) -> Config:
+        """The configuration for whatever says something about the run: config.yaml, which must be what training has noted.
+
+        Raises:
+            InputError: It was changed since then, or nothing was noted.
+        """
+        noted = self.state()["config"]
+        config = self.config(trust)
+        if noted is None:
+            again = shlex.join(["genbench", "train", "-c", f"{self.path}/config.yaml", f"--run_dir={self.path}"])
+            raise InputError(
+                f"{self.path} was trained by a version that did not note its configuration, so that nothing says whether config.yaml "
+                f"is still what it was: where you know that it is, {again} notes it, and trains nothing again"
+            )
+        path = self.path / "config.yaml"
+        if differences := edits(noted, load_yaml(path)):
+            raise _edited(path, differences)
+        return config
 
     def config(self, trust: Sequence[str] = ()) -> Config:
         """The configuration that the run was started with.
@@ -86,9 +173,12 @@ class Run:
         return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
 
     def write_state(self, **state: Any) -> None:
-        """Anew, but for the content hash of the training data and the needed runs, which are those of the run's beginning."""
+        """Replace state.json. The content hash of the data, the needed runs and the configuration stay where none are given."""
         before = self.state()
-        write_json(self.path / "state.json", {"data_hash": before["data_hash"], "needs": before["needs"], **state})
+        kept = {key: before[key] for key in ("data_hash", "needs", "config")}
+        tree = {**kept, **state}
+        read_value(State, tree)  # what is written can be read
+        write_json(self.path / "state.json", tree)
 
     def check_data(self, data: ImageData) -> None:
         """Refuse images other than those that the run was begun with.
@@ -104,17 +194,16 @@ class Run:
             )
 
     def state(self) -> dict[str, Any]:
-        """Status and progress; an empty status where nothing was trained yet."""
-        blank = {"status": "", "images_seen": 0, "finalize_images": 0, "seconds": 0.0, "device": "-", "diverged_at": None,
-                 "weights_hash": None, "data_hash": None, "needs": {}}  # fmt: skip
+        """The fields of `State` by name; those of a run that was not begun where there is no state.json.
+
+        Raises:
+            InputError: It is damaged.
+        """
         try:
-            return {**blank, **read_json(self.path / "state.json")}
+            state = read_json_as(State, self.path / "state.json", "remove it, and training goes on from the checkpoint")
         except FileNotFoundError:
-            return blank
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{self.path / 'state.json'} is damaged; remove it, and training goes on from the checkpoint"
-            ) from None
+            state = State()
+        return asdict(state)
 
     def is_done(self, budget: int) -> bool:
         """Whether it has seen so many images, and its recorded weights are those that were written."""
@@ -172,6 +261,17 @@ class Run:
         return None, said
 
 
+def config_tree(config: Config) -> dict[str, Any]:
+    """What config.yaml holds."""
+    return {"name": config.name, **config.resolved}
+
+
+def _edited(path: Path, differences: Sequence[str]) -> InputError:
+    return InputError(
+        f"{path} was changed since training wrote it: {'; '.join(differences)}. Restore it; what may change is changed by genbench train"
+    )
+
+
 def _refuse_packed(path: Path) -> None:
     """Refuse a checkpoint that is compressed, which torch.save never does: it could unpack to anything."""
     with zipfile.ZipFile(path) as archive:
@@ -223,11 +323,17 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         raise InputError(
             f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
         )
-    config = run.config(trust)
+    config = run.recorded_config(trust)
     data, model = config.instantiate()
     run.check_data(data)
+    seen = data.batch_size * math.ceil(config.budget.images / data.batch_size) if model.players() else 0
+    if state["images_seen"] != seen:
+        raise InputError(
+            f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of {config.budget.images:,} in batches of "
+            f"{data.batch_size} makes {seen:,}; remove it, and the same genbench train goes on from the checkpoint"
+        )
     load_weights(model, run.weights)
-    if state["weights_hash"] not in (None, file_digest(run.weights)):
+    if state["weights_hash"] != file_digest(run.weights):
         raise InputError(f"{run.weights} is not what training wrote, by its hash; the same genbench train makes it again")
     return Loaded(run, config, data, model.eval().to(device))
 

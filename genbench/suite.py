@@ -237,7 +237,9 @@ class Plan:
 
     def trained(self) -> bool:
         """Whether there is nothing left to train, since it is finished or has diverged."""
-        return self.run.is_done(self.budget) or self.run.state()["status"] == "diverged"
+        state = self.run.state()
+        noted = state["config"] is not None  # a run of a version that noted none: training notes it, and does nothing else
+        return noted and (state["status"] == "diverged" or self.run.is_done(self.budget))
 
 
 def _placed(resolved: dict[str, Any], name: str, runs: Path) -> dict[str, Any]:

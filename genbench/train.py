@@ -28,7 +28,7 @@ from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
 from genbench.nets.net import Net
 from genbench.rng import Rng
-from genbench.run import Run, needed_facts, run_folder, save_weights
+from genbench.run import Run, config_tree, needed_facts, run_folder, save_weights
 from genbench.settings import TrainerSettings
 
 __all__ = ["check_fit", "train"]
@@ -153,8 +153,9 @@ def _needs(run: Run, config: Config, data: ImageData, model: GenerativeModel) ->
 def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[str, dict[str, Any]]) -> str:
     """Refuse a folder of another configuration; write this one into a new folder. Returns the run's status."""
     state = run.state()
-    if (run.path / "config.yaml").exists():
-        old = run.config(config.trust)
+    run.check_config_file()
+    old = run.begun_config(config.trust)
+    if old is not None:
         differences = changes(old.resolved, config.resolved)
         if old.name != config.name:
             differences.insert(0, f"the model was {old.name}, is now {config.name}")
@@ -164,6 +165,8 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[s
             )
     run.check_data(data)
     if state["status"] == "diverged":
+        if state["config"] is None and is_primary():
+            run.note_config(config)
         raise Diverged(
             f"{run.path} diverged at image {state['diverged_at'] or 0:,}; that is final. Another seed is another run"
         )
@@ -171,10 +174,19 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[s
         run.sweep()
         run.write_config(config)  # what may change may have changed
     if run.is_done(budget):
+        if is_primary():
+            run.note_config(config)
         return "done"
     if is_primary():
-        seen = {"images_seen": state["images_seen"], "seconds": state["seconds"]}
-        run.write_state(status="running", **seen, device=_device(config), data_hash=data.content_hash, needs=needs)
+        run.write_state(
+            status="running",
+            images_seen=state["images_seen"],
+            seconds=state["seconds"],
+            device=_device(config),
+            data_hash=data.content_hash,
+            needs=needs,
+            config=config_tree(config),
+        )
     return "running"
 
 

@@ -63,7 +63,7 @@ class Worker:
 
 def timeless(record: Record) -> dict[str, Any]:
     tree = record.to_dict()
-    del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["speed"]
+    del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["digest"], tree["speed"]
     return tree
 
 

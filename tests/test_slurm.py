@@ -691,7 +691,7 @@ def recorded(suite: Suite) -> dict[tuple[str, int], Any]:
     """Of every record, times and places aside."""
     trees = {(record.model, record.seed): record.to_dict() for record in records_in(suite.out)}
     for tree in trees.values():
-        del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["speed"]
+        del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["digest"], tree["speed"]
         tree["provenance"]["config"].pop("run_dir", None)
     return trees
 

@@ -222,7 +222,7 @@ def ended(run: Path) -> dict:
     lines = [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(run / "metrics.jsonl")]
     (record,) = records_in(Path(f"{run}-out"))
     tree = record.to_dict()
-    del tree["cost"]["train_seconds"], tree["evaluated_at"]
+    del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["digest"]
     return {"weights": (run / "model.safetensors").read_bytes(), "metrics": lines, "record": tree}
 
 
