@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 
 import pytest
 import yaml
 from conftest import CONFIGS
 
-from genbench.config import _leaves, _set, changes, check_config, configs, find_config, load_config
+from genbench.config import Config, _leaves, _set, changes, check_config, configs, find_config, load_config
 from genbench.errors import InputError
 from genbench.suite import load_suite
 from genbench.yaml12 import dump_yaml
@@ -268,6 +270,48 @@ def test_what_may_change_on_an_existing_run():
         assert not changes(base, load_config(RECIPE, [allowed]).resolved)
     for refused in ("model.latent=7", "budget.images=7", "seed=5", "trainer.compile=true"):
         assert len(changes(base, load_config(RECIPE, [refused]).resolved)) == 1
+
+
+# where a run computes, who watches, what is measured of it afterwards: nothing else may change on an existing run
+MAY_CHANGE = {
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.accumulate", "wandb.mode", "wandb.project", "wandb.entity",
+    "wandb.group", "wandb.tags", "data.root", "run_dir", "protocol",
+}  # fmt: skip
+
+
+def leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def with_another(tree, key):
+    """A copy of a tree in which one value is another."""
+    changed = copy.deepcopy(tree)
+    *path, last = key.split(".")
+    node = changed
+    for part in path:
+        node = node[part]
+    node[last] = "another" if node[last] != "another" else "yet another"
+    return changed
+
+
+@pytest.mark.parametrize("name", ["digits/vae", "mnist/ddpm", "points2d/reflow"])
+def test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the_hash(name):
+    config = load_config(name)
+    found = [key for key in leaves(config.resolved) if not re.match(r"(needs\.\w+\.)?evaluations", key)]
+    assert len(found) > 25
+    for key in found:
+        own = re.sub(r"^needs\.\w+\.", "", key)
+        other = with_another(config.resolved, key)
+        if own in MAY_CHANGE or own == "recipe":
+            assert not changes(config.resolved, other), key
+            assert Config(name, other).hash == config.hash, key
+        else:
+            assert len(changes(config.resolved, other)) == 1, key
+            assert (Config(name, other).hash != config.hash) == (own != "seed"), key
 
 
 def test_a_wrong_option_is_not_blamed_on_the_file_alone(tmp_path):

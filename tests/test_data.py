@@ -155,6 +155,15 @@ def test_classes_of_samples_have_the_frequencies_of_the_training_split(numbered)
     assert torch.equal(data.draw_labels(rng[1_000:1_003]), drawn[1_000:1_003])
 
 
+def test_drawing_labels_leaves_the_stream_of_the_image_alone(numbered):
+    """The noise of an image is the same whether it is given a label or not, and its label is no function of that noise."""
+    data, n = numbered(kind=Skewed), 200
+    rng = Rng(5, range(n)).split("sample")
+    drawn = data.draw_labels(rng)
+    assert torch.equal(rng.normal((3,)), Rng(5, range(n)).split("sample").normal((3,)))
+    assert torch.equal(data.draw_labels(rng), drawn)
+
+
 def test_a_batch_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="batch_size is at least 1"):
         Digits(str(tmp_path), batch_size=0)

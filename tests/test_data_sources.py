@@ -932,3 +932,10 @@ def test_a_damaged_card_inside_a_zip_is_one_line(tmp_path):
     path.write_bytes(content.replace(b'{"labels": null}', b'{"labels": nUll}', 1))  # its checksum is another's
     with pytest.raises(InputError, match=r"dataset\.json is not"):
         open_container(path)
+
+
+def test_white_and_black_are_certain_in_every_draw():
+    """x = 255 is one with probability 1: a million draws of which one in 256 would be wrong."""
+    rng = Rng(0, range(1_000))
+    assert bool((binarise(torch.full((1_000, 1, 32, 32), 255, dtype=torch.uint8), rng) == 1).all())
+    assert bool((binarise(torch.zeros(1_000, 1, 32, 32, dtype=torch.uint8), rng) == 0).all())

@@ -97,3 +97,11 @@ def test_error_of_the_high_quality_share_is_binomial():
     modes, quality = mode_coverage_errors(points, components, Rng(0, range(500)))
     assert modes == 0
     assert quality == pytest.approx(math.sqrt(0.8 * 0.2 / 400), rel=0.1)
+
+
+def test_halves_of_two_sets_are_drawn_apart():
+    """Where both were halved by one draw, the share of images in both halves would always be a half."""
+    n = 100
+    error = half_sample_error(lambda a, b: float((a & b).double().mean()), (n, n), Rng(0, range(2000)))
+    # images in both halves: hypergeometric, with variance n^2 / (16 (n - 1))
+    assert error == pytest.approx(math.sqrt(n**2 / (16 * (n - 1))) / n, rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from dataclasses import replace
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_leaderboard import make
 
 from genbench.cli import main
 from genbench.config import check_config, find_config, load_config, load_yaml
 from genbench.errors import InputError, Stopped
 from genbench.evaluate import evaluate
 from genbench.leaderboard import render_tables
-from genbench.leaderboard.record import Record, records_in
+from genbench.leaderboard.record import Need, Record, records_in
 from genbench.progress import Lines
 from genbench.rng import Rng
 from genbench.run import Run, open_run
@@ -310,3 +312,12 @@ def test_what_needs_a_run_that_diverged_is_named_and_the_suite_goes_on(tmp_path,
         "flow_matching": "diverged",
         "noise-floor": "done",
     }
+
+
+def test_a_need_of_two_names_is_counted_once():
+    teacher = Need("c", "w", images_seen=1_000, train_seconds=10.0)
+    other = Need("d", "v", images_seen=200, train_seconds=2.0)
+    (record,) = make(fid=(1.0,))
+    needing = dataclasses.replace(record, needs={"teacher": teacher, "critic": other, "critic.teacher": teacher})
+    assert needing.images_in_all == record.cost.images_seen + 1_200
+    assert needing.seconds_in_all == record.cost.train_seconds + 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import pytest
@@ -184,3 +185,25 @@ def test_whole_calls_are_not_extrapolated():
     model = Walk(base=0.2)
     assert measure_speed(model, "cpu", {"steps": 1}, 1.0)["evaluations_timed"] is None
     assert set(model.batches) == {1}
+
+
+def test_latency_and_speed_are_medians(monkeypatch):
+    """Of calls that take 0.5, 0.1 and 0.2 s in turn: neither the fastest call nor the mean."""
+    clock, model = [0.0], Walk()
+    seconds: dict[int, list[float]] = {}
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+
+    def cost(_):
+        calls = seconds.setdefault(model.batches[-1], [])
+        calls.append((0.5, 0.1, 0.2)[len(calls) % 3])
+        clock[0] += calls[-1]
+
+    monkeypatch.setattr(time, "sleep", cost)
+    result = measure_speed(model, "cpu", {}, 1000.0)
+    # one image was made before, to count evaluations; of each size the first call is a warm-up
+    single, best = seconds[1][2:], seconds[1024][1:]
+    assert (len(single), len(best), result["batch"]) == (7, 7, 1024)
+    assert result["latency_seconds"] == pytest.approx(statistics.median(single))
+    assert result["images_per_second"] == pytest.approx(1024 / statistics.median(best))
+    for calls in (single, best):
+        assert min(calls) < statistics.median(calls) < statistics.fmean(calls) < max(calls)

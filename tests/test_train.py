@@ -22,6 +22,7 @@ from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.files import lock
 from genbench.loggers import cut_metrics, read_metrics
+from genbench.model import _average
 from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.run import Run, load, open_run
@@ -536,3 +537,25 @@ def test_a_loss_that_couples_images_is_not_shared_unless_it_gathers_them(tiny, t
         train(tiny(EXAMPLE, "trainer.devices=2"))
     assert not (tmp_path / "run").exists()
     assert train(tiny(EXAMPLE, "budget.images=32")).state()["status"] == "done"
+
+
+def test_a_preview_leaves_training_as_it_was(tiny):
+    """A generator with batch normalisation: its mode, its statistics, its weights and its streams."""
+    whole = [
+        train(tiny("digits/gan", "budget.images=320", f"trainer.preview_every={every}", folder=str(every)))
+        for every in (48, 10_000)
+    ]
+    assert len(list((whole[0].path / "previews").glob("*.png"))) == 6
+    assert not list((whole[1].path / "previews").glob("*.png"))
+    states = [outcome(run)[:2] for run in whole]
+    assert same(states[0], states[1])
+
+
+def test_gradients_are_means_over_processes(monkeypatch):
+    """Not sums, which Adam hardly tells from them: of three processes with one, two and three times the same gradients."""
+    gradients = [torch.randn(3, 2), torch.randn(4)]
+    expected = [2 * gradient for gradient in gradients]
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda total: total.mul_(1 + 2 + 3))
+    _average(gradients, 3)
+    for gradient, mean in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, mean)
