@@ -307,3 +307,27 @@ def test_networks_have_no_state_but_their_parameters():
         net = make((2, 2, 2), (3, 2, 2, 2), 0)
         assert set(net.state_dict()) == {name for name, _ in net.named_parameters()}
         assert not any(isinstance(module, (nn.Dropout, nn.modules.batchnorm._BatchNorm)) for module in net.modules())
+
+
+def test_units_of_made_see_those_of_their_own_number(double):
+    """Equation 12 has >=: a unit that knows the first m pixels reads every unit that knows no more, its own kind too."""
+    net = MADE((1, 1, 4), (3, 1, 1, 4), width=6, depth=3)
+    m = torch.tensor([1, 2, 3, 1, 2, 3])
+    for layer in net.hidden:
+        assert torch.equal(layer.mask, (m[:, None] >= m).double())
+    # of two pixels every unit knows the first one, and the second hidden layer is of use
+    net = MADE((1, 1, 2), (3, 1, 1, 2), width=5, depth=2)
+    (gradient,) = torch.autograd.grad(net(torch.ones(1, 1, 1, 2))[0, :, 0, 0, 1].square().sum(), net.hidden[0].weight)
+    assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize(("layers", "kernel"), [(1, 3), (2, 3), (2, 5)])
+def test_a_pixelcnn_reaches_one_row_more_than_columns(double, layers, kernel):
+    reach, size = layers * (kernel // 2), 13
+    net = GatedPixelCNN((1, size, size), (4, 1, size, size), width=4, layers=layers, kernel=kernel)
+    x = torch.randint(0, 4, (1, 1, size, size), generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(net(x)[0, :, 0, size - 2, size // 2].square().sum(), x)
+    rows, columns = (gradient[0, 0] != 0).nonzero().unbind(1)
+    assert size - 2 - int(rows.min()) == reach + 1
+    assert size // 2 - int(columns.min()) == int(columns.max()) - size // 2 == reach
+    assert int(rows.max()) == size - 2

@@ -360,3 +360,22 @@ def test_evaluations_of_the_network(options, calls):
 def test_wrong_options_are_refused_in_one_line(call):
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         call(small())
+
+
+def test_every_noise_has_its_own_probes(double):
+    """K noises of an image with the same random trace would share its error: their mean would not lose it."""
+    model, seen = small(), []
+    density_parts = model.density_parts
+
+    def watched(x_1, y, probes, *rest):
+        seen.append((x_1, probes))
+        return density_parts(x_1, y, probes, *rest)
+
+    model.density_parts = watched
+    model.log_prob(PIXELS[:40], rng=streams(40), K=3, trace="hutchinson", steps=1)
+    assert len(seen) == 3
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.equal(seen[i][0], seen[j][0])
+        # of 40 images and 2 pixels, signs agree by chance at half of the places
+        agreement = float((seen[i][1] == seen[j][1]).double().mean())
+        assert 0.2 < agreement < 0.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,13 +22,14 @@ from genbench.callbacks import EMA
 from genbench.config import load_config
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
+from genbench.evaluate import _record
 from genbench.files import lock
 from genbench.loggers import cut_metrics, read_metrics
 from genbench.model import _average
 from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.run import Run, load, open_run
-from genbench.train import _quiet, check_fit, train
+from genbench.train import _prepare_nets, _quiet, check_fit, train
 
 EXAMPLE = "digits/vae"
 
@@ -136,8 +139,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, damage, caplog)
     newest = sorted(run.checkpoints.glob("*.ckpt"))[-1]
     content = newest.read_bytes()
     newest.write_bytes({"truncate": content[:-100], "flip": content[:500] + b"?" + content[501:], "empty": b""}[damage])
-    train(cut)
+    reported = []
+    train(cut, lambda images, loss: reported.append(images))
     assert "is damaged" in caplog.text
+    assert reported[0] == 256  # the checkpoint before is at 240; a restart from nothing would begin with 16
     newest.unlink(missing_ok=True)
     assert same(outcome(run), outcome(train(tiny(EXAMPLE, *often, folder="whole"))))
 
@@ -160,19 +165,77 @@ def test_a_checkpoint_that_would_run_code_is_passed_over(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_and_is_final(tiny):
-    config = tiny(
-        EXAMPLE, "model.optimizer.lr=1e30", "optimization.clip_norm=null", "budget.images=640", "trainer.log_every=16"
-    )
-    with pytest.raises(Diverged, match=r"in the batch at image \d+"):
+def test_a_loss_that_is_not_finite_stops_and_is_final(tiny, monkeypatch):
+    """The loss of the batch at image 400 is NaN, between the checkpoints at 320 and 480, of which the first is kept."""
+    config = tiny(EXAMPLE, "budget.images=640", "trainer.checkpoint_every=160", "trainer.log_every=160", "data.batch_size=16")
+    loss = VAE.loss
+
+    def broken(self, x, y, rng):
+        losses = loss(self, x, y, rng)
+        return losses if self.images_seen != 400 else {**losses, "loss": losses["loss"] * torch.nan}
+
+    monkeypatch.setattr(VAE, "loss", broken)
+    with pytest.raises(Diverged, match=r"in the batch at image 400"):
         train(config)
     run = Run(Path(config.resolved["run_dir"]))
     state = run.state()
-    assert state["status"] == "diverged"
+    assert (state["status"], state["diverged_at"]) == ("diverged", 400)
     good, _ = run.newest_checkpoint()
-    assert good is None or all(torch.isfinite(v).all() for v in good["model"].values())
+    assert good["images_seen"] == 320
+    assert all(torch.isfinite(v).all() for v in good["model"].values())
     with pytest.raises(Diverged, match="final"):
         train(config)
+
+
+def test_weights_that_are_not_finite_are_not_kept(tiny, monkeypatch):
+    """The last step before a checkpoint breaks them; its loss was finite, and nothing is logged there."""
+    config = tiny(EXAMPLE, "budget.images=640", "trainer.checkpoint_every=160", "trainer.log_every=640", "data.batch_size=16")
+
+    def broken(self, name):
+        if self.images_seen == 320:
+            next(self.parameters()).data.fill_(torch.inf)
+
+    monkeypatch.setattr(VAE, "after_step", broken)
+    with pytest.raises(Diverged):
+        train(config)
+    run = Run(Path(config.resolved["run_dir"]))
+    good, _ = run.newest_checkpoint()
+    assert good["images_seen"] == 160
+    assert [path.name[:12] for path in run.checkpoints.glob("*.ckpt")] == [f"{160:012d}"]
+
+
+def test_the_last_two_checkpoints_are_kept(tiny):
+    run = train(tiny(EXAMPLE, "budget.images=480", "trainer.checkpoint_every=160", "data.batch_size=16"))
+    assert [int(path.name[:12]) for path in sorted(run.checkpoints.glob("*.ckpt"))] == [320, 480]
+
+
+@pytest.mark.parametrize("override", ["clip_norm=0.5", "ema_half_life=7", "warmup_images=48"])
+def test_another_way_of_optimization_is_refused(override, tiny):
+    config = tiny(EXAMPLE, "budget.images=160")
+    train(config)
+    other = tiny(EXAMPLE, "budget.images=160", f"optimization.{override}")
+    key, _, value = override.partition("=")
+    with pytest.raises(InputError, match=rf"optimization\.{key} was .*, is now {value}"):
+        train(other)
+    assert other.hash != config.hash
+
+
+def test_seconds_of_training_go_on_after_an_interruption(tiny, monkeypatch):
+    """By a clock that ticks at every look: what was spent before is in every later line, and in the end."""
+    ticks = itertools.count()
+    monkeypatch.setattr("genbench.callbacks.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    config = tiny(EXAMPLE, "budget.images=320", "trainer.log_every=16", "trainer.checkpoint_every=160", "data.batch_size=16")
+    with pytest.raises(Stopped):
+        train(config, interrupt_at(240))
+    run = Run(Path(config.resolved["run_dir"]))
+    before = run.state()["seconds"]
+    assert before > 10
+    train(config)
+    seconds = [line["seconds"] for line in read_metrics(run.metrics) if "seconds" in line]
+    assert len(seconds) == 20
+    assert all(a < b for a, b in itertools.pairwise(seconds))
+    assert seconds[15] > before
+    assert run.state()["seconds"] > seconds[-1] > before
 
 
 def test_a_folder_in_use_is_refused_and_a_dead_owner_is_not_an_owner(tiny, tmp_path):
@@ -241,6 +304,19 @@ def test_the_average_has_its_half_life_in_images(tiny, double):
         assert float(next(model.parameters()).detach().mean()) == 1
 
 
+def test_the_average_forgets_the_start_early(tiny, double):
+    """At 1,000 images the half-life is 50, however long it is to be: 100 images leave a quarter of what was there before."""
+    _, model = tiny(EXAMPLE).instantiate()
+    torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in model.parameters())), model.parameters())
+    ema = EMA(10**9)
+    model.resume_at(900)
+    ema.begin(model, None)
+    torch.nn.utils.vector_to_parameters(torch.ones(sum(p.numel() for p in model.parameters())), model.parameters())
+    model.resume_at(1000)
+    ema.on_train_batch_end(None, model)
+    torch.testing.assert_close(ema.average[0], torch.full_like(ema.average[0], 0.75))
+
+
 def test_initial_weights_are_a_function_of_the_seed():
     states = []
     for seed in (0, 0, 1):
@@ -259,6 +335,54 @@ def test_bf16_changes_the_networks_and_not_the_losses(tiny):
     assert all(v.dtype == torch.float32 for v in weights[1].values())
     first = [read_metrics(run.metrics)[0]["loss"] for run in runs]
     assert first[0] == pytest.approx(first[1], rel=0.05)
+
+
+def test_bf16_is_for_training_alone(tiny):
+    """Networks in evaluation, as for previews, give what they give in float32, bit for bit."""
+    config = tiny(EXAMPLE, "trainer.precision=bf16-mixed")
+    (data, plain), (_, model) = config.instantiate(), config.instantiate()
+    _prepare_nets(model, config.trainer)
+    x = data.tensors("val")[0][:8]
+    with torch.no_grad():
+        assert not torch.equal(model.train().log_prob(x), plain.train().log_prob(x))
+        assert torch.equal(model.eval().log_prob(x), plain.eval().log_prob(x))
+
+
+def test_finalize_sees_every_training_image_and_they_are_counted(tiny):
+    """Also those of a last batch that is not full; every pass has the same images and streams."""
+    data, model = tiny("digits/gmm", "data.batch_size=100").instantiate()
+    x, y = data.tensors("train")
+    passes = data.finalize_batches(model)
+    for n in (1, 2):
+        batches = list(passes)
+        assert [len(batch.x) for batch in batches] == [100] * (len(x) // 100) + [len(x) % 100]
+        assert len(x) % 100 > 0
+        images = torch.cat([batch.x for batch in batches])
+        assert sorted(image.numpy().tobytes() for image in images) == sorted(image.numpy().tobytes() for image in x)
+        assert torch.bincount(torch.cat([batch.y for batch in batches])).tolist() == torch.bincount(y).tolist()
+        assert passes.images == n * len(x)
+        bits = torch.cat([batch.rng.bits() for batch in batches])
+        assert len(torch.unique(bits)) > len(x) - 2
+
+
+def test_images_of_finalize_are_part_of_the_cost(tiny, monkeypatch):
+    config, handed = tiny("points2d/gmm"), []
+    finalize = GMM.finalize
+
+    def counted(self, batches, rng):
+        finalize(self, batches, rng)
+        handed.append(batches.images)
+
+    monkeypatch.setattr(GMM, "finalize", counted)
+    run = train(config)
+    assert handed[0] >= len(config.instantiate()[0].arrays("train")[0])
+    assert (run.state()["images_seen"], run.state()["finalize_images"]) == (0, handed[0])
+    loaded = open_run(run)
+    record = _record(loaded, next(iter(loaded.config.evaluations)), "cpu", run.path / "out", status="done")
+    assert record.cost.images_seen == handed[0]
+    run.write_state(**{**run.state(), "images_seen": 320})
+    record = _record(loaded, next(iter(loaded.config.evaluations)), "cpu", run.path / "out", status="done")
+    assert record.cost.images_seen == 320 + handed[0]
 
 
 def test_a_divergence_in_the_last_step_is_one(tiny):

@@ -377,3 +377,19 @@ def test_the_bound_of_K_samples_has_no_beta(K, beta):
     net = partial(MLP, width=4)
     with pytest.raises(ValueError, match=f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}"):
         VAE(Spec((1, 1, 4), 256), net, net, ADAM, latent=2, beta=beta, K=K)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "gaussian"])
+@pytest.mark.parametrize("log_s", [-6.9, -5.0, -3.5, 4.9])
+def test_scales_far_narrower_than_a_bin_are_kept(kind, log_s):
+    """The mass of a bin of 256 levels whose centre is the mean, and of the next one, by scipy."""
+    model, _ = linear_gaussian(s=math.exp(log_s))
+    model.likelihood_model = kind
+    x = torch.tensor([[[[100, 101, 100, 99]]]], dtype=torch.uint8)
+    with torch.no_grad():
+        model.decoder.A.zero_()
+        model.decoder.c[:4] = 2 * 100 / 255 - 1 + 0.4 / 255
+        found = float(model.log_likelihood(x, torch.zeros(1, 2)))
+    law = (stats.logistic if kind == "logistic" else stats.norm)(2 * 100 / 255 - 1 + 0.4 / 255, math.exp(log_s))
+    expected = sum(math.log(law.cdf(2 * (v + 0.5) / 255 - 1) - law.cdf(2 * (v - 0.5) / 255 - 1)) for v in (100, 101, 100, 99))
+    assert found == pytest.approx(expected, rel=1e-5)

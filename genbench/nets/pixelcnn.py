@@ -45,7 +45,7 @@ class GatedPixelCNN(AutoregressiveNet):
     """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the head shared by the channels.
 
     A pixel enters as its real value beside a constant one, by which the layers tell the border from mid grey. It sees the
-    earlier pixels up to layers * (kernel // 2) rows and columns away.
+    earlier pixels up to layers * (kernel // 2) columns and, as the vertical stack comes a row further down, one more rows away.
 
     Args:
         inputs: (C, H, W).
