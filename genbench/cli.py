@@ -127,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="train and evaluate a suite, and write its tables and page")
     bench.add_argument("suite", help="a YAML file, or a name in configs/suites; a manifest with --task and --tables")
+    bench.add_argument(
+        "--jobs", type=_positive, metavar="N",
+        help="runs trained and scored at once, in processes of one thread; speeds are measured afterwards (as many as cores; "
+        "1 with a GPU)",
+    )  # fmt: skip
     slurm = bench.add_argument_group("on a SLURM cluster")
     slurm.add_argument("--slurm", action="store_true", help="submit what is lacking as one job array, and the tables after it")
     slurm.add_argument(
@@ -160,7 +165,8 @@ def _parser() -> argparse.ArgumentParser:
     comparer.add_argument("--out", type=_path, help="folder with records/ (leaderboards, in the checkout)")
     comparer.set_defaults(act=_compare)
 
-    lister = commands.add_parser("list", help="models, configurations, data, suites, and runs with their state")
+    lister = commands.add_parser("list", help="models with their papers, configurations, suites, and runs with their state")
+    lister.add_argument("--classes", action="store_true", help="instead: class paths of models, data sets and networks")
     lister.set_defaults(act=_list)
 
     _add_data(commands)
@@ -277,7 +283,9 @@ def _to_terminal() -> logging.Handler:
 def _device(given: str) -> str:
     import torch
 
-    _settle_torch()
+    from genbench.processes import settle_torch
+
+    settle_torch()
     if given == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if given.partition(":")[0] not in ("cpu", "cuda", "mps"):
@@ -289,16 +297,6 @@ def _device(given: str) -> str:
     return given
 
 
-def _settle_torch() -> None:
-    """One, unless OMP_NUM_THREADS says otherwise: a second thread gains small networks a fifth, and costs them a factor of
-    twenty where its core is busy with something else. And float32 means float32: convolutions on a GPU would use TF32."""
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
-
-
 # --- commands -------------------------------------------------------------------------------------------------------------
 
 
@@ -306,7 +304,9 @@ def _train(given: Any) -> None:
     from genbench.config import load_config
 
     config = load_config(given.config, given.overrides, given.trust, given.smoke)
-    _settle_torch()
+    from genbench.processes import settle_torch
+
+    settle_torch()
     data, model = config.instantiate()  # an impossible value ends the command before anything is written
     from genbench.errors import Diverged
     from genbench.evaluate import record_divergence
@@ -434,12 +434,16 @@ def _explore(given: Any) -> None:
 
 def _bench(given: Any) -> None:
     if given.task is not None or given.tables:
+        if given.jobs is not None:
+            raise InputError("--jobs is about a suite; --task and --tables are one process")
         _bench_manifest(given)
         return
     if not given.slurm:
         for key in ("cluster", "dry_run"):
             if getattr(given, key):
                 raise InputError(f"--{key.replace('_', '-')} belongs to --slurm")
+    elif given.jobs is not None:
+        raise InputError("--jobs is about this machine; how many runs a cluster does at once is array_limit of its settings")
     from genbench.suite import load_suite
 
     suite = load_suite(given.suite)
@@ -455,7 +459,7 @@ def _bench(given: Any) -> None:
     from genbench.suite import bench
 
     with reporter() as report:
-        written = bench(suite, report, _device(given.device), given.trust)
+        written = bench(suite, report, _device(given.device), given.trust, given.jobs)
     print(render_tables(suite.out, "md"))
     if report.steps == 1:
         print(f"Nothing to do: every run of {suite.name} is trained and evaluated.")
@@ -496,40 +500,10 @@ def _compare(given: Any) -> None:
 
 
 def _list(given: Any) -> None:
-    from genbench.config import classes, configs
-    from genbench.files import in_use, project_root
-    from genbench.run import find_runs
-    from genbench.slurm import jobs
+    from genbench.listing import class_lines, lines
 
-    for title, package, base in (
-        ("models", "models", "GenerativeModel"),
-        ("data", "data", "ImageData"),
-        ("networks", "nets", "Net"),
-    ):
-        print(f"{title}:")
-        for path, summary in classes(package, base).items():
-            print(f"  {path:<58} {summary}")
-    print("configurations (genbench train -c NAME):")
-    print("\n".join(f"  {name}" for name in configs()))
-    print("suites (genbench bench NAME):")
-    print("\n".join(f"  {path.stem}" for path in sorted((project_root() / "configs" / "suites").glob("*.yaml"))))
-    print("runs:")
-    submitted = {}
-    try:
-        submitted = {job.run_dir: job for job in jobs(project_root() / "runs")}
-    except GenbenchError as error:
-        print(f"  submitted runs are not shown: {error}")
-    for run in find_runs(project_root() / "runs"):
-        try:
-            state, job = run.state(), submitted.pop(str(run.path), None)
-            status = "stopped" if state["status"] == "running" and not in_use(run.path) else state["status"]
-            line = f"{job.state if job else status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
-            line += f"  {job.line}" if job and job.state == "failed" else ""
-        except (GenbenchError, KeyError):
-            line = "damaged state.json"
-        print(f"  {run.path.relative_to(project_root())!s:<44} {line}")
-    for job in submitted.values():  # not begun
-        print(f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip())
+    for line in class_lines() if given.classes else lines():
+        print(line)
 
 
 def _data_list(given: Any) -> None:

@@ -12,7 +12,7 @@ import math
 import platform
 import subprocess
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,9 @@ from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_
 from genbench.metrics.reference import reference_features
 from genbench.metrics.resampling import Estimate
 from genbench.metrics.speed import measure_speed
+from genbench.pending import discard_pending, read_pending, write_pending
 from genbench.pictures import save_grid
-from genbench.processes import agreed, chunks, first_alone, gathered
+from genbench.processes import agreed, chunks, first_alone, gathered, rank
 from genbench.protocol import IMAGE_METRICS, TABLE_METRICS, Protocol, load_protocol
 from genbench.rng import Rng
 from genbench.run import Loaded, Run, open_run
@@ -61,7 +62,7 @@ from genbench.spec import Spec
 
 __all__ = [
     "device_class", "draw", "evaluate", "expected_record", "new_provenance", "noise_floor", "now", "protocol_identity", "record_divergence",
-    "save_picture", "score_samples",
+    "save_picture", "score", "score_samples",
 ]  # fmt: skip
 
 _PICTURE = 64
@@ -83,13 +84,40 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
         The record's file. An existing record is left as it is.
     """
     loaded = open_run(name, trust, device)
-    data, model = loaded.data, loaded.model
-    evaluation = _evaluation(loaded, variant)
-    protocol = _protocol(loaded).of_training(loaded.config.seed)
     path = expected_record(loaded, variant, out, device)
-    if agreed(path.exists()):
-        return path
+    if not agreed(path.exists()):
+        scores = _scored(loaded, variant, path, out, device)
+        with torch.no_grad(), first_alone() as first:
+            if first:
+                speed = measure_speed(loaded.model, device, _evaluation(loaded, variant).sample, budget_seconds=20)
+                timed = Speed(**{field.name: speed[field.name] for field in fields(Speed) if field.name in speed})
+                record = replace(scores, speed=timed, evaluated_at=now())
+                write_record(out, record)
+                log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
+    if rank() == 0:
+        discard_pending(loaded.run.path, path)
+    return path
 
+
+def score(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> None:
+    """The part of `evaluate` that may go on beside other runs: all but the speed. What is measured waits in the run's folder.
+
+    The arguments are those of `evaluate`, which measures the speed later and writes the record.
+    """
+    loaded = open_run(name, trust, device)
+    path = expected_record(loaded, variant, out, device)
+    if not agreed(path.exists()):
+        _scored(loaded, variant, path, out, device)
+
+
+def _scored(loaded: Loaded, variant: str, path: Path, out: Path, device: str) -> Record:
+    """The record without a speed: the one that waits, else measured, and then it waits."""
+    data, model, weights = loaded.data, loaded.model, file_digest(loaded.run.weights)
+    blank = _record(loaded, variant, device, out, status="done", weights_hash=weights)
+    waiting = read_pending(loaded.run.path, path, blank)
+    if agreed(waiting is not None):
+        return waiting or blank  # which of them matters to the first process alone
+    evaluation, protocol = _evaluation(loaded, variant), _protocol(loaded).of_training(loaded.config.seed)
     with torch.no_grad():
         images = _sampled(loaded, evaluation, protocol, device)
         likelihood, table = None, None
@@ -98,19 +126,12 @@ def evaluate(name: str | Path | Run, variant: str, out: Path, trust: tuple[str, 
             if "kl" in protocol.metrics:
                 table = log_table(model, data, evaluation.log_prob, protocol, device)
         metrics = score_samples(images, data, protocol, device, table)
-    with torch.no_grad(), first_alone() as first:
+    scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
+    with first_alone() as first:
         if first:
-            speed = measure_speed(model, device, evaluation.sample, budget_seconds=20)
-            record = _record(
-                loaded, variant, device, out,
-                status="done", metrics=metrics, likelihood=likelihood,
-                speed=Speed(**{field.name: speed[field.name] for field in fields(Speed) if field.name in speed}),
-                weights_hash=file_digest(loaded.run.weights),
-            )  # fmt: skip
-            save_picture(images, record, out)
-            write_record(out, record)
-            log_record(loaded.config, loaded.run.path, record, path, _picture_path(record, out))
-    return path
+            save_picture(images, scores, out)
+            write_pending(loaded.run.path, path, scores)
+    return scores
 
 
 def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> list[Path]:

@@ -13,7 +13,8 @@ from typing import Any
 from genbench.config import Config, check_config
 from genbench.errors import Diverged, GenbenchError, InputError
 from genbench.files import last_line, read_json, write_json
-from genbench.suite import Plan, Reporter, Suite, finish, lacking, out_of_reach, perform
+from genbench.stages import perform
+from genbench.suite import Plan, Reporter, Suite, finish, lacking, out_of_reach
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
 

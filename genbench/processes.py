@@ -7,6 +7,7 @@ arithmetic whatever the number of processes.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,9 +18,29 @@ from torch import Tensor, distributed
 from genbench.errors import GenbenchError, InputError
 from genbench.layout import check_layout
 
-__all__ = ["agreed", "chunks", "collected", "first_alone", "gathered", "join", "rank", "unanimous", "wait", "world_size"]
+__all__ = [
+    "agreed",
+    "chunks",
+    "collected",
+    "first_alone",
+    "gathered",
+    "join",
+    "rank",
+    "settle_torch",
+    "unanimous",
+    "wait",
+    "world_size",
+]
 
 T = TypeVar("T")
+
+
+def settle_torch() -> None:
+    """One thread, unless OMP_NUM_THREADS says otherwise: a second one gains small networks a fifth, and costs them a factor of
+    twenty where its core is busy with something else. And float32 means float32: convolutions on a GPU would use TF32."""
+    torch.backends.cudnn.allow_tf32 = False
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def rank() -> int:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from genbench.config import Config, Override, changes, find_config, load_config
-from genbench.errors import Diverged, GenbenchError, InputError, Stopped, nearest
+from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import expand_home, project_root
 from genbench.yaml12 import plain, read_yaml, source
 
 __all__ = [
-    "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "out_of_reach", "perform",
+    "Entry", "Plan", "Reporter", "Suite", "bench", "finish", "lacking", "load_suite", "needed_by", "out_of_reach",
     "plan_suite",
 ]  # fmt: skip
 
@@ -157,9 +157,22 @@ class Reporter(Protocol):
     def note(self, line: str) -> None:
         """Something to know."""
 
+    def beside(self) -> Reporter:
+        """Another reporter, for a run that goes on at the same time; it counts its steps among these."""
 
-def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence[str] = ()) -> list[Path]:
+    def end(self) -> None:
+        """The last step is over, and none follows for now."""
+
+
+def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence[str] = (), jobs: int | None = 1) -> list[Path]:
     """Train and evaluate whatever the suite lacks, then write tables and page.
+
+    Args:
+        suite: What to do.
+        reporter: Who is told about it.
+        device: Where runs are evaluated.
+        trust: Modules outside genbench that configurations may name.
+        jobs: How many runs are trained and scored at once; None: as many as fit this machine.
 
     Returns:
         The files of the leaderboard.
@@ -169,22 +182,10 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
         Stopped: Interrupted; the same command goes on.
         GenbenchError: Some runs could not be evaluated; the others were, and the tables are written.
     """
+    from genbench.jobs import perform_all
+
     plans = plan_suite(suite, device, trust)
-    missing = lacking(plans)
-    reporter.begin(sum(plan.steps for plan in missing) + 1)
-    failures = []
-    for plan in missing:
-        if plan in out_of_reach(plans):
-            continue
-        try:
-            perform(plan, suite.name, reporter, trust)
-        except Diverged as error:
-            reporter.note(str(error))
-        except Stopped:
-            raise
-        except GenbenchError as error:
-            reporter.note(f"{plan.label}: {error}")
-            failures.append(plan.label)
+    failures = perform_all(plans, suite.name, reporter, trust, jobs)
     written = finish(plans, suite.out, reporter)
     for line in out_of_reach(plans).values():
         reporter.note(f"not evaluated: {line}")
@@ -309,37 +310,6 @@ def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Pla
     for plan in entries:
         place(plan)
     return list(ordered.values())
-
-
-def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:
-    """Train a run and write its records, as one process or as several.
-
-    Raises:
-        Diverged: It diverged, which is recorded.
-        Stopped: Interrupted; the same command goes on.
-        GenbenchError: It could not be trained or evaluated.
-    """
-    from genbench.evaluate import evaluate, record_divergence
-    from genbench.processes import agreed, join, rank, wait
-    from genbench.train import train
-
-    settings, trusted = plan.config.trainer, tuple(trust)
-    device = join(settings.devices, settings.num_nodes, plan.device)
-    reporter.step(f"train {plan.label}", plan.config.budget.images)
-    diverged: Diverged | None = None
-    try:
-        train(plan.config, reporter.progress, suite=suite)
-    except Diverged as error:
-        diverged = error
-    wait()  # the first process alone finishes a run, and may find there that it diverged
-    if agreed(diverged is not None):
-        if rank() == 0 and plan.variants:
-            record_divergence(plan.run, plan.out, trusted, device)
-        raise diverged or Diverged(f"{plan.run.path} diverged")
-    if plan.variants:
-        reporter.step(f"evaluate {plan.label}")
-    for variant in plan.variants:
-        evaluate(plan.run, variant, plan.out, trusted, device)
 
 
 def finish(plans: Sequence[Plan], out: Path, reporter: Reporter) -> list[Path]:

@@ -1,0 +1,93 @@
+"""The stages of a suite's runs: train, score, measure the speed. One run after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genbench.errors import Diverged, GenbenchError, Stopped
+from genbench.suite import Plan, Reporter, lacking, out_of_reach
+
+__all__ = ["one_by_one", "perform", "train_and_score"]
+
+
+def one_by_one(plans: Sequence[Plan], suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> list[str]:
+    """Do what is lacking in this process.
+
+    Args:
+        plans: Every run of the suite, a needed run before those that need it.
+        suite: Its name.
+        reporter: Who is told about it.
+        trust: Modules outside genbench that configurations may name.
+
+    Returns:
+        The labels of runs that could not be evaluated.
+
+    Raises:
+        Stopped: Interrupted; the same command goes on.
+    """
+    missing = lacking(plans)
+    reporter.begin(sum(plan.steps for plan in missing) + 1)
+    failures = []
+    for plan in missing:
+        if plan in out_of_reach(plans):
+            continue
+        try:
+            perform(plan, suite, reporter, trust)
+        except Diverged as error:
+            reporter.note(str(error))
+        except Stopped:
+            raise
+        except GenbenchError as error:
+            reporter.note(f"{plan.label}: {error}")
+            failures.append(plan.label)
+    return failures
+
+
+def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:
+    """Train a run and write its records, as one process or as several.
+
+    Raises:
+        Diverged: It diverged, which is recorded.
+        Stopped: Interrupted; the same command goes on.
+        GenbenchError: It could not be trained or evaluated.
+    """
+    from genbench.evaluate import evaluate
+
+    device = train_and_score(plan, suite, reporter, trust)
+    for variant in plan.variants:
+        evaluate(plan.run, variant, plan.out, tuple(trust), device)
+
+
+def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> str:
+    """All of `perform` that may go on beside other runs: only the speed is lacking, and with it the records.
+
+    Returns:
+        The device on which this process measures.
+
+    Raises:
+        Diverged: It diverged, which is recorded.
+        Stopped: Interrupted; the same command goes on.
+        GenbenchError: It could not be trained or scored.
+    """
+    from genbench.evaluate import record_divergence, score
+    from genbench.processes import agreed, join, rank, wait
+    from genbench.train import train
+
+    settings, trusted = plan.config.trainer, tuple(trust)
+    device = join(settings.devices, settings.num_nodes, plan.device)
+    reporter.step(f"train {plan.label}", plan.config.budget.images)
+    diverged: Diverged | None = None
+    try:
+        train(plan.config, reporter.progress, suite=suite)
+    except Diverged as error:
+        diverged = error
+    wait()  # the first process alone finishes a run, and may find there that it diverged
+    if agreed(diverged is not None):
+        if rank() == 0 and plan.variants:
+            record_divergence(plan.run, plan.out, trusted, device)
+        raise diverged or Diverged(f"{plan.run.path} diverged")
+    if plan.variants:
+        reporter.step(f"evaluate {plan.label}")
+    for variant in plan.variants:
+        score(plan.run, variant, plan.out, trusted, device)
+    return device
