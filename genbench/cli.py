@@ -15,6 +15,12 @@ from genbench.settings import argument_table
 
 __all__ = ["main"]
 
+_BEGIN = """to begin with:
+  genbench bench quickstart      seven families on small digits, compared on one page: minutes
+  genbench list                  models, configurations, suites, and runs with their state
+  genbench train -c digits/vae   one model; at its end stands the command that measures it
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """One line per error; no abbreviations, which would swallow overrides; no option twice, of which one would be lost."""
@@ -46,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("genbench").addHandler(_to_terminal())
     try:
         parser = _parser()
+        if not (sys.argv[1:] if arguments is None else arguments):
+            parser.print_help()
+            return 0
         given, rest = parser.parse_known_args(arguments)
         if rest and given.command != "train":
             raise InputError(f"genbench {given.command}: unknown argument {rest[0]}; see genbench {given.command} --help")
@@ -68,8 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="genbench", description="Deep generative models, trained on the same data and measured by one harness."
-    )
+        prog="genbench", description="Deep generative models, trained on the same data and measured by one harness.",
+        epilog=_BEGIN, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     train = commands.add_parser(

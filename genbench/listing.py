@@ -48,7 +48,7 @@ def papers() -> list[Paper]:
 def first_reference(docstring: str) -> tuple[str, str, str]:
     """Authors, title and year of the first entry of a section References; three times nothing without one."""
     _, _, section = docstring.partition("References:\n")
-    entry = _REFERENCE.match(section.strip() + " ")
+    entry = _REFERENCE.match(" ".join(section.split()) + " ")
     return (entry["authors"], entry["title"], entry["year"]) if entry else ("", "", "")
 
 
@@ -57,7 +57,7 @@ def lines() -> Iterator[str]:
     yield "models (genbench list --classes: class paths of models, data sets and networks):"
     yield f"  {'model':<17} {'family':<15} {'year':<5} paper"
     for paper in papers():
-        source = textwrap.shorten(f"{short(paper.authors)}: {paper.title}", _WIDTH - 41, placeholder=" ...")
+        source = textwrap.shorten(f"{short(paper.authors)}: {paper.title}", _WIDTH - 42, placeholder=" ...")
         yield f"  {paper.model:<17} {paper.family:<15} {paper.year:<5} {source}".rstrip()
     yield "configurations (genbench train -c DATA/NAME):"
     recipes = defaultdict(list)

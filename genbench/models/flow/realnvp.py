@@ -1,7 +1,5 @@
 r"""RealNVP: affine couplings with checkerboard and channel-wise masks, at several scales.
 
-Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
-
     x   integer image, D entries of L levels        u   uniform noise, one per entry        v = (x + u) / L
     z   latent vector of D entries, z ~ N(0, I)     f   the flow, z = f(v), f^{-1} in closed form
 
@@ -23,6 +21,10 @@ P(x) is the probability that `sample` gives x: the mass of its cell, where cells
 Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an image's density does not
 depend on its batch; the same number of couplings in every group, where the paper has 3, 3 and, at the last scale, 4. Not as
 in Flow++: Phi in place of the sigmoid, so that q is uniform where g is the identity.
+
+References:
+    Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP. arXiv:1605.08803
+    Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++. arXiv:1902.00275
 """
 
 from __future__ import annotations
