@@ -100,14 +100,18 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=_path,
         required=True,
-        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel",
+        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel: a new one, an empty one, or one that holds the"
+        " same samples",
     )
     sample.add_argument("--seed", type=_natural, default=0, help="sample i is a function of the weights, this seed and i (0)")
     sample.add_argument(
         "--variant", default="default", help="which of the configuration's evaluations gives the sampler's options"
     )
     sample.add_argument(
-        "--label", type=_natural, help="the class of every image, of a conditional model (by class frequencies)"
+        "--label",
+        metavar="NAME",
+        help="the class of every image, of a conditional model: its name, or its number where no class has"
+        " that name (by class frequencies)",
     )
     sample.add_argument(
         "--batch",
@@ -158,7 +162,11 @@ def _parser() -> argparse.ArgumentParser:
     explorer.add_argument("run", help="run folder")
     explorer.add_argument("--only", action="append", default=[], metavar="NAME", help="this figure alone; may be repeated")
     explorer.add_argument("--seed", type=_natural, default=0, help="of samples and of the choice of held-out images (0)")
-    explorer.add_argument("--label", type=_natural, help="the class of samples, of a conditional model, and of held-out images")
+    explorer.add_argument(
+        "--label",
+        metavar="NAME",
+        help="the class of samples, of a conditional model, and of held-out images: its name, or its number",
+    )
     explorer.add_argument("--out", type=_path, help="folder of a page that gets the figures too, such as leaderboards")
     explorer.set_defaults(act=_explore)
 
@@ -215,7 +223,9 @@ def _add_data(commands: Any) -> None:
     weights.set_defaults(act=_data_fetch_weights)
 
     importer = actions.add_parser("import", help="decode a folder or a zip of pictures, or an npz file, into a data set")
-    importer.add_argument("path", type=_path, help="folder (class folders give labels), zip, or npz with images and labels")
+    importer.add_argument(
+        "path", type=_path, help="folder (class folders give labels), zip, npz with images and labels, or npy"
+    )
     importer.add_argument("--name", required=True, help="of the data set")
     importer.add_argument(
         "--size", type=_positive, required=True, help="height and width: the central square, reduced by Lanczos; never enlarged"
@@ -224,6 +234,14 @@ def _add_data(commands: Any) -> None:
     importer.add_argument("--val", type=_amount, help="pictures held out for validation, a number or a share below 1 (0.1)")
     importer.add_argument("--test", type=_amount, help="pictures held out for testing, likewise (0.1)")
     importer.add_argument("--skip-bad", action="store_true", help="leave out pictures that are damaged or too small")
+    importer.add_argument(
+        "--leave-out", action="append", default=[], metavar="PATH",
+        help="leave out a file or a folder, by its path inside the folder or zip; may be repeated",
+    )  # fmt: skip
+    importer.add_argument("--no-classes", action="store_true", help="pictures without classes, whatever folders they lie in")
+    importer.add_argument(
+        "--white", type=_positive, metavar="LEVEL", help="the value of white in grey pictures of more than 8 bits (65535)"
+    )
     importer.add_argument("--replace", action="store_true", help="replace another data set of this name")
     importer.set_defaults(act=_data_import)
 
@@ -357,28 +375,35 @@ def _sample(given: Any) -> None:
     import numpy as np
     import torch
 
+    from genbench.data.commands import numbered_name
     from genbench.evaluate import draw
-    from genbench.pictures import pixels, png, save_grid
+    from genbench.pictures import check_folder, output_kind, save_folder, save_grid
     from genbench.run import open_run
 
-    if given.out.suffix not in ("", ".png", ".npz"):
-        raise InputError(f"--out {given.out}: a .png file (grid), an .npz file, or a folder")
+    kind = output_kind(given.out)
+    if kind == "folder":
+        check_folder(given.out, given.n)
     loaded = open_run(given.run, given.trust, _device(given.device))
     variant = "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
     if given.variant == "default" and "" not in loaded.config.evaluations:
         variant = next(iter(loaded.config.evaluations))
     if variant not in loaded.config.evaluations:
         raise InputError(f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}")
-    if given.label is not None and not given.label < loaded.model.classes:
-        right = f"from 0 to {loaded.model.classes - 1}" if loaded.model.conditional else "not for a model of p(x)"
-        raise InputError(f"--label {given.label}: labels are {right}")
+    label, of_class = None, ""
+    if given.label is not None:
+        if not loaded.model.conditional:
+            raise InputError(f"--label {given.label}: labels are not for a model of p(x)")
+        label = loaded.data.label_of(given.label)
+        of_class = f", class {numbered_name(label, loaded.data.classes[label])}"
     options, device = loaded.config.evaluations[variant].sample, _device(given.device)
     with torch.no_grad():
-        parts = [x.cpu().numpy() for _, x in draw(loaded, given.n, given.seed, given.batch, options, device, given.label)]
+        parts = [x.cpu().numpy() for _, x in draw(loaded, given.n, given.seed, given.batch, options, device, label)]
     images, spec = np.concatenate(parts), loaded.data.spec
-    if given.out.suffix == ".png":
+    if kind == "folder":
+        save_folder(images, spec, given.out)
+    elif kind == "grid":
         save_grid(images, spec, given.out)
-    elif given.out.suffix == ".npz":
+    else:
         import io
 
         from genbench.files import write_atomic
@@ -386,12 +411,7 @@ def _sample(given: Any) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, levels=spec.levels)
         write_atomic(given.out, buffer.getvalue())
-    else:
-        from genbench.files import write_atomic
-
-        for i, image in enumerate(images):
-            write_atomic(given.out / f"{i:06d}.png", png(pixels(image, spec)))
-    print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}")
+    print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}{of_class}")
 
 
 def _evaluate(given: Any) -> None:
@@ -543,7 +563,18 @@ def _data_import(given: Any) -> None:
 
     root = _path(given.root) if given.root else None
     plan = Import(
-        given.path, given.name, given.size, root, given.channels, given.val, given.test, given.skip_bad, given.replace
+        given.path,
+        given.name,
+        given.size,
+        root,
+        given.channels,
+        given.val,
+        given.test,
+        given.skip_bad,
+        given.replace,
+        given.white,
+        not given.no_classes,
+        tuple(given.leave_out),
     )
 
     def progress(done: int) -> None:

@@ -16,8 +16,9 @@ from PIL.Image import DecompressionBombWarning
 from torch import Tensor
 
 from genbench.data.canonical import canonical_order, content_order
-from genbench.data.containers import Container, open_container, printable
+from genbench.data.containers import PIXELS, Picture, open_container, printable
 from genbench.data.images import ImageData
+from genbench.data.prepare import Decoded, Depth, refuse_dark
 from genbench.errors import InputError
 from genbench.evaluate import device_class, new_provenance, now, protocol_identity, save_picture, score_samples
 from genbench.files import digest
@@ -45,7 +46,8 @@ def evaluate_samples(
     """Measure images and write their record and their grid.
 
     Args:
-        path: A folder or a zip of pictures, or an npz file: images, uint8 (N, H, W[, C]) or (N, C, H, W); levels (256).
+        path: A folder or a zip of pictures, or an npz file: images, or arr_0, uint8 (N, H, W[, C]) or (N, C, H, W); levels (256);
+            or an npy file of images alone.
         data: What they should look like.
         name: What to call them: a row of the table.
         out: Folder with records/ and pictures/.
@@ -107,20 +109,38 @@ def read_samples(path: Path, spec: Spec) -> Tensor:
 
     Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other levels must be the data's.
     """
-    container = open_container(path)
+    container = open_container(path, PIXELS)
+    if container.unreadable:
+        name, reason = container.unreadable[0]
+        raise InputError(f"{path}: {printable(name)}: {reason}")
+    images: list[Tensor] = []
+    depths: dict[bool, Depth] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", DecompressionBombWarning)
-        images = torch.stack([_image(path, container, i, spec) for i in range(len(container.pictures))])
-    return _scaled(path, images, container.levels, spec.levels)
+        for picture in container.pictures:
+            decoded = _decoded(path, picture)
+            images.append(_image(path, picture.name, decoded.pixels, spec))
+            if decoded.depth is not None:
+                kind = decoded.depth.is_high_byte
+                depths[kind] = decoded.depth.over(depths.get(kind))
+    for depth in depths.values():
+        try:
+            refuse_dark(depth, "make files of 8 bits of them, scaled as is right")
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
+    return _scaled(path, torch.stack(images), container.levels, spec.levels)
 
 
-def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
-    channels, height, width = spec.shape
-    picture = container.pictures[i]
+def _decoded(path: Path, picture: Picture) -> Decoded:
     try:
-        pixels = picture.read().pixels
+        return picture.read()
     except Exception as error:  # decoders of damaged files raise what they like
         raise InputError(f"{path}: {printable(picture.name)}: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
+    """A picture as an image (C, H, W) of the data's shape."""
+    channels, height, width = spec.shape
     if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., 0]  # grey, stored in colour
     if channels == 3 and pixels.ndim == 2:
@@ -128,9 +148,7 @@ def _image(path: Path, container: Container, i: int, spec: Spec) -> Tensor:
     if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
         kind = "grey" if pixels.ndim == 2 else "colour"
         wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
-        raise InputError(
-            f"{path}: {printable(picture.name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}"
-        )
+        raise InputError(f"{path}: {printable(name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}")
     return torch.from_numpy(np.array(pixels)).reshape(height, width, channels).permute(2, 0, 1).contiguous()
 
 

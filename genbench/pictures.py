@@ -5,22 +5,84 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from genbench.files import write_atomic
+from genbench.errors import InputError
+from genbench.files import folder_beside, stop_if_disk_full, write_atomic
 from genbench.spec import Spec
 
-__all__ = ["grid", "pixels", "png", "save_grid"]
+__all__ = ["check_folder", "grid", "output_kind", "picture_name", "pixels", "png", "save_folder", "save_grid"]
 
 _GAP, _PAPER = 4, (255, 255, 255)
 _IMAGE_PIXELS = 48
+# what nobody calls a folder
+_OTHER_FILES = (
+    ".bmp", ".csv", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".npy", ".pdf", ".pt", ".svg", ".tar", ".tif", ".tiff", ".txt", ".webp",
+    ".yaml", ".yml", ".zip",
+)  # fmt: skip
 
 
 def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = None) -> None:
     """Write uint8 images (N, C, H, W) as one PNG, atomically."""
     write_atomic(path, png(grid(images, spec, columns)))
+
+
+def output_kind(path: Path) -> Literal["grid", "arrays", "folder"]:
+    """What samples are written as: one grid (.png), arrays (.npz), or a folder of pictures, whose name may have any dots.
+
+    Raises:
+        InputError: It ends like a file of another kind.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in (".png", ".npz", *_OTHER_FILES):
+        return "folder"
+    if suffix in _OTHER_FILES:
+        raise InputError(f"--out {path}: a .png file (grid), an .npz file, or a folder")
+    return "grid" if suffix == ".png" else "arrays"
+
+
+def picture_name(i: int) -> str:
+    """The file of sample i in a folder."""
+    return f"{i:06d}.png"
+
+
+def check_folder(folder: Path, n: int) -> None:
+    """Refuse a folder into which n samples would go beside something else.
+
+    Raises:
+        InputError: It is a file, or holds anything but n samples, which may be the same.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; a new or an empty folder is right")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and names != {picture_name(i) for i in range(n)}:
+        raise InputError(f"--out {folder} holds {len(names):,} other files; a new or an empty folder is right")
+
+
+def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
+    """Write uint8 images (N, C, H, W) as one PNG each, pixel for pixel; the folder appears whole or not at all.
+
+    Raises:
+        InputError: It holds other images, or cannot be put in its place.
+        Stopped: The disk is full.
+    """
+    check_folder(folder, len(images))
+    files = {picture_name(i): png(pixels(image, spec)) for i, image in enumerate(images)}
+    folder = folder.resolve()
+    if folder.is_dir() and any(folder.iterdir()):
+        if any((folder / name).read_bytes() != content for name, content in files.items()):
+            raise InputError(f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is right")
+        return
+    with stop_if_disk_full(folder), folder_beside(folder) as fresh:
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
+        try:
+            fresh.rename(folder)
+        except OSError as error:
+            raise InputError(f"--out {folder} cannot be put in place ({error.strerror}); name a new folder") from None
 
 
 def png(picture: np.ndarray) -> bytes:

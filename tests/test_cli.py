@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import functools
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from genbench.cli import _parser, _StoreOnce, main
+from genbench.errors import InputError, Stopped
+from genbench.models.vae.vae import VAE
+from genbench.pictures import save_folder
+from genbench.spec import Spec
 from genbench.train import train
 
 
@@ -143,6 +151,8 @@ def test_train_sample_evaluate_table(tmp_path, capsys):
     assert main(["sample", run, "-n", "3", "-o", str(tmp_path / "folder")]) == 0
     assert len(list((tmp_path / "folder").glob("*.png"))) == 3
     assert main(["sample", run, "-n", "3", "-o", str(tmp_path / "x.gif")]) == 2
+    assert main(["sample", run, "-n", "9", "-o", str(tmp_path / "UP.NPZ"), "--batch", "4"]) == 0
+    assert (tmp_path / "UP.NPZ").read_bytes() == (tmp_path / "images.npz").read_bytes()
     assert main(["evaluate", run, "--out", str(tmp_path / "out"), "--variant", "mean"]) == 0
     capsys.readouterr()
     for form, expected in (("md", "| "), ("csv", ","), ("latex", "tabular")):
@@ -150,6 +160,93 @@ def test_train_sample_evaluate_table(tmp_path, capsys):
         text = capsys.readouterr().out
         assert expected in text
         assert "mean" in text
+
+
+@pytest.fixture(scope="module")
+def numbered_run(tmp_path_factory):
+    """A model of p(x | y) of classes that are called 1, 2, ..., 12."""
+    folder = tmp_path_factory.mktemp("numbered")
+    for k in range(1, 13):
+        (folder / "photos" / str(k)).mkdir(parents=True)
+        for i in range(3):
+            Image.new("L", (8, 8), 20 * k + i).save(folder / "photos" / str(k) / f"{i}.png")
+    root = str(folder / "data")
+    assert main(["data", "import", str(folder / "photos"), "--name", "numbers", "--size", "8", "--root", root]) == 0
+    data = ["--data.class_path=genbench.data.imported.Imported", "--data.name=numbers", f"--data.root={root}"]
+    model = ["--model.conditional=true", "--budget.images=160", "--wandb.mode=disabled", "--protocol=likelihood"]
+    assert main(["train", "-c", "digits/vae", "--smoke", f"--run_dir={folder / 'run'}", *data, *model]) == 0
+    return folder / "run"
+
+
+def test_a_class_is_drawn_by_its_name(numbered_run, tmp_path, capsys, monkeypatch):
+    given = []
+    sample = VAE.sample
+
+    @functools.wraps(sample)
+    def noted(model, rng, y=None, **options):
+        given.append(y.tolist())
+        return sample(model, rng, y, **options)
+
+    monkeypatch.setattr(VAE, "sample", noted)
+    for name in ("10", "0", "12"):
+        assert main(["sample", str(numbered_run), "-n", "3", "-o", str(tmp_path / "x.png"), "--label", name]) == 0
+    assert [set(labels) for labels in given] == [{9}, {0}, {11}]
+    out = capsys.readouterr().out
+    assert "seed 0, class 9 = 10\n" in out
+    assert "seed 0, class 0 = 1\n" in out
+    assert main(["sample", str(numbered_run), "-n", "3", "-o", str(tmp_path / "y.png"), "--label", "13"]) == 2
+    assert "--label '13': labels are from 0 to 11, or names of classes: " in capsys.readouterr().err
+    given.clear()
+    assert main(["explore", str(numbered_run), "--only", "samples", "--label", "10"]) == 0
+    assert {label for labels in given for label in labels} == {9}
+    captions = json.loads((numbered_run / "explore" / "captions.json").read_text())
+    assert captions["samples"]["command"].endswith("--label 10")
+    assert main(["explore", str(numbered_run), "--only", "samples", "--label", "0"]) == 0
+    captions = json.loads((numbered_run / "explore" / "captions.json").read_text())
+    assert captions["samples"]["command"].endswith("--label 0")
+
+
+@pytest.mark.parametrize("name", ["plain", "exp.v2", "there.png", "linked"])
+def test_samples_in_a_folder_are_those_of_one_command(numbered_run, tmp_path, capsys, monkeypatch, name):
+    folder = tmp_path / name
+    if name == "there.png":
+        folder.mkdir()
+    if name == "linked":
+        (tmp_path / "real").mkdir()
+        folder.symlink_to(tmp_path / "real")
+    command = ["sample", str(numbered_run), "-o", str(folder)]
+    assert main([*command, "-n", "5"]) == 0
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(first) == [f"{i:06d}.png" for i in range(5)]
+    assert main([*command, "-n", "5"]) == 0  # the same again
+    capsys.readouterr()
+    assert main([*command, "-n", "5", "--seed", "1"]) == 2
+    assert f"--out {folder.resolve()} holds 5 other samples; a new or an empty folder is right" in capsys.readouterr().err
+    monkeypatch.setattr("genbench.run.open_run", lambda *_: pytest.fail("it is not refused before the model is loaded"))
+    for n in ("4", "6"):
+        assert main([*command, "-n", n]) == 2
+        assert f"--out {folder} holds 5 other files; a new or an empty folder is right" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_samples_appear_all_at_once_or_not_at_all(tmp_path, monkeypatch):
+    images, spec = np.zeros((3, 1, 8, 8), np.uint8), Spec((1, 8, 8), 17)
+    write = Path.write_bytes
+
+    def full(path, content):
+        assert not (tmp_path / "out").exists()
+        if path.name == "000002.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Stopped, match="disk full"):
+        save_folder(images, spec, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is a file; a new or an empty folder is right"):
+        save_folder(images, spec, tmp_path / "file")
 
 
 def test_a_dry_run_prints_the_resolved_configuration_and_does_nothing(tmp_path, capsys):

@@ -13,6 +13,7 @@ import tarfile
 import threading
 import warnings
 import zipfile
+import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -26,7 +27,7 @@ from genbench.data import cifar10
 from genbench.data.canonical import canonical, canonical_order
 from genbench.data.cifar10 import CIFAR10, read_batch
 from genbench.data.commands import every
-from genbench.data.containers import open_container
+from genbench.data.containers import PIXELS, Reading, open_container
 from genbench.data.draws import binarise, flip
 from genbench.data.fetch import download
 from genbench.data.images import ImageData
@@ -35,7 +36,9 @@ from genbench.data.importing import Import, import_images
 from genbench.data.mnist import MNIST, FashionMNIST, read_idx
 from genbench.data.prepare import decode, square
 from genbench.errors import InputError
+from genbench.foreign import read_samples
 from genbench.rng import Rng
+from genbench.spec import Spec
 
 CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
 DRAW = np.random.default_rng(0)
@@ -523,7 +526,7 @@ def test_import_and_use(photos, tmp_path, capsys):
     assert (data.spec.shape, data.spec.levels, data.spec.labels, data.sizes) == ((3, 16, 16), 256, 2, (7, 2, 3))
     assert data.classes == ["cat", "dog"]
     assert f"content hash {data.content_hash}" in out
-    assert "classes: cat 6, dog 6" in out
+    assert "classes: 0 = cat: 6, 1 = dog: 6" in out
     assert "  12 reduced to 16x16\n" in out
     assert "1 repeat another" in out
     assert f"name: pets, root: {tmp_path / 'root'}}}" in out
@@ -542,7 +545,7 @@ def test_import_and_use(photos, tmp_path, capsys):
     assert Imported("pets", str(tmp_path / "root")).spec.shape == (3, 8, 8)
     assert [path.name for path in (tmp_path / "root" / "imported").iterdir()] == ["pets"]
     assert run("show", "pets", "--root", tmp_path / "root", "-o", tmp_path / "grid.png") == 0
-    assert "by class: cat" in capsys.readouterr().out
+    assert "by class: 0 = cat: " in capsys.readouterr().out
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size[0] > 50
 
@@ -576,8 +579,8 @@ def test_names_of_classes_and_pictures_cannot_act_on_a_terminal(photos, tmp_path
     assert run("import", photos / "\u202egod", "--name", "large", "--size", 64, "--root", tmp_path) == 2
     out, err = capsys.readouterr()
     assert all(line.isprintable() for line in (out + err).split("\n"))
-    assert out.count(r"'cat\n\x1b[2Jgone' 6") == 1
-    assert r"'\u202egod' " in out.split("grid: ")[0].rpartition("by class")[2]
+    assert out.count(r"0 = 'cat\n\x1b[2Jgone': 6") == 1
+    assert r"1 = '\u202egod': " in out.split("grid: ")[0].rpartition("by class")[2]
     assert Imported("pets", str(tmp_path)).classes == ["cat\n\x1b[2Jgone", "\u202egod"]
 
 
@@ -630,7 +633,7 @@ BAD_NPZ = {
     "levels": {"images": X, "levels": 17},
     "real levels": {"images": X // 64, "levels": 4.7},
     "many levels": {"images": X // 64, "levels": [4, 4]},
-    "gaps": {"images": X[:2], "labels": [0, 65_535]},
+    "large labels": {"images": X[:2], "labels": [0, 65_536]},
     "objects": {"images": np.array([Hostile()], dtype=object)},
     "nothing": {"images": X[:0]},
 }
@@ -667,8 +670,399 @@ def test_folders_of_no_class(tmp_path, photos):
     assert open_container(photos.parent).classes == ("cat", "dog")  # a folder around everything
     assert open_container(photos / "cat").classes == ()
     assert open_container(bad_card(tmp_path, '{"labels": null}')).classes == ()
+    assert open_container(photos, Reading(labels=False)).classes == ()
     (photos / "loose.png").write_bytes(png(X[0]))
-    assert open_container(photos).classes == ()
+    assert open_container(photos, Reading(labels=False)).classes == ()
+    assert len(open_container(photos, PIXELS).pictures) == 13
+
+
+def write_tree(folder, names):
+    """A picture at each path, every one with other pixels."""
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(X[i]))
+    return folder
+
+
+def below(folder, *names, n=2):
+    return [f"{folder}/{name}/{i}.png" if name else f"{folder}/{i}.png" for name in names for i in range(n)]
+
+
+UNCLEAR = {
+    "a fourth folder": (
+        [*below("train", "a", "b"), *below("valid", "a", "b"), *below("test", "a", "b"), *below("extra", "")],
+        r"beside test, train, valid, called as splits are, lies extra \(2 pictures in all\)",
+        "extra",
+    ),
+    "a picture beside splits": (
+        [*below("train", "a", "b"), *below("test", "a", "b"), "logo.png"],
+        r"beside test, train, called as splits are, lies logo\.png: move it away",
+        "logo.png",
+    ),
+    "a picture beside classes": (
+        [*below("a", ""), *below("b", ""), "logo.png"],
+        r"logo\.png is in no class folder, beside a, b",
+        "logo.png",
+    ),
+    "a picture beside a folder of classes": (
+        [*below("all", "a", "b"), "logo.png"],
+        r"logo\.png is in no class folder, beside a, b",
+        "logo.png",
+    ),
+    "a picture beside a folder of splits": (
+        [*below("all/train", "a", "b"), *below("all/test", "a", "b"), "logo.png"],
+        r"splits \(test, train\) lie below all, beside logo\.png",
+        "logo.png",
+    ),
+    "a flat test": (
+        [*below("train", "a", "b"), *below("test", "")],
+        r"2 pictures, such as test/0\.png, are in no class folder, beside a, b",
+        "test",
+    ),
+    "a class for testing alone": (
+        [*below("train", "a", "b"), *below("test", "unknown")],
+        r"test/unknown is a class without pictures for training",
+        "test/unknown",
+    ),
+    "a split among classes": (
+        [*below("a", ""), *below("b", ""), *below("test", "")],
+        r"beside test, called as splits are, lies a \(2 pictures in all\)",
+        "test",
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "message", "leave_out"), UNCLEAR.values(), ids=UNCLEAR)
+def test_folders_that_can_be_read_in_two_ways_are_refused_with_the_way_out(tmp_path, names, message, leave_out):
+    folder = write_tree(tmp_path / "photos", names)
+    with pytest.raises(InputError, match=message) as error:
+        open_container(folder)
+    assert f"--leave-out {leave_out}" in one_line(error) or leave_out in ("logo.png", "test")
+    container = open_container(folder, Reading(leave_out=(leave_out,)))
+    assert container.classes == ("a", "b")
+    gone = [name for name in names if name == leave_out or name.startswith(f"{leave_out}/")]
+    assert [picture.name for picture in container.pictures] == sorted(set(names).difference(gone))
+    assert container.left_out == len(gone)
+    # images of another tool have neither splits nor classes
+    assert len(open_container(folder, PIXELS).pictures) == len(names)
+
+
+def test_splits_that_lie_below_classes_or_lack_training_are_refused(tmp_path):
+    write_tree(tmp_path / "inside out", [f"{name}/{part}/1.png" for name in ("a", "b") for part in ("train", "test")])
+    with pytest.raises(InputError, match=r"splits \(test, train\) lie below a; right is train/ at the top"):
+        open_container(tmp_path / "inside out")
+    write_tree(tmp_path / "tests", ["val/a/1.png", "test/a/1.png"])
+    with pytest.raises(InputError, match="test, val: splits, and none for training"):
+        open_container(tmp_path / "tests")
+
+
+def test_what_is_to_be_left_out_is_there(photos):
+    with pytest.raises(InputError, match=r"--leave-out dgo: nothing of that path in .*; did you mean 'dog'\?"):
+        open_container(photos, Reading(leave_out=("dgo",)))
+
+
+def test_the_command_leaves_out_and_reads_without_classes(photos, tmp_path, capsys):
+    (photos / "loose.png").write_bytes(png(X[30]))
+    at = ("--size", 16, "--root", tmp_path)
+    assert run("import", photos, "--name", "pets", *at) == 2
+    assert "--leave-out loose.png" in capsys.readouterr().err
+    assert run("import", photos, "--name", "pets", "--leave-out", "loose.png", *at) == 0
+    assert "; left out as asked: 1\n" in capsys.readouterr().out
+    assert Imported("pets", str(tmp_path)).classes == ["cat", "dog"]
+    assert run("import", photos, "--name", "all", "--no-classes", *at) == 0
+    assert (sum(Imported("all", str(tmp_path)).sizes), Imported("all", str(tmp_path)).spec.labels) == (13, None)
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_backslashes_part_folders(tmp_path, kind):
+    """Programs of Windows write them into zips; unpacked elsewhere, they are part of names."""
+    names = [f"data/{part}/{name}/{i}.png" for part in ("train", "test") for name in ("a", "b") for i in range(3)]
+    entries = [(name.replace("/", "\\"), png(X[i])) for i, name in enumerate(names)]
+    if kind == "zip":
+        path = zip_with(tmp_path / "windows.zip", [("data\\train\\", b""), *entries])
+    else:
+        path = tmp_path / "unpacked"
+        path.mkdir()
+        for name, content in entries:
+            (path / name).write_bytes(content)
+    container = open_container(path)
+    plain = open_container(write_tree(tmp_path / "plain", names))
+    assert container.classes == ("a", "b")
+    assert [(p.name, p.label, p.split) for p in container.pictures] == [(p.name, p.label, p.split) for p in plain.pictures]
+    assert container.others == 0
+
+
+def test_a_card_with_backslashes_and_a_name_that_stands_twice(tmp_path):
+    card = json.dumps({"labels": [["a\\0.png", 3], ["b\\0.png", 5]]})
+    path = zip_with(tmp_path / "card.zip", [("a\\0.png", png(X[0])), ("b/0.png", png(X[1])), ("dataset.json", card)])
+    assert [picture.label for picture in open_container(path).pictures] == [0, 1]
+    with pytest.raises(InputError, match=r"'a/0\.png' stands for several files"):
+        open_container(zip_with(tmp_path / "twice.zip", [("a/0.png", b"x"), ("a\\0.png", b"y")]))
+
+
+def test_cards_of_several_folders_are_one(tmp_path):
+    entries = []
+    for part, label in (("train", 1), ("test", 2)):
+        entries += [(f"{part}/{i}.png", png(X[i])) for i in range(3)]
+        labels = [[f"{i}.png", label + i % 2] for i in range(3)]
+        entries.append((f"{part}/dataset.json", json.dumps({"labels": labels})))
+    container = open_container(zip_with(tmp_path / "cards.zip", entries))
+    assert container.classes == ("1", "2", "3")
+    assert [(p.split, p.label) for p in container.pictures] == [
+        *[("test", k) for k in (1, 2, 1)],
+        *[("train", k) for k in (0, 1, 0)],
+    ]
+
+
+@pytest.mark.parametrize(
+    "card", ['{"name": "birds", "files": 3}', '{"labels": [["0.png", 1], ["0.png", 2]]}', '{"labels": [[1, 2]]}']
+)
+def test_a_foreign_card_is_named_with_its_path(tmp_path, card):
+    path = zip_with(tmp_path / "z.zip", [("deep/er/dataset.json", card), ("deep/er/0.png", png(X[0]))])
+    with pytest.raises(InputError, match=r"z\.zip: deep/er/dataset\.json: .*--leave-out deep/er/dataset\.json") as error:
+        open_container(path)
+    one_line(error)
+    assert len(open_container(path, Reading(leave_out=("deep/er/dataset.json",))).pictures) == 1
+
+
+def test_what_cannot_be_read_is_bad_and_not_passed_over(photos, tmp_path, monkeypatch, capsys):
+    (photos / "cat" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    (photos / "bird").symlink_to(tmp_path / "no folder")
+    (photos / "round.png").symlink_to("round.png")
+    (photos / ".trash").symlink_to(tmp_path / "nothing")
+    os.mkfifo(photos / "dog" / "pipe.png")
+    (photos / "locked").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path) == 2
+    out, err = capsys.readouterr()
+    assert "17 pictures: 12 in colour, 0 grey, 5 bad\n" in out
+    assert "5 of 17 pictures are bad" in err
+    for line in (
+        "bad: bird: a link to nothing",
+        "bad: cat/gone.png: a link to nothing",
+        "bad: dog/pipe.png: neither a file nor a folder",
+        "bad: locked: a folder that cannot be read: Permission denied",
+        "bad: round.png: ",
+    ):
+        assert f"  {line}" in out
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path, "--skip-bad") == 0
+    assert sum(Imported("pets", str(tmp_path)).sizes) == 12
+    only = tmp_path / "only"
+    (only / "locked").mkdir(parents=True)
+    with pytest.raises(InputError, match="only: locked: a folder that cannot be read: Permission denied"):
+        open_container(only)
+
+
+def test_a_folder_that_is_linked_twice_is_read_once_and_that_is_said(photos, tmp_path, capsys):
+    (photos / "more").symlink_to(photos / "cat")
+    assert run("import", photos, "--name", "pets", "--size", 16, "--root", tmp_path) == 0
+    assert "links to folders that were read already, left out: 1" in capsys.readouterr().out
+
+
+def test_classes_are_in_natural_order(tmp_path):
+    names = [*map(str, range(1, 13)), "img12b", "img2", "1" * 5_000]
+    entries = [(f"{name}/0.png", png(X[i])) for i, name in enumerate(names)]
+    container = open_container(zip_with(tmp_path / "z.zip", entries))
+    assert container.classes == (*map(str, range(1, 13)), "1" * 5_000, "img2", "img12b")
+    where = {picture.name.split("/")[0]: picture.label for picture in container.pictures}
+    assert [container.classes[where[name]] for name in names] == names
+
+
+def test_a_class_is_given_by_its_name_and_else_by_its_number(tmp_path, capsys):
+    write_tree(tmp_path / "numbers", [f"{k}/{i}.png" for k in range(1, 13) for i in range(3)])
+    write_tree(
+        tmp_path / "words", [f"{name}/{i}.png" for name in ("caf\N{LATIN SMALL LETTER E WITH ACUTE}", "dog") for i in range(6)]
+    )
+    for name in ("numbers", "words"):
+        assert run("import", tmp_path / name, "--name", name, "--size", 16, "--root", tmp_path) == 0
+    assert "classes: 0 = 1: 3, 1 = 2: 3, " in capsys.readouterr().out
+    numbers, words = (Imported(name, str(tmp_path)) for name in ("numbers", "words"))
+    assert [numbers.label_of(text) for text in ("10", "1", "12", "0")] == [9, 0, 11, 0]
+    assert [words.label_of(text) for text in ("dog", "1", "cafe\N{COMBINING ACUTE ACCENT}")] == [1, 1, 0]
+    for data in (numbers, words):
+        for label in range(data.spec.labels):
+            assert data.label_of(data.label_text(label)) == data.label_of(label) == label
+    assert (numbers.label_text(9), words.label_text(1)) == ("10", "1")
+    for text, right in (
+        ("dgo", "did you mean 'dog'"),
+        ("2", "labels are from 0 to 1, or names"),
+        ("\N{SUPERSCRIPT TWO}", "labels are"),
+    ):
+        with pytest.raises(InputError, match=right):
+            words.label_of(text)
+
+
+def test_a_class_is_one_in_every_form_of_unicode(tmp_path):
+    composed, apart = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+    names = [f"train/{composed}/0.png", "train/dog/1.png", f"test/{apart}/2.png", "test/dog/3.png"]
+    container = open_container(zip_with(tmp_path / "z.zip", [(name, png(X[i])) for i, name in enumerate(names)]))
+    assert container.classes == (composed, "dog")
+    assert [picture.label for picture in container.pictures] == [0, 1, 0, 1]
+    card = json.dumps({"labels": [[f"{composed}.png", 4], ["b.png", 7]]})
+    entries = [(f"{apart}.png", png(X[0])), ("b.png", png(X[1])), ("dataset.json", card)]
+    assert [picture.label for picture in open_container(zip_with(tmp_path / "card.zip", entries)).pictures] == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["npz", "card"])
+def test_labels_are_those_that_occur(tmp_path, capsys, kind):
+    """From 1 on, or with gaps, they leave no class without images; the names of classes are the numbers as they were given."""
+    labels = np.array([1, 2, 5, 12])[np.arange(40) % 4]
+    if kind == "npz":
+        path = tmp_path / "x.npz"
+        np.savez(path, images=X[:40], labels=labels)
+    else:
+        names = [f"{i}.png" for i in range(40)]
+        card = json.dumps({"labels": [[name, int(label)] for name, label in zip(names, labels, strict=True)]})
+        path = zip_with(tmp_path / "x.zip", [*((name, png(X[i])) for i, name in enumerate(names)), ("dataset.json", card)])
+    assert run("import", path, "--name", "four", "--size", 32, "--root", tmp_path) == 0
+    assert "classes are the 4 numbers from 1 to 12 that occur; labels count from 0" in capsys.readouterr().out
+    data = Imported("four", str(tmp_path))
+    assert (data.spec.labels, data.classes) == (4, ["1", "2", "5", "12"])
+    known = {image.tobytes(): str(label) for image, label in zip(X[:40], labels, strict=True)}
+    known[X[3].tobytes()] = ""  # it comes twice, with two labels
+    for x, y in zip(*data.arrays("train"), strict=True):
+        assert known[x.tobytes()] in (data.classes[y], "")
+
+
+def test_a_class_of_bad_pictures_alone_is_none(tmp_path):
+    write_tree(tmp_path / "photos", [f"{name}/{i}.png" for name in ("a", "b", "c") for i in range(4)])
+    for path in (tmp_path / "photos" / "a").iterdir():
+        path.write_text("no picture")
+    list(import_images(Import(tmp_path / "photos", "two", 16, tmp_path, skip_bad=True)))
+    data = Imported("two", str(tmp_path))
+    assert (data.classes, data.spec.labels) == (["b", "c"], 2)
+    assert set(np.concatenate([data.arrays(split)[1] for split in SPLITS]).tolist()) == {0, 1}
+
+
+# --- more than 8 bits -------------------------------------------------------------------------------------------------
+
+
+def png_16_bits(image):
+    """A colour PNG of 16 bits, (H, W, 3), which Pillow reads and does not write."""
+    height, width, _ = image.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+GREY_12 = X[:, 0].astype(np.uint16) * 16 + 7  # 7 to 4,087
+
+
+@pytest.mark.parametrize(
+    ("write", "highest", "white"),
+    [
+        (lambda i: ("png", encoded(Image.fromarray(GREY_12[i]))), "4,087", 4095),
+        (lambda i: ("tiff", encoded(Image.fromarray(GREY_12[i]), "tiff")), "4,087", 4095),
+        (lambda i: ("png", encoded(Image.fromarray(X[i, 0].astype(np.uint16)))), "255", 255),
+        (lambda i: ("tiff", encoded(Image.fromarray(X[i, 0].astype(np.int32)), "tiff")), "255", 255),
+    ],
+    ids=["12 bits", "12 bits in a TIFF", "8 bits", "8 bits in 32"],
+)
+def test_deep_pictures_that_would_come_out_black_are_refused(tmp_path, capsys, write, highest, white):
+    (tmp_path / "deep").mkdir()
+    for i in range(20):
+        suffix, content = write(i)
+        (tmp_path / "deep" / f"{i:02d}.{suffix}").write_bytes(content)
+    command = ("import", tmp_path / "deep", "--name", "deep", "--size", 32, "--root", tmp_path)
+    assert run(*command) == 2
+    out, err = capsys.readouterr()
+    assert f"to {highest}; white is 65,535" in out
+    assert err.count("\n") == 1
+    assert f"to {highest}, where white is 65,535: they would come out black; say which value is white" in err
+    assert f"--white {white}" in err
+    assert not (tmp_path / "imported").exists()
+    assert run(*command, "--white", white) == 0
+    x = np.concatenate([Imported("deep", str(tmp_path)).arrays(split)[0] for split in SPLITS])
+    values = GREY_12[:20] if white == 4095 else X[:20, 0]
+    expected = np.round(values.astype(float) * 255 / white).astype(np.uint8)
+    assert {image.tobytes() for image in x} == {image.tobytes() for image in expected}
+    assert run(*command, "--white", 100, "--replace") == 2
+    assert "above white, which is 100" in capsys.readouterr().err
+    # images of another tool are measured as they are, or not at all
+    with pytest.raises(InputError, match="they would come out black; make files of 8 bits of them"):
+        read_samples(tmp_path / "deep", Spec((1, 32, 32), 256))
+
+
+def test_the_range_is_that_of_all_pictures_and_a_white_is_taken_at_its_word(tmp_path, capsys):
+    (tmp_path / "deep").mkdir()
+    for i in range(20):
+        (tmp_path / "deep" / f"{i:02d}.png").write_bytes(encoded(Image.fromarray(GREY_12[i])))
+    command = ("import", tmp_path / "deep", "--name", "deep", "--size", 32, "--root", tmp_path)
+    assert run(*command, "--white", 65_535) == 0  # dark, and so they are
+    bright = np.full((32, 32), 16_384, np.uint16)
+    (tmp_path / "deep" / "bright.png").write_bytes(encoded(Image.fromarray(bright)))
+    assert run(*command, "--replace") == 0
+    assert "grey pictures of more than 8 bits: 7 to 16,384; white is 65,535" in capsys.readouterr().out
+    assert run("import", tmp_path / "deep", "--name", "x", "--size", 32, "--root", tmp_path, "--white", 2**31) == 2
+    write_tree(tmp_path / "plain", [f"{i}.png" for i in range(4)])
+    assert run("import", tmp_path / "plain", "--name", "x", "--size", 32, "--root", tmp_path, "--white", 255) == 2
+    assert "--white 255 is about grey pictures of more than 8 bits; " in capsys.readouterr().err
+
+
+def test_deep_colour_that_would_come_out_black_is_refused(tmp_path, capsys):
+    (tmp_path / "deep").mkdir()
+    for i in range(8):
+        (tmp_path / "deep" / f"{i}.png").write_bytes(png_16_bits(X[i].transpose(1, 2, 0).astype(np.uint16) * 16))
+    command = ("import", tmp_path / "deep", "--name", "deep", "--size", 32, "--root", tmp_path)
+    assert run(*command) == 2
+    assert "hold 0 to 15, where white is 255: they would come out black; make files of 8 bits" in capsys.readouterr().err
+    for i in range(8):
+        (tmp_path / "deep" / f"{i}.png").write_bytes(png_16_bits(X[i].transpose(1, 2, 0).astype(np.uint16) * 257))
+    assert run(*command) == 0
+    assert "8 16 bits to 8" in capsys.readouterr().out
+    x = np.concatenate([Imported("deep", str(tmp_path)).arrays(split)[0] for split in SPLITS])
+    assert {image.tobytes() for image in x} == {image.tobytes() for image in X[:8]}
+
+
+# --- arrays of other tools --------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_guided_diffusion_and_npy_files_are_read(tmp_path):
+    labels = 10 * (np.arange(80) % 3)
+    np.savez(tmp_path / "samples.npz", X.transpose(0, 2, 3, 1), labels)
+    np.save(tmp_path / "up.npy", X)
+    (tmp_path / "up.npy").rename(tmp_path / "UP.NPY")
+    np.savez(tmp_path / "named.npz", images=X, labels=labels)
+    (tmp_path / "named.npz").rename(tmp_path / "UP.NPZ")
+    theirs, ours = open_container(tmp_path / "samples.npz"), open_container(tmp_path / "UP.NPZ")
+    assert theirs.classes == ours.classes == ("0", "10", "20")
+    assert (
+        [picture.label for picture in theirs.pictures]
+        == [picture.label for picture in ours.pictures]
+        == (labels // 10).tolist()
+    )
+    for name in ("samples.npz", "UP.NPY", "UP.NPZ"):
+        assert torch.equal(read_samples(tmp_path / name, Spec((3, 32, 32), 256)), torch.from_numpy(X))
+    list(import_images(Import(tmp_path / "UP.NPY", "all", 32, tmp_path)))
+    assert sum(Imported("all", str(tmp_path)).sizes) == 80
+    np.savez(tmp_path / "bad.npz", X, labels[:5])
+    with pytest.raises(InputError, match=r"bad\.npz: labels are integers \(80,\)"):
+        open_container(tmp_path / "bad.npz")
+    np.save(tmp_path / "objects.npy", np.array([Hostile()], dtype=object))
+    with pytest.raises(InputError, match=r"objects\.npy: "):
+        open_container(tmp_path / "objects.npy")
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_transparency_of_arrays_is_laid_over_white(tmp_path, channels_last):
+    veiled = np.concatenate([X[:20], (X[20:40, :1] > 100) * np.uint8(255)], axis=1)
+    np.savez(tmp_path / "x.npz", images=veiled.transpose(0, 2, 3, 1) if channels_last else veiled)
+    expected = np.where(veiled[:, 3:] > 0, veiled[:, :3], 255)
+    report = "\n".join(import_images(Import(tmp_path / "x.npz", "veiled", 32, tmp_path)))
+    assert "20 laid over white where transparent" in report
+    assert torch.equal(read_samples(tmp_path / "x.npz", Spec((3, 32, 32), 256)), torch.from_numpy(expected))
+    np.savez(tmp_path / "x.npz", images=veiled // 16, levels=16)
+    with pytest.raises(InputError, match="transparency, which goes with 256 levels, not with 16"):
+        open_container(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize(

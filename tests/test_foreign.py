@@ -123,6 +123,25 @@ def test_names_that_are_no_names_are_refused_before_anything_is_scored(name, mea
     assert "\n" not in str(error.value)
 
 
+def test_samples_that_cannot_be_read_are_named_and_not_passed_over(measured, tmp_path, capsys):
+    shutil.copytree(measured[0] / "samples", tmp_path / "in")
+    (tmp_path / "in" / "000003.png").unlink()
+    (tmp_path / "in" / "000003.png").symlink_to(tmp_path / "nothing.png")
+    command = [
+        "evaluate",
+        "--samples",
+        str(tmp_path / "in"),
+        "--data",
+        "digits",
+        "--name",
+        "theirs",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(command) == 2
+    assert capsys.readouterr().err == f"genbench: {tmp_path / 'in'}: 000003.png: a link to nothing\n"
+
+
 def test_one_set_of_images_is_one_seed(measured, tmp_path):
     folder, _ = measured
     evaluate_samples(folder / "samples.npz", Digits(), "theirs", tmp_path)

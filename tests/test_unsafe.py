@@ -299,6 +299,9 @@ def test_an_endless_file_among_pictures_is_not_read(tmp_path, capsys):
         file.truncate(2**40)
     (tmp_path / "in" / "b.png").symlink_to("/dev/zero")
     with cheaply():
+        assert "b.png: neither a file nor a folder" in foreign(capsys, tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "b.png").unlink()
+    with cheaply():
         assert "has more than 256 MiB" in foreign(capsys, tmp_path / "in", tmp_path / "out")
 
 

@@ -140,7 +140,7 @@ def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 def _from_zip(path: Path) -> Arrays:
     container = open_container(path)
     found = gather(container, size=32)
-    if found.bad or found.x.shape[1:] != (3, 32, 32) or len(container.classes) != 10:
+    if found.bad or found.x.shape[1:] != (3, 32, 32) or len(found.classes) != 10:
         raise InputError(f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch cifar10 again")
     return found.x, found.y
 

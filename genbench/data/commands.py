@@ -17,7 +17,7 @@ from genbench.errors import InputError, nearest
 from genbench.files import project_root
 from genbench.pictures import save_grid
 
-__all__ = ["every", "lines", "named", "names_taken", "show"]
+__all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
 
 _COLUMNS, _ROWS = 12, 10
 
@@ -84,7 +84,7 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
         InputError: The data is not there, or damaged.
     """
     out = out or project_root() / "runs" / "data" / f"{data.name}.png"
-    if out.suffix != ".png":
+    if out.suffix.lower() != ".png" or out.is_dir():
         raise InputError(f"--out {out}: a .png file")
     content, spec = data.content_hash, data.spec
     yield f"{data.name}: shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels, protocol {data.protocol}"
@@ -101,8 +101,13 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
 def _counts(data: ImageData, y: np.ndarray) -> str:
     names = data.classes
     counts = np.bincount(y, minlength=len(names)).tolist()
-    shown = [f"{printable(name)} {n:,}" for name, n in zip(names[:20], counts, strict=False)]
+    shown = [f"{numbered_name(k, name)}: {counts[k]:,}" for k, name in enumerate(names[:20])]
     return ", ".join(shown + [f"... {len(names)} classes"] * (len(names) > 20))
+
+
+def numbered_name(label: int, name: str) -> str:
+    """A class with its label, such as "3 = cat"; the label alone where nobody named it."""
+    return str(label) if name == str(label) else f"{label} = {printable(name)}"
 
 
 def _grid_rows(x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, int | None]:

@@ -1,35 +1,33 @@
-"""Where pictures come from: a folder, a zip, an npz. Each is read as a list of pictures with a name, a class and a split.
+"""Where pictures come from: a folder, a zip, an npz, an npy. Each is read as a list of pictures with a name, a class and a split.
 
-    folder, zip   picture files at any depth, in the order of their paths; a folder around everything is left away. Top folders train
-                  and test (and val) are splits, also as training, testing, valid, validation, in any case of letters; below them,
-                  or without them, top folders are classes if every picture is in one. A dataset.json, as EDM and StyleGAN write
-                  it, decides the classes instead: {"labels": [[path, class], ...] or null}.
-    npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W); labels, integers (N,); optional levels (256)
+    folder, zip   picture files at any depth, in the order of their paths; their splits and classes are those of `labelling`. In a
+                  zip, and in names of files, a backslash parts folders as a slash does
+    npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with transparency; labels, integers
+                  (N,); optional levels (256). Without images, arr_0 and arr_1 are images and labels, as guided-diffusion writes them
+    npy           images alone
 
 Of a zip nothing is extracted to disk, and nothing is unpickled.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from genbench.data.images import Split
-from genbench.data.prepare import Decoded, decode
-from genbench.errors import InputError
+from genbench.data.labelling import CARD, NO_LABELS, Labels, card_labels, composed, folder_labels, numbered, places, printable
+from genbench.data.prepare import WHITE, Decoded, decode, from_array
+from genbench.errors import InputError, nearest
 from genbench.files import BROKEN_ARRAY
 
-__all__ = ["Container", "Picture", "open_container", "printable", "refuse_bomb"]
+__all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable", "refuse_bomb"]
 
 _SUFFIXES = (
     *(
@@ -52,15 +50,8 @@ _SUFFIXES = (
     # Pillow may not know these, which is then said of each file
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
-_SPLITS: dict[str, Split] = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 # A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
-# What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
-_CARD_BYTES, _CARD_BYTES_EACH = 2**20, 2**10
 # An npz that unpacks to more than the above, and by more than this factor, is no set of images, which shrink tenfold or so.
 _LARGEST_FACTOR = 200
 
@@ -92,6 +83,10 @@ class Container:
         others: Number of files that are no pictures.
         hidden: Number of pictures whose name or folder begins with a dot; they are left out.
         levels: Grey levels of every picture.
+        unreadable: Names and reasons of folders that cannot be listed, of links to nothing, and of what is no file.
+        repeated: Number of links to folders that were read already; they are left out.
+        left_out: Number of files that were left out because the caller asked for it.
+        note: What a report should say of the labels; may be empty.
     """
 
     pictures: list[Picture]
@@ -99,43 +94,126 @@ class Container:
     others: int = 0
     hidden: int = 0
     levels: int = 256
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    repeated: int = 0
+    left_out: int = 0
+    note: str = ""
 
 
-def open_container(path: Path) -> Container:
-    """A folder, a zip, or an npz.
+@dataclass(frozen=True)
+class Reading:
+    """How a container is read.
+
+    Args:
+        splits: Whether folders decide splits.
+        labels: Whether folders, a dataset.json or an array give classes.
+        leave_out: Files, and folders with all that they hold, by their paths inside the container.
+        white: The value of a grey picture of more than 8 bits that becomes 255; None is 65,535.
+    """
+
+    splits: bool = True
+    labels: bool = True
+    leave_out: tuple[str, ...] = ()
+    white: int | None = None
+
+
+@dataclass
+class Listing:
+    """The files of a folder or of a zip.
+
+    Args:
+        files: How to read each, by its path with slashes.
+        unreadable: As of a `Container`.
+        repeated: As of a `Container`.
+    """
+
+    files: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    repeated: int = 0
+
+
+# Pixels alone, as images of another tool are read.
+PIXELS = Reading(splits=False, labels=False)
+
+
+def open_container(path: Path, reading: Reading | None = None) -> Container:
+    """A folder, a zip, an npz or an npy file.
 
     Raises:
-        InputError: It is none of these, damaged, or holds no picture.
+        InputError: It is none of these, damaged, holds no picture, or can be read in two ways.
     """
+    reading = reading or Reading()
     if path.is_dir():
-        files = {str(PurePosixPath(p.relative_to(path))): p for p in sorted(_files_below(path)) if p.is_file()}
-        container = _from_files(path, {name: partial(_read_bounded, p) for name, p in files.items()})
+        container = _from_files(path, _list_folder(path), reading)
     elif not path.exists():
-        raise InputError(f"no {path}: a folder of pictures, a zip of them, or an npz file is right")
-    elif path.suffix == ".npz":
-        container = _from_npz(path)
+        raise InputError(f"no {path}: a folder of pictures, a zip of them, an npz or an npy file is right")
+    elif path.suffix.lower() in (".npz", ".npy"):
+        if reading.leave_out:
+            raise InputError(f"--leave-out is about folders and zips; {path} holds arrays")
+        container = _from_arrays(path, reading)
     elif zipfile.is_zipfile(path):
-        container = _from_zip(path)
+        container = _from_files(path, _list_zip(path), reading)
     else:
-        raise InputError(f"{path} is neither a folder of pictures, nor a zip of them, nor an npz file")
+        raise InputError(f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file")
     if not container.pictures:
+        if container.unreadable:
+            name, reason = container.unreadable[0]
+            raise InputError(f"{path}: {printable(name)}: {reason}; there are no pictures beside")
         raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
     return container
 
 
-def printable(name: str) -> str:
-    """A name from a container, safe on a terminal: escaped where it has control characters, or ones that turn the line around."""
-    return name if name.isprintable() else repr(name)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
+def _list_folder(folder: Path) -> Listing:
     """Links to folders are followed, and every real folder is met once: a link upwards would have no end."""
+    listing = Listing()
     met = {folder.resolve()}
-    for top, folders, names in os.walk(folder, followlinks=True):
-        real = {(Path(top) / name).resolve(): name for name in sorted(folders, reverse=True)}
-        folders[:] = sorted(name for path, name in real.items() if path not in met)
-        met |= real.keys()
-        yield from (Path(top) / name for name in names)
+    waiting = [folder]
+    while waiting:
+        top = waiting.pop()
+        below = []
+        try:
+            entries = sorted(os.scandir(top), key=lambda entry: entry.name)
+        except OSError as error:
+            _note_unreadable(listing, _inside(folder, top), f"a folder that cannot be read: {error.strerror or error}")
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            name = _inside(folder, path)
+            try:
+                if entry.is_dir():
+                    real = path.resolve()
+                    if real in met:
+                        listing.repeated += 1
+                    else:
+                        met.add(real)
+                        below.append(path)
+                elif entry.is_file():
+                    _add(listing, folder, name, partial(_read_bounded, path))
+                elif entry.is_symlink() and not path.exists():
+                    _note_unreadable(listing, name, "a link to nothing")
+                elif _is_picture(name):
+                    _note_unreadable(listing, name, "neither a file nor a folder")
+            except OSError as error:
+                _note_unreadable(listing, name, error.strerror or str(error))
+        waiting += reversed(below)
+    listing.files = dict(sorted(listing.files.items(), key=lambda item: PurePosixPath(item[0])))
+    return listing
+
+
+def _inside(folder: Path, path: Path) -> str:
+    """A path inside of a folder; programs that know no backslash unpack the zips of others into names that have some."""
+    return str(PurePosixPath(path.relative_to(folder))).replace("\\", "/")
+
+
+def _add(listing: Listing, origin: Path, name: str, read: Callable[[], bytes]) -> None:
+    if name in listing.files:
+        raise InputError(f"{origin}: the name {name!r} stands for several files; a name for each is right")
+    listing.files[name] = read
+
+
+def _note_unreadable(listing: Listing, name: str, reason: str) -> None:
+    if not _is_hidden(name):
+        listing.unreadable.append((name, reason))
 
 
 def _read_bounded(path: Path) -> bytes:
@@ -148,19 +226,22 @@ def _refuse_large(size: int) -> None:
         raise ValueError(f"has more than {_LARGEST_BYTES >> 20} MiB")
 
 
-def _from_zip(path: Path) -> Container:
+def _list_zip(path: Path) -> Listing:
     try:
         archive = zipfile.ZipFile(path)  # stays open for as long as its pictures are read
-        entries = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-        twice = [name for name, n in Counter(info.filename for info in archive.infolist()).items() if n > 1]
+        entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise InputError(f"damaged {path}: {error}") from None
-    if twice:
-        raise InputError(f"{path}: the name {twice[0]!r} stands for several files; make the zip anew with a name for each")
-    for name in entries:
-        if ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\")) or ":" in name.split("/")[0]:
-            raise InputError(f"{path}: the name {name!r} points out of the zip; make it anew without such names")
-    return _from_files(path, {name: partial(_read_entry, archive, info) for name, info in sorted(entries.items())})
+    listing = Listing()
+    for info in sorted(entries, key=lambda info: info.filename):
+        # the standard knows slashes alone, and programs of Windows write backslashes
+        name = info.filename.replace("\\", "/")
+        if ".." in PurePosixPath(name).parts or name.startswith("/") or ":" in name.split("/")[0]:
+            raise InputError(f"{path}: the name {info.filename!r} points out of the zip; make it anew without such names")
+        if not name.endswith("/"):
+            _add(listing, path, name, partial(_read_entry, archive, info))
+    listing.files = dict(sorted(listing.files.items()))
+    return listing
 
 
 def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -172,91 +253,98 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise ValueError(f"cannot be unpacked: {error}") from None
 
 
-def _from_files(origin: Path, files: dict[str, Callable[[], bytes]]) -> Container:
-    # what systems leave behind: .DS_Store, __MACOSX/
-    visible = {n: f for n, f in files.items() if not any(p.startswith((".", "__MACOSX")) for p in PurePosixPath(n).parts)}
-    names, every = _pictures(visible), _pictures(files)
-    places = _places(names)
-    card = next((name for name in visible if PurePosixPath(name).name == "dataset.json"), None)
-    others = len(visible) - len(names) - (card is not None)
-    if card is not None:
-        labels, classes = _card_labels(origin, visible[card], str(PurePosixPath(card).parent), names)
-    else:
-        labels, classes = _folder_labels(places)
-    pictures = [Picture(name, partial(_read_file, visible[name]), labels.get(name), places[name][0]) for name in names]
-    return Container(pictures, classes, others, len(every) - len(names))
+def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:
+    left_out = _left_out(origin, [*listing.files, *(name for name, _ in listing.unreadable)], reading.leave_out)
+    files = {name: read for name, read in listing.files.items() if name not in left_out}
+    visible = {name: read for name, read in files.items() if not _is_hidden(name)}
+    names = [name for name in visible if _is_picture(name)]
+    hidden = sum(_is_picture(name) for name in files) - len(names)
+    cards = {name: read for name, read in visible.items() if PurePosixPath(name).name == CARD}
+    found = places(origin, names) if reading.splits else {}
+    labels = NO_LABELS
+    if reading.labels:
+        labels = card_labels(origin, cards, names) if cards else folder_labels(origin, found)
+    white = reading.white or WHITE
+    pictures = [
+        Picture(
+            name,
+            partial(_read_file, visible[name], white),
+            labels.labels.get(name),
+            found[name].split if name in found else None,
+        )
+        for name in names
+    ]
+    return Container(
+        pictures,
+        labels.classes,
+        others=len(visible) - len(names) - len(cards),
+        hidden=hidden,
+        unreadable=[(name, reason) for name, reason in listing.unreadable if name not in left_out],
+        repeated=listing.repeated,
+        left_out=len(left_out),
+        note=labels.note,
+    )
 
 
-def _pictures(files: Iterable[str]) -> list[str]:
-    return [name for name in files if PurePosixPath(name).suffix.lower() in _SUFFIXES]
+def _left_out(origin: Path, names: list[str], asked: tuple[str, ...]) -> set[str]:
+    """Names that are asked to be left out, or lie below such a folder."""
+    out: set[str] = set()
+    for given in asked:
+        path = composed(str(PurePosixPath(given.replace("\\", "/"))))
+        matches = {name for name in names if composed(name) == path or composed(name).startswith(f"{path}/")}
+        if not matches:
+            folders = {str(parent) for name in names for parent in PurePosixPath(name).parents} - {"."}
+            raise InputError(f"--leave-out {given}: nothing of that path in {origin}; {nearest(given, folders or names)}")
+        out |= matches
+    return out
 
 
-def _read_file(read: Callable[[], bytes]) -> Decoded:
-    return decode(read())
+def _is_hidden(name: str) -> bool:
+    """What systems leave behind: .DS_Store, __MACOSX/."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _places(names: list[str]) -> dict[str, tuple[Split | None, tuple[str, ...]]]:
-    """The split of each picture, and the folders below that it lies in."""
-    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
-    while names and all(parts for parts in folders.values()) and len({parts[0] for parts in folders.values()}) == 1:
-        folders = {name: parts[1:] for name, parts in folders.items()}
-    tops = {parts[0].lower() if parts else "" for parts in folders.values()}
-    if tops <= _SPLITS.keys() and "train" in {_SPLITS[top] for top in tops}:
-        return {name: (_SPLITS[parts[0].lower()], parts[1:]) for name, parts in folders.items()}
-    return {name: (None, parts) for name, parts in folders.items()}
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _SUFFIXES
 
 
-def _folder_labels(places: dict[str, tuple[Split | None, tuple[str, ...]]]) -> tuple[dict[str, int], tuple[str, ...]]:
-    classes = tuple(sorted({parts[0] if parts else "" for _, parts in places.values()}))
-    if len(classes) < 2 or "" in classes:
-        return {}, ()
-    return {name: classes.index(parts[0]) for name, (_, parts) in places.items()}, classes
+def _read_file(read: Callable[[], bytes], white: int) -> Decoded:
+    return decode(read(), white)
 
 
-def _card_labels(
-    origin: Path, read: Callable[[], bytes], folder: str, names: list[str]
-) -> tuple[dict[str, int], tuple[str, ...]]:
+def _from_arrays(path: Path, reading: Reading) -> Container:
     try:
-        content = read()
-        if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * len(names):
-            raise ValueError(f"it has {len(content) >> 20:,} MiB, for {len(names):,} pictures")
-        given = json.loads(content)["labels"]
-        if given is None:
-            return {}, ()
-        inside = "" if folder == "." else f"{folder}/"
-        labels = {inside + name: label for name, label in given}
-        absent = [name for name in names if name not in labels]
-        if absent:
-            raise ValueError(f"it has no label for {printable(absent[0])}")
-        return _numbered({name: labels[name] for name in names})
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise InputError(f"{origin}: dataset.json is not {{'labels': [[path, class], ...]}} ({error})") from None
-
-
-def _numbered(labels: dict[str, Any]) -> tuple[dict[str, int], tuple[str, ...]]:
-    bad = next((label for label in labels.values() if type(label) is not int or not 0 <= label < 65_536), None)
-    if bad is not None:
-        raise ValueError(f"a class is a number from 0 to 65,535, not {bad!r}")
-    return labels, tuple(str(k) for k in range(max(labels.values(), default=-1) + 1))
-
-
-def _from_npz(path: Path) -> Container:
-    try:
-        refuse_bomb(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("images", "labels", "levels") if key in file.files}
-            if "images" not in arrays:
-                raise ValueError(f"it has no array 'images', but {', '.join(file.files) or 'nothing'}")
-        images, levels = _channels_last(arrays["images"]), _npz_levels(arrays.get("levels"))
+        arrays = _load_arrays(path)
+        images = _channels_last(arrays["images"])
+        levels = _npz_levels(arrays.get("levels"))
         if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
             raise ValueError(
                 f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
             )
-        labels, classes = _npz_labels(arrays.get("labels"), len(images))
+        if levels < 256 and images.shape[3:] == (4,):
+            raise ValueError(f"its images have transparency, which goes with 256 levels, not with {levels}")
+        labels = _npz_labels(arrays.get("labels"), len(images)) if reading.labels else NO_LABELS
     except BROKEN_ARRAY as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
-    pictures = [Picture(str(i), partial(Decoded, image), labels.get(str(i))) for i, image in enumerate(images)]
-    return Container(pictures, classes, levels=levels)
+    pictures = [Picture(str(i), partial(from_array, image), labels.labels.get(str(i))) for i, image in enumerate(images)]
+    return Container(pictures, labels.classes, levels=levels, note=labels.note)
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays images, and where there are such labels and levels."""
+    if path.suffix.lower() == ".npy":
+        # mapped: a header that announces more than the file has is refused, before memory is asked for
+        return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+    refuse_bomb(path)
+    # opened here: numpy leaves the file open where it is no archive
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        names = {"images": "images", "labels": "labels", "levels": "levels"}
+        if "images" not in content.files:
+            names |= {"images": "arr_0", "labels": "arr_1"}
+        arrays = {key: content[name] for key, name in names.items() if name in content.files}
+        if "images" not in arrays:
+            raise ValueError(f"it has no array 'images' (nor 'arr_0'), but {', '.join(content.files) or 'nothing'}")
+    return arrays
 
 
 def refuse_bomb(path: Path) -> None:
@@ -277,9 +365,15 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
         raise ValueError(f"images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), not {images.dtype} {images.shape}")
     if images.ndim == 3:
         return images
-    first, last = images.shape[1] in (1, 3), images.shape[3] in (1, 3)
+    first = images.shape[1] in (1, 3)
+    last = images.shape[3] in (1, 3)
+    if not first and not last:  # with transparency
+        first = images.shape[1] == 4
+        last = images.shape[3] == 4
     if first == last:
-        raise ValueError(f"of images {images.shape} it is not clear which axis has the 1 or 3 channels: the second or the last")
+        raise ValueError(
+            f"of images {images.shape} it is not clear which axis has the 1, 3 or 4 channels: the second or the last"
+        )
     images = images.transpose(0, 2, 3, 1) if first else images
     return images[..., 0] if images.shape[3] == 1 else images
 
@@ -292,9 +386,9 @@ def _npz_levels(levels: np.ndarray | None) -> int:
     return int(levels.item())
 
 
-def _npz_labels(labels: np.ndarray | None, n: int) -> tuple[dict[str, int], tuple[str, ...]]:
+def _npz_labels(labels: np.ndarray | None, n: int) -> Labels:
     if labels is None:
-        return {}, ()
+        return NO_LABELS
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels are integers ({n},), not {labels.dtype} {labels.shape}")
-    return _numbered({str(i): label for i, label in enumerate(labels.tolist())})
+    return numbered({str(i): label for i, label in enumerate(labels.tolist())})

@@ -16,7 +16,7 @@ from PIL import Image
 
 from genbench.data.containers import Container, Picture, printable
 from genbench.data.images import Split
-from genbench.data.prepare import Decoded, square
+from genbench.data.prepare import Decoded, Depth, square
 from genbench.errors import InputError
 
 __all__ = ["Channels", "Gathered", "gather"]
@@ -33,18 +33,22 @@ class Gathered:
     Args:
         x: uint8 (N, C, size, size).
         y: int64 (N,), or None where the container has no classes.
+        classes: Their names by label: those of which a picture is left.
         splits: Of each picture, where the container decides.
         colour: How many are in colour.
         bad: Names and reasons of those left out.
         changes: What was done to pictures on the way, and to how many.
+        depths: The range of grey pictures of more than 8 bits, and that of high bytes of others, if there are any.
     """
 
     x: np.ndarray
     y: np.ndarray | None
+    classes: tuple[str, ...]
     splits: list[Split | None]
     colour: int
     bad: list[tuple[str, str]]
     changes: Counter[str]
+    depths: list[Depth]
 
 
 def gather(
@@ -61,8 +65,11 @@ def gather(
     Raises:
         InputError: Not one could be read.
     """
-    squares, bad = list[np.ndarray](), list[tuple[str, str]]()
-    kept, changes = list[Picture](), Counter[str]()
+    squares: list[np.ndarray] = []
+    kept: list[Picture] = []
+    bad = list(container.unreadable)
+    changes = Counter[str]()
+    depths: dict[bool, Depth] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
         warnings.simplefilter("ignore")  # odd metadata is no reason to leave a picture out
         # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a photograph
@@ -77,26 +84,35 @@ def gather(
                     squares.append(result.pixels)
                     kept.append(picture)
                     changes.update(result.changes)
+                    if result.depth is not None:
+                        kind = result.depth.is_high_byte
+                        depths[kind] = result.depth.over(depths.get(kind))
             progress(start + len(block))
     if not kept:
         raise InputError(
             f"none of {len(container.pictures)} pictures can be used; the first, {printable(bad[0][0])}: {bad[0][1]}"
         )
-    y = np.array([picture.label for picture in kept], dtype=np.int64) if container.classes else None
+    y, classes = None, container.classes
+    if classes:
+        # a class of which every picture is bad is none
+        occurring, y = np.unique([picture.label for picture in kept], return_inverse=True)
+        classes = tuple(classes[label] for label in occurring)
     colour = sum(array.ndim == 3 for array in squares)
-    return Gathered(_stack(squares, size, channels, colour), y, [picture.split for picture in kept], colour, bad, changes)
+    splits = [picture.split for picture in kept]
+    x = _stack(squares, size, channels, colour)
+    return Gathered(x, y, classes, splits, colour, bad, changes, list(depths.values()))
 
 
 def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
     """The square, with what was done to it; or why there is none."""
     try:
-        array, changes = picture.read()
+        array, changes, depth = picture.read()
         height, width = array.shape[:2]
         if levels < 256 and (height, width) != (size, size):
             raise ValueError(f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}")
         cut = ("cut to the central square",) if height != width else ()
         reduced = (f"reduced to {size}x{size}",) if min(height, width) > size else ()
-        return Decoded(square(array, size), (*cut, *reduced, *changes))
+        return Decoded(square(array, size), (*cut, *reduced, *changes), depth)
     except Image.UnidentifiedImageError:
         return "no picture that Pillow can read; JPEG or PNG are safe"
     except Exception as error:  # decoders of damaged files raise what they like

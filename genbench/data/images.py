@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from genbench.errors import InputError
+from genbench.errors import InputError, nearest
 from genbench.files import BROKEN_ARRAY, canonical_json, digest, expand_home, folder_beside, read_json, stop_if_disk_full
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
@@ -122,6 +124,29 @@ class ImageData(LightningDataModule, ABC):
     def classes(self) -> list[str]:
         """Names of the classes by label: their numbers, where nobody named them."""
         return [str(k) for k in range(self.spec.labels or 0)]
+
+    def label_of(self, text: str | int) -> int:
+        """The label of a class, which is given by its name, or by its number where no class has that name.
+
+        Raises:
+            InputError: There is no such class.
+        """
+        names = [unicodedata.normalize("NFC", name) for name in self.classes]
+        wanted = unicodedata.normalize("NFC", str(text))
+        if isinstance(text, str) and wanted in names:
+            return names.index(wanted)
+        if re.fullmatch(r"[0-9]{1,9}", wanted) and int(wanted) < len(names):
+            return int(wanted)
+        if not names:
+            raise InputError(f"--label {text}: labels are none in {self.name}")
+        numbers = f"from 0 to {len(names) - 1}"
+        if names == [str(k) for k in range(len(names))]:
+            raise InputError(f"--label {text}: labels are {numbers}")
+        raise InputError(f"--label {text!r}: labels are {numbers}, or names of classes: {nearest(wanted, names)}")
+
+    def label_text(self, label: int) -> str:
+        """What `label_of` reads as a label: its number, or the name of its class where the number is the name of another."""
+        return str(label) if self.label_of(str(label)) == label else self.classes[label]
 
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:

@@ -14,11 +14,12 @@ from typing import get_args
 import numpy as np
 
 from genbench.data.canonical import canonical, hold_out
-from genbench.data.commands import names_taken
-from genbench.data.containers import Container, open_container, printable
+from genbench.data.commands import names_taken, numbered_name
+from genbench.data.containers import Container, Reading, open_container, printable
 from genbench.data.gather import Channels, Gathered, gather
 from genbench.data.images import Arrays, Split, data_root, write_copy, writing_to
 from genbench.data.imported import Imported, import_folder
+from genbench.data.prepare import refuse_dark
 from genbench.errors import InputError
 from genbench.files import NAME, folder_beside
 from genbench.spec import Spec
@@ -36,7 +37,7 @@ class Import:
     """What to import, and how.
 
     Args:
-        path: A folder, a zip or an npz file.
+        path: A folder, a zip, an npz or an npy file.
         name: Of the data set: letters, digits and . _ + -
         size: Height and width of its images.
         root: Where to. Default: $GENBENCH_DATA, else ~/.cache/genbench.
@@ -45,6 +46,9 @@ class Import:
         test: Pictures for testing, likewise.
         skip_bad: Leave out what cannot be used; otherwise it ends the import.
         replace: Replace another data set of this name.
+        white: The value of grey pictures of more than 8 bits that is white; 65,535, where it is not given.
+        labels: Whether folders, a dataset.json or an array give classes.
+        leave_out: Files, and folders with all that they hold, by their paths inside of the container.
     """
 
     path: Path
@@ -56,6 +60,9 @@ class Import:
     test: float | None = None
     skip_bad: bool = False
     replace: bool = False
+    white: int | None = None
+    labels: bool = True
+    leave_out: tuple[str, ...] = ()
 
 
 def import_images(plan: Import, progress: Callable[[int], None] = lambda done: None) -> Iterator[str]:
@@ -78,27 +85,29 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
     there = next(place for place in (root, *root.absolute().parents) if place.exists())
     if not there.is_dir():
         raise InputError(f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place")
-    container = open_container(plan.path)
-    if len(container.classes) > len(container.pictures):
-        raise InputError(
-            f"{plan.path}: labels up to {len(container.classes) - 1:,} are {len(container.classes):,} classes, more than its"
-            f" {len(container.pictures):,} images; number them from 0 without gaps"
-        )
+    if plan.white is not None and not 1 <= plan.white < 2**31:
+        raise InputError(f"--white {plan.white}: the value of white, 1 to {2**31 - 1:,}")
+    reading = Reading(labels=plan.labels, leave_out=plan.leave_out, white=plan.white)
+    container = open_container(plan.path, reading)
     found = gather(container, plan.size, plan.channels, progress)
     yield _summary(found, container, plan.skip_bad)
+    yield from _depth(found, plan)
     if found.changes:
         yield f"  {', '.join(f'{n:,} {change}' for change, n in found.changes.most_common())}"
     for name, reason in found.bad:
         yield f"  bad: {printable(name)}: {reason}"
     if found.bad and not plan.skip_bad:
         raise InputError(
-            f"{len(found.bad)} of {len(container.pictures)} pictures are bad: mend them, or --skip-bad leaves them out"
+            f"{len(found.bad)} of {len(container.pictures) + len(container.unreadable)} pictures are bad: mend them, or --skip-bad"
+            " leaves them out"
         )
     arrays = split_up(found, plan.val, plan.test)
-    spec = Spec((found.x.shape[1], plan.size, plan.size), container.levels, len(container.classes) or None)
-    yield from _description(spec, arrays, container.classes)
+    spec = Spec((found.x.shape[1], plan.size, plan.size), container.levels, len(found.classes) or None)
+    yield from _description(spec, arrays, found.classes)
+    if container.note:
+        yield f"  {container.note}"
     source: dict[str, object] = {"name": plan.name, "shape": spec.shape, "levels": spec.levels, "labels": spec.labels}
-    source |= {"classes": container.classes, "sizes": [len(x) for x, _ in arrays.values()]}
+    source |= {"classes": found.classes, "sizes": [len(x) for x, _ in arrays.values()]}
     yield _store(root, plan, spec, source, arrays)
     yield f"content hash {Imported(plan.name, str(root)).content_hash}"
     yield "In a configuration:"
@@ -186,8 +195,36 @@ def _summary(found: Gathered, container: Container, skip_bad: bool) -> str:
     n = len(found.x)
     line = f"{n + len(found.bad):,} pictures: {found.colour:,} in colour, {n - found.colour:,} grey, {len(found.bad):,} bad"
     line += ", left out" if skip_bad and found.bad else ""
-    line += f"; files that are no pictures: {container.others:,}" if container.others else ""
-    return line + (f"; hidden pictures, left out: {container.hidden:,}" if container.hidden else "")
+    counts = {
+        "files that are no pictures": container.others,
+        "hidden pictures, left out": container.hidden,
+        "links to folders that were read already, left out": container.repeated,
+        "left out as asked": container.left_out,
+    }
+    return line + "".join(f"; {words}: {count:,}" for words, count in counts.items() if count)
+
+
+def _depth(found: Gathered, plan: Import) -> Iterator[str]:
+    """What pictures of more than 8 bits hold, and what of it is white.
+
+    Raises:
+        InputError: They would come out black, or there are none and a white was given.
+    """
+    if plan.white is not None and all(depth.is_high_byte for depth in found.depths):
+        raise InputError(f"--white {plan.white} is about grey pictures of more than 8 bits; {plan.path} has none")
+    for depth in found.depths:
+        kind = "high bytes of pictures" if depth.is_high_byte else "grey pictures"
+        yield f"  {kind} of more than 8 bits: {depth.lowest:,} to {depth.highest:,}; white is {depth.white:,}"
+        try:
+            if plan.white is None or depth.is_high_byte:
+                refuse_dark(depth, f"say which value is white, such as --white {_next_white(depth.highest)}")
+        except ValueError as error:
+            raise InputError(f"{plan.path}: {error}") from None
+
+
+def _next_white(highest: int) -> int:
+    """The largest value of the number of bits that a value needs."""
+    return max(255, 2 ** highest.bit_length() - 1)
 
 
 def _description(spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> Iterator[str]:
@@ -196,6 +233,9 @@ def _description(spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ..
     sizes = ", ".join(f"{split} {len(x):,}" for split, (x, _) in arrays.items())
     yield f"  shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels; {sizes}"
     yield f"  classes: {_counts(arrays, classes)}" if classes else "  no classes"
+    if unlearnt := _without_training(arrays, classes):
+        names = ", ".join(printable(name) for name in unlearnt[:5])
+        yield f"  classes without a picture for training: {len(unlearnt):,}, such as {names}"
 
 
 def _repeats(arrays: dict[Split, Arrays]) -> int:
@@ -205,5 +245,11 @@ def _repeats(arrays: dict[Split, Arrays]) -> int:
 
 def _counts(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> str:
     counts = Counter(label for _, y in arrays.values() if y is not None for label in y.tolist())
-    shown = [f"{printable(name)} {counts[label]:,}" for label, name in enumerate(classes[:20])]
+    shown = [f"{numbered_name(label, name)}: {counts[label]:,}" for label, name in enumerate(classes[:20])]
     return ", ".join(shown + [f"... {len(classes)} in all"] * (len(classes) > 20))
+
+
+def _without_training(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> list[str]:
+    """Names of classes of which no picture is for training."""
+    _, y = arrays["train"]
+    return [] if y is None else [classes[k] for k in sorted(set(range(len(classes))).difference(y.tolist()))]

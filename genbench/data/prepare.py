@@ -1,12 +1,14 @@
 """One rule from any picture to a square of 8-bit pixels. A picture that is one already keeps every bit.
 
     1. Turned as its EXIF orientation says; of an animation the first frame. Colour profiles are not applied.
-    2. 8 bits: 16-bit grey v becomes v / 257, rounded; 16-bit colour keeps its high byte. Transparency is laid over white.
-       Palettes, CMYK, YCbCr, HSV become RGB; one bit becomes grey 0 or 255. Floating-point pixels are refused.
+    2. 8 bits: grey v of more than 8 bits becomes 255 v / white, rounded, where white is 65,535 unless the caller says otherwise;
+       16-bit colour keeps its high byte. Transparency is laid over white. Palettes, CMYK, YCbCr, HSV become RGB; one bit becomes
+       grey 0 or 255. Floating-point pixels are refused.
     3. The central square: of width w and height h > w, rows (h - w) // 2 to (h - w) // 2 + w - 1; likewise columns.
     4. Reduced to size x size by Pillow's Lanczos filter, whose support grows with the factor (no aliasing), in 8 bits.
 
-A picture whose shorter side is less than the size is refused: enlarging would invent what a model is then asked to learn.
+A picture whose shorter side is less than the size is refused: enlarging would invent what a model is then asked to learn. Pictures
+of more than 8 bits that all stay below a quarter of white are refused too: files of 16 bits often hold 12, and would come out black.
 """
 
 from __future__ import annotations
@@ -20,12 +22,37 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["Decoded", "decode", "square"]
+__all__ = ["WHITE", "Decoded", "Depth", "decode", "from_array", "refuse_dark", "square"]
+
+# The white of 16 bits.
+WHITE = 65_535
 
 _ORIENTATION = 0x112
 
 # Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming language, for another program.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
+
+
+class Depth(NamedTuple):
+    """The values of pictures of more than 8 bits.
+
+    Args:
+        lowest: The smallest value.
+        highest: The largest one.
+        white: The value that becomes 255.
+        is_high_byte: Whether the values are high bytes alone: so Pillow reads colour, and grey with transparency.
+    """
+
+    lowest: int
+    highest: int
+    white: int
+    is_high_byte: bool = False
+
+    def over(self, other: Depth | None) -> Depth:
+        """The range of both."""
+        if other is None:
+            return self
+        return Depth(min(self.lowest, other.lowest), max(self.highest, other.highest), self.white, self.is_high_byte)
 
 
 class Decoded(NamedTuple):
@@ -34,17 +61,23 @@ class Decoded(NamedTuple):
     Args:
         pixels: uint8 (H, W) for grey, (H, W, 3) for colour, upright.
         changes: What the steps did that an eye could miss, such as "laid over white where transparent".
+        depth: The values of a picture of more than 8 bits.
     """
 
     pixels: np.ndarray
     changes: tuple[str, ...] = ()
+    depth: Depth | None = None
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes, white: int = WHITE) -> Decoded:
     """The bytes of a picture file.
 
+    Args:
+        content: They.
+        white: The value of a grey picture of more than 8 bits that becomes 255.
+
     Raises:
-        ValueError: It is empty, has floating-point pixels, or more pixels than any photograph.
+        ValueError: It is empty, has floating-point pixels, some above white, or more pixels than any photograph.
         OSError: It is no picture, or half of one.
     """
     if not content:
@@ -52,8 +85,45 @@ def decode(content: bytes) -> Decoded:
     with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
         if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise ValueError(f"it would unpack to {image.width}x{image.height} pixels")
+        is_cut = _is_cut_to_8_bits(image)
         upright = ImageOps.exif_transpose(image)
-        return Decoded(np.asarray(_eight_bits(upright)), tuple(_changes(image, upright)))
+        pixels = np.asarray(_eight_bits(upright, white))
+        depth = None
+        if upright.mode.startswith("I"):
+            values = np.asarray(upright)
+            depth = Depth(int(values.min()), int(values.max()), white)
+        elif is_cut:
+            depth = Depth(int(pixels.min()), int(pixels.max()), 255, is_high_byte=True)
+        changes = tuple(_changes(image, upright)) + (("16 bits to 8",) if is_cut else ())
+        return Decoded(pixels, changes, depth)
+
+
+def from_array(pixels: np.ndarray) -> Decoded:
+    """An array of 8 bits, (H, W), (H, W, 3), or (H, W, 4) with transparency, by step 2."""
+    if pixels.shape[2:] != (4,):
+        return Decoded(pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels), "RGBA")
+    return Decoded(np.asarray(_eight_bits(image, WHITE)), tuple(_changes(image, image)))
+
+
+def refuse_dark(depth: Depth | None, remedy: str) -> None:
+    """Refuse pictures that would come out black.
+
+    Args:
+        depth: The range of all pictures of more than 8 bits, if there are any.
+        remedy: What is right for grey pictures; where high bytes alone are known, it is another file.
+
+    Raises:
+        ValueError: Not one value is as high as a quarter of white.
+    """
+    if depth is None or 4 * depth.highest >= depth.white:
+        return
+    if depth.is_high_byte:
+        remedy = "make files of 8 bits of them, scaled as is right"
+    raise ValueError(
+        f"pictures of more than 8 bits hold {depth.lowest:,} to {depth.highest:,}, where white is {depth.white:,}: they would come out"
+        f" black; {remedy}"
+    )
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
@@ -77,6 +147,14 @@ def _known_formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
+def _is_cut_to_8_bits(image: Image.Image) -> bool:
+    """Whether a file that Pillow reads as 8 bits has 16 of them: its raw mode is such as RGB;16B. Known before it is read."""
+    tiles: list[tuple[object, ...]] = getattr(image, "tile", [])
+    arguments = [tile[3] for tile in tiles[:1]]
+    raw_modes = [part for argument in arguments for part in (argument if isinstance(argument, tuple) else (argument,))]
+    return not image.mode.startswith("I") and any(isinstance(mode, str) and ";16" in mode for mode in raw_modes)
+
+
 def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
     """What is done to an image besides decoding it; `upright` is its first frame by the EXIF orientation."""
     if image.getexif().get(_ORIENTATION, 1) != 1:
@@ -91,14 +169,14 @@ def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
         yield "laid over white where transparent"
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, white: int) -> Image.Image:
     """Mode L or RGB."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode == "F":
         raise ValueError("it has floating-point pixels")
     if image.mode.startswith("I"):
-        return Image.fromarray(_from_16_bits(np.asarray(image)))
+        return Image.fromarray(_from_more_bits(np.asarray(image), white))
     grey = image.mode in ("1", "L", "LA", "La")
     if _has_alpha(image):
         over = Image.new("RGBA", image.size, "white")
@@ -111,7 +189,9 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
-def _from_16_bits(v: np.ndarray) -> np.ndarray:
-    if v.min() < 0 or v.max() > 65_535:
-        raise ValueError("its pixels have more than 16 bits")
-    return ((v.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _from_more_bits(v: np.ndarray, white: int) -> np.ndarray:
+    if v.min() < 0:
+        raise ValueError("it has negative pixels")
+    if v.max() > white:
+        raise ValueError(f"its pixels go up to {int(v.max()):,}, above white, which is {white:,}")
+    return ((v.astype(np.int64) * 255 + white // 2) // white).astype(np.uint8)

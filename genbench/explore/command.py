@@ -24,7 +24,7 @@ def explore(
     name: str | Path | Run,
     only: tuple[str, ...] = (),
     seed: int = 0,
-    label: int | None = None,
+    label: str | int | None = None,
     out: Path | None = None,
     trust: tuple[str, ...] = (),
     device: str = "cpu",
@@ -35,7 +35,7 @@ def explore(
         name: The run.
         only: Names of figures; none means all.
         seed: Of samples and of the choice of held-out images.
-        label: Class of the samples of a model of p(x | y), and of held-out images.
+        label: Class of the samples of a model of p(x | y), and of held-out images: its name, or its number.
         out: Folder of a page, which gets the figures as <out>/explore/<dataset>/<model>-<figure>.
         trust: Modules outside genbench that the configuration may name.
         device: Where to compute.
@@ -47,7 +47,7 @@ def explore(
         if figure not in FIGURES:
             raise InputError(f"no figure {figure!r}; {nearest(figure, FIGURES)}")
     loaded = open_run(name, trust, device)
-    subject = Subject(loaded, seed, label, device)
+    subject = Subject(loaded, seed, None if label is None else loaded.data.label_of(label), device)
     inside = _in_checkout(loaded.run.path)
     places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
     if out is not None:
@@ -81,7 +81,7 @@ def _entry(subject: Subject, figure: str, drawing: Drawing, run: str, trust: tup
     """The words of captions.json, and the command that draws the figure of a run in that place."""
     config = subject.config
     given = [run, "--only", figure, "--seed", str(subject.seed)]
-    given += [] if subject.label is None else ["--label", str(subject.label)]
+    given += [] if subject.label is None else ["--label", subject.data.label_text(subject.label)]
     given += [word for module in trust for word in ("--trust", module)]
     return {
         "title": drawing.title,

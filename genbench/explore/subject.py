@@ -8,7 +8,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from genbench.errors import InputError
 from genbench.explore.protocols import Decodes, Encodes, HasLatent
 from genbench.explore.sheet import legible
 from genbench.rng import Rng
@@ -40,9 +39,8 @@ class Subject:
     def __init__(self, loaded: Loaded, seed: int = 0, label: int | None = None, device: str = "cpu") -> None:
         self.model, self.data, self.spec = loaded.model, loaded.data, loaded.data.spec
         self.config, self.seed, self.label, self.device = loaded.config, seed, label, device
-        if label is not None and not label < (self.spec.labels or 0):
-            right = f"from 0 to {self.spec.labels - 1}" if self.spec.labels else f"none in {self.data.name}"
-            raise InputError(f"--label {label}: labels are {right}")
+        if label is not None:
+            self.data.label_of(label)
         evaluations = loaded.config.evaluations
         evaluation = evaluations[""] if "" in evaluations else next(iter(evaluations.values()))
         self.options, self.log_prob_options = evaluation.sample, evaluation.log_prob
