@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-c", "--config", required=True, help="a YAML file, or a recipe such as digits/vae (see genbench list)")
     train.add_argument("--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how")
     train.add_argument("--dry-run", action="store_true", help="check and print the resolved configuration, and stop")
-    train.add_argument("--out", type=_path, help="where a diverged run is recorded (runs, in the checkout)")
+    train.add_argument("--out", type=_path, help="where a diverged run is recorded (runs, in the checkout or here)")
     train.set_defaults(act=_train)
 
     sample = commands.add_parser("sample", help="sample from a finished run")
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a finished run: one record per evaluation")
     evaluate.add_argument("run", nargs="?", help="run folder; left out with --samples")
     evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
-    evaluate.add_argument("--out", type=_path, help="folder for records/ and pictures/ (runs, in the checkout)")
+    evaluate.add_argument("--out", type=_path, help="folder for records/ and pictures/ (runs, in the checkout or here)")
     evaluate.add_argument(
         "--devices", type=_positive, default=1, help="processes per node, one device each: the same record (1)"
     )
@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "--samples", type=_path, metavar="PATH", help="a folder or a zip of pictures, or an npz file with images"
     )
     other.add_argument("--data", metavar="NAME", help="the data set that they imitate, as in genbench data list")
+    other.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
     other.add_argument("--name", help="what their row of the table is called")
     other.add_argument("--seed", type=_natural, help="which training they come from; seeds of a name are one row (0)")
     other.add_argument("--protocol", metavar="NAME", help="how they are judged, in configs/protocols (as the data are)")
@@ -171,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     explorer.set_defaults(act=_explore)
 
     table = commands.add_parser("table", help="print the tables of a folder of records")
-    table.add_argument("out", nargs="?", type=_path, help="folder with records/ (leaderboards, in the checkout)")
+    table.add_argument("out", nargs="?", type=_path, help="folder with records/ (leaderboards, in the checkout or here)")
     table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
     table.add_argument("--write", action="store_true", help="also write <dataset>.md and index.html into the folder")
     table.set_defaults(act=_table)
@@ -180,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     comparer.add_argument("a", help="a row as the tables name it: ddpm@ddim50, noise-floor")
     comparer.add_argument("b", help="another row")
     comparer.add_argument("--dataset", help="only its boards")
-    comparer.add_argument("--out", type=_path, help="folder with records/ (leaderboards, in the checkout)")
+    comparer.add_argument("--out", type=_path, help="folder with records/ (leaderboards, in the checkout or here)")
     comparer.set_defaults(act=_compare)
 
     lister = commands.add_parser("list", help="models with their papers, configurations, suites, and runs with their state")
@@ -247,9 +248,9 @@ def _add_data(commands: Any) -> None:
 
     show = actions.add_parser("show", help="a grid of images, counts, shape, levels and hash of a data set")
     show.add_argument("name", help="as in genbench data list")
-    show.add_argument("-o", "--out", type=_path, help="where the grid goes, a .png file (runs/data, in the checkout)")
+    show.add_argument("-o", "--out", type=_path, help="where the grid goes, a .png file (runs/data, in the checkout or here)")
     show.set_defaults(act=_data_show)
-    for action in (lister, fetch, importer, show):
+    for action in (lister, fetch, weights, importer, show):
         action.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
 
 
@@ -263,7 +264,7 @@ def _add_wandb(commands: Any) -> None:
     dashboard.add_argument("-o", "--out", type=_path, metavar="FILE", help="write its JSON here (wandb-dashboard.json)")
     dashboard.set_defaults(act=_wandb_dashboard)
     sync = actions.add_parser("sync", help="upload the runs that were logged offline, where there is a network")
-    sync.add_argument("folder", nargs="?", type=_path, help="everything below it (runs, in the checkout)")
+    sync.add_argument("folder", nargs="?", type=_path, help="everything below it (runs, in the checkout or here)")
     sync.set_defaults(act=_wandb_sync)
 
 
@@ -418,8 +419,8 @@ def _evaluate(given: Any) -> None:
     foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
     if (given.run is None) != all(foreign.values()) or (given.run is not None and any(foreign.values())):
         raise InputError("genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL")
-    if given.run is not None and (given.protocol is not None or given.seed is not None):
-        raise InputError("--protocol and --seed are about --samples; a run has its own in its configuration")
+    if given.run is not None and any(value is not None for value in (given.protocol, given.seed, given.root)):
+        raise InputError("--protocol, --seed and --root are about --samples; a run has its own in its configuration")
     if given.samples is not None and given.variant is not None:
         raise InputError("--variant is about a run; images of another tool have none")
     from genbench.files import project_root
@@ -449,7 +450,7 @@ def _evaluate_samples(given: Any, out: Path) -> list[Path]:
     from genbench.foreign import evaluate_samples
     from genbench.processes import join
 
-    data = named(given.data)
+    data = named(given.data, given.root)
     device = join(given.devices, given.num_nodes, _device(given.device))
     return [evaluate_samples(given.samples, data, given.name, out, given.seed or 0, given.protocol, device)]
 
@@ -554,7 +555,7 @@ def _data_fetch(given: Any) -> None:
 def _data_fetch_weights(given: Any) -> None:
     from genbench.metrics.extractor import fetch_weights
 
-    for line in fetch_weights(given.name, given.mirror):
+    for line in fetch_weights(given.name, given.mirror, given.root):
         print(line, flush=True)
 
 

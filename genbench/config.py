@@ -42,7 +42,7 @@ from typing import Any
 
 from genbench.annotations import GROUPS, annotation, is_text, settled, takes_null
 from genbench.errors import InputError, nearest
-from genbench.files import NAME, digest, expand_home, project_root
+from genbench.files import NAME, digest, expand_home, project_root, shipped
 from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
 from genbench.yaml12 import load_yaml, parse_yaml, read_yaml, source
 
@@ -209,6 +209,8 @@ def _override(tree: dict[str, Any], overrides: Sequence[Override], trusted: Sequ
     for key, value in pairs:
         _set(trial, key, _parsed(value) if isinstance(value, _Raw) else copy.deepcopy(value))
     for key, value in pairs:
+        if key in ("base", "smoke"):
+            raise InputError(f"--{key}: only the file of a recipe has it{'; the option is --smoke' * (key == 'smoke')}")
         if _own(key) == "seed" != key:
             raise InputError(f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both")
         if isinstance(value, _Raw):
@@ -255,7 +257,7 @@ def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
     """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in place of their names."""
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
-    tree = read_yaml(path)
+    tree = _written_out(path, ())
     _check_seeds(tree, str(path))
     _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
     shrink = tree.pop("smoke", None)
@@ -268,6 +270,74 @@ def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
     for key, value in shrink.items() if smoke else ():
         _set(tree, key, value)
     return tree
+
+
+def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's tree with the recipe that it builds on, its `base`, written out."""
+    if path.resolve() in above:
+        raise InputError(f"{path} builds on itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
+    tree = read_yaml(path)
+    base = source(tree.pop("base")) if "base" in tree else ""
+    if base == "":
+        return tree
+    if base is None:
+        raise InputError(f"{path}: base names one recipe, such as digits/vae")
+    beside = path.parent / base
+    try:
+        base_path = beside if beside.is_file() else find_config(base)
+    except InputError as error:
+        raise InputError(f"{path}: base: {error}") from None
+    merged = _written_out(base_path, (*above, path.resolve()))
+    # a run of this recipe is not one of its base, and what shrinks the base may not fit
+    for key in ("name", "run_dir", *({"smoke"} & tree.keys())):
+        merged.pop(key, None)
+    _merge(merged, tree, str(path))
+    return merged
+
+
+def _merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
+    """Change a recipe's tree by another one: groups are merged key by key, and whatever else the other names is replaced.
+
+    Keys at the top of the other may be dotted. Where it names another class, the arguments of the old class go.
+
+    Raises:
+        InputError: The other sets a key twice, or one below a value.
+    """
+    smoke = other.get("smoke")
+    settings = [setting for setting in _settings(other) if setting[0][0] != "smoke"]
+    for i, (path, _) in enumerate(settings):
+        if path in (earlier for earlier, _ in settings[:i]):
+            raise InputError(f"{origin}: the key {'.'.join(path)} is given twice")
+    # classes before their arguments, and outer ones before inner ones
+    settings.sort(
+        key=lambda setting: (setting[0][-1] != "class_path", len(setting[0]) if setting[0][-1] == "class_path" else 0)
+    )
+    for (*groups, last), value in settings:
+        node = tree
+        for part in groups:
+            if not isinstance(node.setdefault(part, {}), dict):
+                raise InputError(f"{origin}: {'.'.join((*groups, last))}: {part} is a value, not a group of settings")
+            node = node[part]
+        if last == "class_path" and node.get(last) != value:
+            node.clear()
+        if value != {} or not isinstance(node.get(last), dict):
+            node[last] = value
+    if "smoke" in other:
+        tree["smoke"] = smoke
+
+
+def _settings(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value of a recipe's tree with its path; a group without keys is a value."""
+
+    def below(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                yield from below((*path, key), item)
+        else:
+            yield path, value
+
+    for key, value in tree.items():
+        yield from below(tuple(key.split(".")), value)
 
 
 def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], origin: str) -> None:
@@ -362,6 +432,9 @@ def _expand_folders(tree: dict[str, Any]) -> None:
     for node, key in ((tree, "run_dir"), (tree["data"], "root")):
         if isinstance(node.get(key), str):
             node[key] = str(expand_home(node[key]))
+    # evaluation may be called from another folder than training
+    if isinstance(tree.get("protocol"), str) and tree["protocol"].endswith(".yaml"):
+        tree["protocol"] = str(expand_home(tree["protocol"]).absolute())
 
 
 def train_command(config: Config, name: str) -> str:
@@ -476,7 +549,7 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
 def find_config(name: str | Path) -> Path:
     """A YAML file, seen from here or from the checkout, or a shipped recipe by its name."""
     name = expand_home(name)
-    for path in (Path(name), project_root() / name, project_root() / "configs" / f"{name}.yaml"):
+    for path in (Path(name), project_root() / name, shipped("configs", f"{name}.yaml")):
         if path.is_file():
             return path
     raise InputError(
@@ -486,14 +559,14 @@ def find_config(name: str | Path) -> Path:
 
 def configs() -> list[str]:
     """Names of the shipped recipes: <dataset>/<model>."""
-    folder = project_root() / "configs"
+    folder = shipped("configs")
     other = {"protocols", "suites", "features", "cluster"}
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.yaml") if p.parent.name not in other)
 
 
 def classes(package: str, base: str) -> dict[str, str]:
     """Class paths below genbench.<package> of the leaves of `base`, with the first line of their documentation; imports nothing."""
-    folder, found, bases = project_root() / "genbench" / package, {}, dict[str, set[str]]()
+    folder, found, bases = shipped("genbench", package), {}, dict[str, set[str]]()
     for path in sorted(folder.rglob("*.py")):
         module = ".".join(("genbench", package, *path.relative_to(folder).with_suffix("").parts))
         for node in ast.parse(path.read_text()).body:
@@ -752,7 +825,7 @@ def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
         ]
     if key in GROUPS:
         return list(GROUPS[key].__dataclass_fields__)
-    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", "needs", *GROUPS]
+    return ["seed", "run_dir", "protocol", "data", "model", "evaluations", "smoke", "name", "base", "needs", *GROUPS]
 
 
 def _arguments(class_path: str) -> list[str]:

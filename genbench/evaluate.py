@@ -24,7 +24,7 @@ from genbench.config import check_config
 from genbench.data.canonical import content_order
 from genbench.data.images import ImageData, Split
 from genbench.errors import InputError, nearest
-from genbench.files import file_digest, project_root
+from genbench.files import checkout, file_digest
 from genbench.leaderboard.record import (
     FOREIGN,
     NOISE_FLOOR,
@@ -209,7 +209,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         raise InputError(f"protocol {protocol.name} measures class_recall, which needs labels; {data.name} has none")
     if data.known_components is None and (needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))):
         raise InputError(f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}")
-    extractor = load_extractor(protocol.extractor) if protocol.extractor else None
+    extractor = load_extractor(protocol.extractor, root=data.root) if protocol.extractor else None
     if extractor and "is" in protocol.metrics and not extractor.classes:
         raise InputError(f"protocol {protocol.name} measures is, which needs class scores; extractor {extractor.name} has none")
     return RecordedProtocol(
@@ -230,15 +230,16 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
         repeats=protocol.repeats,
         seeds=protocol.seeds,
         evaluated_by="own seeds",
-        statistics=protocol.statistics and protocol.statistics_file.name,
-        statistics_hash=protocol.statistics and _statistics_hash(protocol),
+        statistics=protocol.statistics and protocol.statistics_file().name,
+        statistics_hash=protocol.statistics and _statistics_hash(protocol, data),
     )
 
 
-def _statistics_hash(protocol: Protocol) -> str:
-    if not protocol.statistics_file.is_file():
-        raise InputError(f"protocol {protocol.name}: no statistics file {protocol.statistics_file}")
-    return file_digest(protocol.statistics_file)
+def _statistics_hash(protocol: Protocol, data: ImageData) -> str:
+    path = protocol.statistics_file(data.root)
+    if not path.is_file():
+        raise InputError(f"protocol {protocol.name}: no statistics file {path}")
+    return file_digest(path)
 
 
 def _protocol(loaded: Loaded) -> Protocol:
@@ -308,14 +309,13 @@ def score_samples(
 def _feature_metrics(images: Tensor, data: ImageData, protocol: Protocol, device: str, rng: Rng) -> dict[str, Estimate]:
     """What is measured among the features of an extractor."""
     assert protocol.extractor is not None
-    extractor = load_extractor(protocol.extractor, device, data.spec.levels)
+    extractor = load_extractor(protocol.extractor, device, data.spec.levels, data.root)
     x = _features(images, extractor, protocol, device)
     if protocol.statistics is not None:
-        mean, covariance = load_statistics(protocol.statistics_file)
+        path = protocol.statistics_file(data.root)
+        mean, covariance = load_statistics(path)
         if len(mean) != x.features.shape[1]:
-            raise InputError(
-                f"{protocol.statistics_file} is about {len(mean)} features; extractor {extractor.name} has {x.features.shape[1]}"
-            )
+            raise InputError(f"{path} is about {len(mean)} features; extractor {extractor.name} has {x.features.shape[1]}")
         return sample_metrics_against(x, mean.to(device), covariance.to(device), protocol.metrics, rng)
 
     def split(name: Split) -> Features:
@@ -422,8 +422,11 @@ def now() -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    root = checkout()
+    if root is None:  # an installed genbench may lie in the repository of something else
+        return None
     try:
-        done = subprocess.run(["git", "-C", str(project_root()), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

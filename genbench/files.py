@@ -42,6 +42,7 @@ __all__ = [
     "BROKEN_ARRAY",
     "NAME",
     "canonical_json",
+    "checkout",
     "digest",
     "expand_home",
     "file_digest",
@@ -53,6 +54,7 @@ __all__ = [
     "read_json",
     "read_text",
     "remove_abandoned",
+    "shipped",
     "stop_if_disk_full",
     "write_atomic",
     "write_json",
@@ -76,9 +78,26 @@ _TEMPORARY, _ABANDONED = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL)
 _LARGEST_JSON = 2**24
 
 
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def checkout() -> Path | None:
+    """The checkout that genbench runs from; None where it was installed as a wheel."""
+    folder = _PACKAGE.parent
+    return folder if (folder / "configs").is_dir() and (folder / "pyproject.toml").is_file() else None
+
+
 def project_root() -> Path:
-    """The checkout: what holds configs/, runs/ and leaderboards/."""
-    return Path(__file__).resolve().parent.parent
+    """The folder of runs/ and leaderboards/: the checkout, else the working folder."""
+    return checkout() or Path.cwd()
+
+
+def shipped(*parts: str) -> Path:
+    """What comes with genbench: `shipped("configs", "suites")`, `shipped("slurm")`, `shipped("genbench", ...)`."""
+    path = Path(*parts)
+    if checkout() is not None or path.parts[:1] == ("genbench",):
+        return _PACKAGE.parent / path
+    return _PACKAGE / "shipped" / path
 
 
 def expand_home(path: str | Path) -> Path:

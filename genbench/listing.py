@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from genbench.config import classes, configs
 from genbench.errors import GenbenchError
-from genbench.files import in_use, project_root
+from genbench.files import in_use, project_root, shipped
 from genbench.run import find_runs
 from genbench.slurm import Job, jobs
 
@@ -39,7 +39,7 @@ def papers() -> list[Paper]:
     entries = []
     for class_path in classes("models", "GenerativeModel"):
         module, _, model = class_path.rpartition(".")
-        path = project_root() / Path(*module.split(".")).with_suffix(".py")
+        path = shipped(*module.split(".")).with_suffix(".py")
         reference = first_reference(ast.get_docstring(ast.parse(path.read_text())) or "")
         entries.append(Paper(model, module.split(".")[2], *reference))
     return sorted(entries, key=lambda paper: (paper.year, paper.model))
@@ -67,7 +67,7 @@ def lines() -> Iterator[str]:
     for data, names in recipes.items():
         yield from folded(f"{data}/", names)
     yield "suites (genbench bench NAME):"
-    yield from folded("", sorted(path.stem for path in (project_root() / "configs" / "suites").glob("*.yaml")))
+    yield from folded("", sorted(path.stem for path in shipped("configs", "suites").glob("*.yaml")))
     yield "runs:"
     yield from run_lines(project_root() / "runs")
 

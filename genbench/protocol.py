@@ -6,13 +6,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args
 
-from genbench.data.images import Split, data_root
+from genbench.data.images import Split, among_data
 from genbench.errors import InputError, nearest
-from genbench.files import expand_home, project_root
+from genbench.files import NAME, expand_home, shipped
 from genbench.rng import Rng
 from genbench.yaml12 import load_settings
 
-__all__ = ["Protocol", "load_protocol"]
+__all__ = ["Protocol", "load_protocol", "protocol_file"]
 
 IMAGE_METRICS = (
     "fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall", "memorisation",
@@ -27,7 +27,7 @@ class Protocol:
     """How a model is judged.
 
     Args:
-        name: Name of its file in configs/protocols/.
+        name: Name of its file.
         metrics: Which sample metrics; those of images need an extractor, those of a table a known distribution.
         images: Number of generated images.
         extractor: Card in configs/features/, or None.
@@ -68,11 +68,10 @@ class Protocol:
         """This protocol with the seed of one training: what samples, likelihoods and metrics are computed by."""
         return replace(self, evaluation_seed=self.seed_of(training_seed))
 
-    @property
-    def statistics_file(self) -> Path:
-        """Where `statistics` lies."""
+    def statistics_file(self, root: Path | None = None) -> Path:
+        """Where `statistics` lies, for data of a root."""
         assert self.statistics is not None
-        return data_root() / "statistics" / expand_home(self.statistics)
+        return among_data(Path("statistics") / expand_home(self.statistics), root)
 
     def __post_init__(self) -> None:
         if self.split not in get_args(Split):
@@ -100,21 +99,37 @@ class Protocol:
             )
 
 
+def protocol_file(name: str) -> Path:
+    """The file of a protocol.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name.endswith(".yaml"):
+        path = expand_home(name)
+        if not path.is_file():
+            raise InputError(f"no protocol file {path}")
+        if not NAME.fullmatch(path.stem):
+            raise InputError(f"{path}: the name {path.stem!r} names boards; letters, digits, and . _ + - are right")
+        return path
+    known = {path.stem: path for path in shipped("configs", "protocols").glob("*.yaml")}
+    if name not in known:
+        raise InputError(f"no protocol {name!r} in configs/protocols; {nearest(name, known)}, or a path that ends in .yaml")
+    return known[name]
+
+
 def load_protocol(name: str) -> Protocol:
-    """A protocol of configs/protocols/.
+    """A protocol of configs/protocols/ by its name, or of a file by its path, which ends in .yaml.
 
     Raises:
         InputError: There is none of that name, or its file is not one.
     """
-    folder = project_root() / "configs" / "protocols"
-    known = {path.stem: path for path in folder.glob("*.yaml")}
-    if name not in known:
-        raise InputError(f"no protocol {name!r} in configs/protocols; {nearest(name, known)}")
-    tree = load_settings(known[name], ("extractor", "split", "statistics"))
+    path = protocol_file(name)
+    tree = load_settings(path, ("extractor", "split", "statistics"))
     right = [field.name for field in fields(Protocol) if field.name != "name"]
     for key in tree:
         if key not in right:
-            raise InputError(f"{known[name]}: unknown key {key}; {nearest(key, right)}")
+            raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
     kinds: dict[str, type] = {
         "images": int,
         "chunk": int,
@@ -128,8 +143,8 @@ def load_protocol(name: str) -> Protocol:
     for key, value in tree.items():
         may_be_null = key in ("extractor", "scored_images", "statistics")
         if not (value is None and may_be_null) and type(value) is not kinds.get(key, str):
-            raise InputError(f"{known[name]}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
+            raise InputError(f"{path}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
     for key in ("images", "metrics"):
         if key not in tree:
-            raise InputError(f"{known[name]}: {key} is missing")
-    return Protocol(name, **{**tree, "metrics": tuple(tree.get("metrics", ()))})
+            raise InputError(f"{path}: {key} is missing")
+    return Protocol(path.stem, **{**tree, "metrics": tuple(tree.get("metrics", ()))})

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import expand_home, last_line, lock, project_root, read_json, write_atomic
+from genbench.files import expand_home, last_line, lock, read_json, shipped, write_atomic
 from genbench.yaml12 import load_settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def load_cluster(name: str) -> Cluster:
     Raises:
         InputError: It is missing, or a key or a value is wrong.
     """
-    folder = project_root() / "configs" / "cluster"
+    folder = shipped("configs", "cluster")
     path = next((p for p in (expand_home(name), folder / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         raise InputError(f"no cluster {name!r}; {nearest(name, [p.stem for p in folder.glob('*.yaml')])}")
@@ -313,7 +313,7 @@ def prepare(
         found = ", ".join(f"{devices} x {nodes}" for devices, nodes in sorted(layouts))
         raise InputError(f"runs of one array share trainer.devices and trainer.num_nodes, and these have {found}: two suites")
     ((devices, num_nodes),) = layouts
-    templates = {name: (project_root() / "slurm" / name).read_text() for name in ("suite.sbatch", "tables.sbatch")}
+    templates = {name: shipped("slurm", name).read_text() for name in ("suite.sbatch", "tables.sbatch")}
     files = {}
     for file, template in templates.items():
         log, layout = ("%a.log", (devices, num_nodes)) if file == "suite.sbatch" else ("tables.log", (1, 1))

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from genbench.config import Config, Override, changes, find_config, load_config
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import expand_home, project_root
+from genbench.files import expand_home, project_root, shipped
 from genbench.yaml12 import plain, read_yaml, source
 
 __all__ = [
@@ -90,7 +90,7 @@ def load_suite(name: str | Path) -> Suite:
     Raises:
         InputError: It is missing, or not a suite.
     """
-    folder = project_root() / "configs" / "suites"
+    folder = shipped("configs", "suites")
     path = next((p for p in (expand_home(name), folder / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         raise InputError(f"no suite {str(name)!r}; {nearest(str(name), [p.stem for p in folder.glob('*.yaml')])}")

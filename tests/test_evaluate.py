@@ -20,7 +20,7 @@ from genbench.evaluate import draw, evaluate, expected_record, noise_floor, prot
 from genbench.leaderboard.record import Record, records_in, write_record
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.frechet import frechet_distance, moments
-from genbench.protocol import load_protocol
+from genbench.protocol import load_protocol, protocol_file
 from genbench.run import Run, open_run
 from genbench.train import train
 
@@ -271,3 +271,20 @@ def test_a_conditional_model_is_scored_given_its_labels(tiny, tmp_path):
     p = torch.tensor(data.table.ravel())
     kl = float((p * (p.clamp(min=1e-300).log() - q.log())).sum())
     assert record.metrics["kl"].value == pytest.approx(kl, abs=1e-6)
+
+
+def test_a_protocol_by_path(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text(protocol_file("digits").read_text().replace("images: 719", "images: 40"))
+    monkeypatch.chdir(tmp_path)
+    config = tiny("digits/vae", "protocol=mine.yaml")
+    assert config.resolved["protocol"] == str(path)
+    protocol = load_protocol(config.resolved["protocol"])
+    assert (protocol.name, protocol.images) == ("mine", 40)
+    assert dataclasses.replace(protocol, name="digits", images=719) == load_protocol("digits")
+    for name, says in (("other.yaml", "no protocol file"), ("digit", "did you mean 'digits'?")):
+        with pytest.raises(InputError, match=says):
+            load_protocol(name)
+    (tmp_path / "a b.yaml").write_text(path.read_text())
+    with pytest.raises(InputError, match="names boards"):
+        load_protocol("a b.yaml")

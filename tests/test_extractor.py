@@ -31,8 +31,8 @@ def cards(tmp_path, monkeypatch):
         copy = tmp_path / path.relative_to(project_root())
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)
-    monkeypatch.setattr(extractor, "project_root", lambda: tmp_path)
-    monkeypatch.setattr(classifier, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(extractor, "shipped", tmp_path.joinpath)
+    monkeypatch.setattr(classifier, "shipped", tmp_path.joinpath)
     return tmp_path
 
 

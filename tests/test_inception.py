@@ -49,7 +49,7 @@ def here(tmp_path, monkeypatch, weights):
     folder.mkdir(parents=True)
     shutil.copy(CARD.with_name("digits.yaml"), folder)
     (folder / CARD.name).write_text(yaml.safe_dump({**yaml.safe_load(CARD.read_text()), "sha256": file_digest(weights)}))
-    monkeypatch.setattr(extractor, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(extractor, "shipped", tmp_path.joinpath)
     monkeypatch.setenv("GENBENCH_WEIGHTS", str(tmp_path / "weights"))
     return tmp_path
 
@@ -151,3 +151,12 @@ def test_nothing_is_unpickled_but_tensors(here, tmp_path):
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match="2048 and 1008, not 64 and 1008"):
         Inception({}, features=64)
+
+
+def test_weights_in_a_root_of_data(here, weights):
+    root = here / "root"
+    list(fetch_weights("inception", weights.parent.parent.as_uri(), str(root)))
+    assert (root / "weights" / weights.name).is_file()
+    assert load_extractor("inception", root=root).name == "inception"
+    with pytest.raises(InputError, match="fetch-weights"):
+        load_extractor("inception")

@@ -612,3 +612,26 @@ def test_the_package_unpickles_nothing_but_tensors():
     assert [path.name for path in Path(genbench.__file__).parent.rglob("*.py") if "pickle.Unpickler)" in path.read_text()] == [
         "cifar10.py"
     ]
+
+
+# --- optimised Python -----------------------------------------------------------------------------------------------------------
+
+
+def narrows(test: ast.expr) -> bool:
+    """Whether a condition only tells the type checker what is known: `x is not None`, `isinstance(x, T)`, or several of them."""
+    if isinstance(test, ast.BoolOp):
+        return all(map(narrows, test.values))
+    if isinstance(test, ast.Compare):
+        return isinstance(test.ops[0], ast.IsNot) and isinstance(test.comparators[0], ast.Constant)
+    return isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance"
+
+
+def test_no_check_is_lost_where_python_leaves_out_assertions():
+    package = Path(genbench.__file__).parent
+    asserted = [
+        (path.name, node.lineno)
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert) and not narrows(node.test)
+    ]
+    assert not asserted

@@ -32,7 +32,7 @@ from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "data_root", "store", "write_copy", "writing_to"]
+__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "among_data", "data_root", "store", "write_copy", "writing_to"]
 
 _log = logging.getLogger("genbench")
 
@@ -49,6 +49,13 @@ _PIECE_BYTES = 2**20
 def data_root(given: str | Path | None = None) -> Path:
     """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else ~/.cache/genbench."""
     return expand_home(given or os.environ.get("GENBENCH_DATA", "~/.cache/genbench"))
+
+
+def among_data(name: Path, root: Path | None = None) -> Path:
+    """A file that belongs to data sets, such as `statistics/mnist.npz`: in a root where it lies there, else in the usual one."""
+    if root is not None and (root / name).is_file():
+        return root / name
+    return data_root() / name
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ class ImageData(LightningDataModule, ABC):
 
     def arrays(self, split: Split) -> Arrays:
         """Memory-mapped uint8 images (N, C, H, W) and int64 labels (N,) or None of a split, verified against their hash."""
-        assert self._card
+        _ = self._card  # checks the copy, once
         return self._read(split)
 
     def tensors(self, split: Split, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor | None]:

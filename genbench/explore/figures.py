@@ -429,7 +429,7 @@ def _feature_space(subject: Subject) -> dict[str, Callable[[Tensor], Tensor]]:
     if name is None:
         return {}
     try:
-        extractor = load_extractor(name, subject.device, subject.data.spec.levels)
+        extractor = load_extractor(name, subject.device, subject.data.spec.levels, subject.data.root)
     except InputError:
         return {}
     return {"features": lambda images: torch.cat([extractor(part)[0] for part in images.split(512)])}

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from genbench.config import classes, load_yaml
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import file_digest, project_root, write_atomic
+from genbench.files import file_digest, shipped, write_atomic
 from genbench.likelihood import to_real
 from genbench.rng import Rng
 from genbench.spec import Shape
@@ -192,7 +192,7 @@ def main(card: Path) -> None:
     (x, y), (x_test, y_test) = data.tensors("train"), data.tensors("test")
     assert y is not None and y_test is not None
     train(net, x, y, levels, Recipe(**plan["recipe"]))
-    weights = project_root() / plan["weights"]
+    weights = shipped(plan["weights"])
     write_atomic(weights, save(net.state_dict()))
     print(f"sha256: {file_digest(weights)}")
     print(f"test_accuracy: {accuracy(net.double(), x_test, y_test, levels):.4f}")

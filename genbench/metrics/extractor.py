@@ -26,7 +26,7 @@ from genbench.config import load_yaml
 from genbench.data.fetch import download
 from genbench.data.images import data_root
 from genbench.errors import InputError, nearest
-from genbench.files import expand_home, file_digest, project_root
+from genbench.files import expand_home, file_digest, shipped
 from genbench.likelihood import to_real
 from genbench.spec import Shape
 
@@ -154,20 +154,24 @@ def _full_float32(device_type: str) -> Iterator[None]:
         torch.set_float32_matmul_precision(kept[1])
 
 
-def load_extractor(name: str, device: torch.device | str = "cpu", levels: int | None = None) -> Extractor:
+def load_extractor(
+    name: str, device: torch.device | str = "cpu", levels: int | None = None, root: Path | None = None
+) -> Extractor:
     """The extractor of the card `configs/features/<name>.yaml`, its weights checked against their hash.
 
     Args:
         name: Name of the card.
         device: Where it runs.
         levels: Grey levels of the images that will come. Default: those of the card, of photographs 256.
+        root: Root of the data, whose weights/ is looked into first.
 
     Raises:
         InputError: There is no such card, the card is incomplete, or the weights are missing or not the card's.
     """
     card = _card(name)
-    found = _checked(name, card)
-    net = _network(card).to(device).requires_grad_(False).eval()
+    path = _weights(card, root)
+    found = _checked(name, card, path)
+    net = _network(card, path).to(device).requires_grad_(False).eval()
     known, arguments = int(card["levels"]), card["init_args"]
     features, classes = int(arguments["features"]), int(arguments["classes"])
     if "url" in card:
@@ -176,18 +180,19 @@ def load_extractor(name: str, device: torch.device | str = "cpu", levels: int | 
     return NetworkExtractor(name, found, features, classes, shape, known, levels or known, net.double())
 
 
-def fetch_weights(name: str, mirror: str | None = None) -> Iterator[str]:
-    """Bring the weights of a published network into `weights_folder()`; yields a line that says what was done.
+def fetch_weights(name: str, mirror: str | None = None, root: str | None = None) -> Iterator[str]:
+    """Bring the weights of a published network into `weights_folder(root)`; yields a line that says what was done.
 
     Args:
         name: Name of the card.
         mirror: Address of a folder with weights/<file>, in place of the publisher's. Default: $GENBENCH_MIRROR, if it is set.
+        root: Root of the data that they belong to.
 
     Raises:
         InputError: The extractor comes with the package, no address answers, or the file has another hash.
     """
     card, mirror = _card(name), mirror or os.environ.get("GENBENCH_MIRROR")
-    path = _weights(card)
+    path = weights_folder(root) / card["weights"]
     if "url" not in card:
         raise InputError(f"extractor {name} needs no download: its weights come with the package")
     url = f"{mirror.rstrip('/')}/weights/{path.name}" if mirror else str(card["url"])
@@ -195,14 +200,16 @@ def fetch_weights(name: str, mirror: str | None = None) -> Iterator[str]:
     yield f"{path}: {'was here' if here else 'downloaded'}, SHA-256 {card['sha256']}"
 
 
-def weights_folder() -> Path:
-    """Where the weights of published networks are kept: $GENBENCH_WEIGHTS, else weights/ among the data."""
+def weights_folder(root: str | None = None) -> Path:
+    """Where the weights of published networks are kept: weights/ in a root of data, else $GENBENCH_WEIGHTS, else among the data."""
+    if root is not None:
+        return data_root(root) / "weights"
     given = os.environ.get("GENBENCH_WEIGHTS")
     return expand_home(given) if given else data_root() / "weights"
 
 
 def _card(name: str) -> dict[str, Any]:
-    cards = {path.stem: path for path in (project_root() / "configs" / "features").glob("*.yaml")}
+    cards = {path.stem: path for path in shipped("configs", "features").glob("*.yaml")}
     if name not in cards:
         raise InputError(f"no feature extractor {name!r}: {nearest(name, cards)}")
     return _read(cards[name])
@@ -218,13 +225,15 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(card)
 
 
-def _weights(card: dict[str, Any]) -> Path:
-    return weights_folder() / card["weights"] if "url" in card else project_root() / card["weights"]
+def _weights(card: dict[str, Any], root: Path | None) -> Path:
+    if "url" not in card:
+        return shipped(card["weights"])
+    beside_data = weights_folder(str(root)) / card["weights"] if root else weights_folder() / card["weights"]
+    return beside_data if beside_data.is_file() else weights_folder() / card["weights"]
 
 
-def _checked(name: str, card: dict[str, Any]) -> str:
+def _checked(name: str, card: dict[str, Any], path: Path) -> str:
     """SHA-256 of the weights, which is the card's."""
-    path = _weights(card)
     if "url" in card and not path.is_file():
         fetch = f"genbench data fetch-weights {name}"
         raise InputError(f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)")
@@ -235,18 +244,18 @@ def _checked(name: str, card: dict[str, Any]) -> str:
     return found
 
 
-def _network(card: dict[str, Any]) -> nn.Module:
+def _network(card: dict[str, Any], path: Path) -> nn.Module:
     module, _, cls = str(card["class_path"]).rpartition(".")
     make = getattr(importlib.import_module(module), cls)
     if "url" in card:
-        net: nn.Module = make(_tensors(_weights(card)), **card["init_args"])
+        net: nn.Module = make(_tensors(path), **card["init_args"])
         return net
     from safetensors.torch import load_file
 
     # on the meta device no weights are drawn, only to be overwritten
     with torch.device("meta"):
         net = make(**card["init_args"])
-    net.load_state_dict(load_file(_weights(card)), assign=True)
+    net.load_state_dict(load_file(path), assign=True)
     return net
 
 
