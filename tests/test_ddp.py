@@ -84,7 +84,7 @@ def test_processes_do_not_wait_for_one_another_before_every_batch(outcomes):
 
 
 def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
-    """Half of it in one process, half in two started by the command: the same losses, up to float32 rounding."""
+    """Half of it in one process, half in two started by the command, in parts: the same losses, up to float32 rounding."""
     half = tiny("digits/vae", "budget.images=320", "trainer.log_every=16", folder="changed")
     train(half)
     command = [sys.executable, "-m", "genbench.cli", "train", "-c", "digits/vae", "--smoke", "--wandb.mode=disabled"]
@@ -93,6 +93,7 @@ def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
         "--trainer.log_every=16",
         "--trainer.devices=2",
         "--trainer.accelerator=cpu",
+        "--trainer.accumulate=2",
         f"--run_dir={tmp_path / 'changed'}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)

@@ -77,8 +77,11 @@ def measure_speed(
             assert layer is not None
             # two images were made before the batch could grow
             deadline = max(deadline, deadline - budget_seconds / 2 + 2 * latency.median)
-            single = _Timing(1, _Part(layer, max(1, evaluations // _PARTS)))
-            best = _grow_by_parts(sampler, growth, single, deadline)
+            part = _Part(layer, max(1, evaluations // _PARTS))
+            single = _Timing(1, part)
+            # before it is known: the first evaluations may take longer than the others
+            share = min(1.0, 4 * part.evaluations / evaluations)
+            best = _grow_by_parts(sampler, growth, single, share, deadline)
         else:
             best = growth.best
         timings = [best]
@@ -242,10 +245,10 @@ def _grow(sampler: _Sampler, deadline: float, caution: int) -> _Growth:
     return _Growth(latency, best, late=False)
 
 
-def _grow_by_parts(sampler: _Sampler, growth: _Growth, single: _Timing, deadline: float) -> _Timing:
-    """Timing of the best batch size, from where whole calls became too long. `single`: one image, by parts, not timed yet."""
-    # before it is known, at worst a part takes as long as a call
-    if time.perf_counter() + growth.latency.median > deadline:
+def _grow_by_parts(sampler: _Sampler, growth: _Growth, single: _Timing, share: float, deadline: float) -> _Timing:
+    """Timing of the best batch size, from where whole calls became too long. `single`: one image, by parts, not timed yet; about how
+    much of a call they are is `share`."""
+    if time.perf_counter() + share * growth.latency.median > deadline:
         return growth.best
     best, last = growth.best, _first(sampler, single, deadline)
     for batch in (size for size in _BATCHES if size > growth.best.batch):
