@@ -153,8 +153,8 @@ class Slow(Walk):
         return self.to_pixels(self.last(v).view(-1, 1, 2, 2))
 
 
-@pytest.mark.parametrize(("budget", "timed"), [(13.5, 2), (20.0, 2), (60.0, None)])
-def test_a_slow_sampler_reaches_its_best_batch(budget, timed, monkeypatch):
+@pytest.mark.parametrize(("budget", "batch", "timed"), [(13.5, 256, 2), (20.0, 1024, 2), (60.0, 1024, None)])
+def test_a_slow_sampler_reaches_its_best_batch(budget, batch, timed, monkeypatch):
     """6.8 s for one image, 27.7 s for 1,024: parts of 2 of 64 evaluations find it, also where two images take more than the budget, and
     a whole call is timed where there is time for one."""
     clock = [0.0]
@@ -162,8 +162,8 @@ def test_a_slow_sampler_reaches_its_best_batch(budget, timed, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     model = Slow(base=0.1, each=0.0003)
     result = measure_speed(model, "cpu", {}, budget)
-    assert (result["batch"], result["evaluations_timed"]) == (1024, timed)
-    assert result["images_per_second"] == pytest.approx(1024 / (68 * (0.1 + 0.0003 * 1024)))
+    assert (result["batch"], result["evaluations_timed"]) == (batch, timed)
+    assert result["images_per_second"] == pytest.approx(batch / (68 * (0.1 + 0.0003 * batch)))
     assert result["latency_seconds"] == pytest.approx(68 * 0.1003)
     assert result["network_evaluations"] == 64
     assert clock[0] <= max(budget, 2 * result["latency_seconds"] + budget / 2)
