@@ -24,7 +24,7 @@ from PIL import Image
 
 from genbench.cli import main
 from genbench.data import cifar10
-from genbench.data.canonical import canonical, canonical_order
+from genbench.data.canonical import canonical, canonical_order, three_splits
 from genbench.data.cifar10 import CIFAR10, read_batch
 from genbench.data.commands import every
 from genbench.data.containers import PIXELS, Reading, open_container
@@ -134,6 +134,15 @@ def test_canonical_order_forgets_the_order_of_the_source():
     assert keys == sorted(keys)
     # labels decide between equal images, and are not needed
     assert not np.array_equal(canonical_order(X, Y), canonical_order(X, None))
+
+
+def test_the_last_images_of_the_canonical_order_are_held_out(tmp_path):
+    parts = three_splits((X[:60], Y[:60]), (X[60:], Y[60:]), 15, tmp_path)
+    x, y = canonical(X[:60], Y[:60])
+    for split, rows in {"train": slice(0, 45), "val": slice(45, 60)}.items():
+        assert np.array_equal(parts[split][0], x[rows])
+        assert np.array_equal(parts[split][1], y[rows])
+    assert np.array_equal(parts["test"][0], canonical(X[60:], Y[60:])[0])
 
 
 def test_npz_and_zip_import_alike(tmp_path):

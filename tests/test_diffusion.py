@@ -499,6 +499,17 @@ def test_trajectory_agrees_with_diffusers(double):
     assert torch.equal(model.sample(streams(6), sampler="ddim", steps=20), model.to_pixels(x))
 
 
+@pytest.mark.parametrize("variance", ["posterior", "beta"])
+def test_the_last_ancestral_step_shows_the_mean(double, variance):
+    """Algorithm 2 of Ho et al.: z = 0 at t = 1, where beta_1 is a variance too."""
+    model = small(T=8, variance=variance)
+    with torch.no_grad():
+        *_, x_1, x_0 = model.trajectory(streams(5).normal((1, 1, 2)), streams(5), None, "ancestral")
+        x0_hat = model.predict_data(x_1, torch.ones(5, dtype=torch.int64))
+    mean, _ = ancestral_step(x_1, x0_hat, float(model.abar[1]), 1.0, variance)
+    torch.testing.assert_close(x_0, mean, rtol=0, atol=1e-12)
+
+
 def test_full_noise_ddim_is_ancestral(double):
     x, x_0 = streams(5).normal((1, 1, 2)), streams(5, seed=1).normal((1, 1, 2))
     mean, variance = ddim_step(x, x_0, 0.3, 0.5, eta=1.0)

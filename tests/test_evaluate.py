@@ -59,6 +59,8 @@ def test_its_numbers_are_those_of_the_model(run, tmp_path):
         bits = -model.log_prob(test) / (64 * math.log(2))
     fid = frechet_distance(*moments(extractor(images)[0]), *moments(extractor(test)[0]))
     assert record.metrics["fid"].value == pytest.approx(fid, rel=1e-9)
+    assert record.likelihood.images == len(test) == 719
+    assert record.likelihood.stderr == pytest.approx(float(bits.std()) / math.sqrt(719), rel=0.2)
     # other noise, same mean: within the error that the record states
     assert abs(record.likelihood.bits_per_dim - float(bits.mean())) < 4 * record.likelihood.stderr
 

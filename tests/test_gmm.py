@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import pairwise
 
@@ -306,3 +307,17 @@ def test_one_low_rank_gaussian_is_factor_analysis(double):
     torch.testing.assert_close(dense(model.gaussians, 0)[1], torch.tensor(oracle.get_covariance()), rtol=1e-3, atol=1e-5)
     log_p = model.gaussians.log_density(v)[:, 0]
     assert math.isclose(float(log_p.mean()), oracle.score(v.numpy()), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_the_floor_is_added_to_every_variance(double, make):
+    v = Rng(9, range(200), torch.float64).normal((5,))
+    h = Rng(8, range(200), torch.float64).normal((3,)).softmax(1)
+    before = excited(make())
+    sums = before.sums(v, h)
+    low, high = copy.deepcopy(before), copy.deepcopy(before)
+    low.maximise(sums, 1e-9)
+    high.maximise(sums, 0.25)
+    for c in range(3):
+        more = dense(high, c)[1] - dense(low, c)[1]
+        torch.testing.assert_close(more, (0.25 - 1e-9) * torch.eye(5), rtol=0, atol=1e-10)

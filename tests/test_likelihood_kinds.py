@@ -13,7 +13,7 @@ import torch
 from conftest import load_config
 from torch.distributions import MultivariateNormal, Normal
 
-from genbench.ais import annealed_importance, temperatures
+from genbench.ais import _hamiltonian, _with_slope, annealed_importance, temperatures
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
 from genbench.likelihood import gaussian_log_mass, importance_weighted
@@ -134,6 +134,21 @@ def test_annealing_leaves_the_annealed_density_invariant():
     log_w = lambda e: (2 + Normal(m, s).log_prob(e) - Normal(0.0, 1.0).log_prob(e)).sum(1)  # noqa: E731
     value = annealed_importance(log_w, 1, Rng(5, range(4000), torch.float64), 12)
     assert abs(float(value.logsumexp(0)) - math.log(4000) - 2) < 0.03
+
+
+def test_a_transition_of_long_steps_leaves_its_density_invariant():
+    """From particles of the target itself: steps near the end of stability, of which a part is rejected."""
+    m, s, n = 1.5, 0.6, 20_000
+    log_w = lambda e: (Normal(m, s).log_prob(e) - Normal(0.0, 1.0).log_prob(e)).sum(1)  # noqa: E731
+    rng = Rng(6, range(n), torch.float64)
+    before = m + s * rng.normal((1,))
+    value, slope = _with_slope(log_w, before)
+    step = torch.full((n,), 1.1, dtype=torch.float64)
+    after, _, _, accepted = _hamiltonian(log_w, 1.0, before, value, slope, step, rng)
+    assert 0.2 < float(accepted.double().mean()) < 0.9
+    assert torch.equal(after[~accepted], before[~accepted])
+    assert float(after.mean()) == pytest.approx(m, abs=4 * s / math.sqrt(n))
+    assert float(after.std()) == pytest.approx(s, abs=4 * s / math.sqrt(2 * n))
 
 
 def test_a_chain_depends_on_no_other_and_survives_walls():

@@ -683,3 +683,27 @@ def test_gradients_are_means_over_processes(monkeypatch):
     _average(gradients, 3)
     for gradient, mean in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, mean)
+
+
+def test_seconds_of_finalize_are_part_of_the_cost(tiny):
+    """A mixture has no others."""
+    assert train(tiny("points2d/gmm")).state()["seconds"] > 0
+
+
+def test_a_mean_of_losses_goes_on_after_an_interruption(tiny, monkeypatch):
+    """The checkpoint is at image 112, between the log points 96 and 192: what was seen since 96 is in the next mean."""
+    often = ("trainer.log_every=96", "budget.images=192")
+    whole = read_metrics(train(tiny(EXAMPLE, *often, folder="whole")).metrics)
+    cut = tiny(EXAMPLE, *often, folder="cut")
+
+    def stop(model, name):
+        if model.images_seen == 112:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(VAE, "after_step", stop)
+        train(cut)
+    losses = [line["loss"] for line in whole if "loss" in line]
+    again = [line["loss"] for line in read_metrics(train(cut).metrics) if "loss" in line]
+    assert len(losses) == 2
+    assert again == losses

@@ -1,0 +1,1258 @@
+"""Mistakes on purpose: does a test see each of them?
+
+    python benchmarks/mutants.py                    # all of them; exit 1 where one is not seen
+    python benchmarks/mutants.py --only warm-up     # those whose name, file or test has this text
+    python benchmarks/mutants.py --list
+
+Each mutation is one edit of one file of the package: a text that stands there once, and what takes its place. It is made in a
+temporary copy of the tree, never in the checkout, and the tests that are named beside it are run there. All of these tests pass
+without the edit, which is seen first. A mutation is killed where one of its tests fails; one that hangs is not.
+
+`tests/test_mutants.py` sees that every edit still applies, and that the tests exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+# seconds that the tests of a mutation may take
+PATIENCE = 300
+
+
+class Mutation(NamedTuple):
+    """A mistake.
+
+    Attributes:
+        name: What is wrong, in words.
+        file: Below genbench/.
+        old: A text that stands once in the file.
+        new: What takes its place.
+        tests: Those that must see it: <file below tests/>::<function>, or one of its parameters in brackets.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        return Path("genbench") / self.file
+
+
+MUTATIONS = (
+    # --- training ---------------------------------------------------------------------------------------------------------
+    Mutation(
+        "clip_norm is ignored",
+        "model.py",
+        "if self.optimization.clip_norm is not None:",
+        "if False:",
+        ("test_train.py::test_a_long_gradient_is_cut_to_the_norm_that_is_asked_for",),
+    ),
+    Mutation(
+        "warm-up by the images before the step",
+        "model.py",
+        "warmup_factor(self._images_seen, ",
+        "warmup_factor(self._images_seen - images, ",
+        ("test_train.py::test_every_player_ends_its_warmup_at_its_rate",),
+    ),
+    Mutation(
+        "warm-up of the player whose turn it is, alone",
+        "model.py",
+        "for group in _groups(optimizers if isinstance(optimizers, list) else [optimizers]):",
+        "for group in _groups([optimizer]):",
+        ("test_train.py::test_every_player_ends_its_warmup_at_its_rate",),
+    ),
+    Mutation(
+        "the turn of a game begins anew after an interruption",
+        "model.py",
+        "self._turns[self._images_seen // images % len(self._turns)]",
+        "self._turns[batch_idx % len(self._turns)]",
+        ("test_train.py::test_players_take_turns_also_over_an_interruption",),
+    ),
+    Mutation(
+        "gradients are summed over processes, not averaged",
+        "model.py",
+        "    flat /= world_size",
+        "    flat /= 1",
+        ("test_train.py::test_gradients_are_means_over_processes",),
+    ),
+    Mutation(
+        "gradients of a batch in parts are summed, not averaged",
+        "model.py",
+        "None if gradient is None else gradient / micro_batches",
+        "None if gradient is None else gradient",
+        ("test_train.py::test_a_batch_in_parts_makes_the_same_steps",),
+    ),
+    Mutation(
+        "bfloat16 also in evaluation",
+        "train.py",
+        "        if not net.training:",
+        "        if False:",
+        ("test_train.py::test_bf16_is_for_training_alone",),
+    ),
+    Mutation(
+        "bfloat16 is not used at all",
+        "train.py",
+        "dtype=torch.bfloat16",
+        "enabled=False, dtype=torch.bfloat16",
+        ("test_train.py::test_bf16_changes_the_networks_and_not_the_losses",),
+    ),
+    Mutation(
+        "only one checkpoint is kept",
+        "run.py",
+        '.glob("*.ckpt"))[:-2]',
+        '.glob("*.ckpt"))[:-1]',
+        ("test_train.py::test_the_last_two_checkpoints_are_kept",),
+    ),
+    Mutation(
+        "a damaged checkpoint leads back to the beginning",
+        "run.py",
+        '            said.append(f"{path} is damaged',
+        '            return None, [f"{path} is damaged"]; said.append(f"{path} is damaged',
+        ("test_train.py::test_a_damaged_checkpoint_falls_back_to_the_one_before[flip]",),
+    ),
+    Mutation(
+        "the average forgets its random start at its full half-life",
+        "callbacks.py",
+        "half_life = min(self.half_life, model.images_seen / 20)",
+        "half_life = self.half_life",
+        ("test_train.py::test_the_average_forgets_the_start_early",),
+    ),
+    Mutation(
+        "the average's half-life is in steps",
+        "callbacks.py",
+        "n, self._seen = model.images_seen - self._seen, model.images_seen",
+        "n, self._seen = 1, model.images_seen",
+        ("test_train.py::test_the_average_has_its_half_life_in_images",),
+    ),
+    Mutation(
+        "the average begins anew after an interruption",
+        "callbacks.py",
+        'self.ema.begin(model, state["ema"])',
+        "self.ema.begin(model, None)",
+        ("test_train.py::test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit[digits/vae]",),
+    ),
+    Mutation(
+        "optimizers begin anew after an interruption",
+        "callbacks.py",
+        "            optimizer.load_state_dict(saved)",
+        "            pass",
+        ("test_train.py::test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit[digits/vae]",),
+    ),
+    Mutation(
+        "training seconds begin at 0 after an interruption",
+        "callbacks.py",
+        'self.seconds = state["seconds"]',
+        "self.seconds = 0.0",
+        ("test_train.py::test_seconds_of_training_go_on_after_an_interruption",),
+    ),
+    Mutation(
+        "sums of losses begin anew after an interruption",
+        "callbacks.py",
+        'self._counts = dict(state["counts"])',
+        "self._sums = {}",
+        ("test_train.py::test_a_mean_of_losses_goes_on_after_an_interruption",),
+    ),
+    Mutation(
+        "weights that are not finite are saved in a checkpoint",
+        "callbacks.py",
+        "first = torch.where((first < 0) & ~finite, model.images_seen, first)",
+        "first = torch.where((first < 0) & ~finite, first, first)",
+        ("test_train.py::test_weights_that_are_not_finite_are_not_kept",),
+    ),
+    Mutation(
+        "a loss that is not finite goes unnoticed",
+        "callbacks.py",
+        "bad = ~torch.isfinite(value) & (self._first_bad < 0)",
+        "bad = torch.isnan(value) & ~torch.isfinite(value) & (self._first_bad > 0)",
+        ("test_train.py::test_a_loss_that_is_not_finite_stops_and_is_final",),
+    ),
+    Mutation(
+        "weights after the last step are not looked at",
+        "train.py",
+        "for value in (*losses, *model.parameters())):",
+        "for value in ()):",
+        ("test_train.py::test_a_divergence_in_the_last_step_is_one",),
+    ),
+    Mutation(
+        "the last weights are recorded, not the average",
+        "callbacks.py",
+        "            tensor.copy_(average)",
+        "            pass",
+        ("test_traps.py::test_what_is_recorded_is_the_average_and_what_goes_on_is_not",),
+    ),
+    Mutation(
+        "training goes on with the averaged weights",
+        "callbacks.py",
+        "                tensor.copy_(old)",
+        "                pass",
+        ("test_traps.py::test_a_signal_while_the_average_is_in_place_saves_the_right_weights",),
+    ),
+    Mutation(
+        "a preview leaves the model in evaluation mode",
+        "callbacks.py",
+        "    model.train(training)",
+        "    model.train(False)",
+        ("test_train.py::test_a_preview_leaves_training_as_it_was",),
+    ),
+    Mutation(
+        "a preview scores the test split",
+        "callbacks.py",
+        'data.tensors("val", model.device)',
+        'data.tensors("test", model.device)',
+        ("test_train.py::test_test_images_are_not_read_while_a_run_is_trained",),
+    ),
+    Mutation(
+        "finalize loses the last batch",
+        "data/images.py",
+        "for start in range(0, len(x), self.data.batch_size):",
+        "for start in range(0, len(x) - self.data.batch_size + 1, self.data.batch_size):",
+        ("test_train.py::test_finalize_sees_every_training_image_and_they_are_counted",),
+    ),
+    Mutation(
+        "images of finalize are missing from the cost",
+        "train.py",
+        "finalize_images=passes.images,",
+        "finalize_images=0,",
+        ("test_train.py::test_images_of_finalize_are_part_of_the_cost",),
+    ),
+    Mutation(
+        "seconds of finalize are missing from the cost",
+        "train.py",
+        "seconds=keeper.seconds + finalize_seconds,",
+        "seconds=keeper.seconds,",
+        ("test_train.py::test_seconds_of_finalize_are_part_of_the_cost",),
+    ),
+    Mutation(
+        "initial weights depend on what was drawn before",
+        "config.py",
+        "            torch.manual_seed(self.seed)",
+        "            pass",
+        ("test_train.py::test_initial_weights_are_a_function_of_the_seed",),
+    ),
+    # --- configuration -----------------------------------------------------------------------------------------------------
+    Mutation(
+        "a changed optimization is accepted on an existing run",
+        "config.py",
+        "_FREE = (",
+        '_FREE = ("optimization",',
+        ("test_config.py::test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the_hash",),
+    ),
+    Mutation(
+        "the precision is free",
+        "config.py",
+        '    "trainer.num_nodes",',
+        '    "trainer.num_nodes", "trainer.precision",',
+        ("test_config.py::test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the_hash",),
+    ),
+    Mutation(
+        "the hash knows the seed",
+        "config.py",
+        'if not _is_free(key) and _own(key) != "seed"})',
+        "if not _is_free(key)})",
+        ("test_config.py::test_the_hash_is_of_what_decides_the_weights",),
+    ),
+    Mutation(
+        "a smaller budget is accepted on an existing run",
+        "config.py",
+        "and isinstance(was, int) and now > was",
+        "and isinstance(was, int)",
+        ("test_config.py::test_what_may_change_on_an_existing_run",),
+    ),
+    Mutation(
+        "classes outside the trusted modules are imported",
+        "config.py",
+        'if not any(value.startswith(module + ".") for module in trusted):',
+        "if False:",
+        ("test_config.py::test_nothing_untrusted_is_imported",),
+    ),
+    # --- random numbers ----------------------------------------------------------------------------------------------------
+    Mutation(
+        "nine rounds of Philox",
+        "rng.py",
+        "for _ in range(10):",
+        "for _ in range(9):",
+        ("test_rng.py::test_philox_gives_the_known_answers",),
+    ),
+    Mutation(
+        "successive draws are equal",
+        "rng.py",
+        "        self._drawn += blocks",
+        "        self._drawn += 0",
+        ("test_rng.py::test_no_two_draws_are_equal",),
+    ),
+    Mutation(
+        "the k-th child is the first one",
+        "rng.py",
+        "philox((low, high, k, _CHILD), tuple(self._key))",
+        "philox((low, high, 0, _CHILD), tuple(self._key))",
+        ("test_rng.py::test_no_two_draws_are_equal",),
+    ),
+    Mutation(
+        "the upper half of an index is not looked at",
+        "rng.py",
+        "index >> 32, 0, _STREAM)",
+        "0, 0, _STREAM)",
+        ("test_rng.py::test_a_stream_does_not_know_its_batch", "test_rng.py::test_no_two_draws_are_equal"),
+    ),
+    Mutation(
+        "the upper half of a seed is not looked at",
+        "rng.py",
+        "(seed & _WORD, seed >> 32))",
+        "(seed & _WORD, 0))",
+        ("test_data.py::test_seeds_differ_and_repeat", "test_rng.py::test_no_two_draws_are_equal"),
+    ),
+    # --- data --------------------------------------------------------------------------------------------------------------
+    Mutation(
+        "every epoch has the order of the first",
+        "data/images.py",
+        "_order(self.seed, int(e), images)",
+        "_order(self.seed, 0, images)",
+        ("test_data.py::test_every_epoch_shows_every_image_once_in_an_order_of_its_own",),
+    ),
+    Mutation(
+        "processes get the same images",
+        "data/images.py",
+        "first[:, None] + rank * share + np.arange(share)",
+        "first[:, None] + np.arange(share)",
+        ("test_data.py::test_ranks_partition_every_batch_in_order",),
+    ),
+    Mutation(
+        "noise of training images by their row, not by the image count",
+        "data/images.py",
+        "block_rng = Rng(self.seed, torch.from_numpy(counter), dtype, device)",
+        "block_rng = Rng(self.seed, block_rows, dtype, device)",
+        ("test_data.py::test_every_epoch_shows_every_image_once_in_an_order_of_its_own",),
+    ),
+    Mutation(
+        "class labels of samples uniform instead of by frequency",
+        "data/images.py",
+        'return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]',
+        'return rng.split("label").integers(self.spec.labels or 1)',
+        ("test_data.py::test_classes_of_samples_have_the_frequencies_of_the_training_split",),
+    ),
+    Mutation(
+        "labels of samples from the stream that makes the image",
+        "data/images.py",
+        'rng.split("label").integers(len(y))',
+        "rng.integers(len(y))",
+        ("test_data.py::test_drawing_labels_leaves_the_stream_of_the_image_alone",),
+    ),
+    Mutation(
+        "pictures reduced by another filter",
+        "data/prepare.py",
+        "Image.Resampling.LANCZOS",
+        "Image.Resampling.BICUBIC",
+        ("test_data_sources.py::test_pictures_are_reduced_by_lanczos_and_no_other_filter",),
+    ),
+    Mutation(
+        "the first images are held out, not the last",
+        "data/canonical.py",
+        "return (x[:cut], None if y is None else y[:cut]), (x[cut:], None if y is None else y[cut:])",
+        "return (x[n:], None if y is None else y[n:]), (x[:n], None if y is None else y[:n])",
+        ("test_data_sources.py::test_the_last_images_of_the_canonical_order_are_held_out",),
+    ),
+    Mutation(
+        "labels do not follow their images into the canonical order",
+        "data/canonical.py",
+        "None if y is None else y[order].astype(np.int64)",
+        "None if y is None else y.astype(np.int64)",
+        ("test_data_sources.py::test_canonical_order_forgets_the_order_of_the_source",),
+    ),
+    Mutation(
+        "white pixels of binarised images are sometimes black",
+        "data/draws.py",
+        "r.integers(255, x.shape[1:]) < part",
+        "r.integers(256, x.shape[1:]) < part",
+        ("test_data_sources.py::test_white_and_black_are_certain_in_every_draw",),
+    ),
+    Mutation(
+        "dynamic draws are the same in every epoch",
+        "data/mnist.py",
+        'return binarise(x, rng) if self.binarisation == "dynamic" else x',
+        'return binarise(x, Rng(0, range(len(x)))) if self.binarisation == "dynamic" else x',
+        ("test_data_sources.py::test_the_mean_of_dynamic_draws_is_the_grey",),
+    ),
+    Mutation(
+        "images are flipped upside down",
+        "data/draws.py",
+        "x.flip(-1)",
+        "x.flip(-2)",
+        ("test_data_sources.py::test_flips_are_functions_of_the_image_count",),
+    ),
+    Mutation(
+        "the noise of points is half as wide",
+        "data/points2d.py",
+        "(b - 2 * math.sin(t)) ** 2, 0.2)",
+        "(b - 2 * math.sin(t)) ** 2, 0.1)",
+        ("test_data.py::test_shapes_are_those_of_the_docstring",),
+    ),
+    # --- formulas ----------------------------------------------------------------------------------------------------------
+    Mutation(
+        "bits per image, not per dimension",
+        "likelihood.py",
+        "return -log_prob / (dims * math.log(2))",
+        "return -log_prob / math.log(2)",
+        ("test_likelihood.py::test_bits_per_dim",),
+    ),
+    Mutation(
+        "the outer bins end where the others do",
+        "likelihood.py",
+        "return torch.where(x == 0, lowest, torch.where(x == levels - 1, highest, inner))",
+        "return torch.where(x == 0, lowest, inner)",
+        ("test_likelihood.py::test_masses_of_the_bins_add_up_to_one",),
+    ),
+    Mutation(
+        "bins are twice as wide",
+        "likelihood.py",
+        "to_real(x, levels, mean.dtype) - mean, 1 / (levels - 1), torch.exp(-log_s)",
+        "to_real(x, levels, mean.dtype) - mean, 2 / (levels - 1), torch.exp(-log_s)",
+        ("test_likelihood.py::test_masses_of_the_bins_add_up_to_one",),
+    ),
+    Mutation(
+        "the sum of K weights, not their mean",
+        "likelihood.py",
+        "return (total - math.log(K)).to(first.dtype)",
+        "return total.to(first.dtype)",
+        ("test_likelihood_kinds.py::test_weights_are_averaged_and_exactly_K_of_them",),
+    ),
+    Mutation(
+        "weights are added up in float32",
+        "likelihood.py",
+        "torch.logaddexp(total.double(), log_w(k).double())",
+        "torch.logaddexp(total, log_w(k))",
+        ("test_likelihood_kinds.py::test_thousands_of_small_weights_in_float32",),
+    ),
+    Mutation(
+        "the KL the other way round",
+        "likelihood.py",
+        "return log_s_p - log_s_q + 0.5",
+        "return log_s_q - log_s_p + 0.5",
+        ("test_likelihood.py::test_gaussian_kl_and_density_are_those_of_torch",),
+    ),
+    Mutation(
+        "dequantised noise reaches into the neighbouring cell",
+        "likelihood.py",
+        "u.clamp(rounding, 1 - rounding)",
+        "u",
+        ("test_likelihood.py::test_dequantised_pixels_stay_in_their_cells",),
+    ),
+    Mutation(
+        "Heun's step by its predictor",
+        "solvers.py",
+        "return x + h / 2 * (k_1 + k_2)",
+        "return x + h * k_2",
+        ("test_solvers.py::test_order_of_convergence_is_the_declared_one",),
+    ),
+    Mutation(
+        "times denser towards 0",
+        "solvers.py",
+        "return [1 - (1 - i / steps) ** power for i in range(steps + 1)]",
+        "return [(i / steps) ** power for i in range(steps + 1)]",
+        ("test_solvers.py::test_grid_is_denser_towards_one",),
+    ),
+    Mutation(
+        "every proposal of annealing is accepted",
+        "ais.py",
+        "accepted = rng.uniform().log() < before - _energy(beta, new_e, new_value, r)",
+        "accepted = rng.uniform().log() < 1e9 + 0 * (before - _energy(beta, new_e, new_value, r))",
+        ("test_likelihood_kinds.py::test_a_transition_of_long_steps_leaves_its_density_invariant",),
+    ),
+    Mutation(
+        "annealing weighs by the value after the transition",
+        "ais.py",
+        "total = total + (beta[t + 1] - beta[t]) * value",
+        "total = total + (beta[t + 1] - beta[t]) * value * 0.9",
+        ("test_likelihood_kinds.py::test_annealing_finds_the_evidence_of_a_linear_gaussian_model",),
+    ),
+    # --- models ------------------------------------------------------------------------------------------------------------
+    Mutation(
+        "the VAE's scale ends at e^-3",
+        "models/vae/vae.py",
+        "log_s.clamp(min=-7.0, max=5.0)",
+        "log_s.clamp(min=-3.0, max=5.0)",
+        ("test_vae.py::test_scales_far_narrower_than_a_bin_are_kept",),
+    ),
+    Mutation(
+        "beta in the evaluated bound",
+        "models/vae/vae.py",
+        '"kl": sum_dims(kl)}',
+        '"kl": self.beta * sum_dims(kl)}',
+        ("test_vae.py::test_the_loss_is_the_negative_elbo_in_bits_with_a_weighted_divergence",),
+    ),
+    Mutation(
+        "importance weights without the prior",
+        "models/vae/vae.py",
+        "sum_dims(prior - gaussian_log_density(z, m, log_s))",
+        "sum_dims(-gaussian_log_density(z, m, log_s))",
+        ("test_vae.py::test_importance_weights_are_the_likelihood_where_the_encoder_is_the_posterior",),
+    ),
+    Mutation(
+        "the decoder is not told the label",
+        "models/vae/vae.py",
+        "theta = self.decoder(rng.normal((self.latent,)), self.condition(y))",
+        "theta = self.decoder(rng.normal((self.latent,)), self.condition(None if y is None else 0 * y))",
+        ("test_vae.py::test_each_label_gets_its_own_images",),
+    ),
+    Mutation(
+        "samples of the Gaussian decoder have half of its scale",
+        "models/vae/vae.py",
+        "math.sqrt(2) * torch.erfinv(2 * u - 1)",
+        "math.sqrt(0.5) * torch.erfinv(2 * u - 1)",
+        ("test_vae.py::test_samples_have_the_model_s_frequencies",),
+    ),
+    Mutation(
+        "annealed weights are called a bound",
+        "models/vae/vae.py",
+        'return "bound" if options.get("ais", 1) == 1 else "estimate"',
+        'return "bound"',
+        ("test_likelihood_kinds.py::test_bounds_of_the_vae_are_below_and_annealing_agrees",),
+    ),
+    Mutation(
+        "the discriminator's steps move the generator too",
+        "models/gan/gan.py",
+        "Player(list(self.D.parameters()), self.discriminator_loss, self.critic_steps)",
+        "Player(list(self.parameters()), self.discriminator_loss, self.critic_steps)",
+        ("test_gan.py::test_the_players_partition_the_parameters_and_only_move_their_own",),
+    ),
+    Mutation(
+        "the critic takes one step per step of the generator",
+        "models/gan/gan.py",
+        "self.discriminator_loss, self.critic_steps),",
+        "self.discriminator_loss, 1),",
+        ("test_gan.py::test_the_players_partition_the_parameters_and_only_move_their_own",),
+    ),
+    Mutation(
+        "one epsilon of the penalty for the whole batch",
+        "models/gan/gan.py",
+        'epsilon = rng.split("epsilon").uniform((1, 1, 1))',
+        'epsilon = rng.split("epsilon").uniform((1, 1, 1))[:1]',
+        ("test_gan.py::test_the_penalty_is_taken_on_lines_between_real_and_generated_images",),
+    ),
+    Mutation(
+        "the discriminator sees real images on a grid",
+        "models/gan/gan.py",
+        "real_images = 2 * dequantise(x, self.spec.levels, rng) - 1",
+        "real_images = self.to_real(x)",
+        ("test_gan.py::test_the_discriminator_sees_dequantised_pixels_and_generated_images_of_one_range",),
+    ),
+    Mutation(
+        "statistics of the generator are not calibrated",
+        "models/gan/gan.py",
+        "            calibrate(self.G, z, self.condition(y))",
+        "            pass",
+        ("test_gan.py::test_finalize_makes_evaluation_reproduce_training_on_its_latents",),
+    ),
+    Mutation(
+        "calibration by classes that are uniform",
+        "models/gan/gan.py",
+        "return y[rng.integers(len(y), (_CALIBRATION,))[0]]",
+        "return rng.integers(int(y.max()) + 1, (_CALIBRATION,))[0]",
+        ("test_gan.py::test_finalize_draws_labels_as_often_as_the_batches_have_them",),
+    ),
+    Mutation(
+        "the unbiased variance in batch normalisation's statistics",
+        "nets/norm.py",
+        "x.var(dims, correction=0)",
+        "x.var(dims, correction=1)",
+        ("test_nets.py::test_calibration_makes_evaluation_reproduce_training_on_its_batch",),
+    ),
+    Mutation(
+        "MADE's first mask lets a pixel see itself",
+        "nets/made.py",
+        "(m[:, None] > pixel)",
+        "(m[:, None] >= pixel)",
+        ("test_autoregressive.py::test_probabilities_of_all_images_add_up_to_one",),
+    ),
+    Mutation(
+        "MADE's hidden mask is strict",
+        "nets/made.py",
+        "_MaskedLinear(m[:, None] >= m)",
+        "_MaskedLinear(m[:, None] > m)",
+        ("test_autoregressive.py::test_units_of_made_see_those_of_their_own_number",),
+    ),
+    Mutation(
+        "MADE's last mask is strict",
+        "nets/made.py",
+        "(pixel[:, None] >= m).repeat",
+        "(pixel[:, None] > m).repeat",
+        ("test_autoregressive.py::test_changing_a_pixel_changes_the_logits_of_all_later_positions_and_no_others",),
+    ),
+    Mutation(
+        "autoregressive samples are one level too low",
+        "models/autoregressive/autoregressive.py",
+        "(cdf < u[:, i, None])",
+        "(cdf[:, 1:] < u[:, i, None])",
+        ("test_autoregressive.py::test_frequencies_of_samples_are_the_probabilities",),
+    ),
+    Mutation(
+        "autoregressive models do not see the label",
+        "models/autoregressive/autoregressive.py",
+        "logits = self.net(x.to(self.dtype), self.condition(y)).to(self.dtype)",
+        "logits = self.net(x.to(self.dtype), self.condition(None if y is None else 0 * y)).to(self.dtype)",
+        (
+            "test_autoregressive.py::test_labels_and_streams_leave_the_likelihood_alone",
+            "test_autoregressive.py::test_each_label_gets_its_own_images",
+        ),
+    ),
+    Mutation(
+        "a coupling without its log-determinant",
+        "models/flow/coupling.py",
+        "return x * torch.exp(s) + t, sum_dims(s)",
+        "return x * torch.exp(s) + t, 0 * sum_dims(s)",
+        ("test_flow.py::test_log_det_is_that_of_the_jacobian",),
+    ),
+    Mutation(
+        "a log-determinant of the wrong sign",
+        "models/flow/coupling.py",
+        "return x * torch.exp(s) + t, sum_dims(s)",
+        "return x * torch.exp(s) + t, -sum_dims(s)",
+        ("test_flow.py::test_log_det_is_that_of_the_jacobian",),
+    ),
+    Mutation(
+        "an inverse that is none",
+        "models/flow/coupling.py",
+        "return (y - t) * torch.exp(-s)",
+        "return y * torch.exp(-s) - t",
+        ("test_flow.py::test_inverse",),
+    ),
+    Mutation(
+        "a logit without its Jacobian",
+        "models/flow/coupling.py",
+        "sum_dims(math.log(1 - 2 * self.alpha) - log_p - log_q)",
+        "sum_dims(-log_p - log_q)",
+        ("test_flow.py::test_log_det_is_that_of_the_jacobian",),
+    ),
+    Mutation(
+        "no volume of a cell",
+        "models/flow/realnvp.py",
+        "cell = self.spec.dims * math.log(self.spec.levels)",
+        "cell = 0.0",
+        ("test_flow.py::test_bound_is_below_the_probability_of_every_image",),
+    ),
+    Mutation(
+        "variational dequantisation without its density",
+        "models/flow/realnvp.py",
+        "return self.log_density(v, y) - log_q",
+        "return self.log_density(v, y)",
+        ("test_likelihood_kinds.py::test_variational_bounds_of_a_universe_add_up_to_less_than_one",),
+    ),
+    Mutation(
+        "one noise of dequantisation for all K",
+        "models/flow/realnvp.py",
+        'rng = rng.split("dequantise", k)',
+        'rng = rng.split("dequantise", 0)',
+        ("test_flow.py::test_more_noises_are_a_tighter_bound",),
+    ),
+    Mutation(
+        "one noise of dequantisation for all K of flow matching",
+        "models/flow_matching/flow_matching.py",
+        'self.to_cell(x, rng.split("dequantise", k))',
+        'self.to_cell(x, rng.split("dequantise", 0))',
+        ("test_flow_matching.py::test_every_noise_has_its_own_probes",),
+    ),
+    Mutation(
+        "K noises of flow matching with one probe",
+        "models/flow_matching/flow_matching.py",
+        'rng.split("trace", k)',
+        'rng.split("trace", 0)',
+        ("test_flow_matching.py::test_every_noise_has_its_own_probes",),
+    ),
+    Mutation(
+        "the divergence of the wrong sign",
+        "models/flow_matching/flow_matching.py",
+        '"divergence": -change,',
+        '"divergence": change,',
+        ("test_flow_matching.py::test_log_prob_of_a_gaussian_is_the_mass_of_the_cell",),
+    ),
+    Mutation(
+        "random probes are not scaled by their number",
+        "models/flow_matching/flow_matching.py",
+        "/ math.sqrt(probes)",
+        "/ 1",
+        ("test_flow_matching.py::test_divergence_is_the_trace_of_the_jacobian",),
+    ),
+    Mutation(
+        "flow matching learns the field at another time",
+        "models/flow_matching/flow_matching.py",
+        "v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))",
+        "v = self.velocity(self.interpolate(x_0, x_1, t), 1 - t, self.condition(y))",
+        ("test_flow_matching.py::test_loss_is_the_speed_of_the_path",),
+    ),
+    Mutation(
+        "the last noise of DDPM is added to the image",
+        "models/diffusion/ddpm.py",
+        "if s > 0 and variance > 0:",
+        "if variance > 0:",
+        ("test_diffusion.py::test_the_last_ancestral_step_shows_the_mean",),
+    ),
+    Mutation(
+        "the clip also at t = 1",
+        "models/diffusion/ddpm.py",
+        "x0_hat = torch.where(first, x0_hat, pull_inside(x0_hat))",
+        "x0_hat = pull_inside(x0_hat)",
+        ("test_diffusion.py::test_a_mean_beyond_the_last_bin_is_right_for_outer_pixels",),
+    ),
+    Mutation(
+        "times of training begin at t = 0",
+        "models/diffusion/ddpm.py",
+        "t = 1 + rng.integers(self.T)",
+        "t = rng.integers(self.T)",
+        ("test_diffusion.py::test_losses_are_what_they_estimate",),
+    ),
+    Mutation(
+        "one noise for all times of the bound",
+        "models/diffusion/ddpm.py",
+        'rng.split("x_t", int(k))',
+        'rng.split("x_t", 0)',
+        ("test_diffusion.py::test_every_term_has_its_own_noise",),
+    ),
+    Mutation(
+        "few times are not weighted by how often they are drawn",
+        "models/diffusion/ddpm.py",
+        "scale = 1 / self.time_shares()[t]",
+        "scale = (self.T - 1) + 0 * self.time_shares()[t]",
+        ("test_diffusion.py::test_fewer_timesteps_are_unbiased",),
+    ),
+    Mutation(
+        "guidance of the wrong sign",
+        "models/diffusion/ddpm.py",
+        "eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))",
+        "eps_hat - guidance * (eps_hat - self.predict_noise(x_t, t))",
+        ("test_diffusion.py::test_guidance_is_its_formula",),
+    ),
+    Mutation(
+        "labels are kept where they should be dropped",
+        "models/diffusion/ddpm.py",
+        "(rng.uniform((1,)) >= self.label_dropout)",
+        "(rng.uniform((1,)) < self.label_dropout)",
+        ("test_diffusion.py::test_training_drops_its_share_of_labels",),
+    ),
+    Mutation(
+        "the cosine schedule without its offset",
+        "models/diffusion/schedules.py",
+        "+ 0.008) / 1.008",
+        ") / 1.0",
+        ("test_diffusion.py::test_schedules_agree_with_diffusers",),
+    ),
+    Mutation(
+        "the floor of a mixture is not added to its variances",
+        "models/classical/covariance.py",
+        'psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=0) + floor',
+        'psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=1e-6)',
+        ("test_gmm.py::test_the_floor_is_added_to_every_variance",),
+    ),
+    Mutation(
+        "the floor of a diagonal mixture is not added to its variances",
+        "models/classical/covariance.py",
+        '(sums["vv"] / n - mean**2).clamp(min=0) + floor',
+        '(sums["vv"] / n - mean**2).clamp(min=floor)',
+        ("test_gmm.py::test_the_floor_is_added_to_every_variance",),
+    ),
+    Mutation(
+        "weights of a mixture are not learnt",
+        "models/classical/gmm.py",
+        'self.logits.copy_(totals["n"].clamp(min=1e-6).log()',
+        'self.logits.copy_((0 * totals["n"]).clamp(min=1e-6).log()',
+        ("test_gmm.py::test_em_is_that_of_scikit_learn",),
+    ),
+    Mutation(
+        "classes of a mixture are equally frequent",
+        "models/classical/gmm.py",
+        "self.log_prior.copy_((counts / counts.sum()).log())",
+        "pass",
+        ("test_gmm.py::test_p_of_x_and_y_is_p_of_y_times_p_of_x_given_y",),
+    ),
+    Mutation(
+        "a mixture of Bernoullis without smoothing of ones",
+        "models/classical/bernoulli_mixture.py",
+        "(ones + a).log() - (n.view(-1, 1) - ones + a).log()",
+        "(ones + 1e-9).log() - (n.view(-1, 1) - ones + a).log()",
+        ("test_bernoulli_mixture.py::test_one_component_is_the_smoothed_frequencies",),
+    ),
+    # --- metrics -----------------------------------------------------------------------------------------------------------
+    Mutation(
+        "FID without the distance of the means",
+        "metrics/frechet.py",
+        "(m_1 - m_2).square().sum() + C_1.trace()",
+        "C_1.trace()",
+        ("test_metrics.py::test_frechet_distance_equals_torch_fidelity",),
+    ),
+    Mutation(
+        "FID by the biased covariance",
+        "metrics/frechet.py",
+        "return mean, (h - mean).T @ (h - mean) / (len(h) - 1)",
+        "return mean, (h - mean).T @ (h - mean) / len(h)",
+        ("test_metrics.py::test_frechet_distance_equals_torch_fidelity",),
+    ),
+    Mutation(
+        "FID of float32 features keeps their type",
+        "metrics/frechet.py",
+        "    h = h.double()\n    mean",
+        "    h = h.float()\n    mean",
+        ("test_traps.py::test_float32_features_far_from_the_origin_keep_their_distance",),
+    ),
+    Mutation(
+        "KID with the pairs of an image with itself",
+        "metrics/mmd.py",
+        "xx.sum() / (m * (m - 1))",
+        "xx.sum() / (m * m)",
+        ("test_metrics.py::test_kernel_distance_equals_torch_fidelity_on_one_subset_of_everything",),
+    ),
+    Mutation(
+        "KID's kernel of second degree",
+        "metrics/kid.py",
+        ".add_(1).pow_(3)",
+        ".add_(1).pow_(2)",
+        ("test_metrics.py::test_kernel_distance_equals_torch_fidelity_on_one_subset_of_everything",),
+    ),
+    Mutation(
+        "the error of KID of one set alone",
+        "metrics/mmd.py",
+        "(_jackknife(xx, xy, n) + _jackknife(yy, yx, m)).sqrt()",
+        "_jackknife(xx, xy, n).sqrt()",
+        ("test_metrics.py::test_kernel_distance_error_is_the_jackknife_done_one_by_one",),
+    ),
+    Mutation(
+        "splits of the inception score overlap",
+        "metrics/inception_score.py",
+        "k * self.images // self.splits for k",
+        "k * (self.images // self.splits) for k",
+        ("test_metrics.py::test_inception_score_equals_torch_fidelity_in_any_order",),
+    ),
+    Mutation(
+        "the error of the inception score is its spread",
+        "metrics/inception_score.py",
+        "spread.item() / (splits - 1) ** 0.5",
+        "spread.item()",
+        ("test_metrics.py::test_inception_score_equals_torch_fidelity_on_its_own_shuffle",),
+    ),
+    Mutation(
+        "an image is its own nearest neighbour",
+        "metrics/neighbours.py",
+        "squared[torch.arange(len(rows), device=rows.device), rows] = torch.inf",
+        "pass",
+        (
+            "test_metrics.py::test_precision_recall_equals_torch_fidelity",
+            "test_metrics_bias.py::test_neighbours_are_those_of_all_distances",
+        ),
+    ),
+    Mutation(
+        "precision and recall are exchanged",
+        "metrics/features.py",
+        '"precision": lambda: estimate(lambda a, b: _share(covered(around_r(), 3, b, a)), least=4),',
+        '"precision": lambda: estimate(lambda a, b: _share(covered(around_x(), 3, a, b)), least=4),',
+        ("test_metrics.py::test_one_pass_gives_every_metric",),
+    ),
+    Mutation(
+        "the radius of recall is that of the fifth neighbour",
+        "metrics/features.py",
+        '"recall": lambda: estimate(lambda a, b: _share(covered(around_x(), 3, a, b)), least=4),',
+        '"recall": lambda: estimate(lambda a, b: _share(covered(around_x(), 5, a, b)), least=4),',
+        ("test_metrics.py::test_one_pass_gives_every_metric",),
+    ),
+    Mutation(
+        "density over k = 3",
+        "metrics/features.py",
+        "density(around_r(), 5, b, a)",
+        "density(around_r(), 3, b, a)",
+        ("test_metrics.py::test_one_pass_gives_every_metric",),
+    ),
+    Mutation(
+        "the mean recall of the classes, not the worst",
+        "metrics/features.py",
+        "recall(a, b).nan_to_num(torch.inf).amin().item()",
+        "recall(a, b).nanmean().item()",
+        (
+            "test_metrics.py::test_one_pass_gives_every_metric",
+            "test_reference.py::test_held_out_images_are_fresh_copies_are_not_and_a_lost_class_is_seen",
+        ),
+    ),
+    Mutation(
+        "balls of coverage are closed",
+        "metrics/precision_recall.py",
+        "centre, _ = balls.inside(k, centres, points, closed=False)",
+        "centre, _ = balls.inside(k, centres, points, closed=True)",
+        ("test_metrics.py::test_precision_and_recall_of_two_images_and_of_constants",),
+    ),
+    Mutation(
+        "ties count in full in memorisation",
+        "metrics/memorisation.py",
+        "before + equal * (k - nearer) / (tied + 1)",
+        "before + equal",
+        ("test_metrics_bias.py::test_ties_keep_the_neutral_value",),
+    ),
+    Mutation(
+        "the energy distance of one block of rows",
+        "metrics/energy.py",
+        "for rows in a.split(block)])",
+        "for rows in a.split(block)][:1])",
+        ("test_metrics.py::test_energy_distance_is_the_formula_over_pairs",),
+    ),
+    Mutation(
+        "the half of a set with replacement",
+        "metrics/resampling.py",
+        "chosen = rng.bits((n,)).argsort(dim=1, stable=True)[:, : n // 2]",
+        "chosen = rng.integers(n, (n // 2,))",
+        ("test_metrics_errors.py::test_halves_are_halves_and_every_image_is_as_likely",),
+    ),
+    Mutation(
+        "both sets are halved by the same draw",
+        "metrics/resampling.py",
+        'rng.split("half", i)',
+        'rng.split("half", 0)',
+        ("test_metrics_errors.py::test_halves_of_two_sets_are_drawn_apart",),
+    ),
+    Mutation(
+        "FID at infinity by a line in N",
+        "metrics/fid_infinity.py",
+        "intercept(1 / sizes.double(),",
+        "intercept(sizes.double(),",
+        ("test_metrics_bias.py::test_fid_at_infinity_is_without_the_bias_of_fid",),
+    ),
+    Mutation(
+        "modes count from half of their share",
+        "metrics/points.py",
+        "_MASS, _SHARE = 0.99, 0.1",
+        "_MASS, _SHARE = 0.99, 0.5",
+        ("test_points.py::test_a_mode_counts_from_a_tenth_of_its_share",),
+    ),
+    Mutation(
+        "KL(model || data) in place of KL(data || model)",
+        "metrics/points.py",
+        "return float((p * (np.log(p) - log_q[inside])).sum())",
+        "return float((np.exp(log_q[inside]) * (log_q[inside] - np.log(p))).sum())",
+        ("test_points.py::test_divergence_is_the_sum_over_cells_with_mass",),
+    ),
+    Mutation(
+        "features of the reference come back in the order of processes",
+        "metrics/features.py",
+        "return Features(features[order], logits[order])",
+        "return Features(features, logits)",
+        ("test_metrics.py::test_bank_returns_rows_in_index_order_whatever_the_batches",),
+    ),
+    Mutation(
+        "latency is the fastest call",
+        "metrics/speed.py",
+        '"latency_seconds": statistics.median(latency.seconds),',
+        '"latency_seconds": min(latency.seconds),',
+        ("test_speed.py::test_latency_and_speed_are_medians",),
+    ),
+    Mutation(
+        "images per second by the fastest call",
+        "metrics/speed.py",
+        "        return statistics.median(self.seconds)",
+        "        return min(self.seconds)",
+        ("test_speed.py::test_latency_and_speed_are_medians",),
+    ),
+    Mutation(
+        "a warm-up is timed",
+        "metrics/speed.py",
+        "        del timing.seconds[0]",
+        "        pass",
+        ("test_speed.py::test_the_first_call_at_a_batch_size_is_a_warm_up",),
+    ),
+    # --- likelihoods and evaluation ----------------------------------------------------------------------------------------
+    Mutation(
+        "the standard error of a likelihood is the spread of the images",
+        "metrics/likelihood.py",
+        "stderr=float(means.std()) / math.sqrt(len(means)) * bits",
+        "stderr=float(means.std()) * bits",
+        ("test_evaluate.py::test_its_numbers_are_those_of_the_model",),
+    ),
+    Mutation(
+        "repeats have the same noise",
+        "metrics/likelihood.py",
+        '.split("log_prob", repeat)',
+        '.split("log_prob", 0)',
+        ("test_likelihood_kinds.py::test_repeats_are_other_noise_and_their_errors_are_what_they_say",),
+    ),
+    Mutation(
+        "images of a padded chunk are counted twice",
+        "metrics/likelihood.py",
+        "{name: values[: len(x) - first].cpu().double()",
+        "{name: values.cpu().double()",
+        ("test_likelihood_kinds.py::test_the_chunk_changes_nothing",),
+    ),
+    Mutation(
+        "a likelihood that is no number is recorded",
+        "metrics/likelihood.py",
+        "bad = (~torch.isfinite(nats)).nonzero()",
+        "bad = torch.isnan(nats).nonzero()",
+        ("test_evaluate.py::test_a_probability_that_is_not_finite_names_its_image",),
+    ),
+    Mutation(
+        "samples by the training seed",
+        "evaluate.py",
+        "parts = draw(loaded, protocol.images, protocol.evaluation_seed,",
+        "parts = draw(loaded, protocol.images, loaded.config.seed,",
+        ("test_evaluate.py::test_every_training_is_evaluated_by_a_seed_of_its_own",),
+    ),
+    Mutation(
+        "the likelihood of the validation split",
+        "metrics/likelihood.py",
+        "x, y = data.tensors(protocol.split, device)",
+        'x, y = data.tensors("val", device)',
+        ("test_evaluate.py::test_its_numbers_are_those_of_the_model",),
+    ),
+    Mutation(
+        "features of the training split as the reference",
+        "evaluate.py",
+        "return sample_metrics(x, split(protocol.split), wanted,",
+        'return sample_metrics(x, split("train"), wanted,',
+        ("test_evaluate.py::test_its_numbers_are_those_of_the_model",),
+    ),
+    Mutation(
+        "a sample depends on its chunk",
+        "evaluate.py",
+        'rng = Rng(seed, indices, model.dtype, device).split("sample")',
+        'rng = Rng(seed, range(len(indices)), model.dtype, device).split("sample")',
+        ("test_evaluate.py::test_samples_do_not_depend_on_the_chunk",),
+    ),
+    Mutation(
+        "foreign samples are not permuted",
+        "foreign.py",
+        "images[content_order(images.numpy(), protocol.evaluation_seed)[: protocol.images]]",
+        "images[: protocol.images]",
+        ("test_foreign.py::test_which_of_too_many_images_are_scored_depends_on_neither_order_nor_chance",),
+    ),
+    Mutation(
+        "scores depend on the order of the images",
+        "evaluate.py",
+        "images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]",
+        "images[:]",
+        ("test_foreign.py::test_the_score_does_not_depend_on_the_order_of_the_files",),
+    ),
+    # --- records and tables ------------------------------------------------------------------------------------------------
+    Mutation(
+        "a record is overwritten",
+        "leaderboard/record.py",
+        "    if not path.exists():\n        write_once",
+        "    if True:\n        write_once",
+        ("test_leaderboard.py::test_a_record_is_never_overwritten",),
+    ),
+    Mutation(
+        "the cost of a teacher that two runs share is counted twice",
+        "leaderboard/record.py",
+        "return self.cost.images_seen + sum(need.images_seen for need in set(self.needs.values()))",
+        "return self.cost.images_seen + sum(need.images_seen for need in self.needs.values())",
+        ("test_needs.py::test_a_need_of_two_names_is_counted_once",),
+    ),
+    Mutation(
+        "the population's standard deviation over seeds",
+        "leaderboard/board.py",
+        "return stdev(self.values) if self.n > 1 else None",
+        "return stdev(self.values) * ((self.n - 1) / self.n) ** 0.5 if self.n > 1 else None",
+        ("test_leaderboard.py::test_means_and_sample_standard_deviations_are_those_of_numpy",),
+    ),
+    Mutation(
+        "a row of diverged runs can be best",
+        "leaderboard/board.py",
+        "if info.better is None or row.diverged or self.lacks(row)",
+        "if info.better is None or self.lacks(row)",
+        ("test_leaderboard.py::test_best_needs_a_lead_beyond_the_spread_and_no_diverged_run",),
+    ),
+    Mutation(
+        "an exact value under a bound is a proof",
+        "leaderboard/board.py",
+        'return row.kind in ("exact", "bound") and other.kind == "exact" and',
+        'return row.kind in ("exact", "bound") and',
+        ("test_leaderboard.py::test_an_exact_value_under_a_rivals_bound_proves_nothing",),
+    ),
+    Mutation(
+        "samplers of the same weights are not paired",
+        "leaderboard/board.py",
+        "return (paired if of_one_model else welch)(mine.values, theirs.values)",
+        "return welch(mine.values, theirs.values)",
+        ("test_compare.py::test_samplers_of_the_same_weights_are_paired_by_seed",),
+    ),
+    Mutation(
+        "Student's interval with a degree of freedom too many",
+        "leaderboard/intervals.py",
+        "math.sqrt(variance(differences) / len(a)), len(a) - 1)",
+        "math.sqrt(variance(differences) / len(a)), len(a))",
+        (
+            "test_compare.py::test_samplers_of_the_same_weights_are_paired_by_seed",
+            "test_compare.py::test_the_interval_is_that_of_scipy",
+        ),
+    ),
+    Mutation(
+        "bounds are printed like exact values",
+        "leaderboard/table.py",
+        '"bound": "<= "',
+        '"bound": ""',
+        ("test_leaderboard.py::test_a_likelihood_prints_its_kind",),
+    ),
+    Mutation(
+        "speeds of different devices are compared",
+        "leaderboard/board.py",
+        "if other.speed_device == row.speed_device and (x := other.images_per_second)]",
+        "if (x := other.images_per_second)]",
+        ("test_leaderboard.py::test_speeds_are_compared_on_one_device_only",),
+    ),
+)
+
+
+# --- running ----------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def copied_tree() -> Iterator[Path]:
+    """A copy of the working tree, without what git ignores."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="genbench-mutants-") as folder:
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                target = Path(folder) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, target)
+        yield Path(folder)
+
+
+@contextmanager
+def edited(folder: Path, mutation: Mutation) -> Iterator[None]:
+    """The copy with a mistake in it, and without it again.
+
+    Raises:
+        ValueError: The text of the edit does not stand there once.
+    """
+    path = folder / mutation.path
+    text = path.read_text()
+    count = text.count(mutation.old)
+    if count != 1:
+        raise ValueError(f"{mutation.path}: {mutation.old!r} stands there {count} times")
+    path.write_text(text.replace(mutation.old, mutation.new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+def load_libraries() -> None:
+    """Import what is the same for every mistake, once: each is then tried in a fork of this process."""
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
+    sys.dont_write_bytecode = True
+    for library in ("torch", "lightning.pytorch", "torchmetrics", "jsonargparse", "scipy.stats", "sklearn.datasets", "pytest"):
+        importlib.import_module(library)
+    assert "genbench" not in sys.modules
+
+
+def failed(folder: Path, tests: Sequence[str], patience: float = PATIENCE) -> tuple[bool, str]:
+    """Whether one of the tests fails in a copy of the tree, and the last line that pytest says.
+
+    Raises:
+        ValueError: pytest could not run them at all, or did not come to an end.
+    """
+    output = folder / "pytest.txt"
+    child = os.fork()
+    if child == 0:
+        os._exit(run_pytest(folder, tests, output))
+    deadline = time.monotonic() + patience
+    ended, status = os.waitpid(child, os.WNOHANG)
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.05)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    # it leads a group of its own, with whatever its tests have started
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if not ended:
+        os.waitpid(child, 0)
+        raise ValueError(f"its tests took more than {patience:.0f} s")
+    code = os.waitstatus_to_exitcode(status)
+    last = (output.read_text().strip().splitlines() or [""])[-1]
+    if code not in (0, 1):
+        raise ValueError(f"pytest ended with {code}: {last}")
+    return code == 1, last
+
+
+def run_pytest(folder: Path, tests: Sequence[str], output: Path) -> int:
+    """pytest's exit code, in a process of its own that sees the copy's package; what it says goes to a file."""
+    import pytest
+
+    os.setsid()
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(folder)
+    sys.path[0] = str(folder)
+    options = ["-n", "0", "-x", "-q", "-m", "", "-p", "no:cacheprovider", "--tb=line"]
+    code = int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
+    sys.stdout.flush()
+    return code
+
+
+def selected(words: Sequence[str]) -> list[Mutation]:
+    """Mutations whose name, file or test has one of the words; all of them without a word."""
+    return [
+        mutation
+        for mutation in MUTATIONS
+        if not words or any(word in " ".join((mutation.name, mutation.file, *mutation.tests)) for word in words)
+    ]
+
+
+def run(mutations: Sequence[Mutation]) -> int:
+    """Make every mistake in turn. Returns how many were not seen, or could not be made."""
+    alive = 0
+    start = time.monotonic()
+    with copied_tree() as folder:
+        load_libraries()
+        every_test = sorted({test for mutation in mutations for test in mutation.tests})
+        print(f"{len(every_test)} tests without a mistake ...", flush=True)
+        fails, line = failed(folder, every_test, patience=PATIENCE * len(every_test))
+        if fails:
+            raise SystemExit(f"a test fails without a mistake: {line}")
+        for number, mutation in enumerate(mutations, 1):
+            try:
+                with edited(folder, mutation):
+                    fails, line = failed(folder, mutation.tests)
+                word = "killed" if fails else "SURVIVED"
+            except ValueError as error:
+                fails, word, line = False, "NOT RUN", str(error)
+            alive += not fails
+            print(f"{number:3d} {word:8s} {mutation.path}: {mutation.name}", flush=True)
+            if not fails:
+                print(f"    {line}", flush=True)
+    print(f"{len(mutations) - alive} of {len(mutations)} killed in {(time.monotonic() - start) / 60:.0f} minutes")
+    return alive
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make mistakes on purpose, and see that a test fails for each.")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="of those whose name, file or test has this text"
+    )
+    parser.add_argument("--list", action="store_true", help="print them and do nothing")
+    arguments = parser.parse_args()
+    mutations = selected(arguments.only)
+    if arguments.list:
+        for mutation in mutations:
+            print(
+                f"{mutation.path}: {mutation.name}\n    - {mutation.old}\n    + {mutation.new}\n    {', '.join(mutation.tests)}"
+            )
+        return 0
+    return 1 if run(mutations) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The list of mistakes on purpose, `benchmarks/mutants.py`, fits the code: it is run by hand."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from functools import cache
+
+import pytest
+
+from genbench.files import project_root
+
+SCRIPT = project_root() / "benchmarks" / "mutants.py"
+spec = importlib.util.spec_from_file_location("mutants", SCRIPT)
+assert spec is not None and spec.loader is not None
+mutants = importlib.util.module_from_spec(spec)
+sys.modules["mutants"] = mutants
+spec.loader.exec_module(mutants)
+
+
+@cache
+def text_of(path):
+    return (project_root() / path).read_text()
+
+
+@cache
+def tests_of(name):
+    return {node.name for node in ast.parse(text_of(f"tests/{name}")).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_mistake_can_be_made_and_its_tests_exist():
+    wrong = []
+    for mutation in mutants.MUTATIONS:
+        text = text_of(mutation.path)
+        if text.count(mutation.old) != 1:
+            wrong.append(f"{mutation.path}: {mutation.old!r} stands there {text.count(mutation.old)} times")
+            continue
+        before, after = ast.parse(text), ast.parse(text.replace(mutation.old, mutation.new))
+        if ast.dump(before) == ast.dump(after):
+            wrong.append(f"{mutation.path}: {mutation.name}: nothing is changed")
+        for test in mutation.tests:
+            name, _, function = test.partition("::")
+            if function.partition("[")[0] not in tests_of(name):
+                wrong.append(f"{mutation.path}: {mutation.name}: no test {test}")
+    assert wrong == []
+
+
+def test_mistakes_are_told_apart_and_spread_over_the_package():
+    names = [mutation.name for mutation in mutants.MUTATIONS]
+    assert len(set(names)) == len(names)
+    edits = [(mutation.file, mutation.old, mutation.new) for mutation in mutants.MUTATIONS]
+    assert len(set(edits)) == len(edits)
+    subjects = {mutation.file.partition("/")[0] for mutation in mutants.MUTATIONS}
+    assert {"model.py", "train.py", "callbacks.py", "config.py", "rng.py", "evaluate.py"} <= subjects
+    assert {"data", "models", "nets", "metrics", "leaderboard"} <= subjects
+
+
+def test_contributing_says_how_many_there_are():
+    figure = re.search(r"(\d+) of (\d+) were killed", " ".join(text_of("CONTRIBUTING.md").split()))
+    assert figure is not None
+    assert int(figure[1]) == int(figure[2]) == len(mutants.MUTATIONS)
+
+
+def test_a_mistake_is_made_in_a_copy_and_undone(tmp_path):
+    (tmp_path / "genbench").mkdir()
+    path = tmp_path / "genbench" / "a.py"
+    path.write_text("x = 1\n")
+    with mutants.edited(tmp_path, mutants.Mutation("one", "a.py", "x = 1", "x = 2", ())):
+        assert path.read_text() == "x = 2\n"
+    assert path.read_text() == "x = 1\n"
+    absent = mutants.Mutation("two", "a.py", "y", "z", ())
+    with pytest.raises(ValueError, match="stands there 0 times"), mutants.edited(tmp_path, absent):
+        pytest.fail("it was made")
