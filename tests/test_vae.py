@@ -393,3 +393,16 @@ def test_scales_far_narrower_than_a_bin_are_kept(kind, log_s):
     law = (stats.logistic if kind == "logistic" else stats.norm)(2 * 100 / 255 - 1 + 0.4 / 255, math.exp(log_s))
     expected = sum(math.log(law.cdf(2 * (v + 0.5) / 255 - 1) - law.cdf(2 * (v - 0.5) / 255 - 1)) for v in (100, 101, 100, 99))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_beta_is_for_training_alone_and_annealed_weights_are_an_estimate():
+    model, _ = linear_gaussian()
+    rng = lambda: Rng(3, range(3), torch.float64)  # noqa: E731
+    before = model.log_prob(IMAGES, rng=rng())
+    model.beta = 4.0
+    assert torch.equal(model.log_prob(IMAGES, rng=rng()), before)
+    assert [model.likelihood_kind(**options) for options in ({}, {"K": 5}, {"K": 5, "ais": 2})] == [
+        "bound",
+        "bound",
+        "estimate",
+    ]
