@@ -178,9 +178,9 @@ def zoo(tmp_path_factory):
     return folder
 
 
-def of_the_zoo(tiny, zoo, *overrides):
+def of_the_zoo(tiny, zoo, *overrides, folder="run"):
     data = ["data.class_path=genbench.data.imported.Imported", "data.name=zoo", f"data.root={zoo}", "protocol=likelihood"]
-    return train(tiny("digits/vae", *data, *overrides))
+    return train(tiny("digits/vae", *data, *overrides, folder=folder))
 
 
 def test_names_of_classes_are_legible_and_no_two_alike():
@@ -234,7 +234,7 @@ def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatc
     few = PICTURES | {"reconstructions", "arithmetic"}  # too few held-out images of one class for the others
     conditional = ["model.conditional=true"]
     for overrides, label, expected in (([], None, every), (conditional, None, every), (conditional, 30, few)):
-        subject = Subject(open_run(of_the_zoo(tiny, zoo, f"run_dir={zoo / str(len(overrides))}", *overrides)), label=label)
+        subject = Subject(open_run(of_the_zoo(tiny, zoo, *overrides, folder=zoo / str(len(overrides)))), label=label)
         check_words(subject, expected)
 
 
@@ -252,7 +252,7 @@ def test_captions_have_the_command_that_draws_the_figure_again(tiny, tmp_path, m
     (tmp_path / "disk").mkdir()
     (root / "linked").symlink_to(tmp_path / "disk")
     monkeypatch.setattr("genbench.explore.command.project_root", lambda: root)
-    run = train(tiny("digits/vae", f"run_dir={root / place}"))
+    run = train(tiny("digits/vae", folder=root / place))
     list(explore(run, ("samples",), seed=4, label=3, out=page, trust=("my.models", "mine")))
     words = "genbench explore {} --only samples --seed 4 --label 3 --trust my.models --trust mine"
     captions = [json.loads((run.path / "explore" / "captions.json").read_text())["samples"]]
