@@ -643,14 +643,14 @@ MUTATIONS = (
         "models/flow/realnvp.py",
         "cell = self.spec.dims * math.log(self.spec.levels)",
         "cell = 0.0",
-        ("test_flow.py::test_bound_is_below_the_probability_of_every_image",),
+        ("test_flow.py::test_many_noises_reach_the_probability",),
     ),
     Mutation(
         "variational dequantisation without its density",
         "models/flow/realnvp.py",
         "return self.log_density(v, y) - log_q",
         "return self.log_density(v, y)",
-        ("test_likelihood_kinds.py::test_variational_bounds_of_a_universe_add_up_to_less_than_one",),
+        ("test_likelihood_kinds.py::test_every_variational_noise_is_weighed_by_its_density",),
     ),
     Mutation(
         "one noise of dequantisation for all K",

@@ -316,6 +316,18 @@ def test_variational_dequantisation_is_a_density_of_the_cell_and_its_bound_is_th
     assert exact - 0.01 < many.nats < found.nats
 
 
+def test_every_variational_noise_is_weighed_by_its_density(variational, data):
+    """log mean_k f(v_k) / q(u_k | x), less the volume of a cell: K noises by hand."""
+    x = data.tensors("test")[0][:6]
+    rng = lambda: Rng(2, range(6), torch.float64)  # noqa: E731
+    with torch.no_grad():
+        noises = [variational._dequantise(x, None, rng(), k) for k in range(3)]
+        log_w = torch.stack([variational.log_density(v) - density for v, density in noises])
+        expected = log_w.logsumexp(0) - math.log(3) - 2 * math.log(data.spec.levels)
+        torch.testing.assert_close(variational.log_prob(x, None, rng(), K=3), expected, rtol=1e-12, atol=1e-9)
+    assert float(torch.stack([density for _, density in noises]).abs().min()) > 1e-3
+
+
 def test_variational_bounds_of_a_universe_add_up_to_less_than_one(variational, data):
     with torch.no_grad():
         bounds = log_table(variational, data, {}, replace(PROTOCOL, repeats=20, chunk=256), "cpu")
