@@ -33,6 +33,7 @@ lint: .venv/installed-dev
 leaderboard: install
 	$(BIN)/genbench bench leaderboard
 
-# the figures in the headers of the recipes, from the records
+# the figures in the README and in the headers of the recipes, from the records
 figures: install
 	$(BIN)/python -m genbench.leaderboard.recipe_figures
+	$(BIN)/python -m genbench.leaderboard.readme_figures

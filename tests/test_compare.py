@@ -11,7 +11,7 @@ from test_leaderboard import POINTS, lecture, make, write
 
 from genbench.cli import main
 from genbench.errors import InputError
-from genbench.leaderboard.board import boards, metric_info
+from genbench.leaderboard.board import boards, metric_info, quality_words
 from genbench.leaderboard.compare import compare, compare_rows
 from genbench.leaderboard.intervals import paired, welch
 from genbench.leaderboard.record import records_in
@@ -43,14 +43,31 @@ def test_the_interval_holds_what_it_promises():
 
 
 def test_seeds_without_spread_and_seeds_alone():
-    assert welch((2.0, 2.0), (1.0, 1.0)) == (1.0, 1.0)
+    assert welch((2.0, 2.0), (1.0, 1.0)) is None
     assert welch((2.0,), (1.0, 1.1)) is None
     one = verdicts(make("vae", (5.0,)), make("gan", (1.0, 1.1)))["FID"]
     assert (one.verdict, one.interval, one.reason) == ("not resolved", None, "one seed of vae: its spread is unknown")
 
 
+@pytest.mark.parametrize("paired_seeds", [False, True])
+def test_equal_values_at_all_seeds_resolve_nothing_and_say_why(paired_seeds):
+    """8, 8, 8 against 7, 7, 7: an interval of no width is no measurement of the error."""
+    more = {"variant": "other", "config": "x", "sampler": {"steps": 5}} if paired_seeds else {}
+    a = make("a", (8.0, 8.0, 8.0), config="x")
+    b = make("a" if paired_seeds else "b", (7.0, 7.0, 7.0), **more)
+    found = verdicts(a, b)["FID"]
+    reason = "the same difference at every seed: no spread to measure it by"
+    assert (found.verdict, found.interval, found.reason) == ("not resolved", None, reason)
+    (board,) = boards([*a, *b])
+    assert board.mark(board.rows[1], "fid") == ""
+    assert "resolved" in quality_words(board, board.rows[0], "fid")
+    # one of them with a spread is enough for an interval
+    assert verdicts(a, make("b", (7.0, 7.1, 6.9)))["FID"].verdict == "worse"
+
+
 def test_better_and_worse_follow_the_direction_of_the_metric():
-    low, high = make("low", (1.0, 1.1, 0.9), recall=0.3), make("high", (5.0, 5.1, 4.9), recall=0.9)
+    low = make("low", (1.0, 1.1, 0.9), recall=(0.3, 0.31, 0.29))
+    high = make("high", (5.0, 5.1, 4.9), recall=(0.9, 0.91, 0.89))
     found = verdicts(low, high)
     assert found["FID"].verdict == "better" and found["FID"].effect == pytest.approx(-4)
     assert found["Recall"].verdict == "worse"
@@ -116,7 +133,9 @@ def test_the_command_prints_every_board_that_holds_both(tmp_path, capsys):
     assert main(["compare", "ddpm@ddim50", "ddpm", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said.count("A = ddpm@ddim50 (3 seeds), B = ddpm (3 seeds)") == 2
-    assert any("noise-floor (1 seed)" in line for line in compare(tmp_path, "vae", "noise-floor", "digits"))
+    lines = list(compare(tmp_path, "vae", "noise-floor", "digits"))
+    assert any("noise-floor (1 seed)" in line for line in lines)
+    assert any("the more they overlap" in line for line in lines)
     assert main(["compare", "ddpm", "dpm", "--out", str(tmp_path)]) == 2
     assert "no row 'dpm'" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
 from statistics import fmean, stdev
@@ -45,7 +45,7 @@ from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind,
 
 __all__ = [
     "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric",
-    "likelihood_unit", "metric_info", "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
+    "likelihood_unit", "metric_info", "quality", "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
 ]  # fmt: skip
 
 Mark = Literal["", "best", "lead"]
@@ -111,6 +111,11 @@ class Summary:
     def sd(self) -> float | None:
         """Sample standard deviation over training seeds."""
         return stdev(self.values) if self.n > 1 else None
+
+    @property
+    def is_near_zero(self) -> bool:
+        """Whether it is a value at or below zero, or a mean within two errors of zero: its ratios and relative spread are noise."""
+        return min(self.values) <= 0 or (self.error is not None and self.mean <= 2 * self.error)
 
     @property
     def spread(self) -> float:
@@ -257,11 +262,13 @@ class Board:
         protocol: How every row was measured.
         rows: Sorted by family and label, without the noise floor.
         floor: Rows of the noise floor; empty where it was not measured.
+        apart: In what this protocol differs from another of the same name and data, in words; empty where there is none.
     """
 
     protocol: Protocol
     rows: tuple[Row, ...]
     floor: tuple[Row, ...]
+    apart: str = ""
 
     @cached_property
     def conditional(self) -> tuple[bool, ...]:
@@ -312,7 +319,27 @@ def boards(records: Iterable[Record]) -> list[Board]:
         InputError: Records of one row contradict each other.
     """
     ordered = sorted(records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.is_former, r.protocol.hash))
-    return [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
+    found = [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
+    return [replace(board, apart=_apart(board, found)) for board in found]
+
+
+def _apart(board: Board, every: Sequence[Board]) -> str:
+    """What tells a board's protocol from others of the same name and data, but for the rule of seeds: "chunk 64, repeats 5"."""
+    p = board.protocol
+    namesakes = [o.protocol for o in every if (o.protocol.dataset, o.protocol.name) == (p.dataset, p.name)]
+    names = [f.name for f in fields(p) if f.name != "evaluated_by" and len({getattr(other, f.name) for other in namesakes}) > 1]
+    return ", ".join(f"{name.replace('_', ' ')} {_field_words(name, getattr(p, name))}" for name in names)
+
+
+def _field_words(name: str, value: object) -> str:
+    """A field of a protocol as text: hashes by their first digits."""
+    if value is None:
+        return "none"
+    if name.endswith("hash"):
+        return str(value)[:8]
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def likelihood_unit(protocol: Protocol) -> Literal["nats", "bits/dim"]:
@@ -370,11 +397,18 @@ def speed_words(board: Board, row: Row) -> str:
     return f"×{_ratio(ratio)} slower" + ("" if apart is None or apart[0] > 0 else ", not resolved")
 
 
-def relative_spread(board: Board, row: Row) -> float | None:
-    """sd / mean of the quality metric over training seeds."""
+def quality(board: Board, row: Row) -> Summary | None:
+    """The metric that stands for the quality of a row's samples."""
     metric = quality_metric(board.protocol)
-    quality = row.metric(metric) if metric else None
-    return quality.sd / quality.mean if quality and quality.sd is not None and quality.mean > 0 else None
+    return row.metric(metric) if metric else None
+
+
+def relative_spread(board: Board, row: Row) -> float | None:
+    """sd / mean of the quality metric over training seeds; None for one seed, and for a distance near zero."""
+    summary = quality(board, row)
+    if summary is None or summary.sd is None or summary.is_near_zero:
+        return None
+    return summary.sd / summary.mean
 
 
 def stability_words(row: Row) -> str:
@@ -394,7 +428,9 @@ def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
     name = "best" if won else "lowest" if lower else "highest"
     if mine == top:
         return f"equal to the {name}"
-    words = f"×{_ratio(mine / top)} the {name}" if top > 0 and mine > 0 else f"behind the {name}"
+    summary = leader.metric(metric)
+    has_ratio = top > 0 and mine > 0 and not (lower and summary is not None and summary.is_near_zero)
+    words = f"×{_ratio(mine / top)} the {name}" if has_ratio else f"behind the {name}"
     return words if _beats(leader, row, metric) else f"{words}{untested}"
 
 

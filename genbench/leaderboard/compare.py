@@ -1,9 +1,9 @@
 """Two rows of a board against each other: better, worse, or not resolved, with the effect and its interval.
 
 A is better if the whole interval (`genbench.leaderboard.intervals`) lies on its side of zero. One seed has no spread, and resolves
-nothing; nor does a row some of whose runs diverged win by its survivors. Of likelihoods only that is resolved which the kinds of
-number prove: a bound that lies above an exact value says nothing. Each line is one test: among many metrics one in twenty is
-outside by chance.
+nothing; nor do values that are equal at all seeds; nor does a row some of whose runs diverged win by its survivors. Of likelihoods
+only that is resolved which the kinds of number prove: a bound that lies above an exact value says nothing. Each line is one test:
+among many metrics one in twenty is outside by chance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 from genbench.errors import InputError, nearest
 from genbench.leaderboard.board import Board, Row, Summary, likelihood_unit, metric_info
 from genbench.leaderboard.intervals import Interval
-from genbench.leaderboard.table import load_boards
+from genbench.leaderboard.table import FLOOR_SPREAD, board_title, load_boards
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_rows"]
 
@@ -68,8 +68,7 @@ def _compared(
 ) -> Comparison:
     interval = a.difference(b, mine, other)
     if interval is None:
-        few = a.label if mine.sd is None else b.label
-        return Comparison(quantity, mine, other, None, "not resolved", f"one seed of {few}: its spread is unknown")
+        return Comparison(quantity, mine, other, None, "not resolved", _no_interval(mine, other, a, b))
     if not board.tests_differences:
         reason = "former protocol, one seed for all trainings: the interval leaves out sampling noise"
         return Comparison(quantity, mine, other, interval, "not resolved", reason)
@@ -84,6 +83,14 @@ def _compared(
         reason = f"{winner.label} is {_article(winner.kind)}, {loser.label} {_article(loser.kind)}: no proof"
         return Comparison(quantity, mine, other, interval, "not resolved", reason)
     return Comparison(quantity, mine, other, interval, verdict)
+
+
+def _no_interval(mine: Summary, other: Summary, a: Row, b: Row) -> str:
+    """Why a difference has no interval."""
+    for summary, row in ((mine, a), (other, b)):
+        if summary.n < 2:
+            return f"one seed of {row.label}: its spread is unknown"
+    return "the same difference at every seed: no spread to measure it by"
 
 
 def _article(kind: str | None) -> str:
@@ -115,9 +122,11 @@ def compare(out: Path, a: str, b: str, dataset: str | None = None) -> Iterator[s
     if not both:
         raise InputError(f"{a} and {b} are on no board together: numbers of different protocols are not compared")
     for board, row_a, row_b in both:
-        yield f"{board.protocol.dataset}, protocol {board.protocol.name} ({board.protocol.hash[:8]})"
+        yield f"{board.protocol.dataset}, {board_title(board)} ({board.protocol.hash[:8]})"
         yield f"A = {a} ({_seeds(row_a)}), B = {b} ({_seeds(row_b)}); A - B with its 95 % interval"
         yield from _lines(list(compare_rows(board, row_a, row_b)))
+        if row_a in board.floor or row_b in board.floor:
+            yield f"  {FLOOR_SPREAD}"
         yield ""
 
 

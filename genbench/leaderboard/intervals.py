@@ -7,7 +7,8 @@ r"""The interval of a difference between two rows, which decides what a table ca
 
     paired     of two samplers of one set of weights: over the differences d_s of each seed, d -+ t s_d / sqrt(n), nu = n - 1
 
-One seed has no spread: there is no interval.
+One seed has no spread: there is no interval. Nor is there one where both samples are constant (8, 8, 8 and 7, 7, 7), or all pairs
+differ by the same: so few equal values do not say that the spread is zero.
 
 References:
     Welch (1947), The generalization of Student's problem when several different population variances are involved.
@@ -27,21 +28,24 @@ Interval = tuple[float, float]
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """Of m_A - m_B for independent seeds; None where one of them has one seed."""
+    """Of m_A - m_B for independent seeds; None where one of them has one seed, or neither has a spread."""
     if min(len(a), len(b)) < 2:
         return None
-    effect, parts = fmean(a) - fmean(b), [variance(values) / len(values) for values in (a, b)]
+    effect = fmean(a) - fmean(b)
+    parts = [variance(values) / len(values) for values in (a, b)]
     if not sum(parts):
-        return effect, effect
+        return None
     freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b)))
     return _around(effect, math.sqrt(sum(parts)), freedom)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """Of m_A - m_B, value s of both from the same weights; None for one seed."""
+    """Of m_A - m_B, value s of both from the same weights; None for one seed, or where all pairs differ by the same."""
     if len(a) < 2:
         return None
     differences = [x - y for x, y in zip(a, b, strict=True)]
+    if not variance(differences):
+        return None
     return _around(fmean(differences), math.sqrt(variance(differences) / len(a)), len(a) - 1)
 
 

@@ -100,7 +100,7 @@ def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
     shown = grids(board, out)
     return {
         "anchor": anchor,
-        "name": board.protocol.name + (" (former)" if board.protocol.is_former else ""),
+        "name": " ".join([board.protocol.name, *(f"({words})" for words in _told_apart(board))]),
         "title": board_title(board).removeprefix("protocol "),
         "facts": facts(board),
         "comparison": _table(board, comparison_table, anchor),
@@ -119,6 +119,11 @@ def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
             for i, row in enumerate((*board.rows, *board.floor))
         ],
     }
+
+
+def _told_apart(board: Board) -> list[str]:
+    """What a caption says besides the protocol's name, in short."""
+    return [words for words in (board.apart, "former" if board.protocol.is_former else "") if words]
 
 
 def _table(board: Board, draw: Callable[[Board], Table], anchor: str) -> dict[str, Any]:

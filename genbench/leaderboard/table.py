@@ -32,6 +32,7 @@ from genbench.leaderboard.board import (
     diversity_metric,
     likelihood_unit,
     metric_info,
+    quality,
     quality_metric,
     quality_words,
     relative_spread,
@@ -41,7 +42,7 @@ from genbench.leaderboard.board import (
 from genbench.leaderboard.record import NOISE_FLOOR, LikelihoodKind, Protocol, Record, records_in
 
 __all__ = [
-    "COMMAND", "FORMER", "LEGEND", "Cell", "Column", "Format", "Line", "Table", "board_table", "board_text", "board_title",
+    "COMMAND", "FLOOR_SPREAD", "FORMER", "LEGEND", "Cell", "Column", "Format", "Line", "Table", "board_table", "board_text", "board_title",
     "comparison_table", "facts",
     "load_boards", "render", "render_tables", "write_board",
 ]  # fmt: skip
@@ -51,6 +52,10 @@ COMMAND = "genbench table"
 NONE = "–"
 FORMER = (
     "former protocol, all trainings evaluated with one seed: intervals leave out sampling noise, and nothing is called best"
+)
+FLOOR_SPREAD = (
+    "The ± of the noise floor is over random draws from the one training split, one a seed: the larger a share of the split they are, "
+    "the more they overlap, and the less they spread beside fresh images."
 )
 LEGEND = (
     "Mean ± standard deviation over training seeds; one seed: the value alone.",
@@ -66,13 +71,15 @@ LEGEND = (
     "much, on 64 images, which is more than its digits show.",
     "Images/s at the batch size where they are largest. Extrapolated: a whole call would have taken too long, so a part of its network "
     "evaluations was timed, and of one image the same part and the whole.",
-    "A likelihood is the model's, whatever sampler makes the samples of its row: DDIM samples follow another distribution than "
-    "the chain whose bound stands beside them.",
+    "A likelihood is the model's, whatever sampler makes the samples of its row. DDIM, ancestral sampling without its last noise and "
+    "a VAE's mean images (vae@mean) follow other distributions than the one whose likelihood stands beside them.",
+    "Stability: standard deviation over mean of the quality metric over training seeds; where the mean is within two errors of zero "
+    "that ratio is noise, and the standard deviation stands there alone.",
     "Given labels: a model of p(x given y), told the class in training and for every sample, by the classes' shares of the training "
     "split; it is ranked among its like, not among models of p(x).",
     "Foreign: images that another tool made, scored by the same protocol; of their cost, speed and likelihood nothing is known.",
     "Noise floor: as many training images as there are samples, scored like samples. Not ranked. A shipped extractor has learnt from "
-    "training images, and sees them a little otherwise than fresh ones.",
+    "training images, and sees them a little otherwise than fresh ones. " + FLOOR_SPREAD,
 )
 _PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
 
@@ -193,8 +200,9 @@ def _seeding(protocol: Protocol) -> str:
 
 
 def board_title(board: Board) -> str:
-    """What stands above a board: its protocol's name, and that it is of the former protocol."""
-    return f"protocol {board.protocol.name}" + (f" ({FORMER})" if board.protocol.is_former else "")
+    """What stands above a board: its protocol's name, what tells it from namesakes, and that it is of the former protocol."""
+    words = filter(None, [board.apart, FORMER if board.protocol.is_former else ""])
+    return " ".join([f"protocol {board.protocol.name}", *(f"({word})" for word in words)])
 
 
 def board_table(board: Board) -> Table:
@@ -346,8 +354,15 @@ def _speed_cell(board: Board, row: Row) -> Cell:
 
 def _stability_cell(board: Board, row: Row) -> Cell:
     relative = relative_spread(board, row)
-    text = NONE if relative is None else f"{100 * relative:.{0 if relative > 0.1 else 1}f} %"
-    return Cell(text, relative, note=stability_words(row) if row in board.rows else "")
+    summary = quality(board, row)
+    words = [stability_words(row)] if row in board.rows else []
+    text = NONE
+    if relative is not None:
+        text = f"{100 * relative:.{0 if relative > 0.1 else 1}f} %"
+    elif summary is not None and summary.sd is not None:
+        text = f"sd {summary.sd:.2g}"
+        words = ["mean near 0, no ratio", *words]
+    return Cell(text, relative, note=", ".join(words))
 
 
 def _meaning(row: Row) -> str:

@@ -6,7 +6,8 @@ high quality    share of samples inside the smallest set of cells that holds 99 
 modes covered   number of components with at least a tenth of the samples that n draws from p would give them; a sample in
                 that set belongs to the component with the largest w_k p_k there
 
-KL of an exact table has no sampling error; the other two have that of random halves of the samples.
+KL draws nothing and has no standard error in a record: it is exact where log q is, and where that is a bound, the noise of its one
+estimate per image is not measured; the other two have that of random halves of the samples.
 """
 
 from __future__ import annotations
