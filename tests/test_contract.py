@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
 from functools import cache
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, DISTINCT, PUPILS
+from contract import (
+    bounds_are_ordered,
+    decoding_inverts_encoding,
+    exact_masses_add_up,
+    jacobians_are_those_of_autograd,
+    kind_is_as_declared,
+    labels_reach_all_methods_alike,
+    samples_have_the_masses,
+    streams_are_used_once,
+)
 
 from genbench.config import find_config, load_config, load_yaml
 from genbench.files import project_root
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.recipe_figures import figures, header_with
 from genbench.leaderboard.table import load_boards
+from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.train import train
 
-POINTS = [name for name in CONFIGS if name.startswith("points2d/")]
+
+def model_class(name: str) -> type[GenerativeModel]:
+    """The class of a recipe's model."""
+    module, _, cls = load_yaml(find_config(name))["model"]["class_path"].rpartition(".")
+    return getattr(importlib.import_module(module), cls)
+
+
+def is_implicit(name: str) -> bool:
+    """Whether the recipe's model has no density."""
+    return model_class(name).log_prob is GenerativeModel.log_prob
 
 
 def takes_labels(name: str) -> bool:
     """Whether the recipe's model offers p(x | y)."""
-    module, _, cls = load_yaml(find_config(name))["model"]["class_path"].rpartition(".")
-    return "conditional" in inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    return "conditional" in inspect.signature(model_class(name)).parameters
 
 
 CONDITIONAL = [name for name in CONFIGS if takes_labels(name)]
@@ -36,6 +55,15 @@ BOTH = [
     for y in (False, True)
     if name in CONDITIONAL or not y
 ]
+# what does not depend on sizes: once for every model with its networks, on the smallest data
+SMALLEST = [it for it in BOTH if it.values[0] in DISTINCT]
+# two pixels of 16 levels: a universe that can be listed
+POINTS = [it for it in SMALLEST if it.values[0].startswith("points2d/")]
+
+
+def of_family(*families: str) -> list[Any]:
+    """Those of SMALLEST whose models lie in these folders."""
+    return [it for it in SMALLEST if model_class(it.values[0]).__module__.split(".")[2] in families]
 
 
 def recipe(tiny, name: str, conditional: bool, *overrides: str):
@@ -55,6 +83,35 @@ def build(tiny, name: str, *overrides: str, conditional: bool = False):
             p.add_(0.1 * Rng(i, [0], p.dtype).normal(p.shape)[0])
     model.finalize(data.finalize_batches(model), Rng(0, [0], model.dtype).split("finalize"))
     return data, model.eval()
+
+
+class Case(NamedTuple):
+    """A model in double precision, 64 images, their labels, and options: of the smoke test, and of the recipe's evaluation."""
+
+    model: GenerativeModel
+    x: torch.Tensor
+    y: torch.Tensor
+    sample: dict[str, Any]
+    log_prob: dict[str, Any]
+    fine_sample: dict[str, Any]
+    fine_log_prob: dict[str, Any]
+
+    def labels(self, n: int) -> torch.Tensor | None:
+        """Of the first n images; None for a model of p(x)."""
+        return self.y[:n] if self.model.conditional else None
+
+    @property
+    def label(self) -> torch.Tensor | None:
+        """One label, with which a universe is scored; None for a model of p(x)."""
+        return torch.tensor(1) if self.model.conditional else None
+
+
+def case(tiny, name: str, conditional: bool, *overrides: str) -> Case:
+    data, model = build(tiny, name, *overrides, conditional=conditional)
+    x, y = (torch.tensor(array[:64]) for array in data.arrays("val"))
+    coarse = next(iter(tiny(name).evaluations.values()))
+    fine = next(iter(load_config(name).evaluations.values()))
+    return Case(model, x, y, coarse.sample, coarse.log_prob, fine.sample, fine.log_prob)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "points2d", "mnist", "cifar10"])
@@ -119,7 +176,7 @@ def test_every_player_learns_with_every_parameter(name, conditional, tiny):
     assert sorted(owned) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize(("name", "conditional"), BOTH)
+@pytest.mark.parametrize(("name", "conditional"), [*SMALLEST, *[(name, False) for name in PUPILS]])
 def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditional, tiny, double):
     _, model = build(tiny, name, conditional=conditional)
     options, y = next(iter(tiny(name).evaluations.values())).sample, torch.arange(6) % model.spec.labels
@@ -137,14 +194,18 @@ def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditi
     assert len(torch.unique(together, dim=0)) > 1
 
 
-@pytest.mark.parametrize(("name", "conditional"), BOTH)
+@pytest.mark.parametrize("name", [name for name in DISTINCT if is_implicit(name)])
+def test_an_implicit_density_has_no_log_prob(name, tiny):
+    data, model = tiny(name).instantiate()
+    with pytest.raises(TypeError, match="implicit density"):
+        model.log_prob(torch.tensor(data.arrays("val")[0][:2]))
+
+
+# on all sizes: rounding grows with them
+@pytest.mark.parametrize(("name", "conditional"), [it for it in BOTH if not is_implicit(it.values[0])])
 def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, tiny, double):
     data, model = build(tiny, name, conditional=conditional)
     x, y = (torch.tensor(array[:5]) for array in data.arrays("val"))
-    if model.likelihood is None:
-        with pytest.raises(TypeError, match="implicit density"):
-            model.log_prob(x)
-        return
     rng = lambda rows: Rng(1, rows, torch.float64).split("log_prob")  # noqa: E731
     options = next(iter(tiny(name).evaluations.values())).log_prob
     with torch.no_grad():
@@ -162,9 +223,9 @@ def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, t
     assert (model.likelihood == "exact") == torch.equal(together, model.log_prob(x, y, rng(range(7, 12)), **options))
 
 
-@pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.parametrize("name", [name for name in DISTINCT if name in CONDITIONAL])
 def test_a_model_of_p_of_x_given_y_asks_for_y(name, tiny):
-    data, model = build(tiny, name, conditional=True)
+    data, model = recipe(tiny, name, True).instantiate()
     with pytest.raises(ValueError, match=r"p\(x \| y\): it needs labels y"):
         model.sample(Rng(0, range(2)))
     if model.likelihood is not None:
@@ -172,17 +233,39 @@ def test_a_model_of_p_of_x_given_y_asks_for_y(name, tiny):
             model.log_prob(torch.tensor(data.arrays("val")[0][:2]))
 
 
-@pytest.mark.parametrize("name", POINTS)
-def test_probabilities_of_a_universe_add_up(name, tiny, double):
-    """All 16 x 16 images: exact is 1; the exponential of a mean bound is at most 1, and no model beats the entropy."""
-    data, model = build(tiny, name, "data.levels=16")
-    if model.likelihood is None:
-        return
-    x = torch.cartesian_prod(torch.arange(16), torch.arange(16)).to(torch.uint8).reshape(-1, 1, 1, 2)
-    draws = 1 if model.likelihood == "exact" else 24
-    with torch.no_grad():
-        log_q = torch.stack([model.log_prob(x, None, Rng(k, range(256), torch.float64)) for k in range(draws)]).mean(0)
-    total = float(log_q.exp().sum())
-    assert math.isclose(total, 1, abs_tol=1e-10) if model.likelihood == "exact" else total <= 1
-    table = torch.tensor(data.table).flatten()
-    assert float(-(table * log_q).sum()) >= data.entropy
+@pytest.mark.parametrize(("name", "conditional"), of_family("flow", "flow_matching"))
+def test_decoding_inverts_encoding(name, conditional, tiny, double):
+    it = case(tiny, name, conditional)
+    decoding_inverts_encoding(it.model, it.x[:8], it.labels(8))
+
+
+@pytest.mark.parametrize(("name", "conditional"), of_family("flow"))
+def test_jacobians_are_those_of_autograd(name, conditional, tiny, double):
+    it = case(tiny, name, conditional)
+    jacobians_are_those_of_autograd(it.model, it.x[:1], it.labels(1))
+
+
+@pytest.mark.parametrize(("name", "conditional"), SMALLEST)
+def test_every_random_number_is_used_once(name, conditional, tiny, double):
+    it = case(tiny, name, conditional)
+    streams_are_used_once(it.model, it.x[:3], it.labels(3), it.sample, it.log_prob)
+
+
+@pytest.mark.parametrize("name", [name for name in DISTINCT if name in CONDITIONAL])
+def test_labels_reach_losses_samples_and_scores_alike(name, tiny, double):
+    it = case(tiny, name, True)
+    labels_reach_all_methods_alike(it.model, it.x, it.y, it.sample, it.log_prob)
+
+
+@pytest.mark.parametrize(("name", "conditional"), [it for it in POINTS if not is_implicit(it.values[0])])
+def test_masses_of_a_universe_are_those_of_the_samples(name, conditional, tiny, double):
+    """With the options of the recipe's evaluation: a coarse solver samples another law than it scores."""
+    it = case(tiny, name, conditional, "data.levels=16")
+    options = it.fine_sample, it.fine_log_prob
+    kind = it.model.likelihood_kind(**it.fine_log_prob)
+    kind_is_as_declared(it.model, it.x[:4], it.labels(4), it.log_prob)
+    samples_have_the_masses(it.model, it.label, *options)
+    if kind == "exact":
+        exact_masses_add_up(it.model, it.label)
+    if kind == "bound":
+        bounds_are_ordered(it.model, it.label, *options)
