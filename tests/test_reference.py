@@ -29,7 +29,7 @@ def data(tmp_path, monkeypatch):
     data = Digits()
     assert data.content_hash
     monkeypatch.setattr("genbench.metrics.reference.data_root", lambda: tmp_path)
-    monkeypatch.setattr("genbench.protocol.data_root", lambda: tmp_path)
+    monkeypatch.setattr("genbench.protocol.among_data", lambda path, root: tmp_path / path)
     return data
 
 
