@@ -475,9 +475,13 @@ def _bench(given: Any) -> None:
                 raise InputError(f"--{key.replace('_', '-')} belongs to --slurm")
     elif given.jobs is not None:
         raise InputError("--jobs is about this machine; how many runs a cluster does at once is array_limit of its settings")
+    from genbench.complete import is_complete
     from genbench.suite import load_suite
 
     suite = load_suite(given.suite)
+    if not given.slurm and is_complete(suite, given.device, given.trust):
+        _show_suite(suite, nothing_to_do=True)
+        return
     suite.pairs(given.trust)
     if given.slurm:
         from genbench.slurm import load_cluster, submit
@@ -485,16 +489,21 @@ def _bench(given: Any) -> None:
         for line in submit(suite, load_cluster(given.cluster or "default"), given.trust, given.dry_run):
             print(line, flush=True)
         return
-    from genbench.leaderboard import render_tables
     from genbench.progress import reporter
     from genbench.suite import bench
 
     with reporter() as report:
-        written = bench(suite, report, _device(given.device), given.trust, given.jobs)
-    print(render_tables(suite.out, "md"))
-    if report.steps == 1:
+        bench(suite, report, _device(given.device), given.trust, given.jobs)
+    _show_suite(suite, nothing_to_do=report.steps == 1)
+
+
+def _show_suite(suite: Any, nothing_to_do: bool) -> None:
+    from genbench.leaderboard.terminal import print_comparison
+
+    print_comparison(suite.out)
+    if nothing_to_do:
         print(f"Nothing to do: every run of {suite.name} is trained and evaluated.")
-    print(f"The page: {next(path for path in written if path.suffix == '.html')}")
+    print(f"The page: {suite.out / 'index.html'}")
 
 
 def _bench_manifest(given: Any) -> None:

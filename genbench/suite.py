@@ -182,15 +182,20 @@ def bench(suite: Suite, reporter: Reporter, device: str = "cpu", trust: Sequence
         Stopped: Interrupted; the same command goes on.
         GenbenchError: Some runs could not be evaluated; the others were, and the tables are written.
     """
+    from genbench.complete import depends_on, note_complete, program_digest
     from genbench.jobs import perform_all
 
+    program = program_digest()
     plans = plan_suite(suite, device, trust)
+    files = depends_on(plans)
     failures = perform_all(plans, suite.name, reporter, trust, jobs)
     written = finish(plans, suite.out, reporter)
     for line in out_of_reach(plans).values():
         reporter.note(f"not evaluated: {line}")
     if failures:
         raise GenbenchError(f"not evaluated: {', '.join(failures)}; the same command tries them again")
+    if device == "cpu" and files is not None and not trust and all(plan.done() for plan in plans if plan.variants):
+        note_complete(suite, program, files)
     return written
 
 

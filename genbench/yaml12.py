@@ -23,6 +23,7 @@ __all__ = [
     "Integer",
     "Truth",
     "dump_yaml",
+    "files_read",
     "load_settings",
     "load_yaml",
     "parse_yaml",
@@ -33,6 +34,7 @@ __all__ = [
 
 # YAML that is deeper is no configuration, and would exhaust the stack of whatever walks through it.
 _DEEPEST = 32
+_FILES_READ: set[Path] = set()
 _DIGITS = r"[0-9]+(_[0-9]+)*"
 # section 10.3.2 of YAML 1.2.2, with underscores between digits
 _SCHEMA = {
@@ -171,12 +173,18 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise InputError(f"{origin} is not YAML: {' '.join(str(error).split())}") from None
 
 
+def files_read() -> list[Path]:
+    """Every YAML file that this process has read so far: suites, recipes, protocols and cards, wherever they lie."""
+    return sorted(_FILES_READ)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping; its numbers and truth values know their `source`.
 
     Raises:
         InputError: It cannot be read, is not YAML, or holds something else.
     """
+    _FILES_READ.add(path.resolve())
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:

@@ -44,11 +44,13 @@ from genbench.leaderboard.intervals import Interval, paired, welch
 from genbench.leaderboard.record import NOISE_FLOOR, Likelihood, LikelihoodKind, Protocol, Record
 
 __all__ = [
-    "FAMILIES", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric",
+    "FAMILIES", "MAY_BE_CHANCE", "METRICS", "Board", "Mark", "MetricInfo", "Row", "Summary", "boards", "diversity_metric",
     "likelihood_unit", "metric_info", "quality", "quality_metric", "quality_words", "relative_spread", "speed_words", "stability_words",
 ]  # fmt: skip
 
 Mark = Literal["", "best", "lead"]
+# a difference that the 95 % interval over training seeds does not tell from none
+MAY_BE_CHANCE = "may be chance"
 FAMILIES = ("classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion")
 
 
@@ -366,7 +368,7 @@ def diversity_metric(protocol: Protocol) -> str | None:
 
 
 def quality_words(board: Board, row: Row, metric: str) -> str:
-    """Words such as "best", "×1.9 the best", "at the noise floor", and what the spread does not resolve."""
+    """Words such as "best", "1.9 times the best", "at the noise floor", and whether a difference may be chance."""
     mine = row.metric(metric)
     rivals = [other for other in board.rows_like(row) if other.metric(metric)]
     lower = metric_info(metric).better == "lower"
@@ -382,8 +384,8 @@ def quality_words(board: Board, row: Row, metric: str) -> str:
 
 
 def speed_words(board: Board, row: Row) -> str:
-    """Words such as "fastest" and "×12 slower", among the rows that were timed on the same device, and what the spread of the
-    timings over the seeds does not resolve."""
+    """Words such as "fastest" and "12 times slower", among the rows that were timed on the same device, and whether the difference
+    may be chance, by the spread of the timings over the seeds."""
     mine = row.images_per_second
     speeds = [x for other in board.rows if other.speed_device == row.speed_device and (x := other.images_per_second)]
     if mine is None or len(speeds) < 2:
@@ -394,7 +396,8 @@ def speed_words(board: Board, row: Row) -> str:
         return "fastest" if ratio == 1 else "within 5 % of the fastest"
     # of logarithms, since a busy machine multiplies a time
     apart = welch([math.log(value) for value in fastest.values], [math.log(value) for value in mine.values])
-    return f"×{_ratio(ratio)} slower" + ("" if apart is None or apart[0] > 0 else ", not resolved")
+    slower = "half as fast" if _times(ratio) == "twice" else f"{_times(ratio)} slower"
+    return slower + ("" if apart is None or apart[0] > 0 else f", {MAY_BE_CHANCE}")
 
 
 def quality(board: Board, row: Row) -> Summary | None:
@@ -421,7 +424,7 @@ def stability_words(row: Row) -> str:
 def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
     lower = metric_info(metric).better == "lower"
     won = board.mark(leader, metric) == "best"
-    untested = ", not resolved" if board.tests_differences else ""
+    untested = f", {MAY_BE_CHANCE}" if board.tests_differences else ""
     if row is leader:
         return "best" if won else f"{'lowest' if lower else 'highest'}{untested}"
     top, mine = _mean(leader, metric), _mean(row, metric)
@@ -430,7 +433,7 @@ def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
         return f"equal to the {name}"
     summary = leader.metric(metric)
     has_ratio = top > 0 and mine > 0 and not (lower and summary is not None and summary.is_near_zero)
-    words = f"×{_ratio(mine / top)} the {name}" if has_ratio else f"behind the {name}"
+    words = f"{_compared(mine / top)} the {name}" if has_ratio else f"behind the {name}"
     return words if _beats(leader, row, metric) else f"{words}{untested}"
 
 
@@ -441,8 +444,17 @@ def _at_floor(mine: Summary, floor: Summary, lower: bool) -> bool:
     return excess <= 0 or (excess <= spread and spread < abs(floor.mean))
 
 
-def _ratio(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{float(f'{value:.2g}'):,.0f}"
+def _compared(ratio: float) -> str:
+    """A ratio to the best of positive values, in words: "1.9 times", "3 % above", "92 % of"."""
+    if ratio < 1:
+        return f"{100 * ratio:.0f} % of"
+    return f"{100 * (ratio - 1):.1g} % above" if ratio < 1.095 else _times(ratio)
+
+
+def _times(ratio: float) -> str:
+    """A ratio above 1 in words: "twice", "1.9 times", "2,700 times"."""
+    text = f"{ratio:.2g}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
+    return "twice" if text == "2" else f"{text} times"
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from genbench.leaderboard.board import Board, Row
 from genbench.leaderboard.record import picture_path
 from genbench.leaderboard.sources import Link
 
-__all__ = ["Figure", "Grids", "figures", "grids"]
+__all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
+
+# images in a sample grid, eight in a row: what an evaluation saves
+_GRID = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,25 @@ class Figure:
     caption: str
     family: str
     command: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The first row of samples of a grid, by its address; the grid has `columns` images in a row, a scatter plot is one."""
+
+    address: str
+    seed: int
+    columns: int
+
+
+def strip(row: Row, out: Path) -> Strip | None:
+    """Samples that stand beside a row's name: those of its first training seed that has a grid."""
+    pictures = _pictures(row, out)
+    if not pictures:
+        return None
+    protocol = row.first.protocol
+    images = 1 if math.prod(protocol.shape) == 2 else min(_GRID, protocol.generated_images)
+    return Strip(pictures[0].address, pictures[0].seed, math.ceil(math.sqrt(images)))
 
 
 def grids(board: Board, out: Path) -> list[Grids]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from genbench.files import write_atomic
-from genbench.leaderboard.board import FAMILIES, Board
-from genbench.leaderboard.gallery import figures, grids
+from genbench.leaderboard.board import FAMILIES, MAY_BE_CHANCE, Board
+from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
 from genbench.leaderboard.record import record_files
@@ -76,7 +76,13 @@ def page_text(found: Sequence[Board], out: Path) -> str:
     jinja.globals |= {"style": family_class, "outline": marker}
     datasets = [_dataset(name, f"d{i}", group, out) for i, (name, group) in enumerate(_by_dataset(found))]
     return jinja.get_template("page.html.j2").render(
-        datasets=datasets, families=_families(found), legend=LEGEND, command=COMMAND, colours=COLOURS, separator=SEPARATOR
+        datasets=datasets,
+        families=_families(found),
+        legend=LEGEND,
+        command=COMMAND,
+        colours=COLOURS,
+        separator=SEPARATOR,
+        may_be_chance=MAY_BE_CHANCE,
     )
 
 
@@ -103,7 +109,7 @@ def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
         "name": " ".join([board.protocol.name, *(f"({words})" for words in _told_apart(board))]),
         "title": board_title(board).removeprefix("protocol "),
         "facts": facts(board),
-        "comparison": _table(board, comparison_table, anchor),
+        "comparison": _table(board, comparison_table, anchor, out),
         "board": _table(board, board_table, anchor),
         "plots": plots(board),
         "grids": shown,
@@ -126,12 +132,14 @@ def _told_apart(board: Board) -> list[str]:
     return [words for words in (board.apart, "former" if board.protocol.is_former else "") if words]
 
 
-def _table(board: Board, draw: Callable[[Board], Table], anchor: str) -> dict[str, Any]:
-    """A table with the values of the seeds; its lines are the board's rows, then the noise floor, measured or not."""
+def _table(board: Board, draw: Callable[[Board], Table], anchor: str, out: Path | None = None) -> dict[str, Any]:
+    """A table with the values of the seeds; its lines are the board's rows, then the noise floor, measured or not. With `out`, the
+    leaderboard's folder, each has a strip of samples."""
     table, rows = draw(board), (*board.rows, *board.floor)
     lines = []
     for i, (line, row) in enumerate(zip_longest(table.lines, rows)):
         seeds = seed_values(board, row, draw) if row else {}
         cells = [(column, cell, seeds.get(column.title, "")) for column, cell in zip(table.columns, line.cells)]
-        lines.append({"cells": cells, "family": line.family, "floor": line.floor, "anchor": f"{anchor}r{i}" if row else ""})
+        shown = {"family": line.family, "floor": line.floor, "anchor": f"{anchor}r{i}" if row else ""}
+        lines.append({**shown, "cells": cells, "strip": strip(row, out) if row and out else None})
     return {"columns": table.columns, "lines": lines}

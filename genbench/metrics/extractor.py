@@ -30,7 +30,15 @@ from genbench.files import expand_home, file_digest, shipped
 from genbench.likelihood import to_real
 from genbench.spec import Shape
 
-__all__ = ["Extractor", "NetworkExtractor", "PhotographExtractor", "fetch_weights", "load_extractor", "weights_folder"]
+__all__ = [
+    "Extractor",
+    "NetworkExtractor",
+    "PhotographExtractor",
+    "fetch_weights",
+    "load_extractor",
+    "weights_file",
+    "weights_folder",
+]
 
 
 class Extractor(Protocol):
@@ -206,6 +214,11 @@ def weights_folder(root: str | None = None) -> Path:
         return data_root(root) / "weights"
     given = os.environ.get("GENBENCH_WEIGHTS")
     return expand_home(given) if given else data_root() / "weights"
+
+
+def weights_file(name: str, root: Path | None = None) -> Path:
+    """Where the weights of a card lie, whether they are there or not; `root` is that of the data."""
+    return _weights(_card(name), root)
 
 
 def _card(name: str) -> dict[str, Any]:

@@ -1,0 +1,170 @@
+"""The comparison on a terminal: one line a model, at most a hundred columns, and what the numbers say in two sentences."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from genbench.leaderboard.board import MAY_BE_CHANCE, Board, Row, likelihood_unit, metric_info, quality_metric
+from genbench.leaderboard.table import Cell, comparison_table, load_boards, render_tables
+
+__all__ = ["print_comparison", "sentences"]
+
+_WIDTH = 100
+
+
+class Value(NamedTuple):
+    """A row and one of its means."""
+
+    row: Row
+    mean: float
+
+
+def print_comparison(out: Path, console: Console | None = None) -> None:
+    """Print the boards of a leaderboard's folder: fitted to a terminal, or as Markdown where the output goes elsewhere.
+
+    Args:
+        out: Folder with records/.
+        console: Where to print; a terminal of its own is made of the standard output.
+    """
+    if console is None and not sys.stdout.isatty():
+        print(render_tables(out, "md"))
+        return
+    console = console or Console(highlight=False)
+    width = min(_WIDTH, console.width)
+    for board in load_boards(out):
+        table = drawn(board)
+        if console.measure(table, options=console.options.update(max_width=10 * _WIDTH)).maximum > width:
+            table = drawn(board, spreads=False)
+        console.print(table, width=width)
+        for sentence in sentences(board):
+            console.print(sentence, width=width, markup=False)
+        console.print()
+
+
+def drawn(board: Board, spreads: bool = True) -> RichTable:
+    """Model, quality, likelihood with its kind, images/s and density of every row, best quality first, the noise floor last.
+
+    Args:
+        board: What to draw.
+        spreads: Whether to print standard deviations beside means.
+    """
+    table = comparison_table(board)
+    aspects = [column.title.partition(":")[0] for column in table.columns]
+    wanted = ("Model", "Sample quality", "Likelihood", "Sampling", "Density")
+    places = [aspects.index(aspect) for aspect in wanted if aspect in aspects]
+    title = f"{board.protocol.dataset}, protocol {board.protocol.name}"
+    shown = RichTable(title=title, box=None, pad_edge=False, title_justify="left")
+    for place in places:
+        column = table.columns[place]
+        head = column.title.rpartition(": ")[2] + {"lower": " ↓", "higher": " ↑", None: ""}[column.better]
+        shown.add_column(head, justify="left" if column.words else "right", no_wrap=True, overflow="ellipsis")
+    quality = places[1] if "Sample quality" in aspects else 0
+    higher = table.columns[quality].better == "higher"
+    lines = list(zip(table.lines, (*board.rows, *board.floor)))
+    for line, row in sorted(lines, key=lambda pair: (pair[0].floor, place_of(pair[0].cells[quality], higher))):
+        kinds = [row.kind if aspects[place] == "Likelihood" else None for place in places]
+        texts = [text(line.cells[place], kind, spreads) for place, kind in zip(places, kinds)]
+        shown.add_row(*texts, style="dim" if line.floor else "")
+    return shown
+
+
+def place_of(cell: Cell, higher: bool) -> float:
+    """A number to sort by, the best first; cells without one come last."""
+    if not isinstance(cell.sort, (int, float)):
+        return float("inf")
+    return -cell.sort if higher else cell.sort
+
+
+def text(cell: Cell, kind: str | None, spreads: bool) -> str:
+    """A cell; a likelihood with its kind, the best in bold, with the standard deviation or without."""
+    number = cell.text if spreads else cell.text.partition(" ± ")[0]
+    words = escape(f"{number} {kind}" if kind else number)
+    return f"[bold]{words}[/bold]" if cell.mark == "best" else words
+
+
+# --- sentences, computed from numbers only -----------------------------------------------------------------------------------
+
+
+def sentences(board: Board) -> list[str]:
+    """What a board says of quality against speed, and of likelihood against quality; fewer where it holds no two models."""
+    return [sentence for sentence in (of_speed(board), of_likelihood(board)) if sentence]
+
+
+def of_speed(board: Board) -> str:
+    """What the model of best quality costs in time, beside the fastest one."""
+    ranked = by_quality(board)
+    timed = [Value(row, speed.mean) for row, _ in ranked if (speed := row.images_per_second)]
+    if len(timed) < 2:
+        return ""
+    best, title, digits = ranked[0], quality_title(board), quality_digits(board)
+    fastest = max(timed, key=lambda value: value.mean)
+    lead = f"{best.row.label} has the {extreme(board)} {title}, {best.mean:.{digits}f}{doubt(board, best.row)}"
+    if fastest.row is best.row:
+        return f"{lead}, and is the fastest, with {rounded(fastest.mean)} images/s."
+    speeds = {id(row): mean for row, mean in timed}
+    other = next(value.mean for value in ranked if value.row is fastest.row)
+    rival = f"{fastest.row.label}, with {title} {other:.{digits}f}"
+    if id(best.row) not in speeds:
+        return f"{lead}; the fastest is {rival}: {rounded(fastest.mean)} images/s."
+    ratio = fastest.mean / speeds[id(best.row)]
+    return f"{lead}, at {rounded(speeds[id(best.row)])} images/s; {rival}, makes {rounded(ratio)} times as many."
+
+
+def of_likelihood(board: Board) -> str:
+    """Where the lowest likelihood figure stands in quality, and how many models have samples but no density."""
+    ranked = by_quality(board)
+    scored = [Value(row, nll.mean) for row in board.rows if not row.conditional and (nll := row.nll())]
+    if len(scored) < 2:
+        return ""
+    lowest = min(scored, key=lambda value: value.mean)
+    unit = likelihood_unit(board.protocol)
+    figure = f"The lowest likelihood figure is that of {lowest.row.label}, {lowest.mean:.2f} {unit} ({lowest.row.kind})"
+    place = next((k for k, value in enumerate(ranked, 1) if value.row is lowest.row), None)
+    if place is None:
+        speed = lowest.row.images_per_second
+        return f"{figure}, which makes {rounded(speed.mean)} images/s." if speed else f"{figure}."
+    title = quality_title(board)
+    standing = f"by {title} it is first, too" if place == 1 else f"by {title} it is number {place} of {len(ranked)}"
+    return f"{figure}; {standing}."
+
+
+def by_quality(board: Board) -> list[Value]:
+    """Models of p(x) with their quality, the best first."""
+    metric = quality_metric(board.protocol)
+    if metric is None:
+        return []
+    values = [Value(row, summary.mean) for row in board.rows if not row.conditional and (summary := row.metric(metric))]
+    return sorted(values, key=lambda value: value.mean, reverse=extreme(board) == "highest")
+
+
+def quality_title(board: Board) -> str:
+    """The name of the quality metric within a sentence."""
+    title = metric_info(quality_metric(board.protocol) or "fid").title
+    return title if title[:2].isupper() else title[0].lower() + title[1:]
+
+
+def quality_digits(board: Board) -> int:
+    """Decimals of the quality metric."""
+    return metric_info(quality_metric(board.protocol) or "fid").digits
+
+
+def extreme(board: Board) -> str:
+    """Which end of the quality metric is the good one."""
+    return "highest" if metric_info(quality_metric(board.protocol) or "fid").better == "higher" else "lowest"
+
+
+def doubt(board: Board, best: Row) -> str:
+    """A remark where the lead of the best row is not shown by the seeds."""
+    metric = quality_metric(board.protocol)
+    return "" if metric and board.mark(best, metric) == "best" else f" (its lead {MAY_BE_CHANCE})"
+
+
+def rounded(value: float) -> str:
+    """Two significant digits, with commas."""
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
