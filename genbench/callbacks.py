@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 
-from genbench.errors import InputError
+from genbench.errors import InputError, Stopped
 from genbench.likelihood import bits_per_dim
 from genbench.loggers import WandbLog
 from genbench.model import Batch, GenerativeModel, Losses
@@ -42,8 +42,9 @@ class EMA(Callback):
         self._seen = model.images_seen
         parameters = list(model.parameters()) if self.half_life else []
         self.average = [p.detach().clone() for p in parameters]
-        for average, saved in zip(self.average, state or []):
-            average.copy_(saved)
+        if state is not None:
+            for average, saved in zip(self.average, state, strict=True):
+                average.copy_(saved)
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         assert isinstance(model, GenerativeModel)
@@ -125,6 +126,7 @@ class Keeper(Callback):
         self.log_every, self.checkpoint_every = log_every, checkpoint_every
         self.seconds = 0.0
         self.diverged_at: int | None = None
+        self.place: tuple[int, int] | None = None
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._first_bad: Tensor | None = None
@@ -180,8 +182,21 @@ class Keeper(Callback):
             self.diverged_at = int(first)
             raise FloatingPointError
 
+    def check_place(self) -> None:
+        """Stop where the run's folder was moved away or removed: what is written now would be another, without its beginning.
+
+        Raises:
+            Stopped: The same command goes on once the folder is back.
+        """
+        if self.place is not None and self.run.place() != self.place:
+            raise Stopped(
+                f"{self.run.path} is no longer the folder that training began in: it was moved away or removed; "
+                "put it back, or name its new place as run_dir, and the same command goes on from its last checkpoint"
+            )
+
     def _log(self, trainer: Trainer, images: int) -> None:
         self._check(trainer)
+        self.check_place()
         names = sorted(self._sums)
         means = torch.stack([self._sums[name].double().cpu() / self._counts[name] for name in names])
         if trainer.world_size > 1:
@@ -203,6 +218,7 @@ class Keeper(Callback):
         """Everything that the rest of the run depends on, written by one process."""
         self._check(trainer)
         self._tick()
+        self.check_place()
         if trainer.is_global_zero:
             state = {
                 "images_seen": model.images_seen,
@@ -223,9 +239,10 @@ class Restore(Callback):
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         assert isinstance(model, GenerativeModel)
-        state = self.state or {"optimizers": [], "ema": None, "keeper": None}
-        for optimizer, saved in zip(trainer.optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
+        state = self.state or {"ema": None, "keeper": None}
+        if self.state is not None:
+            for optimizer, saved in zip(trainer.optimizers, self.state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
         self.ema.begin(model, state["ema"])
         self.keeper.begin(trainer, model, state["keeper"])
         self.state = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import logging
 import os
 import sys
@@ -49,6 +51,7 @@ class _StoreOnce(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0, 2 bad input, 3 diverged, 75 stopped (the same command resumes)."""
+    print_anything()
     logging.getLogger("genbench").addHandler(_to_terminal())
     try:
         parser = _parser()
@@ -73,6 +76,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("genbench: interrupted; the same command goes on", file=sys.stderr)
         return Stopped.exit_code
     return 0
+
+
+def print_anything() -> None:
+    """Let stdout and stderr print every text in whatever encoding they have: `+-` for `±`, and `\\u2026` for what has no such form.
+
+    A table is printed after a record is written: a terminal of ASCII must not end the command there.
+    """
+    codecs.register_error("genbench", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="genbench")
+
+
+# what tables, messages and bars print beyond ASCII
+_PLAIN = {"±": "+-", "×": "x", "‖": "||", "∞": "inf", "–": "-", "—": "-", "−": "-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~",
+          "→": "->", "←": "<-", "·": ".", "“": '"', "”": '"', "‘": "'", "’": "'"}  # fmt: skip
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters)
+    return plain, error.end
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -355,6 +382,7 @@ def _train(given: Any) -> None:
         print(dump_yaml({"name": config.name, **config.resolved}), end="")
         return
     folder = run_folder(config, data.name)
+    folder.refuse_links()
     before = folder.state()
     with reporter() as report:
         report.step(f"train {config.name} seed {config.seed}", config.budget.images)

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError, InputError
-from genbench.files import in_use, write_atomic
+from genbench.files import files_below, in_use, write_atomic
 from genbench.leaderboard.record import LikelihoodKind
 from genbench.loggers import has_login, likelihood_name, reach_server
 
@@ -179,7 +180,9 @@ def offline_runs(folder: Path) -> dict[Path, list[Path]]:
     seconds: one that was killed before the first time has left an empty file, and nothing to upload.
     """
     found: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
+    for path in files_below(folder, "run-*.wandb"):
+        if not fnmatch(path.parent.name, "offline-run-*") or path.parents[1].name != "wandb":
+            continue
         if path.stat().st_size and not path.with_name(f"{path.name}.synced").exists():  # wandb's own mark
             found.setdefault(path.parents[2], []).append(path.parent)
     return found

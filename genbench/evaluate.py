@@ -34,6 +34,7 @@ from genbench.leaderboard.record import (
     Provenance,
     Record,
     Speed,
+    check_place,
     picture_path,
     read_record,
     record_id,
@@ -117,6 +118,7 @@ def _scored(loaded: Loaded, variant: str, path: Path, out: Path, device: str) ->
     waiting = read_pending(loaded.run.path, path, blank)
     if agreed(waiting is not None):
         return waiting or blank  # which of them matters to the first process alone
+    check_place(out, blank.dataset, blank.model, variant, blank.seed, blank.id)
     evaluation, protocol = _evaluation(loaded, variant), _protocol(loaded).of_training(loaded.config.seed)
     with torch.no_grad():
         images = _sampled(loaded, evaluation, protocol, device)

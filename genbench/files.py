@@ -16,13 +16,16 @@ wakes, finds its lock taken, or gone, and ends at once.
 from __future__ import annotations
 
 import errno
+import fnmatch
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -42,14 +45,17 @@ __all__ = [
     "BROKEN_ARRAY",
     "NAME",
     "canonical_json",
+    "check_target",
     "checkout",
     "digest",
     "expand_home",
     "file_digest",
+    "files_below",
     "folder_beside",
     "in_use",
     "last_line",
     "lock",
+    "parse_json",
     "project_root",
     "read_json",
     "read_text",
@@ -74,6 +80,8 @@ BROKEN_ARRAY = (
 )  # fmt: skip
 # what is written beside its place, as all below name it, and the age in seconds at which its writer has ended: a day
 _TEMPORARY, _ABANDONED = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL), 86_400.0
+# bytes that temporary names add to that of a file: ..<name>.<8 digits>.once.<8 digits>.tmp
+_AFFIXES = 29
 # no file of JSON that genbench writes is larger
 _LARGEST_JSON = 2**24
 
@@ -162,6 +170,44 @@ def write_once(path: Path, content: str) -> bool:
         beside.unlink(missing_ok=True)
 
 
+def check_target(path: Path) -> None:
+    """Check that a file can be written, without writing anything: for use before hours are spent on its content.
+
+    Raises:
+        InputError: Its folder is not for writing, or a name in its path is longer than the file system takes.
+    """
+    above = Path(os.path.abspath(path)).parent  # noqa: PTH100, since links above may be followed
+    missing = []
+    while not os.path.lexists(above):
+        missing.append(above.name)
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(f"{path} cannot be written: {above} is no folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: {above} is not for writing; name another folder")
+    longest = os.pathconf(above, "PC_NAME_MAX") - _AFFIXES
+    for name in (path.name, *missing):
+        if len(os.fsencode(name)) > longest:
+            raise InputError(
+                f"{path} cannot be written: the name {name[:40]}... is longer than the {longest} bytes that may be used"
+            )
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder whose names match a pattern such as "*.json", sorted; linked folders are entered, each once."""
+    seen = set()
+    paths = []
+    for above, folders, names in os.walk(folder, followlinks=True):
+        where = os.stat(above)  # noqa: PTH116
+        if (where.st_dev, where.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((where.st_dev, where.st_ino))
+        folders.sort()
+        paths += [Path(above, name) for name in fnmatch.filter(names, pattern)]
+    return sorted(paths)
+
+
 @contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
     """An empty folder on the disk of another one, to be filled and then renamed to it: so that appears whole or not at all.
@@ -221,26 +267,51 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a file of JSON, whoever wrote it.
+    """The plain value of a file of JSON, whoever wrote it. `genbench.typed` reads it against a type.
 
     Raises:
-        ValueError: It is not JSON, holds NaN or an infinity, nests too deep, or is larger than any that genbench writes.
+        ValueError: As in `parse_json`; or it is larger than any that genbench writes.
         OSError: It cannot be read.
     """
+    return parse_json(read_text(path))
+
+
+def parse_json(text: str) -> Any:
+    """The plain value of a text of JSON.
+
+    Raises:
+        ValueError: It is not JSON, nests too deep, has a key twice in one group, or holds NaN or an infinity.
+    """
     try:
-        return json.loads(read_text(path), parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once_each)
     except RecursionError:
         raise ValueError("it nests too deep") from None
 
 
-def _no_constant(name: str) -> float:
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} stands twice in one group")
+    return tree
+
+
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a finite number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        _refuse_constant(text)
+    return value
 
 
 def last_line(path: Path) -> str:
     """Of a log; empty where there is none."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -280,7 +351,7 @@ def lock(folder: Path) -> Iterator[None]:
         over.set()
         heart.join()
         # not a lock that somebody else has taken since this one was removed by hand
-        if path.exists() and path.read_text() == mine:
+        if path.is_file() and read_text(path) == mine:
             path.unlink(missing_ok=True)
 
 
@@ -297,7 +368,7 @@ def _live(path: Path, mine: str, over: threading.Event) -> None:
             if not _is_held(path, mine, touched):
                 owner = "another process, which has ended"
                 with suppress(OSError):
-                    owner = path.read_text()
+                    owner = read_text(path)
                 print(f"genbench: {path.parent} was taken over by {owner}: this process ends", file=sys.stderr, flush=True)
                 os._exit(Stopped.exit_code)  # nothing more may be written, not by anything that would catch an exception either
             os.utime(path)
@@ -308,14 +379,14 @@ def _is_held(path: Path, mine: str, touched: float) -> bool:
     """Whether the lock is ours. One that is missing, removed by hand or moved away by a process that looks at it, is put back: but
     not where we last touched it so long ago that another process may have taken the folder, and given it back."""
     try:
-        return path.read_text() == mine
+        return read_text(path) == mine
     except FileNotFoundError:
         if abs(time.time() - touched) > _SILENT * _BEAT:
             return False
         beside = _beside(path)
         try:
             _write(beside, mine)
-            return _link(beside, path) or path.read_text() == mine
+            return _link(beside, path) or read_text(path) == mine
         finally:
             beside.unlink(missing_ok=True)
 
@@ -411,10 +482,14 @@ def _owner(path: Path) -> _Owner | None:
         InputError: It is no lock.
     """
     try:
-        seen, content = path.stat().st_mtime, path.read_text()
+        status = path.stat()
+        seen = status.st_mtime
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would be waited for
+            raise ValueError
+        content = read_text(path)
         if not content:  # of a node that lost its power
             return _Owner(content, "silent", _BEAT, seen)
-        owner = json.loads(content)
+        owner = parse_json(content)
         host, pid, started, beat = owner["host"], int(owner["pid"]), owner["started"], float(owner.get("beat", 0))
         if int(owner.get("requeued", 0)) < 0 or not 0 <= beat <= 3600 or not 0 < pid < 2**31:
             raise ValueError

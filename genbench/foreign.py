@@ -27,6 +27,7 @@ from genbench.leaderboard.record import (
     NOISE_FLOOR,
     Cost,
     Record,
+    check_place,
     is_file_name,
     read_record,
     record_id,
@@ -83,6 +84,7 @@ def evaluate_samples(
     for other in target.parent.glob(f"{glob.escape(name)}-s*.json"):
         if (known := read_record(other)).provenance.config == config and known.protocol == identity:
             raise InputError(f"{other} is a record of the same images as --seed {known.seed}; seeds are trainings of their own")
+    check_place(out, data.name, name, "", seed, id8)
     images = images.to(device)
     metrics = score_samples(images, data, protocol, device)
     with first_alone() as first:

@@ -27,6 +27,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from genbench.files import digest, read_json, stop_if_disk_full, write_atomic, write_json
+from genbench.typed import Count, parse_json, read_value
 
 if TYPE_CHECKING:
     from genbench.config import Config
@@ -67,18 +68,27 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        with stop_if_disk_full(self.path), self.path.open("a") as file:
+        with stop_if_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": step, **metrics}) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; one that a crash or a disk has damaged is left out."""
-    lines = []
-    for text in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        with suppress(ValueError):
-            line = json.loads(text)
-            if isinstance(line, dict) and isinstance(line.get("images"), int):
-                lines.append(line)
+    """The whole lines of a metrics file; one that a crash or a disk has damaged is left out, and a warning says how many."""
+    lines: list[dict[str, Any]] = []
+    damaged: list[int] = []
+    content = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    for number, text in enumerate(content.split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = parse_json(text)
+            read_value(dict[str, float], line)
+            read_value(Count, line.get("images"))
+            lines.append(line)
+        except ValueError:
+            damaged.append(number)
+    if damaged:
+        log.warning("%s: %d damaged lines are left out, the first of them line %d", path, len(damaged), damaged[0])
     return lines
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from genbench.config import Config, check_config
-from genbench.errors import Diverged, GenbenchError, InputError
+from genbench.errors import Diverged, GenbenchError, InputError, nearest
 from genbench.files import last_line, read_json, write_json
 from genbench.stages import perform
 from genbench.suite import Plan, Reporter, Suite, finish, lacking, out_of_reach
+from genbench.typed import Count, read_value
 
 __all__ = ["Manifest", "read_manifest", "run_task", "write_tables"]
 
@@ -67,6 +68,31 @@ class Manifest:
         return f"{Path(config.resolved['run_dir']).parents[1].name}/{config.name} seed {config.seed}"
 
 
+@dataclass(frozen=True)
+class ManifestRun:
+    """A run as the file of a manifest holds it."""
+
+    name: str
+    config: dict[str, Any]
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """What the file of a manifest holds: see `Manifest`."""
+
+    suite: str
+    out: str
+    device: str
+    runs: tuple[ManifestRun, ...]
+    tasks: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        for k in self.tasks:
+            if k >= len(self.runs):
+                raise ValueError(f"tasks has {k}, where there are {len(self.runs)} runs")
+
+
 def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
     """Inverse of `write`, every configuration checked. `trust`: modules outside genbench that they may name.
 
@@ -74,15 +100,19 @@ def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
         InputError: The file is missing, or not a manifest.
     """
     try:
-        tree: dict[str, Any] = read_json(path)
-        runs = tuple(
-            (check_config(run["config"], run["name"], trust, str(path)), tuple(run["variants"])) for run in tree["runs"]
-        )
-        return Manifest(path, tree["suite"], Path(tree["out"]), tree["device"], runs, tuple(tree["tasks"]), trust)
+        file: ManifestFile = read_value(ManifestFile, read_json(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is not a manifest, which genbench bench SUITE --slurm writes") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not a manifest, which genbench bench SUITE --slurm writes: {error}") from None
+    runs = []
+    for k, run in enumerate(file.runs):
+        config = check_config(run.config, run.name, trust, str(path))
+        for variant in run.variants:
+            if variant not in config.evaluations:
+                raise InputError(f"{path}: run {k} has no evaluation {variant!r}; {nearest(variant, config.evaluations)}")
+        runs.append((config, run.variants))
+    return Manifest(path, file.suite, Path(file.out), file.device, tuple(runs), file.tasks, trust)
 
 
 def run_task(manifest: Manifest, k: int, reporter: Reporter) -> None:

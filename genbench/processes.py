@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,24 +17,28 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from genbench.errors import GenbenchError, InputError
+from genbench.errors import GenbenchError, InputError, Stopped
 from genbench.layout import check_layout
 
 __all__ = [
     "agreed",
     "chunks",
     "collected",
+    "end_with_lost_process",
     "first_alone",
     "gathered",
     "join",
     "rank",
     "settle_torch",
+    "stop_if_process_lost",
     "unanimous",
     "wait",
     "world_size",
 ]
 
 T = TypeVar("T")
+# what a collective says on the processes that are left
+_ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 
 
 def settle_torch() -> None:
@@ -76,6 +82,7 @@ def join(devices: int, num_nodes: int, device: str) -> str:
     if kind == "cuda" and torch.cuda.device_count() < devices:
         raise InputError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    end_with_lost_process()
     try:
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=num_nodes, strategy="ddp")
         fabric.launch()
@@ -84,12 +91,46 @@ def join(devices: int, num_nodes: int, device: str) -> str:
     return str(fabric.device)
 
 
+def end_with_lost_process() -> None:
+    """Have Lightning end the first process with one line and exit code 75 where one that it started is killed.
+
+    Its own way is SIGKILL, within five seconds, and silence. A process that computes meets no collective, which would tell it before.
+    """
+    from lightning.fabric.strategies.launchers import subprocess_script
+
+    observer: Any = subprocess_script._ChildProcessObserver
+    observer._terminate_all = _end_all
+
+
+def _end_all(observer: Any) -> None:
+    for process in observer._child_processes:
+        process.kill()
+    print("genbench: another process of this command ended; the same command goes on", file=sys.stderr, flush=True)
+    os._exit(Stopped.exit_code)
+
+
+@contextmanager
+def stop_if_process_lost(what: str = "this command") -> Iterator[None]:
+    """Turn what a collective says on the processes that are left into exit code 75.
+
+    Raises:
+        Stopped: Another process ended; the same command goes on.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (distributed.is_initialized() and _ENDED.search(str(error))):
+            raise
+        raise Stopped(f"another process of {what} ended; the same command goes on") from None
+
+
 def agreed(mine: bool) -> bool:
     """What the first process says: a file may be seen by one and not yet by another."""
     if world_size() == 1:
         return mine
     answer = [mine]
-    distributed.broadcast_object_list(answer)
+    with stop_if_process_lost():
+        distributed.broadcast_object_list(answer)
     return answer[0]
 
 
@@ -98,14 +139,16 @@ def unanimous(mine: bool) -> bool:
     if world_size() == 1:
         return mine
     everyone: list[Any] = [None] * world_size()
-    distributed.all_gather_object(everyone, mine)
+    with stop_if_process_lost():
+        distributed.all_gather_object(everyone, mine)
     return all(everyone)
 
 
 def wait() -> None:
     """Until every process is here."""
     if world_size() > 1:
-        distributed.barrier()
+        with stop_if_process_lost():
+            distributed.barrier()
 
 
 @contextmanager
@@ -123,7 +166,8 @@ def first_alone() -> Iterator[bool]:
         raise
     finally:
         if world_size() > 1:
-            distributed.broadcast_object_list(said)
+            with stop_if_process_lost():
+                distributed.broadcast_object_list(said)
     if said[0] is not None:
         raise GenbenchError(said[0])
 
@@ -138,7 +182,8 @@ def collected(parts: list[tuple[int, T]]) -> list[T]:
     """What all processes made of their chunks, in index order, on every process. `parts`: (first index, result) of this one."""
     if world_size() > 1:
         everyone: list[Any] = [None] * world_size()
-        distributed.all_gather_object(everyone, parts)
+        with stop_if_process_lost():
+            distributed.all_gather_object(everyone, parts)
         parts = [part for shard in everyone for part in shard]
     return [result for _, result in sorted(parts, key=lambda part: part[0])]
 

@@ -10,6 +10,7 @@ from genbench.data.images import Split, among_data
 from genbench.errors import InputError, nearest
 from genbench.files import NAME, expand_home, shipped
 from genbench.rng import Rng
+from genbench.typed import Count, Natural, read_value
 from genbench.yaml12 import load_settings
 
 __all__ = ["Protocol", "load_protocol", "protocol_file"]
@@ -44,15 +45,15 @@ class Protocol:
 
     name: str
     metrics: tuple[str, ...]
-    images: int
+    images: Natural
     extractor: str | None = None
     split: Split = "test"
-    evaluation_seed: int = 0
-    chunk: int = 256
-    scored_images: int | None = None
-    repeats: int = 1
+    evaluation_seed: Count = 0
+    chunk: Natural = 256
+    scored_images: Natural | None = None
+    repeats: Natural = 1
     statistics: str | None = None
-    seeds: int = 1
+    seeds: Natural = 1
 
     def seed_of(self, training_seed: int) -> int:
         """The seed by which one training is evaluated: 32 bits, a function of `evaluation_seed` and the training seed.
@@ -130,21 +131,8 @@ def load_protocol(name: str) -> Protocol:
     for key in tree:
         if key not in right:
             raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
-    kinds: dict[str, type] = {
-        "images": int,
-        "chunk": int,
-        "evaluation_seed": int,
-        "scored_images": int,
-        "repeats": int,
-        "seeds": int,
-        "metrics": list,
-    }
-    words = {int: "a whole number", list: "a list", str: "a text"}
-    for key, value in tree.items():
-        may_be_null = key in ("extractor", "scored_images", "statistics")
-        if not (value is None and may_be_null) and type(value) is not kinds.get(key, str):
-            raise InputError(f"{path}: {key} is {value!r}; right is {words[kinds.get(key, str)]}")
-    for key in ("images", "metrics"):
-        if key not in tree:
-            raise InputError(f"{path}: {key} is missing")
-    return Protocol(path.stem, **{**tree, "metrics": tuple(tree.get("metrics", ()))})
+    try:
+        protocol: Protocol = read_value(Protocol, {"name": path.stem, **tree})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return protocol

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import shlex
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genbench.config import Config, changes, check_config, edits, load_yaml, train_command
-from genbench.errors import InputError, nearest
-from genbench.files import expand_home, file_digest, project_root, write_atomic, write_json
+from genbench.errors import GenbenchError, InputError, nearest
+from genbench.files import expand_home, file_digest, files_below, project_root, write_atomic, write_json
 from genbench.leaderboard.record import Need
 from genbench.typed import Amount, Count, Sha256, read_json_as, read_value
 from genbench.yaml12 import dump_yaml
@@ -93,18 +92,29 @@ class Run:
         return self.path / "checkpoints"
 
     def refuse_links(self) -> None:
-        """A run folder is a folder, and so is what lies in it: what is written and deleted here must not be somebody's elsewhere.
+        """A run folder is a folder of files and folders: what is written and deleted here must not be somebody's elsewhere, and a
+        FIFO or a device would be waited for.
 
         Folders above it may be links, as where runs/ lies on another disk.
 
         Raises:
-            InputError: It is a link, or holds one.
+            InputError: It is a link, or holds one, or holds what is neither file nor folder.
         """
         for path in (self.path, *sorted(self.path.glob("*"))):
             if path.is_symlink():
                 raise InputError(
                     f"{path} is a link to {path.readlink()}; a run is a folder of its own without links: name that"
                 )
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise InputError(f"{path} is neither a file nor a folder; remove it")
+
+    def place(self) -> tuple[int, int] | None:
+        """Device and number of the folder, which it keeps wherever it is moved; None where there is none."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     # --- configuration and state ----------------------------------------------------------------------------------------
 
@@ -210,7 +220,7 @@ class Run:
         state = self.state()
         done = state["status"] == "done" and state["images_seen"] >= budget
         # lost or damaged weights are made again from the checkpoint
-        return done and self.weights.exists() and file_digest(self.weights) == state["weights_hash"]
+        return done and self.weights.is_file() and file_digest(self.weights) == state["weights_hash"]
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -237,28 +247,50 @@ class Run:
             if not path.name.startswith(".wandb"):  # an evaluation, which takes no lock, may be writing it
                 path.unlink(missing_ok=True)
 
-    def newest_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest checkpoint that is whole, and a line about each damaged one, which is set aside."""
+    def newest_checkpoint(
+        self, check: Callable[[dict[str, Any]], None] = lambda state: None
+    ) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that is whole, and a line about each damaged one, which is set aside.
+
+        Args:
+            check: Raises ValueError, with what is wrong, for one that does not fit the run.
+        """
         import torch
 
         said: list[str] = []
         for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
             try:
-                if file_digest(path)[:16] == path.stem.partition("-")[2]:
+                if path.is_file() and file_digest(path)[:16] == path.stem.partition("-")[2]:
                     _refuse_packed(path)
                     state = dict(torch.load(path, map_location="cpu", weights_only=True))
                     if state.keys() != _CHECKPOINT:
-                        raise ValueError("other contents")
-                    return state, said
-                reason = "its content does not have the hash of its name"
+                        raise TypeError("other contents")
+                    reason = _misfit(state, path, check)
+                    if not reason:
+                        return state, said
+                else:
+                    reason = "its content does not have the hash of its name"
             except FileNotFoundError:  # another process of this run set it aside
                 continue
+            except GenbenchError:
+                raise
             except Exception:  # whatever unpickling refuses: it was not made here
                 reason = "it is not a checkpoint of genbench"
             with suppress(FileNotFoundError):
                 path.rename(path.with_suffix(".damaged"))
             said.append(f"{path} is damaged ({reason}) and set aside; going back to the one before, or to the beginning")
         return None, said
+
+
+def _misfit(state: dict[str, Any], path: Path, check: Callable[[dict[str, Any]], None]) -> str:
+    """Why a checkpoint is not one of its run; empty if it is."""
+    try:
+        check(state)
+    except ValueError as error:
+        return f"it does not fit this run: {error}"
+    if state["images_seen"] != int(path.stem.partition("-")[0]):
+        return f"it is of image {state['images_seen']}, and not of that in its name"
+    return ""
 
 
 def config_tree(config: Config) -> dict[str, Any]:
@@ -297,7 +329,7 @@ def find_run(name: str | Path) -> Run:
 
 def find_runs(folder: Path) -> list[Run]:
     """Every run below a folder."""
-    return [Run(path.parent) for path in sorted(folder.rglob("config.yaml")) if (path.parent / "state.json").exists()]
+    return [Run(path.parent) for path in files_below(folder, "config.yaml") if (path.parent / "state.json").exists()]
 
 
 class Loaded(NamedTuple):
@@ -323,10 +355,12 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         raise InputError(
             f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
         )
+    from genbench.checkpoint import largest_count
+
     config = run.recorded_config(trust)
     data, model = config.instantiate()
     run.check_data(data)
-    seen = data.batch_size * math.ceil(config.budget.images / data.batch_size) if model.players() else 0
+    seen = largest_count(config.budget.images, data.batch_size) if model.players() else 0
     if state["images_seen"] != seen:
         raise InputError(
             f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of {config.budget.images:,} in batches of "

@@ -19,10 +19,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import expand_home, last_line, lock, read_json, shipped, write_atomic
+from genbench.files import expand_home, files_below, last_line, lock, read_json, shipped, write_atomic
+from genbench.typed import read_value
 from genbench.yaml12 import load_settings
 
 if TYPE_CHECKING:
@@ -361,25 +362,37 @@ class Job:
         return self.state in ("pending", "running", "preempted")
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a run came to, as its job has noted it."""
+
+    status: Literal["done", "diverged"]
+
+
 def jobs(folder: Path) -> list[Job]:
     """Every run below a folder that was submitted, in its last submission.
 
     Raises:
         GenbenchError: The queue does not answer.
     """
+    from genbench.manifest import ManifestFile
+
     found: dict[str, Job] = {}
-    manifests = sorted(folder.glob("**/slurm/*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    manifests = [path for path in files_below(folder, "manifest.json") if path.parents[1].name == "slurm"]
+    manifests.sort(key=lambda path: path.stat().st_mtime)
     queue = _queue() if manifests else {}
     for path in manifests:
         try:
-            tree, tables = read_json(path), (path.parent.name, None) in queue
-            for k in tree["tasks"]:
-                run_dir, result = tree["runs"][k]["config"]["run_dir"], path.with_name(f"{k}.json")
-                ended = read_json(result)["status"] if result.exists() else "failed"
+            tree = read_value(ManifestFile, read_json(path))
+            tables = (path.parent.name, None) in queue
+            for k in tree.tasks:
+                run_dir = read_value(str, tree.runs[k].config.get("run_dir"), f"runs[{k}].config.run_dir")
+                result = path.with_name(f"{k}.json")
+                ended = read_value(Result, read_json(result)).status if result.exists() else "failed"
                 state, array = queue.get((path.parent.name, k), (ended, ""))
                 found[run_dir] = Job(run_dir, path, array, k, state, last_line(path.with_name(f"{k}.log")), tables)
-        except (ValueError, KeyError, TypeError, IndexError):
-            raise InputError(f"{path} or what lies beside it is damaged; remove its folder") from None
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path} or what lies beside it is damaged ({error}); remove its folder") from None
     return list(found.values())
 
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from genbench.config import Config, Override, changes, find_config, load_config
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import expand_home, project_root, shipped
+from genbench.files import check_target, checkout, expand_home, project_root, shipped
 from genbench.yaml12 import plain, read_yaml, source
 
 __all__ = [
@@ -103,8 +103,7 @@ def load_suite(name: str | Path) -> Suite:
     seeds = tree.get("seeds", [0])
     out = source(tree.get("out", f"runs/{path.stem}"))
     runs = source(tree["runs"]) if "runs" in tree else out
-    if out is None or runs is None:
-        raise InputError(f"{path}: out and runs are folders")
+    places = {key: _folder(text, f"{path}: {key}", path.stem) for key, text in (("out", out), ("runs", runs))}
     _check_mapping(tree, path)
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) and "config" in e for e in entries):
         raise InputError(f"{path}: entries is a list of mappings, each with a config")
@@ -112,12 +111,23 @@ def load_suite(name: str | Path) -> Suite:
         raise InputError(f"{path}: seeds is a list of integers, at least 0")
     return Suite(
         name=path.stem,
-        out=project_root() / expand_home(out),
-        runs=project_root() / expand_home(runs),
+        out=places["out"],
+        runs=places["runs"],
         seeds=tuple(map(int, seeds)),
         overrides=tree.get("overrides") or {},
         entries=tuple(_entry(entry, path) for entry in entries),
     )
+
+
+def _folder(text: str | None, where: str, name: str) -> Path:
+    """A folder of a suite, seen from the checkout."""
+    if not text or "\0" in text:
+        raise InputError(f"{where} is a folder such as runs/{name}, not {text!r}")
+    path = project_root() / expand_home(text)
+    root = checkout()
+    if root is not None and root.is_relative_to(path.resolve()):
+        raise InputError(f"{where} is {text!r}, the checkout itself or above it; right is a folder such as runs/{name}")
+    return path
 
 
 def _entry(tree: dict[str, Any], path: Path) -> Entry:
@@ -229,6 +239,8 @@ class Plan:
         self.budget = config.budget.images if model.players() else 0
         loaded = Loaded(self.run, config, self.data, model)
         self.records = [expected_record(loaded, variant, out, device) for variant in variants]
+        for record in self.records:
+            check_target(record)
 
     def done(self) -> bool:
         """Whether every record is there, and whole.

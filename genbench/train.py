@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,9 +14,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
+from genbench.checkpoint import check_checkpoint
 from genbench.config import Config, changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
@@ -27,6 +27,7 @@ from genbench.loggers import MetricsFile, WandbLog, cut_metrics
 from genbench.metrics.speed import device_name
 from genbench.model import GenerativeModel
 from genbench.nets.net import Net
+from genbench.processes import end_with_lost_process, stop_if_process_lost
 from genbench.rng import Rng
 from genbench.run import Run, config_tree, needed_facts, run_folder, save_weights
 from genbench.settings import TrainerSettings
@@ -34,8 +35,6 @@ from genbench.settings import TrainerSettings
 __all__ = ["check_fit", "train"]
 
 log = logging.getLogger("genbench")
-# what a collective says on the processes that are left
-_ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 Report = Callable[[int, float | None], None]
 
 
@@ -103,23 +102,22 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
         model.micro_batches = config.trainer.accumulate
-        trainer = _trainer(config, run, [_restore(run, model, callbacks), *callbacks], loggers)
+        callbacks[-1].place = run.place()
+        trainer = _trainer(config, run, [_restore(run, config, model, data.batch_size, callbacks), *callbacks], loggers)
         callbacks[-1].stop.listen()
         try:
             if budget:
-                trainer.fit(model, datamodule=data, weights_only=True)
+                with stop_if_process_lost(str(run.path)):
+                    trainer.fit(model, datamodule=data, weights_only=True)
         except FloatingPointError:
             raise _diverged(run, config, callbacks[-1]) from None
-        except RuntimeError as error:
-            if not (distributed.is_initialized() and _ENDED.search(str(error))):
-                raise
-            raise Stopped(f"another process of {run.path} ended; the same command goes on from the last checkpoint") from None
         except SystemExit:  # Lightning's answer to an interrupt before the first batch
             raise KeyboardInterrupt from None
         finally:
             callbacks[-1].stop.release()
             for logger in loggers:
                 logger.finalize("success")
+        callbacks[-1].check_place()
         seen, seconds = model.images_seen, callbacks[-1].seconds
         if seen < budget:
             if is_primary():
@@ -203,6 +201,8 @@ def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, 
 def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[Any]) -> Trainer:
     settings = config.trainer
     several = settings.devices * settings.num_nodes > 1
+    if several:
+        end_with_lost_process()
     trainer = Trainer(
         accelerator=_accelerator(config),
         devices=settings.devices,
@@ -229,20 +229,21 @@ def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[
     return trainer
 
 
-def _restore(run: Run, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> Restore:
+def _restore(
+    run: Run, config: Config, model: GenerativeModel, batch_size: int, callbacks: tuple[EMA, Preview, Keeper]
+) -> Restore:
     """Bring model, counters and the metrics file to the newest whole checkpoint; the optimizers follow when they exist."""
-    state, damaged = run.newest_checkpoint()
+    try:
+        state, damaged = run.newest_checkpoint(lambda content: check_checkpoint(content, config, model, batch_size))
+    except InputError as error:
+        raise InputError(
+            f"{run.checkpoints}: the newest is of another model; remove it, or choose another run_dir: {error}"
+        ) from None
     for line in damaged:
         log.warning(line)
     if state is not None:
-        try:
-            model.load_state_dict(state["model"])
-        except RuntimeError as error:
-            said = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{run.checkpoints}: the newest is of another model; remove it, or choose another run_dir: {said}"
-            ) from None
-        model.resume_at(int(state["images_seen"]))
+        model.load_state_dict(state["model"])
+        model.resume_at(state["images_seen"])
     if is_primary():
         run.keep_two()
         cut_metrics(run.metrics, model.images_seen)
@@ -266,6 +267,7 @@ def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, c
         if not all(torch.isfinite(value).all() for value in (*losses, *model.parameters())):
             keeper.diverged_at = model.images_seen
             raise _diverged(run, config, keeper)
+        keeper.check_place()
         save_weights(model, run.weights)
     run.write_state(
         status="done",

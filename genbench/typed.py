@@ -16,7 +16,6 @@ What depends on several fields is checked by the dataclass itself, in `__post_in
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import types
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from genbench.errors import InputError, nearest
-from genbench.files import read_text
+from genbench.files import parse_json, read_text
 
 __all__ = [
     "Amount",
@@ -121,18 +120,6 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
     return _fail(where, _name(kind), value)
 
 
-def parse_json(text: str) -> Any:
-    """The plain value of a text of JSON.
-
-    Raises:
-        ValueError: It is not JSON, nests too deep, has a key twice in one group, or holds NaN or an infinity.
-    """
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once_each)
-    except RecursionError:
-        raise ValueError("it nests too deep") from None
-
-
 def read_json_as(kind: type[T], path: Path, cure: str) -> T:
     """A file of JSON as a value of a type.
 
@@ -185,26 +172,6 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{prefix}{_short(str(key))} is not a field of it; {nearest(str(key), names)}")
     hints = get_type_hints(kind, include_extras=True)
     return kind(**{name: read_value(hints[name], value[name], prefix + name) for name in names if name in value})
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {_short(twice)} stands twice in one group")
-    return tree
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a finite number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        _refuse_constant(text)
-    return value
 
 
 def _is_finite(value: float) -> bool:

@@ -220,7 +220,7 @@ def load_settings(path: Path, texts: Container[str]) -> dict[str, Any]:
 def source(value: Any) -> str | None:
     """The text that a value was read from; None for what is no scalar, or null."""
     if isinstance(value, str):
-        return value
+        return str(value)  # of exactly that type, whatever wrapped it: YAML and JSON write no other
     text = getattr(value, "source", None)
     return text if isinstance(text, str) else None
 

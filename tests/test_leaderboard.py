@@ -230,7 +230,7 @@ def test_a_value_that_is_changed_by_hand_is_noticed(path):
 
 def test_a_key_that_stands_twice_is_refused():
     text = make(fid=(104.98,))[0].to_json()
-    with pytest.raises(InputError, match="the key status stands twice"):
+    with pytest.raises(InputError, match="the key 'status' stands twice"):
         Record.from_json(text.replace('"status": "done"', '"status": "diverged", "status": "done"'))
 
 

@@ -333,3 +333,44 @@ def test_a_requeued_job_watches_its_lost_node(cluster, tmp_path, monkeypatch):
     if cluster == "here":
         with lock(tmp_path):
             assert is_mine(path)
+
+
+@pytest.mark.parametrize("jump", [-0.9, -0.4, 0.4, 0.9])
+def test_a_clock_that_jumps_by_less_than_a_beat_takes_no_lock(jump, tmp_path, monkeypatch):
+    """Neither from a living owner elsewhere, nor from this process where somebody removes its file."""
+    monkeypatch.setattr(files, "_BEAT", BEAT)
+    path = held(tmp_path)
+    now = time.time
+    monkeypatch.setattr(files.time, "time", lambda: now() + jump * BEAT)
+    refused(tmp_path)
+    assert in_use(tmp_path)
+    path.unlink()
+    with lock(tmp_path):
+        path.unlink()
+        deadline = time.monotonic() + 20
+        while not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(BEAT)
+        assert is_mine(path)
+
+
+def test_a_clock_that_jumps_far_back_and_forth_leaves_a_lock_with_its_owner(tmp_path, monkeypatch):
+    """The file is still there, so nobody has taken it; only where it is gone too, the owner cannot know, and ends."""
+    monkeypatch.setattr(files, "_BEAT", BEAT)
+    now = time.time
+    jumps = iter([1e6, -1e6] * 1000)
+    monkeypatch.setattr(files.time, "time", lambda: now() + next(jumps))
+    with lock(tmp_path):
+        time.sleep(6 * BEAT)
+        assert is_mine(tmp_path / "lock")
+
+
+def test_signs_of_life_come_at_least_every_second_beat(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BEAT", 0.2)
+    touched = set()
+    with lock(tmp_path):
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            touched.add((tmp_path / "lock").stat().st_mtime_ns)
+            time.sleep(0.02)
+    assert len(touched) >= 5

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from genbench.cli import main
-from genbench.errors import Diverged, InputError
+from genbench.errors import Diverged, InputError, Stopped
 from genbench.evaluate import evaluate, record_divergence
-from genbench.run import Run, open_run
+from genbench.files import in_use
+from genbench.leaderboard import records_in
+from genbench.leaderboard.gallery import figures
+from genbench.leaderboard.noise_study import noise_text
+from genbench.leaderboard.reproductions import read_list
+from genbench.loggers import read_metrics
+from genbench.manifest import read_manifest
+from genbench.run import Run, find_runs, open_run
+from genbench.slurm import jobs
+from genbench.suite import load_suite
 from genbench.train import train
 
 RECIPE = "digits/gmm"
@@ -174,3 +189,294 @@ def test_weights_without_a_hash_are_not_believed(run):
     edit(run.path / "state.json", "weights_hash", None)
     with pytest.raises(InputError, match="is not what training wrote, by its hash"):
         open_run(run)
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------------------
+
+
+def double(tree: dict, key: str) -> None:
+    tree[key] = tree[key] * 2
+
+
+FORGERIES = {
+    "more images than the budget has": (
+        lambda s: s.update(images_seen=2**62 - 2**62 % 32),
+        2**62,
+        "images_seen is 4611686018427387904",
+    ),
+    "images beyond the end": (lambda s: s.update(images_seen=160), 160, "not a multiple of 32 up to 128"),
+    "half a batch": (lambda s: s.update(images_seen=80), 80, "not a multiple of 32 up to 128"),
+    "another count than its name": (lambda s: None, 96, "it is of image 64, and not of that in its name"),
+    "a count that is a text": (lambda s: s.update(images_seen="64"), 64, "images_seen is '64', not an integer"),
+    "one average": (lambda s: s.update(ema=s["ema"][:1]), 64, "ema has 1 tensors"),
+    "averages of another shape": (lambda s: s["ema"].reverse(), 64, r"ema[0] is not a tensor"),
+    "an average that is not finite": (lambda s: s["ema"][0].fill_(float("nan")), 64, "ema[0] is not finite"),
+    "no optimizer": (lambda s: s["optimizers"].clear(), 64, "optimizers has 0 entries, not 1"),
+    "another rate": (lambda s: double(s["optimizers"][0]["param_groups"][0], "initial_lr"), 64, "optimizers[0] has initial_lr"),
+    "other moments": (lambda s: s["optimizers"][0]["state"][0]["exp_avg"].fill_(float("inf")), 64, "optimizers[0] holds what"),
+    "a negative time": (lambda s: s["keeper"].update(seconds=-1.0), 64, "keeper.seconds is -1.0, not at least 0"),
+    "sums that are none": (
+        lambda s: s["keeper"].update(sums={"loss": 1}, counts={"loss": 1}),
+        64,
+        "keeper.sums.loss is not a number",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[int, bytes]:
+    """The weights at the end of the budget, undisturbed."""
+    return {}
+
+
+@pytest.mark.parametrize(("forge", "images", "says"), FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(forge, images, says, tiny, whole, caplog):
+    small = ("data.batch_size=32", "optimization.ema_half_life=32", "model.encoder.width=8", "model.decoder.width=8")
+    if not whole:
+        undisturbed = train(tiny(TRAINED, "budget.images=128", *small, folder="undisturbed"))
+        whole[0] = undisturbed.weights.read_bytes()
+    run = train(tiny(TRAINED, "budget.images=64", *small))
+    (path,) = run.checkpoints.glob("000000000064-*.ckpt")
+    state = torch.load(path, weights_only=True)
+    forge(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    forged = run.checkpoints / f"{images:012d}-{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.ckpt"
+    forged.write_bytes(buffer.getvalue())
+    if images == 64:
+        path.rename(path.with_suffix(".kept"))
+    caplog.clear()
+    done = train(tiny(TRAINED, "budget.images=128", *small))
+    assert says in caplog.text and caplog.text.count("does not fit this run") + caplog.text.count("in its name") == 1
+    assert not forged.exists() and forged.with_suffix(".damaged").exists()
+    assert done.weights.read_bytes() == whole[0]
+
+
+# --- what is no file ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lock", "metrics.jsonl", "state.json", "model.safetensors", "log.txt"])
+def test_a_fifo_in_a_run_is_named_and_not_waited_for(name, run, tmp_path, capsys):
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    for command in (
+        ("train", "-c", run.path / "config.yaml", f"--run_dir={run.path}"),
+        ("evaluate", run.path, "--out", tmp_path / "out"),
+    ):
+        assert f"{run.path}/{name} is neither a file nor a folder; remove it" in refused(capsys, *command)
+    assert read_metrics(run.metrics) == []
+    if name == "lock":
+        with pytest.raises(InputError, match="is not a lock of genbench"):
+            in_use(run.path)
+
+
+def test_damaged_lines_of_the_metrics_are_counted(tmp_path, caplog):
+    path = tmp_path / "metrics.jsonl"
+    whole = '{"images": 16, "loss": 2.5}'
+    bad = [
+        "[" * 100_000,
+        '{"images": -1}',
+        '{"images": 16, "loss": "low"}',
+        '{"images": 1.5}',
+        '{"loss": 1}',
+        "\x00",
+        '{"images": 16, "lo',
+    ]
+    path.write_text("\n".join([whole, *bad, whole]) + "\n")
+    assert read_metrics(path) == [{"images": 16, "loss": 2.5}] * 2
+    assert f"{path}: {len(bad)} damaged lines are left out, the first of them line 2" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["out", "runs"])
+@pytest.mark.parametrize("folder", ["", ".", "..", "runs/..", "/", '"a\\0b"'])
+def test_a_suite_does_not_write_into_the_checkout_itself(key, folder, tmp_path):
+    text = folder if folder.startswith('"') else json.dumps(folder)
+    (tmp_path / "suite.yaml").write_text(f"{key}: {text}\nentries: [{{config: digits/gmm}}]\n")
+    with pytest.raises(InputError, match=rf"suite\.yaml: {key} is .*such as runs/suite"):
+        load_suite(tmp_path / "suite.yaml")
+
+
+# --- links --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_linked_folder_of_records_is_written_and_read(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    (tmp_path / "disk").mkdir()
+    (out / "records").mkdir(parents=True)
+    (out / "records" / "digits").symlink_to(tmp_path / "disk")
+    assert main(["evaluate", str(run.path), "--out", str(out)]) == 0
+    assert len(records_in(out)) == 1
+    assert "gmm" in capsys.readouterr().out
+    (tmp_path / "disk" / "loop").symlink_to(out)
+    assert len(records_in(out)) == 1
+
+
+def test_runs_below_a_linked_folder_are_found(run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "digits").symlink_to(run.path.parent)
+    assert [found.path.name for found in find_runs(tmp_path / "runs")] == [run.path.name]
+
+
+# --- where records go ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_takes_no_record_is_found_before_anything_is_measured(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("genbench.evaluate._sampled", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file is no folder" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "file")
+    assert "is longer than the" in refused(capsys, "evaluate", run.path, "--out", tmp_path / ("x" * 250) / "out")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # a superuser may write anywhere
+    assert f"{tmp_path} is not for writing" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+
+
+def test_a_name_that_makes_a_name_of_a_file_too_long_is_found_before_anything_is_measured(tiny, tmp_path, capsys, monkeypatch):
+    run = train(tiny(RECIPE, "budget.images=0", f"name={'x' * 240}"))
+    monkeypatch.setattr("genbench.evaluate._sampled", lambda *_: pytest.fail("measured"))
+    assert "is longer than the" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "out")
+
+
+# --- a folder that goes away --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_folder_is_moved_away_stops_and_goes_on_in_its_new_place(tiny, tmp_path):
+    small = ("budget.images=160", "trainer.log_every=16", "data.batch_size=16")
+    whole = train(tiny(TRAINED, *small, folder="whole")).weights.read_bytes()
+    config = tiny(TRAINED, *small, "trainer.checkpoint_every=16")
+    path = Path(config.resolved["run_dir"])
+
+    def move(images: int, loss: float | None) -> None:
+        if images == 64:
+            path.rename(tmp_path / "moved")
+
+    with pytest.raises(Stopped, match="is no longer the folder that training began in"):
+        train(config, move)
+    assert not (path / "model.safetensors").exists() and not (path / "state.json").exists()
+    (tmp_path / "moved" / "lock").unlink()  # of this process, which has not ended
+    done = train(tiny(TRAINED, *small, "trainer.checkpoint_every=16", folder="moved"))
+    assert done.state()["status"] == "done" and done.weights.read_bytes() == whole
+
+
+# --- output -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_output_that_takes_few_letters_does_not_end_a_command(encoding):
+    out = Path(__file__).parents[1] / "leaderboards"
+    command = [sys.executable, "-m", "genbench.cli", "table", str(out)]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False)
+    assert done.returncode == 0 and not done.stderr
+    text = done.stdout.decode(encoding)
+    assert "| VAE" in text or "vae" in text
+    assert "FIDinf" in text or encoding == "cp1252" or "+-" in text
+
+
+# --- processes ----------------------------------------------------------------------------------------------------------------
+
+LOSING = """
+import os, signal, sys, time
+import genbench.evaluate
+from genbench.cli import main
+from genbench.processes import rank
+
+lost, computing, run, out = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4]
+sampled = genbench.evaluate._sampled
+
+def cut(*arguments):
+    if rank() == lost:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(computing)
+    return sampled(*arguments)
+
+genbench.evaluate._sampled = cut
+sys.exit(main(["evaluate", run, "--out", out, "--devices", "2", "--device", "cpu"]))
+"""
+
+
+@pytest.mark.parametrize("computing", [0, 60], ids=["in a collective", "computing"])
+def test_an_evaluation_that_loses_a_process_ends_in_one_line(computing, run, tmp_path):
+    script = tmp_path / "losing.py"
+    script.write_text(LOSING)
+    command = [sys.executable, str(script), "1", str(computing), str(run.path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.splitlines()[-1] == "genbench: another process of this command ended; the same command goes on"
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "records").exists()
+
+
+# --- every other file that is read back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "[" * 100_000, '{"a": 1, "a": 1}', '{"vae-samples": 3}', "\x00", "NaN"])
+def test_damaged_captions_and_studies_are_named(content, tmp_path):
+    (tmp_path / "explore" / "digits").mkdir(parents=True)
+    (tmp_path / "explore" / "digits" / "vae-samples.png").write_bytes(b"")
+    path = tmp_path / "explore" / "digits" / "captions.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(f"{path}: figures by name")):
+        figures("digits", {}, tmp_path)
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "digits.json").write_text(content)
+    with pytest.raises(InputError, match="not a study of benchmarks/noise"):
+        noise_text([], tmp_path / "noise")
+
+
+STUDIES = [
+    ("n", "many"),
+    ("n", -1),
+    ("bias", []),
+    ("bias", [{"n": 3}]),
+    ("changes", [{"change": "none", "fid": {"mean": 1, "sd": -1}}]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), STUDIES)
+def test_a_study_of_other_types_is_named(key, value, tmp_path):
+    study = json.loads((Path(__file__).parents[1] / "leaderboards" / "noise" / "digits.json").read_text())
+    (tmp_path / "digits.json").write_text(json.dumps({**study, key: value}))
+    with pytest.raises(InputError, match=rf"not a study of benchmarks/noise\.py \({key}"):
+        noise_text([], tmp_path)
+
+
+MANIFEST = {"suite": "s", "out": "o", "device": "cpu", "runs": [], "tasks": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tasks": [0]}, "tasks has 0, where there are 0 runs"),
+        ({"tasks": [-1]}, "tasks[0] is -1, not at least 0"),
+        ({"tasks": [True]}, "tasks[0] is True, not an integer"),
+        ({"runs": [{"name": "x", "config": {}}]}, "runs[0].variants is missing"),
+        ({"runs": "x"}, "runs is 'x'"),
+        ({"out": None}, "out is None, not a text"),
+        ({"device": 3}, "device is 3, not a text"),
+    ],
+)
+def test_a_manifest_of_other_types_is_named(change, says, tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.slurm._queue", dict)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**MANIFEST, **change}))
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        read_manifest(path)
+    assert str(error.value).startswith(f"{path} is not a manifest")
+    (tmp_path / "slurm" / "a").mkdir(parents=True)
+    path.rename(tmp_path / "slurm" / "a" / "manifest.json")
+    with pytest.raises(InputError, match="or what lies beside it is damaged"):
+        jobs(tmp_path)
+
+
+def test_a_lock_of_another_kind_is_no_lock(tmp_path):
+    for content in ('{"host": "a", "host": "b", "pid": 1, "started": "1"}', "[" * 100_000, "NaN", "[]"):
+        (tmp_path / "lock").write_text(content)
+        with pytest.raises(InputError, match="is not a lock of genbench"):
+            in_use(tmp_path)
+
+
+@pytest.mark.parametrize("tree", [{"entries": 5}, {"entries": [], "not_reproduced": "x"}, {"entries": [3]}])
+def test_a_list_of_published_figures_of_other_types_is_named(tree, tmp_path):
+    path = tmp_path / "published.yaml"
+    path.write_text(json.dumps(tree))
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        read_list(path)

@@ -7,6 +7,7 @@ of processes changes which image meets which noise.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -48,7 +49,15 @@ _PIECE_BYTES = 2**20
 
 def data_root(given: str | Path | None = None) -> Path:
     """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else ~/.cache/genbench."""
-    return expand_home(given or os.environ.get("GENBENCH_DATA", "~/.cache/genbench"))
+    chosen = given or os.environ.get("GENBENCH_DATA")
+    if chosen:
+        return expand_home(chosen)
+    try:
+        return expand_home("~/.cache/genbench")
+    except InputError:
+        raise InputError(
+            "there is no home folder for data: set GENBENCH_DATA, or name a folder by data.root or --root"
+        ) from None
 
 
 def among_data(name: Path, root: Path | None = None) -> Path:
@@ -342,6 +351,9 @@ def write_copy(folder: Path, spec: Spec, source: dict[str, object], arrays: dict
     return content
 
 
+_UNWRITABLE = (PermissionError, NotADirectoryError, FileExistsError)
+
+
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Say in one line why a folder of decoded data cannot be written.
@@ -353,7 +365,9 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         with stop_if_disk_full(folder):
             yield
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
+        if not isinstance(error, _UNWRITABLE) and error.errno not in (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
+            raise
         raise InputError(
             f"data.root {folder.parent} cannot be written: {error.strerror}; choose another, or set GENBENCH_DATA"
         ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,8 +14,9 @@ from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
 from genbench.explore.sheet import DRAWING, render, style
 from genbench.explore.subject import NotPossible, Subject
-from genbench.files import project_root, write_atomic, write_json
+from genbench.files import project_root, read_json, write_atomic, write_json
 from genbench.run import Run, open_run
+from genbench.typed import read_value
 
 __all__ = ["explore"]
 
@@ -98,8 +99,9 @@ def _write(folder: Path, stem: str, png: bytes, svg: bytes, entry: dict[str, str
     write_atomic(folder / f"{stem}.svg", svg)
     path = folder / "captions.json"
     try:
-        captions = json.loads(path.read_text()) if path.exists() else {}
-        captions[stem] = entry
-    except (ValueError, TypeError):
-        raise InputError(f"{path} is damaged; remove it, and draw the figures again") from None
-    write_json(path, captions)
+        captions = read_value(dict[str, dict[str, Any]], read_json(path))
+    except FileNotFoundError:
+        captions = {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it, and draw the figures again") from None
+    write_json(path, {**captions, stem: entry})

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from genbench.errors import InputError
+from genbench.files import read_json
 from genbench.leaderboard.board import Board, Row
 from genbench.leaderboard.record import picture_path
 from genbench.leaderboard.sources import Link
+from genbench.typed import read_value
 
 __all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
 
@@ -97,12 +98,13 @@ def _figure(path: Path, words: dict[str, Any], families: dict[str, str], out: Pa
 
 def _captions(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        captions = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_value(dict[str, dict[str, Any]], read_json(path))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; remove it, and draw the figures again") from None
-    if not isinstance(captions, dict) or not all(isinstance(words, dict) for words in captions.values()):
-        raise InputError(f"{path}: figures by name, each with its title and caption, are expected; draw the figures again")
-    return captions
+        raise InputError(
+            f"{path}: figures by name, each with its title and caption, are expected ({error}); draw them again"
+        ) from None
 
 
 def _address(path: Path, out: Path) -> str:

@@ -8,15 +8,17 @@ zero out:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import InputError
+from genbench.files import read_json
 from genbench.leaderboard.board import METRICS, Board, Row, metric_info, quality_metric
 from genbench.leaderboard.table import board_title
+from genbench.typed import Amount, Natural, read_value
 
 __all__ = ["FOLDER", "noise_text", "resolvable"]
 
@@ -59,16 +61,68 @@ def noise_text(found: Sequence[Board], folder: Path) -> str:
     return "\n\n".join([_INTRODUCTION, *sections]) + "\n"
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Mean and standard deviation over draws; None of one draw."""
+
+    mean: float
+    sd: Amount | None
+
+
+@dataclass(frozen=True)
+class BiasRow:
+    """FID, and its value extrapolated to infinitely many images, of n images."""
+
+    n: Natural
+    fid: Pair
+    fid_infinity: Pair
+
+
+@dataclass(frozen=True)
+class Study:
+    """A file of `benchmarks/noise.py`. Each of the `changes` has its name, and a `Pair` for every metric."""
+
+    data: str
+    extractor: str
+    extractor_hash: str
+    reference_images: Natural
+    train_images: Natural
+    n: Natural
+    draws: Natural
+    bias: list[BiasRow]
+    changes: list[dict[str, Any]]
+    data_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.bias or not self.changes:
+            raise ValueError("bias and changes have at least one row each")
+        for i, row in enumerate(self.changes):
+            read_value(str, row.get("change"), f"changes[{i}].change")
+            read_value(dict[str, Pair], {key: value for key, value in row.items() if key != "change"}, f"changes[{i}]")
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """The plain values of a study, checked against `Study`.
+
+    Raises:
+        ValueError: It is not one.
+        OSError: It cannot be read.
+    """
+    tree: dict[str, Any] = read_json(path)
+    read_value(Study, tree)
+    return tree
+
+
 def _section(path: Path, found: Sequence[Board]) -> str:
     try:
-        study = json.loads(path.read_text())
+        study = read_study(path)
         bias, changes = list(_bias(study)), list(_changes(study))
         head = (
             f"## {study['data']}\n\nExtractor {study['extractor']} (sha256 {study['extractor_hash'][:8]}), against the "
             f"{study['reference_images']:,} test images; samples are drawn from the {study['train_images']:,} training images."
         )
         n = f"{study['n']:,}"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
         raise InputError(f"{path}: not a study of benchmarks/noise.py ({error}); measure it again") from None
     parts = [
         head,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from genbench.errors import InputError
-from genbench.files import digest, read_text, write_once
+from genbench.files import check_target, digest, files_below, read_text, write_once
 from genbench.typed import Amount, Count, Natural, Range, parse_json, read_value
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Provenance",
     "Record",
     "Speed",
+    "check_place",
     "content_digest",
     "file_stem",
     "is_file_name",
@@ -460,6 +461,16 @@ def write_record(out: Path, record: Record) -> Path:
     return path
 
 
+def check_place(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> None:
+    """Check that a record and its picture can be written, before they are measured.
+
+    Raises:
+        InputError: A folder is not for writing, or a name is too long.
+    """
+    check_target(record_path(out, dataset, model, variant, seed, id8))
+    check_target(picture_path(out, dataset, model, variant, seed, id8))
+
+
 def records_in(out: Path) -> list[Record]:
     """Every record under <out>/records, sorted by path.
 
@@ -471,7 +482,7 @@ def records_in(out: Path) -> list[Record]:
 
 def record_files(out: Path) -> list[Path]:
     """The files of `records_in`."""
-    return sorted(path for path in (out / "records").rglob("*.json") if not path.name.startswith("."))
+    return [path for path in files_below(out / "records", "*.json") if not path.name.startswith(".")]
 
 
 def read_record(path: Path) -> Record:

@@ -153,10 +153,10 @@ def read_list(path: Path) -> tuple[list[Entry], list[NotReproduced]]:
     """
     tree = load_yaml(path)
     _keys(tree, ("entries", "not_reproduced"), f"{path}")
-    entries = [_entry(item, f"{path}: entry {i}") for i, item in enumerate(tree.get("entries", []), 1)]
+    entries = [_entry(item, f"{path}: entry {i}") for i, item in enumerate(_items(tree, "entries", f"{path}"), 1)]
     rest = [
         NotReproduced(**_texts(item, ("method", "reason"), f"{path}: not_reproduced {i}"))
-        for i, item in enumerate(tree.get("not_reproduced", []), 1)
+        for i, item in enumerate(_items(tree, "not_reproduced", f"{path}"), 1)
     ]
     return entries, rest
 
@@ -167,9 +167,16 @@ def _entry(item: Any, where: str) -> Entry:
     if texts["unit"] not in _DIGITS:
         raise InputError(f"{where}: unit is nats or bits/dim, not {texts['unit']!r}")
     find_config(texts["recipe"])
-    given = item.get("published") or []
-    published = tuple(_published(each, f"{where}: published {i}") for i, each in enumerate(given, 1))
+    published = tuple(_published(each, f"{where}: published {i}") for i, each in enumerate(_items(item, "published", where), 1))
     return Entry(**texts, published=published)
+
+
+def _items(tree: dict[str, Any], key: str, where: str) -> list[Any]:
+    """A list that may be left out."""
+    items = tree.get(key)
+    if not isinstance(items, list | None):
+        raise InputError(f"{where}: {key} is a list, not {items!r}")
+    return items or []
 
 
 def _published(item: Any, where: str) -> Published:

@@ -35,6 +35,7 @@ from genbench.files import file_digest, shipped, write_atomic
 from genbench.likelihood import to_real
 from genbench.rng import Rng
 from genbench.spec import Shape
+from genbench.typed import read_value
 
 __all__ = ["Classifier", "Recipe", "accuracy", "augment", "main", "train"]
 
@@ -191,7 +192,7 @@ def main(card: Path) -> None:
     net: nn.Module = getattr(importlib.import_module(module), name)(**plan["init_args"])
     (x, y), (x_test, y_test) = data.tensors("train"), data.tensors("test")
     assert y is not None and y_test is not None
-    train(net, x, y, levels, Recipe(**plan["recipe"]))
+    train(net, x, y, levels, plan["recipe"])
     weights = shipped(plan["weights"])
     write_atomic(weights, save(net.state_dict()))
     print(f"sha256: {file_digest(weights)}")
@@ -202,7 +203,11 @@ def _plan(plan: Any, card: Path) -> dict[str, Any]:
     missing = {"data", "levels", "class_path", "init_args", "recipe", "weights"} - set(plan)
     if missing:
         raise InputError(f"{card}: the card lacks {', '.join(sorted(missing))}")
-    return dict(plan)
+    try:
+        recipe = read_value(Recipe, plan["recipe"], "recipe")
+    except ValueError as error:
+        raise InputError(f"{card}: {error}") from None
+    return {**plan, "recipe": recipe}
 
 
 def _data(class_path: str, card: Path) -> ImageData:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from genbench.errors import InputError, nearest
 from genbench.files import expand_home, file_digest, shipped
 from genbench.likelihood import to_real
 from genbench.spec import Shape
+from genbench.typed import Pattern, Range, Sha256, Share, read_value
 
 __all__ = [
     "Extractor",
@@ -228,6 +229,33 @@ def _card(name: str) -> dict[str, Any]:
     return _read(cards[name])
 
 
+@dataclass(frozen=True)
+class Card:
+    """A file of configs/features/.
+
+    Attributes:
+        class_path: The network, a class of genbench.
+        init_args: Its arguments.
+        levels: Grey levels of the images that it takes.
+        weights: File of its weights: in the checkout, or among the fetched ones where there is a `url`.
+        sha256: Of that file.
+        url: Where the weights are published.
+        data: What it was trained on here.
+        recipe: How it was trained here: arguments of `genbench.metrics.classifier.Recipe`.
+        test_accuracy: Share of the test images that it classifies rightly.
+    """
+
+    class_path: Annotated[str, Pattern(r"genbench(\.\w+)+", "a class of genbench")]
+    init_args: dict[str, Any]
+    levels: Annotated[int, Range(2, 65_536)]
+    weights: str
+    sha256: Sha256
+    url: str | None = None
+    data: str | None = None
+    recipe: dict[str, Any] | None = None
+    test_accuracy: Share | None = None
+
+
 def _read(path: Path) -> dict[str, Any]:
     card = load_yaml(path)
     missing = {"class_path", "init_args", "levels", "weights", "sha256"} - set(card)
@@ -235,6 +263,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: the card lacks {', '.join(sorted(missing))}")
     if not str(card["class_path"]).startswith("genbench."):
         raise InputError(f"{path}: class_path names a class of genbench, not {card['class_path']}")
+    try:
+        read_value(Card, card)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
     return dict(card)
 
 
