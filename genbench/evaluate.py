@@ -260,7 +260,7 @@ def draw(
     """
     model = loaded.model
     for first, indices in chunks(n, chunk):
-        rng = Rng(seed, indices, model.dtype, device).split("sample")
+        rng = Rng.of_samples(seed, indices, model.dtype, device)
         y = loaded.data.draw_labels(rng) if label is None else torch.full((len(rng),), label, device=device)
         try:
             images = model.sample(rng, y, **options)

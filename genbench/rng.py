@@ -97,6 +97,17 @@ class Rng:
         """The same streams elsewhere, or in another floating type."""
         return self._from_key(self._key.to(device), dtype or self.dtype, self._drawn)
 
+    @classmethod
+    def of_samples(
+        cls,
+        seed: int,
+        index: Tensor | Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> Rng:
+        """The streams of samples: `model.sample(Rng.of_samples(0, range(16)))` are the first 16 of `genbench sample --seed 0`."""
+        return cls(seed, index, dtype, device).split("sample")
+
     def split(self, purpose: str, k: int = 0) -> Rng:
         """An independent stream per image for a purpose, and the k-th of its kind."""
         digest = hashlib.sha256(purpose.encode()).digest()

@@ -5,6 +5,8 @@ Progress is counted in images everywhere, so that a run means the same at any ba
 
 from __future__ import annotations
 
+import inspect
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -116,24 +118,44 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def argument_meanings(documented: type) -> dict[str, str]:
+    """What the Args block of a docstring says of each argument; a line that is indented further goes on with the one before."""
+    block = inspect.cleandoc(documented.__doc__ or "").partition("Args:\n")[2]
+    meanings: dict[str, str] = {}
+    indent = len(block) - len(block.lstrip(" "))
+    for line in block.splitlines():
+        text = line.strip()
+        if not text:
+            break
+        if len(line) - len(line.lstrip(" ")) == indent:
+            name, _, meaning = text.partition(": ")
+            meanings[name] = meaning
+        else:
+            name = next(reversed(meanings))
+            meanings[name] += f" {text}"
+    return meanings
+
+
 def argument_table() -> str:
     """Every key with its default and meaning, from the docstrings above."""
     lines = ["seed = 0: the run's seed", "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies"]
-    lines += ["protocol = the data set's name: configs/protocols/<protocol>.yaml, by which the run is evaluated"]
+    lines += [
+        "protocol = the data set's name: configs/protocols/<protocol>.yaml, or a path that ends in .yaml, by which the run is evaluated"
+    ]
     lines += [
         "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: a class of genbench.data"
     ]
     lines += ["model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers likewise"]
     groups = {"budget": Budget, "optimization": Optimization, "trainer": TrainerSettings, "wandb": WandbSettings}
     for group, settings in groups.items():
-        described = [line.strip() for line in (settings.__doc__ or "").split("Args:")[1].splitlines() if line.strip()]
-        for line in described:
-            name, _, meaning = line.partition(": ")
+        for name, meaning in argument_meanings(settings).items():
             default = getattr(settings, name, [])
-            lines.append(f"{group}.{name} = {'null' if default is None else default}: {meaning}")
+            # as YAML writes it
+            lines.append(f"{group}.{name} = {default if isinstance(default, str) else json.dumps(default)}: {meaning}")
     lines.append(
         "needs.<name> = none: the recipe of a run that must be finished first, such as needs.teacher; needs.<name>.…: its keys"
     )
     lines.append("evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and scores")
+    lines.append("name = the recipe's file name: the model's name in tables; in a file also base: a recipe that it builds on")
     lines.append("smoke: overrides that shrink the run to seconds, as `--smoke` applies them")
     return "\n".join(f"  {line}" for line in lines)

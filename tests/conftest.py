@@ -73,6 +73,21 @@ def pytest_configure():
     write_stand_ins(Path(os.environ["GENBENCH_DATA"]))
 
 
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+def pytest_sessionstart(session):
+    session.runs_before = set(RUNS.rglob("*"))
+
+
+def pytest_sessionfinish(session):
+    """With CI=true, where nobody else works in the checkout, tests that leave something in its runs/ are an error."""
+    left = sorted(map(str, set(RUNS.rglob("*")) - session.runs_before))
+    if left and os.environ.get("CI") == "true" and not hasattr(session.config, "workerinput"):
+        print(f"\ntests have left {len(left)} files in runs/: {', '.join(left[:3])}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def write_stand_ins(root: Path) -> None:
     """MNIST's idx files and CIFAR-10's zips, 5,240 training images (of which 5,000 are held out) and 64 test images each."""
     from sklearn.datasets import load_digits

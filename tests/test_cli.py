@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import errno
 import functools
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genbench.annotations import GROUPS
 from genbench.cli import _parser, _StoreOnce, main
+from genbench.config import load_config
 from genbench.errors import InputError, Stopped
 from genbench.models.vae.vae import VAE
 from genbench.pictures import save_folder
@@ -67,7 +71,9 @@ def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
         (["data", "fetch-weights", "digits"], 2, "needs no download"),
     ],
 )
-def test_bad_commands_end_in_one_line(arguments, code, says, capsys):
+def test_bad_commands_end_in_one_line(arguments, code, says, tmp_path, capsys):
+    if arguments[0] == "train" and not any(word.startswith("--run_dir") for word in arguments):
+        arguments = [*arguments, f"--run_dir={tmp_path / 'run'}"]  # that of the checkout may hold another configuration
     assert main(arguments) == code
     captured = capsys.readouterr()
     assert says in captured.err
@@ -133,6 +139,25 @@ def test_the_home_folder_is_written_out_in_every_folder(tmp_path, capsys, monkey
     written = {path.name for path in tmp_path.iterdir()}
     assert {"run", "grid.png", "images.npz", "out", "digits.png", "data", "dashboard.json"} <= written
     assert "~" not in written
+
+
+def test_every_key_of_the_help_of_train_exists_and_none_is_left_out(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    lines = capsys.readouterr().out.partition("keys, each as --key=value:\n")[2].splitlines()
+    keys = [line.strip().partition(" = ") for line in lines if re.match(r"  [a-z_.]+ = ", line)]
+    settings = {f"{group}.{field.name}" for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
+    assert {key for key, _, _ in keys} == settings | {"seed", "run_dir", "protocol", "name"}
+    # the printed default is read as the default; what a text goes on with belongs to its key
+    defaults = load_config("digits/vae").resolved
+    for key, _, rest in keys:
+        group, _, name = key.partition(".")
+        if name:
+            default = getattr(GROUPS[group](), name)
+            assert load_config("digits/vae", [f"{key}={rest.partition(': ')[0]}"]).resolved[group][name] == default, key
+        else:
+            assert key in defaults or key == "name"
+    assert "0 where nothing is learnt by gradients." in next(rest for key, _, rest in keys if key == "budget.images")
 
 
 def test_train_sample_evaluate_table(tmp_path, capsys):

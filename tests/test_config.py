@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from conftest import CONFIGS
 
+from genbench.annotations import GROUPS
 from genbench.config import Config, _leaves, _set, changes, check_config, configs, find_config, load_config
 from genbench.errors import InputError
 from genbench.suite import load_suite
@@ -47,7 +49,10 @@ def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
         ("evaluations.mean.smaple={}", "unknown key evaluations.mean.smaple; did you mean 'sample'?"),
         ("model.latent=abc", "model.latent is the text 'abc'; right is a whole number"),
         ("model.optimizer.lr=fast", "model.optimizer.lr is the text 'fast'; right is a number"),
-        ("model.likelihood_model=cauchy", "model.likelihood_model: Expected a Literal['logistic', 'gaussian', 'bernoulli']"),
+        (
+            "model.likelihood_model=no-such-word",
+            "model.likelihood_model: Expected a Literal['logistic', 'gaussian', 'bernoulli']",
+        ),
         ("model.latent=0", "latent is at least 1, not 0"),
         ("budget.images=-1", "budget.images is at least 0, not -1"),
         ("data.batch_size=0", "data.batch_size is at least 1, not 0"),
@@ -298,6 +303,23 @@ def with_another(tree, key):
     return changed
 
 
+def without(tree, key):
+    """A copy of a tree that lacks a key."""
+    changed = copy.deepcopy(tree)
+    *path, last = key.split(".")
+    node = changed
+    for part in path:
+        node = node[part]
+    del node[last]
+    return changed
+
+
+def test_what_may_change_of_the_settings_is_among_them():
+    settings = {f"{group}.{field.name}" for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
+    assert settings <= set(leaves(load_config(RECIPE).resolved))
+    assert {key for key in MAY_CHANGE if key.partition(".")[0] in GROUPS} <= settings
+
+
 @pytest.mark.parametrize("name", ["digits/vae", "mnist/ddpm", "points2d/reflow"])
 def test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the_hash(name):
     config = load_config(name)
@@ -312,6 +334,8 @@ def test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the
         else:
             assert len(changes(config.resolved, other)) == 1, key
             assert (Config(name, other).hash != config.hash) == (own != "seed"), key
+        absent = without(config.resolved, key)
+        assert bool(changes(config.resolved, absent)) == (own not in MAY_CHANGE and own != "recipe"), key
 
 
 def test_a_wrong_option_is_not_blamed_on_the_file_alone(tmp_path):

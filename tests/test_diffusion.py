@@ -568,7 +568,7 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
     [
         lambda m: m.sample(streams(1), steps=0),
         lambda m: m.sample(streams(1), steps=9),
-        lambda m: m.sample(streams(1), sampler="euler"),
+        lambda m: m.sample(streams(1), sampler="no-such-word"),
         lambda m: m.sample(streams(1), eta=0.5),
         lambda m: m.sample(streams(1), sampler="ddim", eta=1.5),
         lambda m: m.terms(PIXELS, timesteps=0),
@@ -578,10 +578,10 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
         lambda m: small(spec=LABELLED, conditional=True, label_dropout=1.0),
         lambda m: small(label_dropout=0.1),
         lambda m: small(T=1),
-        lambda m: small(schedule="sigmoid"),
-        lambda m: small(weighting="none"),
-        lambda m: small(variance="learned"),
-        lambda m: small(time="none"),
+        lambda m: small(schedule="no-such-word"),
+        lambda m: small(weighting="no-such-word"),
+        lambda m: small(variance="no-such-word"),
+        lambda m: small(time="no-such-word"),
         lambda m: Sinusoidal(7),
     ],
 )

@@ -289,7 +289,8 @@ def test_one_diagonal_gaussian_has_the_masses_of_a_normal_distribution(double):
 
 
 @pytest.mark.parametrize(
-    "options", [{"components": 0}, {"covariance": "tied"}, {"fit": "mcmc"}, {"rank": 0}, {"floor": 0.0}, {"passes": 0}]
+    "options",
+    [{"components": 0}, {"covariance": "no-such-word"}, {"fit": "no-such-word"}, {"rank": 0}, {"floor": 0.0}, {"passes": 0}],
 )
 def test_impossible_options_are_named(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -103,7 +103,7 @@ def test_stages_that_do_not_fit_are_refused(make, stages):
 @CONV
 def test_an_unknown_normalisation_is_refused(make):
     with pytest.raises(ValueError, match="norm is"):
-        make(norm="layer")
+        make(norm="no-such-word")
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}])

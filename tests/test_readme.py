@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
+from genbench.cli import main
 from genbench.config import load_config
 from genbench.leaderboard.record import records_in
 
@@ -62,7 +64,7 @@ def test_the_configuration_shown_is_the_recipe():
     assert shown["budget"]["images"] == recipe["budget"]["images"]
 
 
-def test_python_example_works(tiny, monkeypatch):
+def test_python_example_draws_the_images_of_the_command(tiny, tmp_path):
     from genbench.train import train
 
     run = train(tiny("digits/vae", "budget.images=160"))
@@ -70,6 +72,9 @@ def test_python_example_works(tiny, monkeypatch):
     names: dict = {}
     exec(code, names)
     assert names["nats"].shape == (16,)
+    assert main(["sample", str(run.path), "-n", "20", "--seed", "0", "-o", str(tmp_path / "images.npz")]) == 0
+    with np.load(tmp_path / "images.npz") as file:
+        assert np.array_equal(names["images"].numpy(), file["images"][:16])
 
 
 def test_the_example_model_trains_and_is_measured(tmp_path):

@@ -77,7 +77,7 @@ def test_grid_is_denser_towards_one():
     [
         lambda: grid(0),
         lambda: grid(3, 0.5),
-        lambda: end(field, X, grid(3), "rk5"),
+        lambda: end(field, X, grid(3), "no-such-word"),
         lambda: end(field, X, grid(3), "heun", tolerance=1e-3),
         lambda: end(field, X, grid(3), "dopri5", tolerance=0.0),
         lambda: end(lambda x, t: x / (0.5 - t) ** 2, X, grid(1), "dopri5"),

@@ -328,14 +328,14 @@ def test_encode_decode_and_mean_samples(spec, kind):
 def test_an_unknown_decoder_option_is_refused():
     model, _ = tiny(*UNIVERSES["logistic"])
     with pytest.raises(ValueError, match="'sample' or 'mean'"):
-        model.sample(Rng(0, range(2), torch.float64), decoder="median")
+        model.sample(Rng(0, range(2), torch.float64), decoder="no-such-word")
 
 
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
         ({"likelihood_model": "bernoulli"}, "bernoulli needs data of 2 levels, not 17"),
-        ({"likelihood_model": "laplace"}, "likelihood_model is"),
+        ({"likelihood_model": "no-such-word"}, "likelihood_model is"),
         ({"latent": 0}, "latent is at least 1"),
     ],
 )
