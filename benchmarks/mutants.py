@@ -692,7 +692,7 @@ MUTATIONS = (
         "models/flow_matching/flow_matching.py",
         "v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))",
         "v = self.velocity(self.interpolate(x_0, x_1, t), 1 - t, self.condition(y))",
-        ("test_flow_matching.py::test_loss_is_the_speed_of_the_path",),
+        ("test_flow_matching.py::test_the_field_is_learnt_at_the_time_of_its_image",),
     ),
     Mutation(
         "the last noise of DDPM is added to the image",
@@ -1036,7 +1036,7 @@ MUTATIONS = (
         "evaluate.py",
         "images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]",
         "images[:]",
-        ("test_foreign.py::test_the_score_does_not_depend_on_the_order_of_the_files",),
+        ("test_foreign.py::test_scores_of_images_are_those_of_their_set",),
     ),
     # --- records and tables ------------------------------------------------------------------------------------------------
     Mutation(

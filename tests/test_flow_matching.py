@@ -97,6 +97,16 @@ def test_loss_is_the_speed_of_the_path(double, sigma_min):
     assert float(model.loss(x, None, streams(20_000))["loss"]) == pytest.approx(expected, rel=0.03)
 
 
+def test_the_field_is_learnt_at_the_time_of_its_image(double):
+    """A field that is 10 t everywhere: its loss by the draws of the stream, in their order."""
+    model, rng = small(), streams(40)
+    model.velocity = lambda x_t, t, cond=None: 10 * t.view(-1, 1, 1, 1).expand_as(x_t)
+    t, x_0 = rng.uniform(), rng.normal((1, 1, 2))
+    x_1 = model.to_cell(PIXELS[:40], rng.split("dequantise"))
+    expected = ((10 * t.view(-1, 1, 1, 1) - (x_1 - x_0)) ** 2).mean()
+    torch.testing.assert_close(model.loss(PIXELS[:40], None, streams(40))["loss"], expected)
+
+
 def test_dequantised_images_stay_in_their_cells(double):
     model = small()
     x_1 = model.to_cell(PIXELS, streams(256))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import zipfile
@@ -13,7 +14,7 @@ import torch
 from genbench.cli import main
 from genbench.data.digits import Digits
 from genbench.errors import InputError
-from genbench.evaluate import evaluate
+from genbench.evaluate import evaluate, score_samples
 from genbench.foreign import evaluate_samples, read_samples
 from genbench.leaderboard import render_tables
 from genbench.leaderboard.record import FOREIGN, Record, records_in
@@ -70,6 +71,15 @@ def test_the_score_does_not_depend_on_the_order_of_the_files(measured, tmp_path)
     assert len(set(grids)) == 1
     assert records[0].metrics["is"].value == pytest.approx(record.metrics["is"].value, rel=0.2)
     assert inception_score(load_extractor("digits")(torch.from_numpy(images[classes.argsort()]))[1])[0] < 2
+
+
+def test_scores_of_images_are_those_of_their_set():
+    """Of whatever images: sorted by class, and as they come."""
+    data, protocol = Digits(), dataclasses.replace(load_protocol("digits"), metrics=("fid", "is"))
+    x, y = data.tensors("train")
+    by_class = score_samples(x[torch.argsort(y, stable=True)], data, protocol, "cpu")
+    assert by_class == score_samples(x, data, protocol, "cpu")
+    assert by_class["is"].value > 5
 
 
 def test_which_of_too_many_images_are_scored_depends_on_neither_order_nor_chance(measured, tmp_path):
