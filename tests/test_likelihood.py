@@ -45,15 +45,17 @@ def edges(x, levels, mean, log_s):
 
 @LEVELS
 @MASSES
-@pytest.mark.parametrize(
-    ("dtype", "narrowest", "error"), [(torch.float64, -7, 1e-12), (torch.float32, -5, 1e-5), (torch.float32, -7, 1e-4)]
-)
-def test_masses_of_the_bins_add_up_to_one(log_mass, levels, dtype, narrowest, error):
-    """In float32 up to the rounding of the edges, which a narrow scale magnifies."""
+@pytest.mark.parametrize(("dtype", "narrowest"), [(torch.float64, -7), (torch.float32, -5), (torch.float32, -7)])
+def test_masses_of_the_bins_add_up_to_one(log_mass, levels, dtype, narrowest):
+    """Up to the rounding of the edges: neighbouring bins compute the one between them each for itself, off by eps / s.
+
+    The density at an edge, at most 1/2, makes that a mass; the densities of all edges add up to (L - 1) s / 2 where s is wide.
+    """
     x, mean, log_s = grid(levels, dtype)
     mean, log_s = mean[log_s >= narrowest], log_s[log_s >= narrowest]
     mass = log_mass(x, levels, mean, log_s)
     assert mass.dtype == dtype
+    error = torch.finfo(dtype).eps * (levels - 1 + math.exp(-narrowest))
     assert float((mass.exp().sum(0) - 1).abs().max()) < error
 
 
