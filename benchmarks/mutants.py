@@ -1020,8 +1020,8 @@ MUTATIONS = (
     Mutation(
         "a sample depends on its chunk",
         "evaluate.py",
-        'rng = Rng(seed, indices, model.dtype, device).split("sample")',
-        'rng = Rng(seed, range(len(indices)), model.dtype, device).split("sample")',
+        "Rng.of_samples(seed, indices, model.dtype, device)",
+        "Rng.of_samples(seed, range(len(indices)), model.dtype, device)",
         ("test_evaluate.py::test_samples_do_not_depend_on_the_chunk",),
     ),
     Mutation(
