@@ -21,19 +21,19 @@ spec.loader.exec_module(mutants)
 
 
 @cache
-def text_of(path):
+def content_of(path):
     return (project_root() / path).read_text()
 
 
 @cache
-def tests_of(name):
-    return {node.name for node in ast.parse(text_of(f"tests/{name}")).body if isinstance(node, ast.FunctionDef)}
+def functions_of(name):
+    return {node.name for node in ast.parse(content_of(f"tests/{name}")).body if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_mistake_can_be_made_and_its_tests_exist():
     wrong = []
     for mutation in mutants.MUTATIONS:
-        text = text_of(mutation.path)
+        text = content_of(mutation.path)
         if text.count(mutation.old) != 1:
             wrong.append(f"{mutation.path}: {mutation.old!r} stands there {text.count(mutation.old)} times")
             continue
@@ -42,7 +42,7 @@ def test_every_mistake_can_be_made_and_its_tests_exist():
             wrong.append(f"{mutation.path}: {mutation.name}: nothing is changed")
         for test in mutation.tests:
             name, _, function = test.partition("::")
-            if function.partition("[")[0] not in tests_of(name):
+            if function.partition("[")[0] not in functions_of(name):
                 wrong.append(f"{mutation.path}: {mutation.name}: no test {test}")
     assert wrong == []
 
@@ -58,7 +58,7 @@ def test_mistakes_are_told_apart_and_spread_over_the_package():
 
 
 def test_contributing_says_how_many_there_are():
-    figure = re.search(r"makes (\d+) mistakes on purpose", " ".join(text_of("CONTRIBUTING.md").split()))
+    figure = re.search(r"makes (\d+) mistakes on purpose", " ".join(content_of("CONTRIBUTING.md").split()))
     assert figure is not None
     assert int(figure[1]) == len(mutants.MUTATIONS)
 
