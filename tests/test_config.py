@@ -178,7 +178,7 @@ def test_a_name_is_a_text(name, tmp_path):
         ("budget.images=null", "budget.images is null; right is a whole number"),
         ("data.batch_size=null", "data.batch_size is null; right is a whole number"),
         ("trainer.compile=yes", "trainer.compile is the text 'yes'; right is true or false"),
-        ("trainer.accelerator=null", "Expected a Literal['auto', 'cpu', 'cuda', 'mps']. Got value: null"),
+        ("trainer.accelerator=null", "trainer.accelerator: Expected a Literal['auto', 'cpu', 'cuda', 'mps']"),
         ("wandb.tags=null", "wandb.tags is null; right is a list"),
         ("wandb.tags=[a, null]", "wandb.tags is null; right is a text"),
         ("model.latent=null", "model.latent is null; right is a whole number"),
