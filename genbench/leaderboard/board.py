@@ -425,6 +425,9 @@ def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
     lower = metric_info(metric).better == "lower"
     won = board.mark(leader, metric) == "best"
     untested = f", {MAY_BE_CHANCE}" if board.tests_differences else ""
+    rivals = [rival for rival in board.rows_like(row) if rival is not row and rival.metric(metric)]
+    if row is leader and any(_mean(rival, metric) == _mean(row, metric) for rival in rivals):
+        return f"equal to the {'lowest' if lower else 'highest'}"
     if row is leader:
         return "best" if won else f"{'lowest' if lower else 'highest'}{untested}"
     top, mine = _mean(leader, metric), _mean(row, metric)
