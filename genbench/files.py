@@ -195,16 +195,19 @@ def check_target(path: Path) -> None:
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
     """The files below a folder whose names match a pattern such as "*.json", sorted; linked folders are entered, each once."""
-    seen = set()
-    paths = []
-    for above, folders, names in os.walk(folder, followlinks=True):
-        where = os.stat(above)  # noqa: PTH116
-        if (where.st_dev, where.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((where.st_dev, where.st_ino))
-        folders.sort()
-        paths += [Path(above, name) for name in fnmatch.filter(names, pattern)]
+    seen: set[tuple[int, int]] = set()
+    paths: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        # links after what lies here: a folder that a link in it points to is named by its own path
+        for above, folders, names in os.walk(waiting.pop(0)):
+            where = os.stat(above)  # noqa: PTH116
+            if (where.st_dev, where.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((where.st_dev, where.st_ino))
+            waiting += [Path(above, name) for name in sorted(folders) if Path(above, name).is_symlink()]
+            paths += [Path(above, name) for name in fnmatch.filter(names, pattern)]
     return sorted(paths)
 
 

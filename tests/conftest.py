@@ -148,6 +148,8 @@ def tiny(tmp_path):
         given = quiet("", tmp_path / folder)
         for need in load_yaml(find_config(name)).get("needs", {}):
             given += quiet(f"needs.{need}.", tmp_path / need)
+        chosen = {override.partition("=")[0] for override in overrides}  # an option that is given twice is refused
+        given = [override for override in given if override.partition("=")[0] not in chosen]
         return load_config(name, [*given, *overrides], smoke=True)
 
     return make

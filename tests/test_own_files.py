@@ -18,7 +18,7 @@ import yaml
 from genbench.cli import main
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.evaluate import evaluate, record_divergence
-from genbench.files import in_use
+from genbench.files import files_below, in_use
 from genbench.leaderboard import records_in
 from genbench.leaderboard.gallery import figures
 from genbench.leaderboard.noise_study import noise_text
@@ -309,6 +309,19 @@ def test_a_linked_folder_of_records_is_written_and_read(run, tmp_path, capsys):
     assert "gmm" in capsys.readouterr().out
     (tmp_path / "disk" / "loop").symlink_to(out)
     assert len(records_in(out)) == 1
+
+
+def test_files_are_named_by_their_own_path_and_not_by_that_of_a_link_beside_them(tmp_path):
+    """As wandb's `latest-run`."""
+    (tmp_path / "b" / "run").mkdir(parents=True)
+    (tmp_path / "b" / "run" / "a.json").write_text("")
+    (tmp_path / "b" / "latest").symlink_to(tmp_path / "b" / "run")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "above").symlink_to(tmp_path)
+    (tmp_path / "a" / "run").symlink_to(tmp_path / "b" / "run")
+    assert files_below(tmp_path, "*.json") == [tmp_path / "b" / "run" / "a.json"]
+    assert files_below(tmp_path / "a", "*.json") == [tmp_path / "a" / "above" / "b" / "run" / "a.json"]
+    assert files_below(tmp_path / "absent", "*.json") == []
 
 
 def test_runs_below_a_linked_folder_are_found(run, tmp_path):

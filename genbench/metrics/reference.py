@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from genbench.data.images import ImageData, Split, data_root
-from genbench.errors import Stopped
+from genbench.errors import InputError, Stopped
 from genbench.files import digest, remove_abandoned, write_atomic
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features
@@ -34,7 +34,11 @@ _log = logging.getLogger("genbench")
 def feature_file(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> Path:
     """Where the features of a split lie, whether they are there or not."""
     key = feature_key(data, split, extractor, chunk, device)
-    return data_root() / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
+    try:
+        root = data_root()
+    except InputError:  # no home folder; the data themselves lie somewhere
+        root = data.root
+    return root / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
 
 
 def feature_key(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> str:
