@@ -58,7 +58,8 @@ FLOOR_SPREAD = (
     "the more they overlap, and the less they spread beside fresh images."
 )
 LEGEND = (
-    "Mean ± standard deviation over training seeds; one seed: the value alone.",
+    "Mean ± standard deviation over training seeds; one seed: the value alone. A seed on another kind of processor, which rounds "
+    "otherwise, is another training: for a GAN that moves a metric as much as another seed does.",
     "Bold: better than every other row, by a 95 % interval over the training seeds, with no diverged run and as many seeds as the "
     "protocol asks for; genbench compare gives the intervals. Every training is evaluated by a seed of its own, so that the spread "
     "holds the noise of sampling; the reference images are common to all rows, and what other images would change is in no interval.",
