@@ -37,7 +37,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from genbench.errors import InputError, Stopped
 
@@ -55,6 +55,7 @@ __all__ = [
     "in_use",
     "last_line",
     "lock",
+    "open_regular",
     "parse_json",
     "project_root",
     "read_json",
@@ -132,8 +133,21 @@ def digest(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading; a FIFO or a device in its place is not waited for.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

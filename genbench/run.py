@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genbench.config import Config, changes, check_config, edits, load_yaml, train_command
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import expand_home, file_digest, files_below, project_root, write_atomic, write_json
+from genbench.files import expand_home, file_digest, files_below, open_regular, project_root, write_atomic, write_json
 from genbench.leaderboard.record import Need
 from genbench.typed import Amount, Count, Sha256, read_json_as, read_value
 from genbench.yaml12 import dump_yaml
@@ -366,9 +366,7 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
             f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of {config.budget.images:,} in batches of "
             f"{data.batch_size} makes {seen:,}; remove it, and the same genbench train goes on from the checkpoint"
         )
-    load_weights(model, run.weights)
-    if state["weights_hash"] != file_digest(run.weights):
-        raise InputError(f"{run.weights} is not what training wrote, by its hash; the same genbench train makes it again")
+    load_weights(model, run.weights, state["weights_hash"])
     return Loaded(run, config, data, model.eval().to(device))
 
 
@@ -390,18 +388,30 @@ def save_weights(model: GenerativeModel, path: Path) -> None:
     write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
 
 
-def load_weights(model: GenerativeModel, path: Path) -> None:
-    """Inverse of `save_weights`.
+def load_weights(model: GenerativeModel, path: Path, sha256: str | None) -> None:
+    """Inverse of `save_weights`. The bytes are hashed before anything makes tensors of them.
+
+    Args:
+        model: Takes the weights.
+        path: The file.
+        sha256: The hash of the file that training wrote; None where none was noted.
 
     Raises:
-        InputError: The file is missing, damaged or of another model.
+        InputError: The file is missing, damaged, of another model, or not what training wrote.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        with open_regular(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise InputError(f"weights {path} cannot be loaded: {error.strerror or error}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{path} is not what training wrote, by its hash; the same genbench train makes it again")
+    try:
+        model.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
         raise InputError(f"weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
 
 

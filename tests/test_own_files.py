@@ -25,7 +25,7 @@ from genbench.leaderboard.noise_study import noise_text
 from genbench.leaderboard.reproductions import read_list
 from genbench.loggers import read_metrics
 from genbench.manifest import read_manifest
-from genbench.run import Run, find_runs, open_run
+from genbench.run import Run, find_runs, load_weights, open_run
 from genbench.slurm import jobs
 from genbench.suite import load_suite
 from genbench.train import train
@@ -268,6 +268,15 @@ def test_a_fifo_in_a_run_is_named_and_not_waited_for(name, run, tmp_path, capsys
     if name == "lock":
         with pytest.raises(InputError, match="is not a lock of genbench"):
             in_use(run.path)
+
+
+def test_weights_that_become_a_fifo_are_named_and_not_waited_for(run):
+    """Also where that happens after the folder was looked through."""
+    _, model = run.recorded_config().instantiate()
+    run.weights.unlink()
+    os.mkfifo(run.weights)
+    with pytest.raises(InputError, match=r"model\.safetensors cannot be loaded: it is no regular file"):
+        load_weights(model, run.weights, run.state()["weights_hash"])
 
 
 def test_damaged_lines_of_the_metrics_are_counted(tmp_path, caplog):

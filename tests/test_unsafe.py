@@ -220,6 +220,10 @@ HEADERS = {
 def test_weights_that_are_none_are_refused(content, tiny, tmp_path, capsys):
     run = train(tiny(RECIPE, "budget.images=32"))
     run.weights.write_bytes(content)
+    assert "is not what training wrote" in refused(capsys, "sample", run.path, "-o", tmp_path / "x.png")
+    state = json.loads((run.path / "state.json").read_text())
+    state["weights_hash"] = hashlib.sha256(content).hexdigest()
+    (run.path / "state.json").write_text(json.dumps(state))
     assert "model.safetensors cannot be loaded" in refused(capsys, "sample", run.path, "-o", tmp_path / "x.png")
 
 
@@ -370,7 +374,7 @@ def array_of(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
 
 
 @pytest.mark.parametrize("name", ["train-images.npy", "train-labels.npy", "card.json"])
-@pytest.mark.parametrize("kind", ["objects", "huge", "deep", "link"])
+@pytest.mark.parametrize("kind", ["objects", "huge", "deep", "link", "fifo"])
 def test_decoded_data_that_are_none_are_refused(name, kind, tmp_path):
     path = Digits(str(tmp_path)).folder / name
     if kind == "objects":
@@ -381,6 +385,9 @@ def test_decoded_data_that_are_none_are_refused(name, kind, tmp_path):
         path.write_bytes(array_of((2**40, 1, 8, 8)))
     elif kind == "deep":
         path.write_text("[" * 10**6)
+    elif kind == "fifo":
+        path.unlink()
+        os.mkfifo(path)
     else:
         path.unlink()
         path.symlink_to("/dev/zero")

@@ -28,7 +28,16 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.errors import InputError, nearest
-from genbench.files import BROKEN_ARRAY, canonical_json, digest, expand_home, folder_beside, read_json, stop_if_disk_full
+from genbench.files import (
+    BROKEN_ARRAY,
+    canonical_json,
+    digest,
+    expand_home,
+    folder_beside,
+    open_regular,
+    read_json,
+    stop_if_disk_full,
+)
 from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
@@ -227,10 +236,10 @@ class ImageData(LightningDataModule, ABC):
 
     def _read(self, split: Split) -> Arrays:
         # mapped: a header that announces more than the file has is refused, before memory is asked for
-        x = np.load(self.folder / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
+        x = _mapped(self.folder / f"{split}-images.npy")
         if self.spec.labels is None:
             return x, None
-        return x, np.array(np.load(self.folder / f"{split}-labels.npy", mmap_mode="r", allow_pickle=False))
+        return x, np.array(_mapped(self.folder / f"{split}-labels.npy"))
 
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):
@@ -387,6 +396,13 @@ def _order(seed: int, epoch: int, images: int) -> np.ndarray:
     """The permutation of an epoch: the ranks of random bits, which no two of 2^62 share in practice."""
     bits = Rng(seed, [epoch]).split("order").bits((2, images))[0]
     return torch.argsort((bits[0] << 30) ^ bits[1], stable=True).numpy()
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The array of a .npy file, mapped; a FIFO in its place is refused, and not waited for."""
+    open_regular(path).close()
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _content_hash(spec: Spec, arrays: dict[Split, Arrays]) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genbench.data.images import ImageData, Split, data_root
 from genbench.errors import InputError, Stopped
-from genbench.files import digest, remove_abandoned, write_atomic
+from genbench.files import digest, open_regular, remove_abandoned, write_atomic
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features
 from genbench.processes import first_alone, unanimous
@@ -106,10 +106,11 @@ def load_features(path: Path, key: str, images: int) -> Features:
 
     Raises:
         ValueError: It is damaged, or of other images.
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is no regular file.
     """
     from safetensors import SafetensorError, safe_open
 
+    open_regular(path).close()  # safetensors would wait for a FIFO
     try:
         with safe_open(path, "pt") as file:
             card = file.metadata() or {}
