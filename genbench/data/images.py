@@ -400,8 +400,8 @@ def _order(seed: int, epoch: int, images: int) -> np.ndarray:
 
 def _mapped(path: Path) -> np.ndarray:
     """The array of a .npy file, mapped; a FIFO in its place is refused, and not waited for."""
-    open_regular(path).close()
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    with open_regular(path):
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 

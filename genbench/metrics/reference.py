@@ -110,9 +110,9 @@ def load_features(path: Path, key: str, images: int) -> Features:
     """
     from safetensors import SafetensorError, safe_open
 
-    open_regular(path).close()  # safetensors would wait for a FIFO
     try:
-        with safe_open(path, "pt") as file:
+        # safetensors would wait for a FIFO
+        with open_regular(path), safe_open(path, "pt") as file:
             card = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in Features._fields}
     except SafetensorError as error:
