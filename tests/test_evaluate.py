@@ -191,7 +191,7 @@ def test_other_options_are_another_record(tiny, tmp_path):
 
 def test_no_inception_score_without_class_scores(monkeypatch):
     silent = replace(load_extractor("digits"), classes=0)
-    monkeypatch.setattr("genbench.evaluate.load_extractor", lambda name: silent)
+    monkeypatch.setattr("genbench.evaluate.load_extractor", lambda *_, **__: silent)
     with pytest.raises(InputError, match="measures is, which needs class scores; extractor digits has none"):
         protocol_identity(load_protocol("digits"), Digits())
     assert protocol_identity(replace(load_protocol("digits"), metrics=("fid",)), Digits()).extractor_hash == silent.hash

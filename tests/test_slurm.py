@@ -261,7 +261,8 @@ def test_what_is_trusted_is_said_on_the_command_line_of_every_job_and_not_in_the
     assert "trust" not in tree
     manifest.write_text(json.dumps({**tree, "trust": ["mine"]}))
     assert main(["bench", str(manifest), "--task", "0"]) == 2
-    assert "--trust mine" in capsys.readouterr().err
+    assert "trust is not a field of it" in capsys.readouterr().err
+    manifest.write_text(json.dumps(tree))
     assert read_manifest(manifest, ("mine",)).trust == ("mine",)
     for path in (project_root() / "slurm" / "suite.sbatch", project_root() / "slurm" / "tables.sbatch"):
         assert 'bench "$@"' in path.read_text()
@@ -316,7 +317,7 @@ def test_what_is_not_a_manifest_is_one_line(tmp_path, capsys, monkeypatch):
         (folder / "manifest.json").write_text(text)
         assert main(["bench", str(folder / "manifest.json"), "--task", "0"]) == 2
         assert "is not a manifest" in capsys.readouterr().err
-        with pytest.raises(InputError, match="damaged; remove its folder"):
+        with pytest.raises(InputError, match=r"is damaged \(.*\); remove its folder"):
             jobs(tmp_path)
     assert main(["bench", str(tmp_path / "absent.json"), "--task", "0"]) == 2
     assert "Traceback" not in capsys.readouterr().err

@@ -495,7 +495,7 @@ def test_texts_of_a_record_are_texts_wherever_they_are_shown(tmp_path, capsys):
             return {f"{key}{EVIL}" if named else key: evil(v, key) for key, v in value.items()}
         if isinstance(value, list):
             return [evil(v, where) for v in value]
-        kept = ("evaluated_at", "sealed_at", "status", "device_class", "density", "kind", "metrics")
+        kept = ("evaluated_at", "evaluated_by", "sealed_at", "status", "device_class", "density", "kind", "metrics")
         return f"{value}{EVIL}" if isinstance(value, str) and where not in kept else value
 
     tree = json.loads(EXAMPLE.read_text())

@@ -21,9 +21,12 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-__all__ = ["CONFIDENCE", "Interval", "paired", "welch"]
+__all__ = ["CONFIDENCE", "Interval", "is_constant", "paired", "welch"]
 
 CONFIDENCE = 0.95
+# A standard deviation below this share of the largest value is rounding: equal differences of shares k/n differ in
+# the last bit.
+ROUNDING = 1e-12
 Interval = tuple[float, float]
 
 
@@ -32,9 +35,9 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Interval | None:
     if min(len(a), len(b)) < 2:
         return None
     effect = fmean(a) - fmean(b)
-    parts = [variance(values) / len(values) for values in (a, b)]
-    if not sum(parts):
+    if all(is_constant(values, values) for values in (a, b)):
         return None
+    parts = [variance(values) / len(values) for values in (a, b)]
     freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b)))
     return _around(effect, math.sqrt(sum(parts)), freedom)
 
@@ -44,9 +47,15 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
     if len(a) < 2:
         return None
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if not variance(differences):
+    if is_constant(differences, [*a, *b]):
         return None
     return _around(fmean(differences), math.sqrt(variance(differences) / len(a)), len(a) - 1)
+
+
+def is_constant(values: Sequence[float], operands: Sequence[float]) -> bool:
+    """Whether values are equal up to the rounding of the operands that they were computed from."""
+    scale = max(abs(operand) for operand in operands)
+    return math.sqrt(variance(values)) <= ROUNDING * scale
 
 
 def _around(effect: float, error: float, freedom: float) -> Interval:

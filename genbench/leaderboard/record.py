@@ -162,7 +162,7 @@ class Likelihood:
         repeats: Passes with other noise that were averaged.
         repeat_error: Standard error of bits_per_dim over those passes; None for one.
         network_evaluations: Of the busiest network, per image and pass; None where they were not counted.
-        step_error: By how much bits_per_dim moves when a solver takes half the step, or a tenth of the tolerance; None without steps,
+        step_error: By how much bits_per_dim moves when a solver takes half the step, or ten times the tolerance; None without steps,
             or where it was not measured.
     """
 

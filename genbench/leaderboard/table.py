@@ -68,7 +68,7 @@ LEGEND = (
     "Italic: the lowest figure of its kind, which is no proof.",
     "Beside a likelihood: its dequantisation and options, such as K weights; network evaluations per image where they are more "
     "than one; and the standard error over repeats with other noise, where there were any.",
-    "Finer steps: the integral behind a likelihood was taken in steps, and half the step, or a tenth of the tolerance, moves it by so "
+    "Finer steps: the integral behind a likelihood was taken in steps, and half the step, or ten times the tolerance, moves it by so "
     "much, on 64 images, which is more than its digits show.",
     "Images/s at the batch size where they are largest. Extrapolated: a whole call would have taken too long, so a part of its network "
     "evaluations was timed, and of one image the same part and the whole.",

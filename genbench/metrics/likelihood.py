@@ -5,7 +5,8 @@ r"""Bits per dimension of a model, with what kind of number they are, their erro
     stderr         sd(m_1, ..., m_N) / sqrt(N): by how much other images would change it
     repeat_error   sd over r of (1/N sum_n l_nr) / sqrt(R): by how much other noise would change it
     evaluations    images that the busiest network is given, per image and repeat
-    step_error     |1/M sum_n (l_n - l'_n)| over the first M images, l' with half the step, for a model whose log p takes steps
+    step_error     |1/M sum_n (l_n - l'_n)| over the first M images, l' with half the step, or with ten times the
+                   tolerance of an adaptive solver, for a model whose log p takes steps
 
 The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights are averaged across repeats.
 """
