@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -278,6 +279,19 @@ def test_one_corrupt_file_stops_everything_and_nothing_is_written(out, bad):
         build(out)
     assert "\n" not in str(error.value)
     assert sorted(out.rglob("*")) == before
+
+
+def test_tables_remove_what_killed_ones_left_and_nothing_that_is_being_written(out):
+    folders = [out, *(out / "records").iterdir()]
+    left = [folder / ".index.html.0123abcd.tmp" for folder in folders]
+    fresh = [folder / ".index.html.89abcdef.tmp" for folder in folders]
+    for path in (*left, *fresh):
+        path.write_text("half")
+    for path in left:
+        os.utime(path, (0, 0))
+    build(out)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in fresh)
 
 
 def test_truncation_anywhere_is_noticed():

@@ -12,7 +12,7 @@ from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-from genbench.files import write_atomic
+from genbench.files import remove_abandoned, write_atomic
 from genbench.leaderboard.board import FAMILIES, MAY_BE_CHANCE, Board
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
@@ -43,6 +43,8 @@ def build(out: Path) -> list[Path]:
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
     """
+    for folder in (out, *(out / "records").glob("*"), *(out / "pictures").glob("*")):
+        remove_abandoned(folder)
     while True:
         known = record_files(out)
         written = _build(out)
