@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from genbench.errors import GenbenchError, InputError, Stopped, nearest
+from genbench.errors import GenbenchError, InputError, Stopped, Unwritable, nearest
 from genbench.settings import argument_table
 
 __all__ = ["main"]
@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GenbenchError as error:
         print(f"genbench: {error}", file=sys.stderr)
         return error.exit_code
+    except Unwritable as error:
+        print(f"genbench: {error}", file=sys.stderr)
+        return InputError.exit_code
     except OSError as error:  # a path that cannot be read or written
         print(f"genbench: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return InputError.exit_code
@@ -406,12 +409,15 @@ def _sample(given: Any) -> None:
 
     from genbench.data.commands import numbered_name
     from genbench.evaluate import draw
+    from genbench.files import check_target
     from genbench.pictures import check_folder, output_kind, save_folder, save_grid
     from genbench.run import open_run
 
     kind = output_kind(given.out)
     if kind == "folder":
         check_folder(given.out, given.n)
+    if not given.out.is_dir():
+        check_target(given.out)
     loaded = open_run(given.run, given.trust, _device(given.device))
     variant = "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
     if given.variant == "default" and "" not in loaded.config.evaluations:

@@ -402,6 +402,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     tree["evaluations"] = _checked_evaluations(tree, origin)
     from jsonargparse import ArgumentError
 
+    from genbench.leaderboard.record import check_stem
+
     parser = _parser()
     try:
         if "spec" in tree["model"]:
@@ -420,9 +422,11 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
             settings(**resolved[group])
         for options in resolved["evaluations"].values():
             Evaluation(**options)
+        for variant in config.evaluations:
+            check_stem(name, variant, config.seed)
         if not 0 <= config.seed < 2**63:
             raise ValueError(f"seed is at least 0 and below 2^63, not {config.seed}")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, InputError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
 

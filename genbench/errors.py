@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["Diverged", "GenbenchError", "InputError", "Stopped", "nearest"]
+__all__ = ["Diverged", "GenbenchError", "InputError", "Stopped", "Unwritable", "nearest"]
 
 
 class GenbenchError(Exception):
@@ -30,6 +30,13 @@ class Stopped(GenbenchError):
     """Stopped before the end; the same command resumes."""
 
     exit_code = 75
+
+
+class Unwritable(OSError):
+    """A file or a folder that cannot be written: its errno, the reason, and the path that was asked for."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} cannot be written: {self.strerror}"
 
 
 def nearest(name: str, right: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from genbench.errors import InputError, Stopped
+from genbench.errors import InputError, Stopped, Unwritable
 
 __all__ = [
     "BROKEN_ARRAY",
@@ -49,6 +49,7 @@ __all__ = [
     "check_target",
     "checkout",
     "digest",
+    "errors_about",
     "expand_home",
     "file_digest",
     "files_below",
@@ -64,6 +65,7 @@ __all__ = [
     "remove_abandoned",
     "shipped",
     "stop_if_disk_full",
+    "temporary_path",
     "write_atomic",
     "write_json",
     "write_once",
@@ -82,8 +84,8 @@ BROKEN_ARRAY = (
 )  # fmt: skip
 # what is written beside its place, as all below name it, and the age in seconds at which its writer has ended: a day
 _TEMPORARY, _ABANDONED = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL), 86_400.0
-# bytes that temporary names add to that of a file: ..<name>.<8 digits>.once.<8 digits>.tmp
-_AFFIXES = 29
+# letters of a file's name that its temporary name begins with: of four bytes each, they still fit where 143 bytes may be used
+_PREFIX_LETTERS = 32
 # no file of JSON that genbench writes is larger
 _LARGEST_JSON = 2**24
 
@@ -151,15 +153,36 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
+def temporary_path(path: Path, ending: str = "tmp") -> Path:
+    """A name beside a file that no other writer has; it is short, however long the name of the file is."""
+    return path.with_name(f".{path.name[:_PREFIX_LETTERS]}.{uuid.uuid4().hex[:8]}.{ending}")
+
+
+@contextmanager
+def errors_about(path: Path) -> Iterator[None]:
+    """Let errors about temporary files name the file that was asked for.
+
+    Raises:
+        Unwritable: A temporary file or folder beside it cannot be written, or not be put in its place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not any(_TEMPORARY.fullmatch(part) for part in Path(os.fsdecode(error.filename or "")).parts):
+            raise
+        raise Unwritable(error.errno, error.strerror, str(path)) from None
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old one or the new one, whatever happens in between.
 
     Raises:
         Stopped: The disk is full; the old file is still there.
+        Unwritable: It cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with stop_if_disk_full(path):
+    beside = temporary_path(path)
+    with errors_about(path), stop_if_disk_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open("wb") as file:
@@ -176,11 +199,13 @@ def write_once(path: Path, content: str) -> bool:
 
     Raises:
         Stopped: The disk is full.
+        Unwritable: It cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.once")
+    beside = temporary_path(path, "once")
     try:
-        write_atomic(beside, content)
-        return _link(beside, path)
+        with errors_about(path):
+            write_atomic(beside, content)
+            return _link(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -200,7 +225,7 @@ def check_target(path: Path) -> None:
         raise InputError(f"{path} cannot be written: {above} is no folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{path} cannot be written: {above} is not for writing; name another folder")
-    longest = os.pathconf(above, "PC_NAME_MAX") - _AFFIXES
+    longest = os.pathconf(above, "PC_NAME_MAX")
     for name in (path.name, *missing):
         if len(os.fsencode(name)) > longest:
             raise InputError(
@@ -233,9 +258,9 @@ def folder_beside(folder: Path) -> Iterator[Path]:
     What is left of it at the end is removed, and so is what killed processes have left beside.
     """
     remove_abandoned(folder.parent)
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    beside = temporary_path(folder)
     try:
-        with lock(beside):
+        with errors_about(folder), lock(beside):
             content = beside / "content"
             content.mkdir()
             yield content
@@ -357,7 +382,7 @@ def lock(folder: Path) -> Iterator[None]:
     path = folder / "lock"
     here = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
     mine = canonical_json({**here, **_job(), "beat": _BEAT})
-    with stop_if_disk_full(path):
+    with errors_about(path), stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, mine)
     over = threading.Event()

@@ -28,6 +28,7 @@ from genbench.leaderboard.record import (
     Cost,
     Record,
     check_place,
+    check_stem,
     is_file_name,
     read_record,
     record_id,
@@ -66,6 +67,7 @@ def evaluate_samples(
         raise InputError(
             f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading dot; not {NOISE_FLOOR}"
         )
+    check_stem(name, "", seed)
     protocol = load_protocol(protocol_name or data.protocol)
     images, identity = read_samples(path, data.spec), protocol_identity(protocol, data)
     if len(images) < protocol.images:

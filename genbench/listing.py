@@ -69,7 +69,8 @@ def lines() -> Iterator[str]:
     yield "suites (genbench bench NAME):"
     yield from folded("", sorted(path.stem for path in shipped("configs", "suites").glob("*.yaml")))
     yield "runs:"
-    yield from run_lines(project_root() / "runs")
+    runs = list(run_lines(project_root() / "runs"))
+    yield from runs or ["  none yet"]
 
 
 def class_lines() -> Iterator[str]:

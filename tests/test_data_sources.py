@@ -1176,6 +1176,19 @@ def test_what_a_killed_replacement_moved_aside_comes_back(tmp_path, photos):
     assert [path.name for path in folder.parent.iterdir()] == ["pets"]
 
 
+def test_a_name_that_is_too_long_is_found_before_anything_is_decoded(tmp_path, photos, monkeypatch):
+    list(import_images(Import(photos, "x" * 200, 16, tmp_path)))
+    list(import_images(Import(photos, "x" * 200, 8, tmp_path, replace=True)))
+    assert Imported("x" * 200, str(tmp_path)).spec.shape[1] == 8
+    monkeypatch.setattr("genbench.data.importing.gather", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(
+        InputError, match=r"^--name x{40}\.\.\. has 202 bytes, and is part of file names; at most 200 are right"
+    ):
+        list(import_images(Import(photos, "x" * 200 + "ä", 16, tmp_path)))
+    with pytest.raises(ValueError, match=r"^data\.name x{40}\.\.\. has 300 bytes"):
+        Imported("x" * 300, str(tmp_path))
+
+
 def test_a_damaged_import_is_named(tmp_path, photos):
     list(import_images(Import(photos, "pets", 16, tmp_path)))
     card = tmp_path / "imported" / "pets" / "card.json"

@@ -24,6 +24,12 @@ def test_every_model_is_listed_with_the_paper_that_it_comes_from(capsys):
     assert "genbench.models.vae.vae.VAE" in capsys.readouterr().out
 
 
+def test_that_there_are_no_runs_yet_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("genbench.listing.project_root", lambda: tmp_path)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.endswith("\nruns:\n  none yet\n")
+
+
 def test_the_paper_is_the_first_of_the_references():
     text = "A model.\n\nReferences:\n    Ho, Jain (2020), Denoising\n    diffusion. arXiv:1\n    Song (2021), More. arXiv:2\n"
     assert first_reference(text) == ("Ho, Jain", "Denoising diffusion", "2020")

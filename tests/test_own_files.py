@@ -18,7 +18,7 @@ import yaml
 from genbench.cli import main
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.evaluate import evaluate, record_divergence
-from genbench.files import files_below, in_use
+from genbench.files import check_target, files_below, folder_beside, in_use, lock, write_atomic, write_once
 from genbench.leaderboard import records_in
 from genbench.leaderboard.gallery import figures
 from genbench.leaderboard.noise_study import noise_text
@@ -346,16 +346,47 @@ def test_a_folder_that_takes_no_record_is_found_before_anything_is_measured(run,
     monkeypatch.setattr("genbench.evaluate._sampled", lambda *_: pytest.fail("measured"))
     (tmp_path / "file").write_text("")
     assert f"{tmp_path}/file is no folder" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "file")
-    assert "is longer than the" in refused(capsys, "evaluate", run.path, "--out", tmp_path / ("x" * 250) / "out")
+    assert "File name too long" in refused(capsys, "evaluate", run.path, "--out", tmp_path / ("x" * 256) / "out")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a superuser may write anywhere
     assert f"{tmp_path} is not for writing" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
 
 
-def test_a_name_that_makes_a_name_of_a_file_too_long_is_found_before_anything_is_measured(tiny, tmp_path, capsys, monkeypatch):
-    run = train(tiny(RECIPE, "budget.images=0", f"name={'x' * 240}"))
-    monkeypatch.setattr("genbench.evaluate._sampled", lambda *_: pytest.fail("measured"))
-    assert "is longer than the" in refused(capsys, "evaluate", run.path, "--out", tmp_path / "out")
+# -s0-01234567.json, or @mean in front of it
+@pytest.mark.parametrize(("recipe", "most"), [("digits/gmm", 255 - 17), ("digits/vae", 255 - 17 - len("@mean"))])
+def test_a_name_that_makes_a_name_of_a_file_too_long_is_found_before_training(recipe, most, capsys):
+    assert main(["train", "-c", recipe, "--dry-run", f"--name={'x' * most}"]) == 0
+    capsys.readouterr()
+    for dry in ((), ("--dry-run",)):
+        line = refused(capsys, "train", "-c", recipe, "--smoke", *dry, f"--name={'x' * (most + 1)}")
+        assert "would have 256 bytes; names of files have at most 255" in line
+
+
+def test_the_longest_name_of_a_record_is_written(tmp_path):
+    path = tmp_path / f"{'ä' * 125}.json"
+    check_target(path)
+    write_atomic(path, "{}")
+    assert write_once(path.with_suffix(".once"), "{}") and path.read_text() == "{}"
+    with folder_beside(tmp_path / ("x" * 255)) as fresh:
+        fresh.rename(tmp_path / ("x" * 255))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can make a file")
+@pytest.mark.parametrize("name", ["xx.png", "xx.npz", "xx"])
+def test_what_cannot_be_written_is_called_by_its_own_name(run, capsys, name):
+    assert f"genbench: /proc/{name} cannot be written: " in refused(capsys, "sample", run.path, "-n", 4, "-o", f"/proc/{name}")
+
+
+def test_a_lock_that_cannot_be_written_is_called_by_its_own_name():
+    with pytest.raises(OSError, match=r"^/proc/lock cannot be written: No such file or directory$"), lock(Path("/proc")):
+        pass
+
+
+def test_samples_go_to_a_file_of_a_long_name(run, tmp_path, capsys):
+    assert main(["sample", str(run.path), "-n", "4", "-o", str(tmp_path / f"{'x' * 251}.png")]) == 0
+    capsys.readouterr()
+    assert "File name too long" in refused(capsys, "sample", run.path, "-o", tmp_path / f"{'x' * 252}.png")
 
 
 # --- a folder that goes away --------------------------------------------------------------------------------------------------

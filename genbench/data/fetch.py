@@ -7,13 +7,12 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genbench.data.images import ImageData
 from genbench.errors import InputError
-from genbench.files import remove_abandoned, stop_if_disk_full
+from genbench.files import errors_about, remove_abandoned, stop_if_disk_full, temporary_path
 
 __all__ = ["download", "fetch"]
 
@@ -76,12 +75,13 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
 
 
 def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    beside = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
     content = hashlib.new(algorithm)
     try:
         with (
+            errors_about(path),
             urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source,
             stop_if_disk_full(path),
             beside.open("wb") as target,

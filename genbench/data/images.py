@@ -360,7 +360,9 @@ def write_copy(folder: Path, spec: Spec, source: dict[str, object], arrays: dict
     return content
 
 
-_UNWRITABLE = (PermissionError, NotADirectoryError, FileExistsError)
+_UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 
 @contextmanager
@@ -375,7 +377,7 @@ def writing_to(folder: Path) -> Iterator[None]:
         with stop_if_disk_full(folder):
             yield
     except OSError as error:
-        if not isinstance(error, _UNWRITABLE) and error.errno not in (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
+        if error.errno not in _UNWRITABLE:
             raise
         raise InputError(
             f"data.root {folder.parent} cannot be written: {error.strerror}; choose another, or set GENBENCH_DATA"

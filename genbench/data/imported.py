@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +14,11 @@ from genbench.files import NAME, read_json
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Imported", "damaged_imports", "import_folder", "imported_names"]
+__all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
+
+
+# bytes; names of files, which are made of it, have 255
+_LONGEST_NAME = 200
 
 
 class Imported(ImageData):
@@ -32,8 +37,8 @@ class Imported(ImageData):
     def __init__(self, name: str, root: str | None = None, batch_size: int = 128, flip: bool = False) -> None:
         super().__init__(root, batch_size)
         self.name, self.flip = name, flip
-        if not NAME.fullmatch(name):
-            raise ValueError(f"data.name {name!r} is part of file names; letters, digits, and . _ + - are right")
+        if reason := reason_against(name):
+            raise ValueError(f"data.name {reason}")
         try:
             self._source = read_json(self._copy / "card.json")["source"]
             if self._source["name"] != name:
@@ -82,6 +87,15 @@ class Imported(ImageData):
     @property
     def _copy(self) -> Path:
         return import_folder(self.root, self.name)
+
+
+def reason_against(name: str) -> str:
+    """Why imported data cannot have a name; empty where they can."""
+    if not NAME.fullmatch(name):
+        return f"{name!r} is part of file names; letters, digits, and . _ + - are right"
+    if (size := len(os.fsencode(name))) > _LONGEST_NAME:
+        return f"{name[:40]}... has {size} bytes, and is part of file names; at most {_LONGEST_NAME} are right"
+    return ""
 
 
 def imported_names(root: Path) -> list[str]:

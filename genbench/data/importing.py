@@ -18,10 +18,10 @@ from genbench.data.commands import names_taken, numbered_name
 from genbench.data.containers import Container, Reading, open_container, printable
 from genbench.data.gather import Channels, Gathered, gather
 from genbench.data.images import Arrays, Split, data_root, write_copy, writing_to
-from genbench.data.imported import Imported, import_folder
+from genbench.data.imported import Imported, import_folder, reason_against
 from genbench.data.prepare import refuse_dark
 from genbench.errors import InputError
-from genbench.files import NAME, folder_beside
+from genbench.files import folder_beside
 from genbench.spec import Spec
 
 __all__ = ["Import", "import_images", "split_up"]
@@ -75,8 +75,8 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
     Raises:
         InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a name in use.
     """
-    if not NAME.fullmatch(plan.name):
-        raise InputError(f"--name {plan.name!r} is part of file names; letters, digits, and . _ + - are right")
+    if reason := reason_against(plan.name):
+        raise InputError(f"--name {reason}")
     if plan.name in names_taken():
         raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
     if not 1 <= plan.size <= _LARGEST_SIZE:

@@ -15,6 +15,7 @@ had no digest and are refused; `benchmarks/seal_records.py` gives them one, once
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
@@ -40,6 +41,7 @@ __all__ = [
     "Record",
     "Speed",
     "check_place",
+    "check_stem",
     "content_digest",
     "file_stem",
     "is_file_name",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 SCHEMA = 2
+_LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
 NOISE_FLOOR = "noise-floor"  # the model name of held-out training images that are scored as if they were samples
 FOREIGN = "foreign"  # the family of images that another tool made
 LikelihoodKind = Literal["exact", "bound", "estimate"]
@@ -440,6 +443,20 @@ def record_id(
 def file_stem(model: str, variant: str, seed: int) -> str:
     """<model>[@variant]-s<seed>: how records and pictures begin."""
     return f"{model}{'@' if variant else ''}{variant}-s{seed}"
+
+
+def check_stem(model: str, variant: str, seed: int) -> None:
+    """Check that the names of records and pictures are not too long, on whatever disk they will lie.
+
+    Raises:
+        InputError: They are.
+    """
+    name = f"{file_stem(model, variant, seed)}-{'0' * 8}.json"
+    if (size := len(os.fsencode(name))) > _LONGEST_FILE_NAME:
+        raise InputError(
+            f"the name {name[:40]}... of a record would have {size} bytes; names of files have at most {_LONGEST_FILE_NAME}: "
+            "a shorter name is right"
+        )
 
 
 def picture_path(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> Path:
