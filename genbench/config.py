@@ -277,6 +277,7 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
         raise InputError(f"{path} builds on itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
     tree = read_yaml(path)
+    _find_protocols(tree, path.parent)
     base = source(tree.pop("base")) if "base" in tree else ""
     if base == "":
         return tree
@@ -293,6 +294,16 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         merged.pop(key, None)
     _merge(merged, tree, str(path))
     return merged
+
+
+def _find_protocols(tree: dict[str, Any], folder: Path) -> None:
+    """Write out the paths of protocols, of a recipe and of its smoke version, that lie beside the file that names them."""
+    for settings in (tree, tree.get("smoke")):
+        if not isinstance(settings, dict) or "protocol" not in settings:
+            continue
+        name = source(settings["protocol"])
+        if name and name.endswith(".yaml") and (folder / name).is_file():
+            settings["protocol"] = str(folder.resolve() / name)
 
 
 def _merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:

@@ -13,6 +13,7 @@ import torch
 
 import genbench
 from genbench import evaluate as evaluation
+from genbench.config import load_config
 from genbench.data.digits import Digits
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
@@ -273,6 +274,24 @@ def test_a_conditional_model_is_scored_given_its_labels(tiny, tmp_path):
     p = torch.tensor(data.table.ravel())
     kl = float((p * (p.clamp(min=1e-300).log() - q.log())).sum())
     assert record.metrics["kl"].value == pytest.approx(kl, abs=1e-6)
+
+
+def test_a_protocol_of_a_recipe_lies_beside_its_file(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "recipes", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+        (place / "mine.yaml").write_text(protocol_file("digits").read_text())
+    (elsewhere / "other.yaml").write_text(protocol_file("digits").read_text())
+    recipe = folder / "recipe.yaml"
+    recipe.write_text("base: digits/vae\nprotocol: mine.yaml\n")
+    (elsewhere / "built.yaml").write_text("base: ../recipes/recipe.yaml\n")
+    monkeypatch.chdir(elsewhere)
+    assert load_config(recipe).resolved["protocol"] == str(folder / "mine.yaml")
+    assert load_config("built.yaml").resolved["protocol"] == str(folder / "mine.yaml")
+    assert load_config(recipe, ["protocol=mine.yaml"]).resolved["protocol"] == str(elsewhere / "mine.yaml")
+    recipe.write_text("base: digits/vae\nprotocol: other.yaml\nsmoke: {protocol: mine.yaml}\n")
+    assert load_config(recipe).resolved["protocol"] == str(elsewhere / "other.yaml")
+    assert load_config(recipe, smoke=True).resolved["protocol"] == str(folder / "mine.yaml")
 
 
 def test_a_protocol_by_path(tiny, tmp_path, monkeypatch):
