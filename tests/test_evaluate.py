@@ -164,7 +164,7 @@ def test_bad_input_is_named(run, tmp_path):
     with pytest.raises(InputError, match="no run in"):
         evaluate(tmp_path / "nowhere", "", tmp_path)
     run.weights.write_bytes(run.weights.read_bytes()[:-50])
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="is not what training wrote"):
         evaluate(run, "", tmp_path)
     run.write_state(**{**run.state(), "status": "stopped"})
     with pytest.raises(InputError, match="is not finished"):

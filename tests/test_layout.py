@@ -121,6 +121,8 @@ try:
             raise GenbenchError("no room")
 except GenbenchError as error:
     print(rank(), error, flush=True)
+# threads of gloo that outlive the group can end the process with a signal
+torch.distributed.destroy_process_group()
 """
 
 
