@@ -82,7 +82,7 @@ def test_another_model_with_its_own_evaluations_and_smoke(tmp_path):
 
 
 def test_bases_build_on_bases_by_name_or_by_path(tmp_path, monkeypatch):
-    recipe(tmp_path, "base: digits/vae\nname: first\nmodel.latent: 3\nmodel.beta: 2\nrun_dir: /tmp/first\n", "first")
+    recipe(tmp_path, "base: digits/vae\nname: first\nmodel.latent: 3\nmodel.beta: 2\nrun_dir: runs/first\n", "first")
     second = recipe(tmp_path, "base: first.yaml\nmodel.latent: 16\n", "second")
     monkeypatch.chdir(tmp_path.parent)
     config = load_config(second)
