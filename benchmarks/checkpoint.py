@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from genbench.build import build
 from genbench.callbacks import Keeper, StopRequest
 from genbench.config import load_config
 from genbench.train import train
@@ -52,7 +53,7 @@ def checkpoints(name: str) -> tuple[float, float, int, float]:
             Keeper.checkpoint = written  # type: ignore[method-assign]
         size = max(path.stat().st_size for path in run.checkpoints.glob("*.ckpt"))
         steps = (run.state()["seconds"] - sum(seconds)) / (10 * ROUNDS)
-    parameters = sum(p.numel() for p in config.instantiate()[1].parameters())
+    parameters = sum(p.numel() for p in build(config)[1].parameters())
     return statistics.median(seconds), size, parameters, steps
 
 

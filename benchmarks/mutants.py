@@ -240,9 +240,9 @@ MUTATIONS = (
     ),
     Mutation(
         "initial weights depend on what was drawn before",
-        "config.py",
-        "            torch.manual_seed(self.seed)",
-        "            pass",
+        "build.py",
+        "        torch.manual_seed(config.seed)",
+        "        pass",
         ("test_train.py::test_initial_weights_are_a_function_of_the_seed",),
     ),
     # --- configuration -----------------------------------------------------------------------------------------------------

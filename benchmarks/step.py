@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from genbench.build import build
 from genbench.config import load_config
 from genbench.loggers import read_metrics
 from genbench.rng import Rng
@@ -51,7 +52,7 @@ class TorchRng(Rng):
 def bare(name: str) -> float:
     """Seconds per step of the bare loop."""
     config = load_config(name)
-    data, model = config.instantiate()
+    data, model = build(config)
     x, _ = data.tensors("train")
     (player,) = model.players().values()
     optimizer = model.optimizer(player.parameters)

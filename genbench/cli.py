@@ -366,7 +366,9 @@ def _train(given: Any) -> None:
     from genbench.processes import settle_torch
 
     settle_torch()
-    data, model = config.instantiate()  # an impossible value ends the command before anything is written
+    from genbench.build import build
+
+    data, model = build(config)  # an impossible value ends the command before anything is written
     from genbench.errors import Diverged
     from genbench.evaluate import record_divergence
     from genbench.files import project_root

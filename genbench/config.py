@@ -1,4 +1,4 @@
-"""From a YAML file and overrides to a checked configuration, and from there to data and model.
+"""From a YAML file and overrides to a checked configuration.
 
 A configuration names classes by `class_path`; the other keys beside it are the arguments of that class, typed by its Python
 signature:
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import dataclasses
 import importlib
 import inspect
 import json
@@ -36,7 +35,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,35 +135,6 @@ class Config:
         """The folder of the model's class: genbench.models.<family>; the module's name for a user's model."""
         module = self.resolved["model"]["class_path"].split(".")
         return str(module[2] if module[:2] == ["genbench", "models"] else module[0])
-
-    def instantiate(self) -> tuple[Any, Any]:
-        """The data module and the model, whose initial weights are a function of the seed alone.
-
-        The model loads the runs that it needs when it first asks for them, not before.
-
-        Raises:
-            InputError: A class refuses its arguments, or the needed runs are not those that the model learns from.
-        """
-        import torch
-
-        from genbench.data.images import ImageData
-        from genbench.model import GenerativeModel
-        from genbench.run import load_needed
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            data = _made(ImageData, self.resolved["data"])
-            spec = dataclasses.asdict(data.spec)
-            model = _made(GenerativeModel, {**self.resolved["model"], "spec": spec})
-            try:
-                model.configure_optimizers()
-            except ValueError as error:
-                raise InputError(f"model.optimizer: {_one_line(str(error))}") from None
-        model.optimization = self.optimization
-        data.seed, data.budget = self.seed, self.budget.images
-        _check_needs(model, self)
-        model.provide({name: partial(load_needed, self, name, data.name) for name in self.needs})
-        return data, model
 
 
 def load_config(name: str | Path, overrides: Sequence[Override] = (), trust: Sequence[str] = (), smoke: bool = False) -> Config:
@@ -419,8 +388,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     try:
         if "spec" in tree["model"]:
             raise ValueError("Option 'spec' is not accepted")
-        with _own_warnings_only():
-            parsed = parser.parse_object(_nested({**tree, "model": {**tree["model"], "spec": _ANY_SPEC}})).as_dict()
+        with own_warnings_only():
+            parsed = parser.parse_object(nested({**tree, "model": {**tree["model"], "spec": _ANY_SPEC}})).as_dict()
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {_explain(str(error), tree)}") from None
     parsed["model"]["init_args"].pop("spec", None)
@@ -499,20 +468,6 @@ def _checked_needs(needs: Any, resolved: dict[str, Any], trust: Sequence[str], o
     return checked
 
 
-def _check_needs(model: Any, config: Config) -> None:
-    """The names that a model asks for, and what they must be models of, against those of the configuration."""
-    wanted, given = model.needs, config.needs
-    for name in sorted(wanted.keys() ^ given.keys()):
-        kind = type(model).__name__
-        if name in wanted:
-            raise InputError(f"model: this {kind} learns from a finished run: needs.{name} names its recipe")
-        raise InputError(f"needs.{name}: this {kind} learns from {' and '.join(wanted) or 'no other run'}")
-    for name, needed in given.items():
-        module, _, cls = needed.resolved["model"]["class_path"].rpartition(".")
-        if not issubclass(getattr(importlib.import_module(module), cls), wanted[name]):
-            raise InputError(f"needs.{name} is a {cls}; {type(model).__name__} learns from a {wanted[name].__name__}")
-
-
 def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
     """The evaluations without those that are null. Done by hand: jsonargparse lets unknown keys pass in a mapping of dataclasses."""
     right = list(Evaluation.__dataclass_fields__)
@@ -536,7 +491,7 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
     module, _, name = class_path.rpartition(".")
     parser = ArgumentParser(exit_on_error=False)
     given = {"rng", "y", "x"}
-    with _own_warnings_only():
+    with own_warnings_only():
         parser.add_method_arguments(getattr(importlib.import_module(module), name), method, skip=given)
         right = [key for key in parser.get_defaults().as_dict() if key not in given]
         for key in options:
@@ -653,22 +608,8 @@ def _parser() -> Any:
     return parser
 
 
-def _made(base: type, node: dict[str, Any]) -> Any:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "it", required=True)
-    try:
-        with _own_warnings_only():
-            return parser.instantiate(parser.parse_object({"it": _nested(node)})).it
-    except (ValueError, TypeError) as error:
-        # what the constructor said stands between the lines of jsonargparse
-        said = re.search(r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL)
-        raise InputError(_one_line(said[1] if said else str(error))) from None
-
-
 @contextmanager
-def _own_warnings_only() -> Iterator[None]:
+def own_warnings_only() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside jsonargparse
         yield
@@ -705,20 +646,20 @@ def _is_free(key: str) -> bool:
     return any(key == free or key.startswith(free + ".") for free in _FREE)
 
 
-def _nested(tree: Any) -> Any:
+def nested(tree: Any) -> Any:
     """Arguments beside `class_path` -> jsonargparse's `init_args`."""
     if isinstance(tree, list):
-        return [_nested(value) for value in tree]
+        return [nested(value) for value in tree]
     if not isinstance(tree, dict):
         return tree
-    tree = {key: _nested(value) for key, value in tree.items()}
+    tree = {key: nested(value) for key, value in tree.items()}
     if "class_path" in tree:
         return {"class_path": tree.pop("class_path"), "init_args": tree}
     return tree
 
 
 def _flat(tree: Any) -> Any:
-    """Inverse of `_nested`."""
+    """Inverse of `nested`."""
     if isinstance(tree, list):
         return [_flat(value) for value in tree]
     if not isinstance(tree, dict):
@@ -817,7 +758,7 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     if missing:
         return f"{'.'.join(k for k in keys if k != missing[1])}.{missing[1]} is missing".removeprefix(".")
     wanted = reason.replace("Expected a <class '", "expected ").replace("'>", "").replace("typing.", "")
-    return f"{'.'.join(keys)}: {_one_line(wanted)}"
+    return f"{'.'.join(keys)}: {one_line(wanted)}"
 
 
 def _nodes(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -848,5 +789,5 @@ def _arguments(class_path: str) -> list[str]:
     return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())

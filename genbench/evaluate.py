@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genbench.build import build
 from genbench.config import check_config
 from genbench.data.canonical import content_order
 from genbench.data.images import ImageData, Split
@@ -139,7 +140,7 @@ def _scored(loaded: Loaded, variant: str, path: Path, out: Path, device: str) ->
 def record_divergence(run: Run, out: Path, trust: tuple[str, ...] = (), device: str = "cpu") -> list[Path]:
     """Write what is known of a diverged run: that it diverged, and at which image. One record per evaluation."""
     config = run.recorded_config(trust)
-    loaded = Loaded(run, config, *config.instantiate())
+    loaded = Loaded(run, config, *build(config))
     paths = []
     for variant in config.evaluations:
         record = _record(loaded, variant, device, out, status="diverged", diverged_at=run.state()["diverged_at"])

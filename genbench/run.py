@@ -355,10 +355,11 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         raise InputError(
             f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
         )
+    from genbench.build import build
     from genbench.checkpoint import largest_count
 
     config = run.recorded_config(trust)
-    data, model = config.instantiate()
+    data, model = build(config)
     run.check_data(data)
     seen = largest_count(config.budget.images, data.batch_size) if model.players() else 0
     if state["images_seen"] != seen:

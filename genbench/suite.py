@@ -226,10 +226,11 @@ class Plan:
     """
 
     def __init__(self, config: Config, variants: tuple[str, ...], out: Path, device: str, runs: Path | None = None) -> None:
+        from genbench.build import build
         from genbench.evaluate import expected_record
         from genbench.run import Loaded, Run
 
-        self.data, model = config.instantiate()
+        self.data, model = build(config)
         if runs is not None:
             config = Config(config.name, _placed(config.resolved, config.name, runs / self.data.name), config.trust)
         self.config, self.variants, self.out, self.device = config, variants, out, device

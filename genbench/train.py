@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
+from genbench.build import build
 from genbench.callbacks import EMA, Keeper, Preview, Restore, evaluation_mode
 from genbench.checkpoint import check_checkpoint
 from genbench.config import Config, changes
@@ -87,7 +88,7 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
         Stopped: Interrupted, disk full, or the folder is in use; the same command resumes.
         Diverged: The loss became NaN or infinite. Final.
     """
-    data, model = config.instantiate()
+    data, model = build(config)
     # a model without players does everything in `finalize`
     budget, run = config.budget.images if model.players() else 0, run_folder(config, data.name)
     check_fit(config, data, model)

@@ -12,6 +12,7 @@ import yaml
 from conftest import CONFIGS
 
 from genbench.annotations import GROUPS
+from genbench.build import build
 from genbench.config import Config, _leaves, _set, changes, check_config, configs, find_config, load_config
 from genbench.errors import InputError
 from genbench.suite import load_suite
@@ -22,7 +23,7 @@ RECIPE = "digits/vae"
 
 def complaint(*overrides: str, name: str = RECIPE) -> str:
     with pytest.raises(InputError) as error:
-        load_config(name, overrides).instantiate()
+        build(load_config(name, overrides))
     line = str(error.value)
     assert "\n" not in line
     return line

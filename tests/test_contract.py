@@ -21,6 +21,7 @@ from contract import (
     streams_are_used_once,
 )
 
+from genbench.build import build as instantiate
 from genbench.config import find_config, load_config, load_yaml
 from genbench.files import project_root
 from genbench.leaderboard.board import Board
@@ -75,7 +76,7 @@ def recipe(tiny, name: str, conditional: bool, *overrides: str):
 
 
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
-    data, model = recipe(tiny, name, conditional, *overrides).instantiate()
+    data, model = instantiate(recipe(tiny, name, conditional, *overrides))
     assert model.conditional == conditional
     # away from the initial weights, where zero-initialised layers hide mistakes
     with torch.no_grad():
@@ -159,7 +160,7 @@ def test_every_player_learns_with_every_parameter(name, conditional, tiny):
     config = recipe(tiny, name, conditional)
     for needed in config.needs.values():
         train(needed)
-    data, model = config.instantiate()
+    data, model = instantiate(config)
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them
@@ -196,7 +197,7 @@ def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditi
 
 @pytest.mark.parametrize("name", [name for name in DISTINCT if is_implicit(name)])
 def test_an_implicit_density_has_no_log_prob(name, tiny):
-    data, model = tiny(name).instantiate()
+    data, model = instantiate(tiny(name))
     with pytest.raises(TypeError, match="implicit density"):
         model.log_prob(torch.tensor(data.arrays("val")[0][:2]))
 
@@ -225,7 +226,7 @@ def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, t
 
 @pytest.mark.parametrize("name", [name for name in DISTINCT if name in CONDITIONAL])
 def test_a_model_of_p_of_x_given_y_asks_for_y(name, tiny):
-    data, model = recipe(tiny, name, True).instantiate()
+    data, model = instantiate(recipe(tiny, name, True))
     with pytest.raises(ValueError, match=r"p\(x \| y\): it needs labels y"):
         model.sample(Rng(0, range(2)))
     if model.likelihood is not None:

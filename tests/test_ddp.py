@@ -14,6 +14,7 @@ import torch
 from conftest import DISTINCT, PUPILS
 from safetensors.torch import load_file
 
+from genbench.build import build
 from genbench.loggers import read_metrics
 from genbench.train import train
 
@@ -123,7 +124,7 @@ def test_four_processes_equal_one_with_the_whole_batch(outcomes, tiny, capsys):
 
 def agree(name: str, outcomes: Path, folder: str, tiny, capsys) -> None:
     """With one process, to 1e-8, after training that did train."""
-    _, model = tiny(name).instantiate()
+    _, model = build(tiny(name))
     one = recorded(outcomes, "one", name)
     apart = max(
         distance(recorded(outcomes, folder, name), one),

@@ -14,6 +14,7 @@ from conftest import load_config
 from torch.distributions import MultivariateNormal, Normal
 
 from genbench.ais import _hamiltonian, _with_slope, annealed_importance, temperatures
+from genbench.build import build
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
 from genbench.likelihood import gaussian_log_mass, importance_weighted
@@ -42,7 +43,7 @@ def data():
 def recipe(name: str, *overrides: str, noise: float = 0.1) -> GenerativeModel:
     """The smoke version of a recipe on 16 x 16 points, away from its first weights."""
     torch.manual_seed(0)
-    _, model = load_config(f"points2d/{name}", ["data.levels=16", "wandb.mode=disabled", *overrides], smoke=True).instantiate()
+    _, model = build(load_config(f"points2d/{name}", ["data.levels=16", "wandb.mode=disabled", *overrides], smoke=True))
     with torch.no_grad():
         for i, p in enumerate(model.parameters()):
             p.add_(noise * Rng(i, [0], p.dtype).normal(p.shape)[0])

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from test_leaderboard import make
 
+from genbench.build import build
 from genbench.cli import main
 from genbench.config import check_config, find_config, load_config, load_yaml
 from genbench.errors import InputError, Stopped
@@ -31,7 +32,7 @@ SHORT = ("budget.images=64", "needs.teacher.budget.images=48")
 
 def complaint(name: str, *overrides: str) -> str:
     with pytest.raises(InputError) as error:
-        load_config(name, overrides).instantiate()
+        build(load_config(name, overrides))
     assert "\n" not in str(error.value)
     return str(error.value)
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from genbench.build import build
 from genbench.cli import main
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.evaluate import evaluate, record_divergence
@@ -272,7 +273,7 @@ def test_a_fifo_in_a_run_is_named_and_not_waited_for(name, run, tmp_path, capsys
 
 def test_weights_that_become_a_fifo_are_named_and_not_waited_for(run):
     """Also where that happens after the folder was looked through."""
-    _, model = run.recorded_config().instantiate()
+    _, model = build(run.recorded_config())
     run.weights.unlink()
     os.mkfifo(run.weights)
     with pytest.raises(InputError, match=r"model\.safetensors cannot be loaded: it is no regular file"):

@@ -14,6 +14,7 @@ import torch
 from conftest import DISTINCT, PUPILS
 from safetensors.torch import load
 
+from genbench.build import build
 from genbench.config import load_config
 from genbench.errors import Stopped
 from genbench.files import lock
@@ -98,7 +99,7 @@ def taught(worker: Worker, folder: Path, name: str) -> list[str]:
 
 
 def skip_what_cannot_be_cut(name: str) -> None:
-    if not load_config(name, smoke=True).instantiate()[1].players():
+    if not build(load_config(name, smoke=True))[1].players():
         pytest.skip("everything happens after training, without interruption")
 
 

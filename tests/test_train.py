@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import DISTINCT
 
+from genbench.build import build
 from genbench.callbacks import EMA
 from genbench.config import load_config
 from genbench.data.images import ImageData
@@ -69,7 +70,7 @@ def test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit(name, tiny):
     often = ("trainer.log_every=1", "trainer.checkpoint_every=160", "optimization.ema_half_life=100", "budget.images=480")
     whole = train(tiny(name, *often, folder="whole"))
     cut = tiny(name, *often, folder="cut")
-    if not cut.instantiate()[1].players():  # no epoch to be cut in
+    if not build(cut)[1].players():  # no epoch to be cut in
         assert train(cut).weights.read_bytes() == whole.weights.read_bytes()
         return
     for images in (112, 208):
@@ -289,7 +290,7 @@ def test_metrics_are_cut_at_the_checkpoint(tmp_path):
 def test_the_average_has_its_half_life_in_images(tiny, double):
     """Weights that jump from 0 to 1: after one half-life the average is one half, whatever the batch size."""
     for batch in (10, 50):
-        _, model = tiny(EXAMPLE).instantiate()
+        _, model = build(tiny(EXAMPLE))
         torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in model.parameters())), model.parameters())
         ema = EMA(100)
         model.resume_at(10**6)  # late enough for the full half-life
@@ -306,7 +307,7 @@ def test_the_average_has_its_half_life_in_images(tiny, double):
 
 def test_the_average_forgets_the_start_early(tiny, double):
     """At 1,000 images the half-life is 50, however long it is to be: 100 images leave a quarter of what was there before."""
-    _, model = tiny(EXAMPLE).instantiate()
+    _, model = build(tiny(EXAMPLE))
     torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in model.parameters())), model.parameters())
     ema = EMA(10**9)
     model.resume_at(900)
@@ -322,7 +323,7 @@ def test_initial_weights_are_a_function_of_the_seed():
     for seed in (0, 0, 1):
         torch.rand(7)  # the global generator does not matter, and is not touched
         before = torch.get_rng_state()
-        states.append(load_config(EXAMPLE, [f"seed={seed}"], smoke=True).instantiate()[1].state_dict())
+        states.append(build(load_config(EXAMPLE, [f"seed={seed}"], smoke=True))[1].state_dict())
         assert torch.equal(before, torch.get_rng_state())
     assert same(states[0], states[1])
     assert not same(states[0], states[2])
@@ -340,7 +341,7 @@ def test_bf16_changes_the_networks_and_not_the_losses(tiny):
 def test_bf16_is_for_training_alone(tiny):
     """Networks in evaluation, as for previews, give what they give in float32, bit for bit."""
     config = tiny(EXAMPLE, "trainer.precision=bf16-mixed")
-    (data, plain), (_, model) = config.instantiate(), config.instantiate()
+    (data, plain), (_, model) = build(config), build(config)
     _prepare_nets(model, config.trainer)
     x = data.tensors("val")[0][:8]
     with torch.no_grad():
@@ -350,7 +351,7 @@ def test_bf16_is_for_training_alone(tiny):
 
 def test_finalize_sees_every_training_image_and_they_are_counted(tiny):
     """Also those of a last batch that is not full; every pass has the same images and streams."""
-    data, model = tiny("digits/gmm", "data.batch_size=100").instantiate()
+    data, model = build(tiny("digits/gmm", "data.batch_size=100"))
     x, y = data.tensors("train")
     passes = data.finalize_batches(model)
     for n in (1, 2):
@@ -375,7 +376,7 @@ def test_images_of_finalize_are_part_of_the_cost(tiny, monkeypatch):
 
     monkeypatch.setattr(GMM, "finalize", counted)
     run = train(config)
-    assert handed[0] >= len(config.instantiate()[0].arrays("train")[0])
+    assert handed[0] >= len(build(config)[0].arrays("train")[0])
     assert (run.state()["images_seen"], run.state()["finalize_images"]) == (0, handed[0])
     loaded = open_run(run)
     record = _record(loaded, next(iter(loaded.config.evaluations)), "cpu", run.path / "out", status="done")
@@ -519,7 +520,7 @@ def test_test_images_are_not_read_while_a_run_is_trained(name, tiny, monkeypatch
     monkeypatch.setattr(ImageData, "arrays", watched)
     run = train(config)
     assert "train" in read and "test" not in read
-    if len(config.instantiate()[1].players()) == 1:  # a game has no validation loss
+    if len(build(config)[1].players()) == 1:  # a game has no validation loss
         assert "val" in read  # so a watch on splits does see what is read
     assert run.state()["status"] == "done"
 
@@ -570,7 +571,7 @@ def test_a_player_below_its_rate_is_brought_to_it_on_resume(tiny, monkeypatch):
 
 def moved(run: Run, config) -> list[float]:
     """By how much every player's parameters differ from their initial values, L2 norms."""
-    begin, end = config.instantiate()[1], load(run.path)
+    begin, end = build(config)[1], load(run.path)
     return [
         float(sum((a - b).square().sum() for a, b in zip(p.parameters, q.parameters)).detach().sqrt())
         for p, q in zip(begin.players().values(), end.players().values())
@@ -599,7 +600,7 @@ def test_a_batch_in_parts_makes_the_same_steps(name, tiny, double):
     often = ("budget.images=160", "data.batch_size=16", "trainer.log_every=16", "optimization.warmup_images=0")
     whole, state, lines = outcome(train(tiny(name, *often, folder="whole")))
     parts, state_of_parts, lines_of_parts = outcome(train(tiny(name, *often, "trainer.accumulate=4", folder="parts")))
-    start = tiny(name).instantiate()[1].state_dict()
+    start = build(tiny(name))[1].state_dict()
     assert max(float((whole[key] - start[key]).abs().max()) for key in whole) > 1e-3
     for key in whole:
         torch.testing.assert_close(parts[key], whole[key], rtol=0, atol=1e-8)
@@ -654,7 +655,7 @@ def test_a_batch_that_cannot_be_split_is_refused(name, override, line, tiny, tmp
 
 def test_a_loss_that_couples_images_is_not_shared_unless_it_gathers_them(tiny, tmp_path, monkeypatch):
     """Batch normalisation is over all processes; a model that couples its images otherwise is refused on several."""
-    data, model = tiny("digits/gan", "trainer.devices=2").instantiate()
+    data, model = build(tiny("digits/gan", "trainer.devices=2"))
     check_fit(tiny("digits/gan", "trainer.devices=2"), data, model)
     monkeypatch.setattr(VAE, "batch_coupled", True)
     with pytest.raises(InputError, match="ask for 2 processes, but this loss couples the images of a batch"):

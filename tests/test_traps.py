@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import genbench
+from genbench.build import build
 from genbench.callbacks import EMA
 from genbench.data.digits import Digits
 from genbench.errors import Stopped
@@ -83,7 +84,7 @@ def test_no_judge_is_part_of_the_model_that_it_judges(tiny):
     """It would go to training mode and into the checkpoint."""
     run = train(tiny(RECIPE, "budget.images=32"))
     names = set(load_file(run.weights))
-    assert names == set(tiny(RECIPE).instantiate()[1].state_dict())
+    assert names == set(build(tiny(RECIPE))[1].state_dict())
     assert not isinstance(load_extractor("digits"), nn.Module)
 
 
@@ -155,7 +156,7 @@ def test_the_average_of_a_game_counts_every_step_of_every_player(tiny, monkeypat
 
 def test_integer_buffers_are_copied_and_never_averaged(tiny):
     """Averaged and truncated, a permutation is none."""
-    _, model = tiny(RECIPE).instantiate()
+    _, model = build(tiny(RECIPE))
     model.register_buffer("order", torch.arange(256))
     ema = EMA(100)
     model.resume_at(10_000)
@@ -171,7 +172,7 @@ def test_what_is_recorded_is_the_average_and_what_goes_on_is_not(tiny):
     run = train(tiny(RECIPE, "budget.images=160", "optimization.ema_half_life=100"))
     state, _ = run.newest_checkpoint()
     recorded = load_file(run.weights)
-    names = [name for name, _ in tiny(RECIPE).instantiate()[1].named_parameters()]
+    names = [name for name, _ in build(tiny(RECIPE))[1].named_parameters()]
     assert all(torch.equal(recorded[name], average) for name, average in zip(names, state["ema"], strict=True))
     assert not all(torch.equal(recorded[name], state["model"][name]) for name in names)
 
@@ -238,7 +239,7 @@ def test_only_networks_are_compiled(tiny, monkeypatch):
     """The compiler fails on 32-bit arithmetic in int64 tensors, which is what random numbers are made of here."""
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, *_, **__: compiled.append(self))
-    _, model = tiny("digits/ddpm").instantiate()
+    _, model = build(tiny("digits/ddpm"))
     _prepare_nets(model, TrainerSettings(compile=True))
     assert compiled and all(isinstance(net, Net) for net in compiled)
 
