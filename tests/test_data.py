@@ -6,18 +6,24 @@ import errno
 import json
 import math
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from genbench.cli import main
 from genbench.data import images
+from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
+from genbench.data.mnist import MNIST
 from genbench.data.points2d import Points2d, components
 from genbench.errors import InputError, Stopped
 from genbench.metrics.points import kl_divergence
@@ -391,6 +397,76 @@ def test_root_by_argument_or_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("GENBENCH_DATA")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Numbered().root == tmp_path / ".cache" / "genbench"
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without a home folder, and without an entry in passwd."""
+
+    def no_entry(uid: int) -> None:
+        raise KeyError(f"uid not found: {uid}")
+
+    for name in ("GENBENCH_DATA", "GENBENCH_WEIGHTS", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+
+
+def test_only_data_that_need_a_folder_ask_for_one_where_there_is_no_home(homeless, tmp_path, monkeypatch):
+    for kind in (Digits, Points2d):
+        data = kind()
+        assert data.content_hash == kind(str(tmp_path)).content_hash
+        assert data.folder.parents[1] == Path(tempfile.gettempdir())
+    for kind in (MNIST, CIFAR10, Numbered):
+        with pytest.raises(InputError, match=r"there is no home folder for data: set GENBENCH_DATA"):
+            kind()
+    # a home folder that is named, and is not known, is not passed over
+    monkeypatch.setenv("GENBENCH_DATA", "~nobody-of-this-name/data")
+    with pytest.raises(InputError, match="write the whole path"):
+        Digits()
+
+
+def test_data_are_listed_shown_and_imported_without_a_home(homeless, tmp_path, capsys):
+    assert main(["data", "list"]) == 0
+    *table, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["digits", *(cloud.name for cloud in Points2d.offered())]
+    assert last == "Data that are downloaded or imported are not listed: there is no home folder; set GENBENCH_DATA, or --root"
+    assert main(["data", "show", "points2d", "-o", str(tmp_path / "points.png")]) == 0
+    assert main(["data", "show", "mnist", "-o", str(tmp_path / "mnist.png")]) == 2
+    assert "there is no home folder for data: set GENBENCH_DATA" in capsys.readouterr().err
+    np.save(tmp_path / "own.npy", np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8))
+    own = ["data", "import", str(tmp_path / "own.npy"), "--size", "8", "--root", str(tmp_path / "data")]
+    assert main([*own, "--name", "mnist"]) == 2
+    assert "mnist is the name of another data set" in capsys.readouterr().err
+    assert main([*own, "--name", "own"]) == 0
+    capsys.readouterr()
+    assert main(["data", "list", "--root", str(tmp_path / "data")]) == 0
+    listed = capsys.readouterr().out
+    assert "own" in listed
+    assert "mnist" in listed
+    assert "not listed" not in listed
+
+
+HOMELESS = """
+import pwd, sys
+def no_entry(uid): raise KeyError(uid)
+pwd.getpwuid = no_entry
+from genbench.cli import main
+train = ["train", "-c", "digits/vae", "--smoke", "--wandb.mode=disabled", "--budget.images=160", "--run_dir=run"]
+sys.exit(main(train) or main(["evaluate", "run", "--out", "out", "--variant", "mean"]))
+"""
+
+
+def test_digits_are_trained_and_evaluated_without_a_home_and_nothing_is_left(tmp_path):
+    there = {key: value for key, value in os.environ.items() if key not in ("HOME", "GENBENCH_DATA", "MPLCONFIGDIR")}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    there |= {"TMPDIR": str(temporary), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS], cwd=tmp_path, env=there, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "records" / "digits").glob("*.json"))) == 1
+    assert list(temporary.glob("genbench-*")) == []
 
 
 # --- digits -----------------------------------------------------------------------------------------------------------

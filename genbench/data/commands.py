@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -11,7 +12,7 @@ import numpy as np
 
 from genbench.config import classes
 from genbench.data.containers import printable
-from genbench.data.images import ImageData, Split
+from genbench.data.images import ImageData, Split, has_default_root
 from genbench.data.imported import Imported, damaged_imports
 from genbench.errors import InputError, nearest
 from genbench.files import project_root
@@ -23,13 +24,21 @@ _COLUMNS, _ROWS = 12, 10
 
 
 def every(root: str | None = None) -> list[ImageData]:
-    """Every data set that the classes of genbench.data offer, those imported into a root among them, damaged ones left out."""
-    return [data for kind in _kinds() for data in kind.offered(root)]
+    """Every data set that the classes of genbench.data offer, those imported into a root among them.
+
+    Damaged ones are left out, and so are those that need a folder where there is none.
+    """
+    kinds = _kinds()
+    if not root and not has_default_root():
+        kinds = [kind for kind in kinds if not kind.needs_folder]
+    return [data for kind in kinds for data in kind.offered(root)]
 
 
 def names_taken() -> set[str]:
     """Names that no imported data set may have: those of the others."""
-    return {data.name for kind in _kinds() if kind is not Imported for data in kind.offered()}
+    # names do not depend on the root, but the usual one may be missing
+    nowhere = os.devnull
+    return {data.name for kind in _kinds() if kind is not Imported for data in kind.offered(nowhere)}
 
 
 def _kinds() -> list[type[ImageData]]:
@@ -52,13 +61,16 @@ def named(name: str, root: str | None = None) -> ImageData:
 
 
 def lines(root: str | None = None) -> Iterator[str]:
-    """A table: name, shape, levels, classes, sizes of the splits, and where the data is."""
+    """A table: name, shape, levels, classes, sizes of the splits, and where the data is; and what it leaves out."""
     yield f"{'name':<24} {'shape':>10} {'levels':>6} {'classes':>7} {'train':>9} {'val':>7} {'test':>7}"
     for data in every(root):
         spec = data.spec
         shape = "x".join(map(str, spec.shape))
         sizes = "{:>9,} {:>7,} {:>7,}".format(*data.sizes)
         yield f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7} {sizes}  {_state(data)}"
+    if not root and not has_default_root():
+        yield "Data that are downloaded or imported are not listed: there is no home folder; set GENBENCH_DATA, or --root"
+        return
     for name, reason in damaged_imports(root).items():
         yield f"{name:<24} {reason}"
 

@@ -19,6 +19,7 @@ class Digits(ImageData):
     name = "digits"
     spec = Spec((1, 8, 8), levels=17, labels=10)
     sizes = (898, 180, 719)
+    needs_folder = False
 
     def decode(self) -> dict[Split, Arrays]:
         from sklearn.datasets import load_digits

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -42,7 +43,19 @@ from genbench.model import Batch, GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["Arrays", "Download", "ImageData", "Passes", "Split", "among_data", "data_root", "store", "write_copy", "writing_to"]
+__all__ = [
+    "Arrays",
+    "Download",
+    "ImageData",
+    "Passes",
+    "Split",
+    "among_data",
+    "data_root",
+    "has_default_root",
+    "store",
+    "write_copy",
+    "writing_to",
+]
 
 _log = logging.getLogger("genbench")
 
@@ -66,6 +79,28 @@ def data_root(given: str | Path | None = None) -> Path:
     except InputError:
         raise InputError(
             "there is no home folder for data: set GENBENCH_DATA, or name a folder by data.root or --root"
+        ) from None
+
+
+def has_default_root() -> bool:
+    """Whether $GENBENCH_DATA names a folder for data, or there is a home folder to hold it."""
+    if os.environ.get("GENBENCH_DATA"):
+        return True
+    try:
+        expand_home("~")
+    except InputError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _private_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process alone, which is removed at its end."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="genbench-")
+    except OSError as error:
+        raise InputError(
+            f"there is no home folder for data, and no temporary one ({error.strerror}): set GENBENCH_DATA or TMPDIR"
         ) from None
 
 
@@ -103,6 +138,10 @@ class ImageData(LightningDataModule, ABC):
         root: Folder for sources and decoded arrays; from a read-only one, the arrays go to the default: $GENBENCH_DATA, else
             ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
+
+    Attributes:
+        needs_folder: Whether there must be a folder for the source. Data that come with the package, or are computed, need
+            none: without a home folder, each process decodes them into a temporary one of its own.
     """
 
     name: str
@@ -111,12 +150,13 @@ class ImageData(LightningDataModule, ABC):
     sizes: tuple[int, int, int] = (0, 0, 0)
     # content hash of what was published under this name
     published: str | None = None
+    needs_folder = True
 
     def __init__(self, root: str | None = None, batch_size: int = 128) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size is at least 1, not {batch_size}")
-        self.root = data_root(root)
+        self.root = data_root(root) if root else self._default_root()
         self.batch_size = batch_size
         self.seed, self.budget = 0, 0
 
@@ -197,8 +237,16 @@ class ImageData(LightningDataModule, ABC):
     @property
     def _copy(self) -> Path:
         if _read_only(self.root):  # its copy is not mistaken for that of another root
-            return data_root() / f"{self.name}-{digest([self.source, str(self.root.resolve())])[:12]}"
+            key = digest([self.source, str(self.root.resolve())])
+            return self._default_root() / f"{self.name}-{key[:12]}"
         return self.root / f"{self.name}-{digest(self.source)[:12]}"
+
+    @classmethod
+    def _default_root(cls) -> Path:
+        """The folder for data where none is given."""
+        if cls.needs_folder or has_default_root():
+            return data_root()
+        return Path(_private_folder().name)
 
     @cached_property
     def content_hash(self) -> str:

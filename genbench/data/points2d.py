@@ -39,6 +39,7 @@ class Points2d(ImageData):
     """
 
     sizes = (20_000, 2_000, 10_000)
+    needs_folder = False
 
     def __init__(
         self, root: str | None = None, batch_size: int = 256, cloud: Cloud = "eight_gaussians", levels: int = 256
