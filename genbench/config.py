@@ -34,7 +34,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from genbench.annotations import GROUPS, annotation, is_text, settled, takes_nul
 from genbench.errors import InputError, nearest
 from genbench.files import NAME, digest, expand_home, project_root, shipped
 from genbench.settings import Budget, Evaluation, Optimization, TrainerSettings, WandbSettings
-from genbench.yaml12 import load_yaml, parse_yaml, read_yaml, source
+from genbench.yaml12 import key_lines, load_yaml, parse_yaml, read_yaml, source
 
 __all__ = [
     "Config", "Override", "changes", "classes", "configs", "edits", "find_config", "load_config", "load_yaml", "train_command",
@@ -191,6 +191,19 @@ def _override(tree: dict[str, Any], overrides: Sequence[Override], trusted: Sequ
         _set(tree, key, copy.deepcopy(value))
 
 
+@dataclass
+class _Changed:
+    """A needed run as a recipe that changes it names it, before the needed recipe is read.
+
+    Attributes:
+        recipe: The name of the needed recipe.
+        changes: What is different from it: each a tree of settings with the line's beginning of errors about it.
+    """
+
+    recipe: str
+    changes: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+
+
 class _Raw(str):
     """The text of an option, as it was given."""
 
@@ -222,11 +235,22 @@ def _check_lost(keys: Sequence[str], before: str) -> None:
                 raise InputError(f"{before}{key} would replace {earlier}, which stands before it: give the group first")
 
 
-def _recipe(path: Path, smoke: bool, above: tuple[Path, ...]) -> dict[str, Any]:
-    """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in place of their names."""
+def _recipe(
+    path: Path, smoke: bool, above: tuple[Path, ...], changes: Sequence[tuple[dict[str, Any], str]] = ()
+) -> dict[str, Any]:
+    """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in place of their names.
+
+    Args:
+        path: The recipe's file.
+        smoke: Whether it is shrunk.
+        above: Files of the recipes that need it.
+        changes: As of `_Changed`, applied before it is shrunk.
+    """
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
     tree = _written_out(path, ())
+    for settings, origin in changes:
+        _merge(tree, settings, origin)
     _check_seeds(tree, str(path))
     _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
     shrink = tree.pop("smoke", None)
@@ -246,7 +270,8 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in above:
         raise InputError(f"{path} builds on itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}")
     tree = read_yaml(path)
-    _find_protocols(tree, path.parent)
+    _check_once(tree, path)
+    _find_files(tree, path.parent)
     base = source(tree.pop("base")) if "base" in tree else ""
     if base == "":
         return tree
@@ -265,14 +290,43 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     return merged
 
 
-def _find_protocols(tree: dict[str, Any], folder: Path) -> None:
-    """Write out the paths of protocols, of a recipe and of its smoke version, that lie beside the file that names them."""
+def _find_files(tree: dict[str, Any], folder: Path) -> None:
+    """Write out the paths of protocols and needed recipes that lie beside the file that names them, its smoke version too."""
     for settings in (tree, tree.get("smoke")):
-        if not isinstance(settings, dict) or "protocol" not in settings:
+        if not isinstance(settings, dict):
             continue
-        name = source(settings["protocol"])
-        if name and name.endswith(".yaml") and (folder / name).is_file():
-            settings["protocol"] = str(folder.resolve() / name)
+        groups = [(settings, key) for key in settings if key == "protocol" or re.fullmatch(r"needs\.[^.]+", key)]
+        needs = settings.get("needs")
+        if isinstance(needs, dict):
+            groups += [(needs, key) for key in needs]
+        for group, key in groups:
+            name = source(group[key])
+            if name and name.endswith(".yaml") and (folder / name).is_file():
+                group[key] = str(folder.resolve() / name)
+
+
+def _check_once(tree: dict[str, Any], path: Path) -> None:
+    """Refuse a recipe that sets a key twice, dotted and nested, or a group and a key of it.
+
+    Raises:
+        InputError: The line names the key, and where it stands.
+    """
+    earlier: list[tuple[str, ...]] = []
+    for keys in (_parts(keys) for keys, value in _settings(tree) if value != {}):
+        for other in earlier:
+            shorter = min(other, keys, key=len)
+            if other[: len(shorter)] == keys[: len(shorter)]:
+                lines = [line for place, line in key_lines(path) if _parts(place) in (other, keys)]
+                key = ".".join(shorter)
+                raise InputError(f"{path}, line {lines[-1]}: the key {key} is given twice, first in line {lines[0]}")
+        earlier.append(keys)
+
+
+def _parts(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A key of a recipe by its groups: those at the top of the recipe, and of its smoke version, may be dotted."""
+    if keys[0] == "smoke" and len(keys) > 1:
+        return ("smoke", *keys[1].split("."), *keys[2:])
+    return (*keys[0].split("."), *keys[1:])
 
 
 def _merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
@@ -280,14 +334,25 @@ def _merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
 
     Keys at the top of the other may be dotted. Where it names another class, the arguments of the old class go.
 
+    Keys of a needed run that the tree names by its recipe are kept until that recipe is read.
+
     Raises:
-        InputError: The other sets a key twice, or one below a value.
+        InputError: The other sets a key below a value, or the seed of a needed run.
     """
     smoke = other.get("smoke")
-    settings = [setting for setting in _settings(other) if setting[0][0] != "smoke"]
-    for i, (path, _) in enumerate(settings):
-        if path in (earlier for earlier, _ in settings[:i]):
-            raise InputError(f"{origin}: the key {'.'.join(path)} is given twice")
+    settings = []
+    changes: dict[str, dict[str, Any]] = {}
+    for path, value in _settings(other):
+        if _is_of_recipe(tree, path):
+            _check_change(path, origin)
+            _put(changes.setdefault(path[1], {}), path[2:], value)
+        elif path[0] != "smoke":
+            settings.append((path, value))
+    for name, change in changes.items():
+        named = tree["needs"][name]
+        if isinstance(named, str):
+            named = tree["needs"][name] = _Changed(named)
+        named.changes.append((change, f"{origin}: needs.{name}"))
     # classes before their arguments, and outer ones before inner ones
     settings.sort(
         key=lambda setting: (setting[0][-1] != "class_path", len(setting[0]) if setting[0][-1] == "class_path" else 0)
@@ -306,6 +371,33 @@ def _merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
         tree["smoke"] = smoke
 
 
+def _is_of_recipe(tree: dict[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether a key, such as needs.teacher.budget.images, is of a needed run that a tree names by its recipe."""
+    needs = tree.get("needs")
+    if path[0] != "needs" or len(path) < 3 or not isinstance(needs, dict):
+        return False
+    return isinstance(needs.get(path[1]), str | _Changed)
+
+
+def _check_change(path: tuple[str, ...], origin: str) -> None:
+    """Refuse keys that would not be followed in a needed run."""
+    key = ".".join(path)
+    if _own(key) == "seed":
+        raise InputError(f"{origin}: {key}: a needed run has the seed of the run that needs it; seed sets both")
+    if path[2] in ("base", "smoke"):
+        raise InputError(f"{origin}: {key}: only the file of a recipe has {path[2]}")
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value in a tree; a group without keys changes none."""
+    for group in path[:-1]:
+        tree = tree.setdefault(group, {})
+    if value == {}:
+        tree.setdefault(path[-1], {})
+    else:
+        tree[path[-1]] = value
+
+
 def _settings(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every value of a recipe's tree with its path; a group without keys is a value."""
 
@@ -322,18 +414,19 @@ def _settings(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], origin: str) -> None:
     needs = tree.get("needs") or {}
-    if not isinstance(needs, dict) or not all(isinstance(needed, str | dict) for needed in needs.values()):
+    if not isinstance(needs, dict) or not all(isinstance(needed, str | dict | _Changed) for needed in needs.values()):
         raise InputError(f"{origin}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}")
     for name, needed in needs.items():
         if isinstance(needed, dict):
             _expand_needs(needed, smoke, above, f"{origin}: needs.{name}")
             continue
+        named = needed if isinstance(needed, _Changed) else _Changed(needed)
         try:
-            path = find_config(needed)
+            path = find_config(named.recipe)
         except InputError as error:
             raise InputError(f"{origin}: needs.{name}: {error}") from None
-        tree_of_it = _recipe(path, smoke, above)
-        needs[name] = {"recipe": needed, "name": _name(tree_of_it, path), **tree_of_it}
+        tree_of_it = _recipe(path, smoke, above, named.changes)
+        needs[name] = {"recipe": named.recipe, "name": _name(tree_of_it, path), **tree_of_it}
 
 
 def _check_seeds(tree: dict[str, Any], origin: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Truth",
     "dump_yaml",
     "files_read",
+    "key_lines",
     "load_settings",
     "load_yaml",
     "parse_yaml",
@@ -192,6 +193,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(f"{path} holds no settings: a configuration is a YAML mapping of keys to values")
     return tree
+
+
+def key_lines(path: Path) -> list[tuple[tuple[str, ...], int]]:
+    """Every key of a YAML file that `read_yaml` takes, with its line.
+
+    Returns:
+        The key with the groups around it, outermost first, as they are written; and its line, from 1.
+    """
+    found: list[tuple[tuple[str, ...], int]] = []
+
+    def visit(node: yaml.Node | None, groups: tuple[str, ...]) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            return
+        for key, value in node.value:
+            keys = (*groups, key.value)
+            found.append((keys, key.start_mark.line + 1))
+            visit(value, keys)
+
+    visit(yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader), ())
+    return found
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
