@@ -31,6 +31,7 @@ import sys
 import threading
 import time
 import tokenize
+import unicodedata
 import uuid
 import zipfile
 import zlib
@@ -116,8 +117,10 @@ def expand_home(path: str | Path) -> Path:
     """A path with `~` and `~user` at its beginning replaced by the home folder.
 
     Raises:
-        InputError: The home folder is not known.
+        InputError: The home folder is not known, or the path holds a NUL or another control character.
     """
+    if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
+        raise InputError(f"{str(path)!r}: a path with control characters; name another one")
     try:
         return Path(path).expanduser()
     except RuntimeError:

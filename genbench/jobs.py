@@ -21,8 +21,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import GenbenchError, InputError, Stopped
-from genbench.stages import one_by_one
+from genbench.errors import InputError, Stopped
+from genbench.stages import noting_failure, one_by_one
 from genbench.suite import Plan, Reporter, lacking, needed_by, out_of_reach
 from genbench.worker import Task
 
@@ -91,18 +91,13 @@ def speeds(plans: Sequence[Plan], reporter: Reporter, trust: Sequence[str]) -> l
     """Measure speeds, one run at a time, and write the records; returns the labels of runs for which that failed."""
     from genbench.evaluate import evaluate
 
-    failures = []
+    failures: list[str] = []
     for plan in plans:
         if plan.variants:
             reporter.step(f"speed of {plan.label}")
-        try:
+        with noting_failure(plan, reporter, failures):
             for variant in plan.variants:
                 evaluate(plan.run, variant, plan.out, tuple(trust), plan.device)
-        except Stopped:
-            raise
-        except GenbenchError as error:
-            reporter.note(f"{plan.label}: {error}")
-            failures.append(plan.label)
     return failures
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from genbench.errors import Diverged, GenbenchError, Stopped
 from genbench.suite import Plan, Reporter, lacking, out_of_reach
 
-__all__ = ["one_by_one", "perform", "train_and_score"]
+__all__ = ["noting_failure", "one_by_one", "perform", "train_and_score"]
 
 
 def one_by_one(plans: Sequence[Plan], suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> list[str]:
@@ -27,20 +28,37 @@ def one_by_one(plans: Sequence[Plan], suite: str, reporter: Reporter, trust: Seq
     """
     missing = lacking(plans)
     reporter.begin(sum(plan.steps for plan in missing) + 1)
-    failures = []
+    failures: list[str] = []
     for plan in missing:
         if plan in out_of_reach(plans):
             continue
-        try:
-            perform(plan, suite, reporter, trust)
-        except Diverged as error:
-            reporter.note(str(error))
-        except Stopped:
-            raise
-        except GenbenchError as error:
-            reporter.note(f"{plan.label}: {error}")
-            failures.append(plan.label)
+        with noting_failure(plan, reporter, failures):
+            try:
+                perform(plan, suite, reporter, trust)
+            except Diverged as error:
+                reporter.note(str(error))
     return failures
+
+
+@contextmanager
+def noting_failure(plan: Plan, reporter: Reporter, failures: list[str]) -> Iterator[None]:
+    """Turn the failure of a run into a note, so that the other runs go on.
+
+    Args:
+        plan: The run.
+        reporter: Who is told about it.
+        failures: Labels of the runs that failed, to which this one is added.
+
+    Raises:
+        Stopped: Interrupted, which is no failure.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except GenbenchError as error:
+        reporter.note(f"{plan.label}: {error}")
+        failures.append(plan.label)
 
 
 def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:

@@ -119,6 +119,40 @@ def test_every_option_of_every_command_that_keeps_one_value_keeps_the_first():
     assert kinds == {_StoreOnce, argparse._AppendAction, argparse._StoreTrueAction, argparse._HelpAction}
 
 
+@pytest.mark.parametrize("folder", ["a\nb", "a\x1b[2Jb", "a\x7f", "a\x00b"])
+def test_folders_with_control_characters_are_one_line(folder, tmp_path, capsys):
+    """A NUL cannot be an argument, but it can stand in a recipe."""
+    (tmp_path / "mine.yaml").write_text(json.dumps({"base": "digits/vae", "run_dir": folder}))
+    (tmp_path / "data.yaml").write_text(json.dumps({"base": "digits/vae", "data.root": folder}))
+    (tmp_path / "base.yaml").write_text(json.dumps({"base": folder}))
+    for arguments in (
+        ["train", "-c", str(tmp_path / "mine.yaml")],
+        ["train", "-c", str(tmp_path / "data.yaml")],
+        ["train", "-c", str(tmp_path / "base.yaml")],
+        ["train", "-c", folder],
+        ["sample", folder, "-o", str(tmp_path / "x.png")],
+        ["sample", "run", "-o", folder],
+        ["evaluate", "run", "--out", folder],
+        ["table", folder],
+        ["data", "list", "--root", folder],
+        ["data", "import", folder, "--name", "x", "--size", "8"],
+    ):
+        assert main(arguments) == 2, arguments
+        message = capsys.readouterr().err
+        assert f"{folder!r}: a path with control characters" in message
+        assert message.count("\n") == 1
+
+
+def test_where_a_grid_goes_is_checked_before_data_are_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("genbench.data.digits.Digits.decode", lambda self: pytest.fail("data were read"))
+    (tmp_path / "file").write_text("")
+    arguments = ["data", "show", "digits", "--root", str(tmp_path / "data"), "-o"]
+    assert main([*arguments, str(tmp_path / "file" / "grid.png")]) == 2
+    assert capsys.readouterr().err.endswith(f"grid.png cannot be written: {tmp_path / 'file'} is no folder\n")
+    assert main([*arguments, str(tmp_path / ("x" * 300 + ".png"))]) == 2
+    assert "is longer than the 255 bytes" in capsys.readouterr().err
+
+
 def test_the_home_folder_is_written_out_in_every_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -422,6 +422,20 @@ def test_damaged_captions_are_named(tiny, capsys):
     assert "captions.json is damaged" in capsys.readouterr().err
 
 
+def test_where_figures_go_is_checked_before_one_is_drawn(tiny, tmp_path, capsys, monkeypatch):
+    run = train(tiny("digits/vae"))
+    (tmp_path / "page").write_text("")
+    for figure in FIGURES:
+        monkeypatch.setitem(FIGURES, figure, lambda subject: pytest.fail("a figure was drawn"))
+    assert main(["explore", str(run.path), "--out", str(tmp_path / "page")]) == 2
+    message = capsys.readouterr().err
+    assert message.endswith(f"cannot be written: {tmp_path / 'page'} is no folder\n")
+    assert message.count("\n") == 1
+    (run.path / "explore").write_text("")
+    assert main(["explore", str(run.path)]) == 2
+    assert f"cannot be written: {run.path / 'explore'} is no folder" in capsys.readouterr().err
+
+
 def test_no_run_is_one_line(tmp_path, capsys):
     assert main(["explore", str(tmp_path)]) == 2
     assert "no run in" in capsys.readouterr().err

@@ -890,6 +890,20 @@ def test_a_likelihood_whose_steps_show_in_its_digits_says_so(error, words):
     assert cell.note == words
 
 
+@pytest.mark.parametrize("error", [None, 1e-5, 0.005])
+def test_a_divergence_from_a_likelihood_in_steps_has_the_error_of_the_steps(error):
+    """Finer steps move both by the same nats: those of two pixels for KL, which has four digits."""
+    records = with_steps(make("ode", (9.0, 9.1), "diffusion", kind="estimate", bits=(3.0,)), error)
+    protocol = dataclasses.replace(records[0].protocol, shape=(1, 1, 2), metrics=("kl",))
+    records = [dataclasses.replace(r, protocol=protocol, metrics={"kl": Metric(0.3, None)}) for r in records]
+    (board,) = boards(records)
+    words = f"finer steps of its solver move it by {2 * math.log(2) * 0.005:.2g}" if error == 0.005 else ""
+    (line,) = table.board_table(board).lines[:1]
+    (cell,) = (cell for cell in line.cells if cell.text.startswith("~ 0.3"))
+    assert cell.note == words
+    assert words in table.render([board], "md")
+
+
 def test_a_record_without_an_error_of_steps_is_read():
     (record,) = make("ode", (9.0,), "diffusion", kind="estimate", bits=(3.0,))
     tree = record.to_dict()

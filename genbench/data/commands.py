@@ -15,7 +15,7 @@ from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split, has_default_root
 from genbench.data.imported import Imported, damaged_imports
 from genbench.errors import InputError, nearest
-from genbench.files import project_root
+from genbench.files import check_target, project_root
 from genbench.pictures import save_grid
 
 __all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
@@ -96,8 +96,11 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
         InputError: The data is not there, or damaged.
     """
     out = out or project_root() / "runs" / "data" / f"{data.name}.png"
-    if out.suffix.lower() != ".png" or out.is_dir():
+    if out.suffix.lower() != ".png":
         raise InputError(f"--out {out}: a .png file")
+    check_target(out)
+    if out.is_dir():
+        raise InputError(f"--out {out}: a .png file, not a folder")
     content, spec = data.content_hash, data.spec
     yield f"{data.name}: shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels, protocol {data.protocol}"
     yield f"content hash {content}" + (", as published" if content == data.published else "")

@@ -189,7 +189,7 @@ def card_labels(origin: Path, cards: dict[str, Callable[[], bytes]], names: Sequ
             for name, label in (labels or {}).items():
                 if given.setdefault(name, label) != label:
                     raise ValueError(f"{printable(name)} has two classes")
-        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        except (ValueError, OSError) as error:
             raise InputError(_card_error(origin, card, str(error))) from None
         if labels is None:
             without.append(card)
@@ -209,13 +209,22 @@ def _read_card(content: bytes, folder: PurePosixPath, pictures: int) -> dict[str
     """The class of each path that a card names; None where it says that there are none."""
     if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * pictures:
         raise ValueError(f"it has {len(content) >> 20:,} MiB, for {pictures:,} pictures")
-    pairs = json.loads(content)["labels"]
+    try:
+        tree = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(tree, dict) or "labels" not in tree:
+        raise ValueError("it has no 'labels'")
+    pairs = tree["labels"]
     if pairs is None:
         return None
+    if not isinstance(pairs, list):
+        raise ValueError("its 'labels' are no list")
     labels: dict[str, Any] = {}
-    for path, label in pairs:
-        if not isinstance(path, str):
-            raise ValueError(f"a path is text, not {path!r}")
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError("its 'labels' are not pairs of a path and a class")
+        path, label = pair
         name = composed(str(folder / path.replace("\\", "/")))
         if labels.setdefault(name, label) != label:
             raise ValueError(f"{printable(name)} has two classes")
@@ -224,8 +233,8 @@ def _read_card(content: bytes, folder: PurePosixPath, pictures: int) -> dict[str
 
 def _card_error(origin: Path, card: str, message: str) -> str:
     return (
-        f"{origin}: {printable(card)}: dataset.json is not {{'labels': [[path, class], ...]}} ({message}); one of another tool is"
-        f" left out by --leave-out {printable(card)}"
+        f"{origin}: {printable(card)}: {message}; it should say the class of each picture, "
+        f'{{"labels": [["a.png", 0], ...]}}; if it is of another tool, leave it out: --leave-out {printable(card)}'
     )
 
 

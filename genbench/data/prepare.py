@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 __all__ = ["WHITE", "Decoded", "Depth", "decode", "from_array", "refuse_dark", "square"]
 
@@ -162,11 +163,18 @@ def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
     if getattr(image, "n_frames", 1) > 1:
         yield "first of several images in a file"
     if image.mode.startswith("I"):
-        yield "16 bits to 8"
+        yield f"{_grey_bits(image)} bits to 8"
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         yield f"{image.mode} to RGB"
     if _has_alpha(upright) and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
         yield "laid over white where transparent"
+
+
+def _grey_bits(image: Image.Image) -> int:
+    """How many bits a grey file of more than 8 has. A TIFF says so; of the other formats none has more than 16."""
+    if isinstance(image, TiffImageFile):
+        return int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0])
+    return 16
 
 
 def _eight_bits(image: Image.Image, white: int) -> Image.Image:

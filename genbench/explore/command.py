@@ -14,7 +14,7 @@ from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
 from genbench.explore.sheet import DRAWING, render, style
 from genbench.explore.subject import NotPossible, Subject
-from genbench.files import project_root, read_json, write_atomic, write_json
+from genbench.files import check_target, project_root, read_json, write_atomic, write_json
 from genbench.run import Run, open_run
 from genbench.typed import read_value
 
@@ -55,6 +55,10 @@ def explore(
         # a page goes to others: it says where anybody has such a run, and not where this machine keeps it
         usual = f"runs/{loaded.data.name}/{loaded.config.name}/s{loaded.config.seed}"
         places.append((out / "explore" / loaded.data.name, f"{loaded.config.name}-", inside or usual))
+    for folder, prefix, _ in places:
+        for figure in only or FIGURES:
+            for ending in ("png", "svg"):
+                check_target(folder / f"{prefix}{figure}.{ending}")
     for figure in only or FIGURES:
         try:
             with torch.no_grad(), style():

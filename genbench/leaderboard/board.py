@@ -203,6 +203,12 @@ class Row:
         return max((x.step_error * self._unit for x in self._likelihoods if x.step_error is not None), default=None)
 
     @property
+    def kl_step_error(self) -> float | None:
+        """The largest move in nats of KL(data || model) under finer steps, which is that of the likelihood; None without steps."""
+        nats = math.prod(self.first.protocol.shape) * math.log(2)
+        return max((x.step_error * nats for x in self._likelihoods if x.step_error is not None), default=None)
+
+    @property
     def batches(self) -> tuple[int, int] | None:
         """Smallest and largest batch at which sampling was fastest."""
         found = [record.speed.batch for record in self.records if record.speed]

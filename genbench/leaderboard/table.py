@@ -308,7 +308,10 @@ def _metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
 
     def cell(row: Row) -> Cell:
         prefix = _PREFIX[row.kind] if info.of_likelihood and row.kind else ""
-        return _value(row.metric(name), info.digits, board.mark(row, name) if row in board.rows else "", prefix)
+        plain = _value(row.metric(name), info.digits, board.mark(row, name) if row in board.rows else "", prefix)
+        if not info.of_likelihood or row.metric(name) is None:
+            return plain
+        return replace(plain, note=_step_words(row.kl_step_error, plain.text))
 
     return cell
 
@@ -317,7 +320,7 @@ def _judged(board: Board, name: str) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
         plain = _metric_cell(board, name)(row)
         words = quality_words(board, row, name) if row in board.rows else ""
-        return Cell(plain.text, plain.sort, plain.mark, words)
+        return replace(plain, note=", ".join(filter(None, [words, plain.note])))
 
     return cell
 
@@ -328,7 +331,9 @@ def _nll_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
         if nll is None or kind is None:
             return Cell(NONE)
         cell = _value(nll, 2, board.nll_mark(row, conditional) if row in board.rows else "", _PREFIX[kind])
-        return replace(cell, note=", ".join(filter(None, [_meaning(row), _effort(row), _step_words(row, cell.text)])))
+        return replace(
+            cell, note=", ".join(filter(None, [_meaning(row), _effort(row), _step_words(row.nll_step_error, cell.text)]))
+        )
 
     return cell
 
@@ -383,9 +388,9 @@ def _effort(row: Row) -> str:
     return ", ".join(words)
 
 
-def _step_words(row: Row, text: str) -> str:
-    """By how much finer steps of its solver move a likelihood, where that shows in its text, "~ 6.35 ± 0.02"."""
-    error, mean = row.nll_step_error, text.partition(" ±")[0]
+def _step_words(error: float | None, text: str) -> str:
+    """By how much finer steps of its solver move a value, where that shows in its text, "~ 6.35 ± 0.02"."""
+    mean = text.partition(" ±")[0]
     unit = 10.0 ** -len(mean.partition(".")[2])
     return f"finer steps of its solver move it by {error:.2g}" if error is not None and error >= unit / 2 else ""
 
