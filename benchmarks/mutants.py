@@ -127,6 +127,30 @@ MUTATIONS = (
         ("test_train.py::test_a_damaged_checkpoint_falls_back_to_the_one_before[flip]",),
     ),
     Mutation(
+        "a checkpoint of another configuration is restored",
+        "checkpoint.py",
+        "    if content.config is not None:",
+        "    if False:",
+        (
+            "test_own_files.py::test_without_its_state_a_run_does_not_go_on_under_another_config[seed]",
+            "test_unsafe.py::test_a_checkpoint_of_another_run_is_refused",
+        ),
+    ),
+    Mutation(
+        "a checkpoint that notes no configuration is believed by itself",
+        "train.py",
+        'if checkpoint.get("config") is None and state["config"] is None:',
+        "if False:",
+        ("test_own_files.py::test_a_checkpoint_without_config_is_believed_beside_a_state_that_has_it",),
+    ),
+    Mutation(
+        "a checkpoint does not note the seed",
+        "config.py",
+        "_leaves(tree) if not _is_free(key)}",
+        '_leaves(tree) if not _is_free(key) and key != "seed"}',
+        ("test_unsafe.py::test_a_checkpoint_of_another_run_is_refused",),
+    ),
+    Mutation(
         "the average forgets its random start at its full half-life",
         "callbacks.py",
         "half_life = min(self.half_life, model.images_seen / 20)",

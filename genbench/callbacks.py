@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 
+from genbench.config import Config
 from genbench.errors import InputError, Stopped
 from genbench.likelihood import bits_per_dim
 from genbench.loggers import WandbLog
@@ -120,9 +121,16 @@ class Keeper(Callback):
     _AGREE_EVERY = 16
 
     def __init__(
-        self, run: Run, ema: EMA, log_every: int, checkpoint_every: int, report: Callable[[int, float | None], None]
+        self,
+        run: Run,
+        config: Config,
+        ema: EMA,
+        log_every: int,
+        checkpoint_every: int,
+        report: Callable[[int, float | None], None],
     ) -> None:
         self.run, self.ema, self.stop, self.report = run, ema, StopRequest(), report
+        self.config = config
         self.log_every, self.checkpoint_every = log_every, checkpoint_every
         self.seconds = 0.0
         self.diverged_at: int | None = None
@@ -221,6 +229,7 @@ class Keeper(Callback):
         self.check_place()
         if trainer.is_global_zero:
             state = {
+                "config": self.config.decisive,
                 "images_seen": model.images_seen,
                 "model": model.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],

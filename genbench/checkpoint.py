@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from genbench.config import Config
+from genbench.config import Config, changes
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
 from genbench.typed import Amount, Natural, one_line, read_value
@@ -30,6 +30,8 @@ class Content:
         optimizers: The state of each player's optimizer.
         ema: Moving averages of the parameters, in their order; none without a half-life.
         keeper: Seconds of training, and the sums of losses since the last line of the metrics file.
+        config: `Config.decisive` of the training that wrote it. None in the checkpoints of versions
+            that did not note it.
     """
 
     images_seen: Natural
@@ -37,6 +39,7 @@ class Content:
     optimizers: list[dict[str, Any]]
     ema: list[Any]
     keeper: Keeper
+    config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,12 @@ def check_checkpoint(state: dict[str, Any], config: Config, model: GenerativeMod
         batch_size: Images of a step over all processes.
 
     Raises:
-        InputError: It is of another model.
+        InputError: It is of another configuration or another model.
         ValueError: Something else is not as training writes it; the message says what.
     """
     content: Content = read_value(Content, state)
+    if content.config is not None:
+        _check_configuration(content.config, config)
     _check_model(content.model, model)
     end = largest_count(config.budget.images, batch_size)
     if content.images_seen > end or content.images_seen % batch_size:
@@ -89,6 +94,14 @@ def check_checkpoint(state: dict[str, Any], config: Config, model: GenerativeMod
             raise ValueError(f"keeper.sums.{name} is not a number")
 
 
+def _check_configuration(noted: dict[str, Any], config: Config) -> None:
+    """Refuse weights of a configuration that differs in more than a smaller budget."""
+    differences = changes(noted, config.decisive)
+    if differences:
+        text = one_line("; ".join(differences))[:500]
+        raise InputError(f"of another configuration: {text}; train with that one")
+
+
 def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
     right = model.state_dict()
     same = saved.keys() == right.keys() and all(
@@ -100,7 +113,7 @@ def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
             message = "other names or shapes"
         except (RuntimeError, TypeError) as error:
             message = one_line(str(error))[:200]
-        raise InputError(message)
+        raise InputError(f"of another model: {message}; remove it")
     trained = {name for name, _ in model.named_parameters()}
     for name, value in right.items():
         _check_tensor(saved[name], value, f"model.{name}", finite=name in trained)

@@ -131,6 +131,12 @@ class Config:
         return digest({key: value for key, value in _leaves(self.resolved) if not _is_free(key) and _own(key) != "seed"})
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """What a checkpoint notes: name, seed, and every key that decides the weights, dotted."""
+        tree = {"name": self.name, **self.resolved}
+        return {key: value for key, value in _leaves(tree) if not _is_free(key)}
+
+    @property
     def family(self) -> str:
         """The folder of the model's class: genbench.models.<family>; the module's name for a user's model."""
         module = self.resolved["model"]["class_path"].split(".")

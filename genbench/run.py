@@ -5,7 +5,8 @@ state.json          status (running, stopped, done, diverged), images seen, seco
                     training noted it: config.yaml is checked against that wherever a run is opened
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
-checkpoints/        <images>-<hash>.ckpt, the last two
+checkpoints/        <images>-<hash>.ckpt, the last two; each notes the configuration that it is of,
+                    and is restored under no other one
 previews/           sample grids during training
 model.safetensors   the recorded weights: moving averages, after `finalize`
 lock                who is training here
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "Run", "State", "find_run", "find_runs", "load", "load_needed", "needed_facts", "run_folder"]
 
+# "config" may stand beside them: a version that did not note it left it out
 _CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
 
 
@@ -263,7 +265,7 @@ class Run:
                 if path.is_file() and file_digest(path)[:16] == path.stem.partition("-")[2]:
                     _refuse_packed(path)
                     state = dict(torch.load(path, map_location="cpu", weights_only=True))
-                    if state.keys() != _CHECKPOINT:
+                    if state.keys() - {"config"} != _CHECKPOINT:
                         raise TypeError("other contents")
                     reason = _misfit(state, path, check)
                     if not reason:

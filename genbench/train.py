@@ -97,14 +97,19 @@ def train(config: Config, report: Report = lambda images, loss: None, suite: str
     final = run.is_done(budget) or run.state()["status"] == "diverged"
     needs = {} if final else _needs(run, config, data, model)
     with lock(run.path) if is_primary() else contextlib.nullcontext(), _quiet(run.path / "log.txt"):
-        if _begin(run, config, data, budget, needs) == "done":
+        done = run.is_done(budget)
+        checkpoint = _check_folder(run, config, data, model, done)
+        _begin(run, config, data, done, needs)
+        if done:
             return run
         callbacks = _callbacks(run, config, report)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         _prepare_nets(model, config.trainer)
         model.micro_batches = config.trainer.accumulate
         callbacks[-1].place = run.place()
-        trainer = _trainer(config, run, [_restore(run, config, model, data.batch_size, callbacks), *callbacks], loggers)
+        restore = _restore(run, model, checkpoint, callbacks)
+        del checkpoint  # nothing holds its tensors while training runs
+        trainer = _trainer(config, run, [restore, *callbacks], loggers)
         callbacks[-1].stop.listen()
         try:
             if budget:
@@ -149,8 +154,21 @@ def _needs(run: Run, config: Config, data: ImageData, model: GenerativeModel) ->
     return facts
 
 
-def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[str, dict[str, Any]]) -> str:
-    """Refuse a folder of another configuration; write this one into a new folder. Returns the run's status."""
+def _check_folder(
+    run: Run,
+    config: Config,
+    data: ImageData,
+    model: GenerativeModel,
+    done: bool,
+) -> dict[str, Any] | None:
+    """Check, before anything is written, that a folder is one of this configuration.
+
+    Returns:
+        The checkpoint that training goes on from; None for the beginning.
+
+    Raises:
+        InputError: The folder, its data or its checkpoint is of another configuration.
+    """
     state = run.state()
     run.check_config_file()
     old = run.begun_config(config.trust)
@@ -163,6 +181,55 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[s
                 f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir"
             )
     run.check_data(data)
+    final = done or state["status"] == "diverged"
+    if final and state["config"] is not None:
+        return None
+    checkpoint = _newest_checkpoint(run, config, model, data.batch_size)
+    if checkpoint is None or final:
+        return checkpoint
+    # one of a former version is believed where state.json notes what it is of
+    if checkpoint.get("config") is None and state["config"] is None:
+        raise InputError(
+            f"{run.checkpoints}: the newest is of a version that noted no configuration in it, and "
+            "state.json notes none either; restore state.json, or choose another run_dir"
+        )
+    return checkpoint
+
+
+def _newest_checkpoint(
+    run: Run,
+    config: Config,
+    model: GenerativeModel,
+    batch_size: int,
+) -> dict[str, Any] | None:
+    """The newest whole checkpoint, which must be one of this configuration and this model."""
+
+    def check(content: dict[str, Any]) -> None:
+        check_checkpoint(content, config, model, batch_size)
+
+    try:
+        checkpoint, damaged = run.newest_checkpoint(check)
+    except InputError as error:
+        message = f"{run.checkpoints}: the newest is {error}, or choose another run_dir"
+        raise InputError(message) from None
+    for line in damaged:
+        log.warning(line)
+    return checkpoint
+
+
+def _begin(
+    run: Run,
+    config: Config,
+    data: ImageData,
+    done: bool,
+    needs: dict[str, dict[str, Any]],
+) -> None:
+    """Note the configuration in the folder, and that training runs where it is not done.
+
+    Raises:
+        Diverged: Nothing can be trained further.
+    """
+    state = run.state()
     if state["status"] == "diverged":
         if state["config"] is None and is_primary():
             run.note_config(config)
@@ -172,11 +239,9 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[s
     if is_primary():
         run.sweep()
         run.write_config(config)  # what may change may have changed
-    if run.is_done(budget):
-        if is_primary():
-            run.note_config(config)
-        return "done"
-    if is_primary():
+    if done and is_primary():
+        run.note_config(config)
+    elif is_primary():
         run.write_state(
             status="running",
             images_seen=state["images_seen"],
@@ -186,14 +251,18 @@ def _begin(run: Run, config: Config, data: ImageData, budget: int, needs: dict[s
             needs=needs,
             config=config_tree(config),
         )
-    return "running"
 
 
 def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:
     settings, budget = config.trainer, config.budget.images
     ema = EMA(config.optimization.ema_half_life)
     keeper = Keeper(
-        run, ema, settings.log_every or max(1, budget // 100), settings.checkpoint_every or max(1, budget // 10), report
+        run,
+        config,
+        ema,
+        settings.log_every or max(1, budget // 100),
+        settings.checkpoint_every or max(1, budget // 10),
+        report,
     )
     first = next(iter(config.evaluations.values()))
     return ema, Preview(run, ema, settings.preview_every or max(1, budget // 4), first), keeper
@@ -231,24 +300,22 @@ def _trainer(config: Config, run: Run, callbacks: list[Callback], loggers: list[
 
 
 def _restore(
-    run: Run, config: Config, model: GenerativeModel, batch_size: int, callbacks: tuple[EMA, Preview, Keeper]
+    run: Run,
+    model: GenerativeModel,
+    checkpoint: dict[str, Any] | None,
+    callbacks: tuple[EMA, Preview, Keeper],
 ) -> Restore:
-    """Bring model, counters and the metrics file to the newest whole checkpoint; the optimizers follow when they exist."""
-    try:
-        state, damaged = run.newest_checkpoint(lambda content: check_checkpoint(content, config, model, batch_size))
-    except InputError as error:
-        raise InputError(
-            f"{run.checkpoints}: the newest is of another model; remove it, or choose another run_dir: {error}"
-        ) from None
-    for line in damaged:
-        log.warning(line)
-    if state is not None:
-        model.load_state_dict(state["model"])
-        model.resume_at(state["images_seen"])
+    """Bring model, counters and the metrics file to a checkpoint.
+
+    The optimizers follow when they exist.
+    """
+    if checkpoint is not None:
+        model.load_state_dict(checkpoint["model"])
+        model.resume_at(checkpoint["images_seen"])
     if is_primary():
         run.keep_two()
         cut_metrics(run.metrics, model.images_seen)
-    return Restore(state, callbacks[0], callbacks[-1])
+    return Restore(checkpoint, callbacks[0], callbacks[-1])
 
 
 def _finish(run: Run, config: Config, data: ImageData, model: GenerativeModel, callbacks: tuple[EMA, Preview, Keeper]) -> None:

@@ -216,12 +216,33 @@ FORGERIES = {
     "another rate": (lambda s: double(s["optimizers"][0]["param_groups"][0], "initial_lr"), 64, "optimizers[0] has initial_lr"),
     "other moments": (lambda s: s["optimizers"][0]["state"][0]["exp_avg"].fill_(float("inf")), 64, "optimizers[0] holds what"),
     "a negative time": (lambda s: s["keeper"].update(seconds=-1.0), 64, "keeper.seconds is -1.0, not at least 0"),
+    "a configuration that is none": (
+        lambda s: s.update(config="digits"),
+        64,
+        "config is 'digits', not",
+    ),
+    "a configuration without names": (
+        lambda s: s.update(config={0: 7}),
+        64,
+        "config is {0: 7}, not",
+    ),
     "sums that are none": (
         lambda s: s["keeper"].update(sums={"loss": 1}, counts={"loss": 1}),
         64,
         "keeper.sums.loss is not a number",
     ),
 }
+
+
+def rewrite(path: Path, state: dict, images: int) -> Path:
+    """Save a checkpoint beside another one, under the name that its content and `images` make."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    target = path.with_name(f"{images:012d}-{digest}.ckpt")
+    target.write_bytes(content)
+    return target
 
 
 @pytest.fixture(scope="module")
@@ -240,10 +261,7 @@ def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(forge, images, says,
     (path,) = run.checkpoints.glob("000000000064-*.ckpt")
     state = torch.load(path, weights_only=True)
     forge(state)
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    forged = run.checkpoints / f"{images:012d}-{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.ckpt"
-    forged.write_bytes(buffer.getvalue())
+    forged = rewrite(path, state, images)
     if images == 64:
         path.rename(path.with_suffix(".kept"))
     caplog.clear()
@@ -251,6 +269,120 @@ def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(forge, images, says,
     assert says in caplog.text and caplog.text.count("does not fit this run") + caplog.text.count("in its name") == 1
     assert not forged.exists() and forged.with_suffix(".damaged").exists()
     assert done.weights.read_bytes() == whole[0]
+
+
+# small steps; a log line for each tells where training goes on
+STEPS = (
+    "data.batch_size=16",
+    "trainer.log_every=16",
+    "model.optimizer.lr=0.002",
+    "optimization.warmup_images=0",
+)
+OTHER_CONFIGS = [
+    ("seed", 7, "seed was 0, is now 7"),
+    ("name", "better", "name was vae, is now better"),
+    ("model.optimizer.lr", 0.5, "model.optimizer.lr was 0.002, is now 0.5"),
+    ("optimization.warmup_images", 640, "optimization.warmup_images was 0, is now 640"),
+    ("budget.images", 32, "budget.images was 64, is now 32"),
+]
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    """Every file of a run but the log."""
+    files = [path for path in run.path.rglob("*") if path.is_file() and path.name != "log.txt"]
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
+
+
+def without_config(run: Run) -> None:
+    """Make a run's one checkpoint one of a version that noted no configuration in it."""
+    (path,) = run.checkpoints.glob("*.ckpt")
+    state = torch.load(path, weights_only=True)
+    del state["config"]
+    path.unlink()
+    rewrite(path, state, state["images_seen"])
+
+
+@pytest.fixture
+def begun(tiny) -> Run:
+    """A run of 64 images with one checkpoint, at their end."""
+    run = train(tiny(TRAINED, "budget.images=64", "trainer.checkpoint_every=64", *STEPS))
+    assert len(list(run.checkpoints.glob("*.ckpt"))) == 1
+    return run
+
+
+def goes_on(config) -> int:
+    """The first image count that a training logs."""
+    counts = []
+    train(config, lambda images, loss: counts.append(images))
+    return counts[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    OTHER_CONFIGS,
+    ids=[key for key, _, _ in OTHER_CONFIGS],
+)
+def test_without_its_state_a_run_does_not_go_on_under_another_config(
+    begun,
+    key,
+    value,
+    says,
+    capsys,
+):
+    (begun.path / "state.json").unlink()
+    edit(begun.path / "config.yaml", key, value)
+    before = contents(begun)
+    command = ("train", "-c", begun.path / "config.yaml", f"--run_dir={begun.path}")
+    for _ in range(2):  # the first leaves nothing behind that the second believes
+        line = refused(capsys, *command)
+        assert f"{begun.checkpoints}: the newest is of another configuration: {says}; train" in line
+        assert contents(begun) == before
+
+
+@pytest.mark.parametrize("files", [("state.json",), ("state.json", "config.yaml")], ids=len)
+def test_without_its_state_a_run_goes_on_under_its_own_config(begun, files, tiny):
+    for name in files:
+        (begun.path / name).unlink()
+    steps = ("budget.images=128", "trainer.checkpoint_every=64", *STEPS)
+    with pytest.raises(InputError, match="seed was 0, is now 7"):
+        train(tiny(TRAINED, "seed=7", *steps))
+    assert goes_on(tiny(TRAINED, *steps)) == 80
+    undisturbed = train(tiny(TRAINED, *steps, folder="undisturbed"))
+    assert begun.weights.read_bytes() == undisturbed.weights.read_bytes()
+
+
+@pytest.mark.parametrize("status", ["done", "diverged"])
+def test_what_is_final_is_not_vouched_for_under_another_config(begun, status, capsys):
+    state = {**begun.state(), "status": status, "diverged_at": 64, "config": None}
+    (begun.path / "state.json").write_text(json.dumps(state))
+    edit(begun.path / "config.yaml", "seed", 7)
+    before = contents(begun)
+    line = refused(capsys, "train", "-c", begun.path / "config.yaml", f"--run_dir={begun.path}")
+    assert "the newest is of another configuration: seed was 0, is now 7" in line
+    assert contents(begun) == before
+
+
+def test_a_checkpoint_without_config_is_believed_beside_a_state_that_has_it(begun, tiny):
+    without_config(begun)
+    steps = ("budget.images=128", "trainer.checkpoint_every=64", *STEPS)
+    state = (begun.path / "state.json").read_bytes()
+    (begun.path / "state.json").unlink()
+    before = contents(begun)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"notes none either; restore state\.json, or choose"):
+            train(tiny(TRAINED, *steps))
+        assert contents(begun) == before
+    (begun.path / "state.json").write_bytes(state)
+    assert goes_on(tiny(TRAINED, *steps)) == 80
+
+
+def test_a_finished_run_of_a_former_version_can_be_vouched_for(begun, tiny):
+    without_config(begun)
+    edit(begun.path / "state.json", "config", None)
+    weights = begun.weights.read_bytes()
+    train(tiny(TRAINED, "budget.images=64", "trainer.checkpoint_every=64", *STEPS))
+    assert begun.weights.read_bytes() == weights
+    assert open_run(begun.path).config.seed == 0
 
 
 # --- what is no file ----------------------------------------------------------------------------------------------------------

@@ -201,10 +201,71 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     other = train(tiny(RECIPE, "model.latent=5", "budget.images=64", folder="other"))
     config = tiny(RECIPE, "budget.images=64")
     state, _ = other.newest_checkpoint()
+    state["config"] = config.decisive
     plant(Run(Path(config.resolved["run_dir"])), saved(state))
     with pytest.raises(InputError, match="the newest is of another model") as error:
         train(config)
     assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tiny):
+    """Copied into a new folder, and into that of a run which notes its own configuration."""
+    other = train(tiny(RECIPE, "seed=7", "budget.images=64", folder="other"))
+    (copied,) = other.checkpoints.glob("000000000064-*.ckpt")
+    config = tiny(RECIPE, "budget.images=64")
+    run = Run(Path(config.resolved["run_dir"]))
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / copied.name).write_bytes(copied.read_bytes())
+    with pytest.raises(InputError, match="of another configuration: seed was 7, is now 0"):
+        train(config)
+    assert not (run.path / "state.json").exists() and not (run.path / "config.yaml").exists()
+    (run.checkpoints / copied.name).unlink()
+    train(config)
+    before = (run.path / "state.json").read_bytes()
+    for path in run.checkpoints.glob("*.ckpt"):
+        path.unlink()
+    (run.checkpoints / copied.name).write_bytes(copied.read_bytes())
+    with pytest.raises(InputError, match="of another configuration: seed was 7, is now 0"):
+        train(tiny(RECIPE, "budget.images=128"))
+    assert (run.path / "state.json").read_bytes() == before
+
+
+CONFIGS = {
+    "another seed": ({"seed": 7}, "seed was 7, is now 0"),
+    "a budget that is no number": ({"budget.images": "64"}, "budget.images was 64, is now 64"),
+    "a larger budget": ({"budget.images": 2**40}, f"budget.images was {2**40}, is now 64"),
+    "a key of its own": ({"model.secret": True}, "model.secret was True, is now absent"),
+    "a text of several lines": ({"name": "a\nb\n" * 1000}, "name was a b a b"),
+}
+
+
+@pytest.mark.parametrize(("changes", "says"), CONFIGS.values(), ids=CONFIGS)
+def test_a_forged_checkpoint_of_another_configuration_is_refused(changes, says, tiny):
+    """Its hash is right, and its weights fit."""
+    config = tiny(RECIPE, "budget.images=64")
+    run = train(config)
+    state, _ = run.newest_checkpoint()
+    for path in run.checkpoints.glob("*.ckpt"):
+        path.unlink()
+    run.weights.unlink()
+    plant(run, saved({**state, "config": {**config.decisive, **changes}}), 64)
+    before = (run.path / "state.json").read_bytes()
+    with pytest.raises(InputError) as error:
+        train(config)
+    line = one_line(error)
+    assert f"the newest is of another configuration: {says}" in line and len(line) < 1000
+    assert (run.path / "state.json").read_bytes() == before
+
+
+def test_a_configuration_of_tensors_is_set_aside(tiny, caplog):
+    config = tiny(RECIPE, "budget.images=64")
+    run = train(config)
+    weights = run.weights.read_bytes()
+    state, _ = run.newest_checkpoint()
+    run.weights.unlink()
+    plant(run, saved({**state, "config": {**config.decisive, "seed": torch.zeros(2)}}))
+    assert train(config).weights.read_bytes() == weights
+    assert caplog.text.count("is not a checkpoint of genbench") == 1
 
 
 HEADERS = {
