@@ -34,19 +34,19 @@ torch.set_num_threads(1)
 CONFIGS = configs()
 
 
-def _classes(tree: object) -> tuple[str, ...]:
+def classes_of(tree: object) -> tuple[str, ...]:
     """Every class that a part of a configuration names, optimizers apart."""
     if not isinstance(tree, dict):
         return ()
     return (
         tree.get("class_path", ""),
-        *(path for key, value in tree.items() if key != "optimizer" for path in _classes(value)),
+        *(path for key, value in tree.items() if key != "optimizer" for path in classes_of(value)),
     )
 
 
 def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
     model = load_yaml(find_config(name))["model"]
-    return _classes(model), frozenset(model) - {"conditional"}
+    return classes_of(model), frozenset(model) - {"conditional"}
 
 
 def _last_is_best(name: str) -> tuple[bool, bool, str]:

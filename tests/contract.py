@@ -7,24 +7,28 @@ fixed seeds, and refuse what has a probability below 1e-6 where the model is rig
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from scipy.stats import chi2, norm
+from scipy.stats import t as student
 from torch import Tensor, nn
 
 from genbench.model import GenerativeModel
 from genbench.models.flow.coupling import Bijection
 from genbench.rng import Rng
+from genbench.spec import Spec
 
 __all__ = [
     "bounds_are_ordered",
     "decoding_inverts_encoding",
     "exact_masses_add_up",
+    "images_of",
     "jacobians_are_those_of_autograd",
     "kind_is_as_declared",
     "labels_reach_all_methods_alike",
@@ -35,16 +39,106 @@ __all__ = [
 ]
 
 UNLIKELY = 1e-6
+# a universe of so many images is listed, of a larger one some are drawn
+_LISTED = 256
 _DRAWS = 24
 _SAMPLES = 20_000
+# the same where each takes the steps of a solver
+_SOLVED_DRAWS = 8
+_SOLVED_SAMPLES = 1_500
+# coarse cells: fewer images in one have no error that can be estimated
+_CELLS = 256
+_PER_CELL = 16
 # weights that are averaged before they are a draw, where a model averages them itself: few are far from their mean
-_WEIGHTS = 64
+_WEIGHTS = 16
+# images drawn from a large universe
+_IMAGES = 4_096
+_SOLVED_IMAGES = 512
+_BOUND_IMAGES = 256
+# of every image of a listed universe: a total that is 3 % too large is told from chance
+_BOUND_DRAWS = 96
 _CHUNK = 4_096
 
 
-def universe(levels: int) -> Tensor:
-    """All images of two pixels, uint8 (levels^2, 1, 1, 2)."""
-    return torch.cartesian_prod(torch.arange(levels), torch.arange(levels)).to(torch.uint8).view(-1, 1, 1, 2)
+# --- universes ------------------------------------------------------------------------------------------------------------
+
+
+def universe(spec: Spec) -> Tensor:
+    """All images of a shape, uint8 (levels^D, C, H, W)."""
+    line = torch.arange(spec.levels, dtype=torch.uint8)
+    return torch.cartesian_prod(*[line] * spec.dims).view(-1, *spec.shape)
+
+
+class Images(NamedTuple):
+    """Images over which masses are summed.
+
+    Attributes:
+        x: uint8 (n, C, H, W).
+        volume: Images of the universe for which each of them stands: 1 where all are listed.
+    """
+
+    x: Tensor
+    volume: float
+
+    @property
+    def drawn(self) -> bool:
+        """Whether they are a part of the universe, so that sums over them have an error."""
+        return self.volume > 1
+
+
+def images_of(spec: Spec, n: int) -> Images:
+    """The universe where it is small, else n independent, uniform draws from it."""
+    size = spec.levels**spec.dims
+    if size <= _LISTED:
+        return Images(universe(spec), 1.0)
+    return Images(Rng(13, range(n)).integers(spec.levels, spec.shape).to(torch.uint8), size / n)
+
+
+class Cells:
+    """A partition of the universe: by some pixels spread over the image, each in one of a few ranges of levels.
+
+    Args:
+        spec: Shape and levels of the images.
+        most: Number of cells, at most.
+    """
+
+    def __init__(self, spec: Spec, most: int = _CELLS) -> None:
+        pixels = min(spec.dims, int(math.log2(most)))
+        ranges = 2
+        while ranges < spec.levels and (ranges + 1) ** pixels <= most:
+            ranges += 1
+        self.levels = spec.levels
+        self.ranges = ranges
+        self.positions = torch.linspace(0, spec.dims - 1, pixels).round().long()
+        self.number = ranges**pixels
+
+    def of(self, x: Tensor) -> Tensor:
+        """The cell of every image, int64 (n,)."""
+        digits = x.flatten(1)[:, self.positions].long() * self.ranges // self.levels
+        return (digits * self.ranges ** torch.arange(len(self.positions))).sum(1)
+
+    def sums(self, x: Tensor, values: Tensor) -> Tensor:
+        """Of one value per image, (n,), the sum in every cell, float64 (cells,)."""
+        return torch.zeros(self.number, dtype=torch.float64).index_add(0, self.of(x), values.double())
+
+
+def cells_for(images: Images, spec: Spec, samples: int) -> Cells:
+    """A partition in whose cells samples, and images where they are drawn, are enough for their error to be known."""
+    most = min(_CELLS, samples // _PER_CELL)
+    return Cells(spec, min(most, len(images.x) // (4 * _PER_CELL)) if images.drawn else most)
+
+
+def at_the_border(model: GenerativeModel, x: Tensor) -> Tensor:
+    """Whether an image has a pixel of the first or the last level, beyond which a dequantised density ends: bool (n,)."""
+    if model.dequantisation is None:
+        return torch.zeros(len(x), dtype=torch.bool)
+    pixels = x.flatten(1)
+    return ((pixels == 0) | (pixels == model.spec.levels - 1)).any(1)
+
+
+def takes_steps(model: GenerativeModel, options: dict[str, Any]) -> bool:
+    """Whether a score takes the steps of a solver."""
+    return model.finer(**options) is not None
 
 
 # --- bijections -----------------------------------------------------------------------------------------------------------
@@ -109,35 +203,46 @@ def kind_is_as_declared(model: GenerativeModel, x: Tensor, y: Tensor | None, opt
 
 
 def exact_masses_add_up(model: GenerativeModel, y: Tensor | None) -> None:
-    """The probabilities of a universe sum to 1; a thousand float64 additions lose less than 1e-12."""
-    x = universe(model.spec.levels)
+    """The probabilities of a universe sum to 1; tens of thousands of float64 additions lose less than 1e-11."""
+    total = 0.0
     with torch.no_grad():
-        total = float(model.log_prob(x, labels(y, len(x))).exp().sum())
+        for x in universe(model.spec).split(_CHUNK):
+            total += float(model.log_prob(x, labels(y, len(x))).exp().sum())
     assert abs(total - 1) < 1e-10, f"probabilities of the universe add up to {total}"
 
 
-def mean_weights(model: GenerativeModel, y: Tensor | None, options: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
-    """E exp(log w) of every image of a universe over the streams, and its standard error; None where that is no mass.
+def masses_are_means(model: GenerativeModel, options: dict[str, Any]) -> bool:
+    """Whether E exp(log w) is a mass: of a probability, a dequantised density, an importance weight.
 
-    A probability, a dequantised density and an importance weight have the mass as their mean. A bound with neither of them, such
-    as an ELBO of one draw whose divergence is in closed form, is lower.
+    A bound with neither of them, such as an ELBO of one draw whose divergence is in closed form, is lower.
     """
-    x = universe(model.spec.levels)
+    exact = model.likelihood_kind(**options) == "exact"
+    return exact or model.dequantisation is not None or "K" in inspect.signature(model.log_prob).parameters
+
+
+def mean_weights(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], images: Images) -> tuple[Tensor, Tensor]:
+    """E exp(log w) of every image, the mean of some draws, and the square of its error. float64 (n,) each."""
     if model.likelihood_kind(**options) == "exact":
-        with torch.no_grad():
-            mass = model.log_prob(x, labels(y, len(x)), **options).exp()
-        return mass, torch.zeros_like(mass)
-    if model.dequantisation is None:
-        if "K" not in inspect.signature(model.log_prob).parameters:
-            return None
+        draws = 1
+    elif images.drawn:
+        # another image is as good as another draw
+        draws = 1
+    else:
+        draws = _SOLVED_DRAWS if takes_steps(model, options) else max(_DRAWS, _IMAGES // len(images.x))
+    if model.dequantisation is None and model.likelihood_kind(**options) != "exact":
         options = {**options, "K": max(_WEIGHTS, options.get("K", 1))}
-    w = log_weights(model, y, options).exp()
-    return w.mean(0), w.std(0) / len(w) ** 0.5
+    if "trace" in model.defaults("log_prob"):
+        # by random probes it is unbiased in the logarithm of a weight, not in the weight
+        options = {**options, "trace": "exact"}
+    w = log_weights(model, y, options, images.x, draws).double().exp()
+    mass = w.mean(0)
+    if images.drawn:
+        return mass, mass**2
+    return mass, w.var(0) / draws if draws > 1 else torch.zeros_like(mass)
 
 
-def log_weights(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], draws: int = _DRAWS) -> Tensor:
-    """log_prob of every image of a universe by as many streams, (draws, levels^2) nats."""
-    x = universe(model.spec.levels)
+def log_weights(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], x: Tensor, draws: int = _DRAWS) -> Tensor:
+    """log_prob of every image by as many streams, (draws, n) nats."""
     every = x.repeat(draws, 1, 1, 1)
     rng = Rng(11, range(len(every)), model.dtype).split("log_prob")
     parts = []
@@ -147,15 +252,12 @@ def log_weights(model: GenerativeModel, y: Tensor | None, options: dict[str, Any
     return torch.cat(parts).view(draws, len(x))
 
 
-def frequencies(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], n: int = _SAMPLES) -> Tensor:
-    """How often each image of a universe is among n samples, int64 (levels^2,)."""
+def samples_of(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], n: int) -> Tensor:
+    """n samples, uint8 (n, C, H, W)."""
     rng = Rng(12, range(n), model.dtype).split("sample")
-    counts = torch.zeros(model.spec.levels**2, dtype=torch.int64)
     with torch.no_grad():
-        for rows in torch.arange(n).split(_CHUNK):
-            i, j = model.sample(rng[rows], labels(y, len(rows)), **options).flatten(1).long().unbind(1)
-            counts += torch.bincount(i * model.spec.levels + j, minlength=len(counts))
-    return counts
+        parts = [model.sample(rng[rows], labels(y, len(rows)), **options) for rows in torch.arange(n).split(_CHUNK)]
+    return torch.cat(parts)
 
 
 def samples_have_the_masses(
@@ -163,63 +265,103 @@ def samples_have_the_masses(
 ) -> None:
     """Chi-square of sample frequencies against mean weights, whose own error is counted; and the sum of all is 1.
 
-    A dequantised density ends at the border, where samples beyond it are set: the cells there are held against the samples
-    from one side, together, and the inner cells from both.
+    A dequantised density ends at the border, where samples beyond it are set: the images there are held against the samples
+    from one side, together, and the inner ones from both.
     """
-    weights = mean_weights(model, y, log_prob_options)
-    if weights is None:
+    if not masses_are_means(model, log_prob_options):
         return
-    mass, error = weights
-    counts = frequencies(model, y, sample_options)
-    n = int(counts.sum())
-    inner = torch.ones_like(mass, dtype=torch.bool)
-    if model.dequantisation is not None:
-        pixels = universe(model.spec.levels).flatten(1)
-        inner = ((pixels > 0) & (pixels < model.spec.levels - 1)).all(1)
+    slow = takes_steps(model, log_prob_options)
+    images = images_of(model.spec, _SOLVED_IMAGES if slow else _IMAGES)
+    n = _SOLVED_SAMPLES if slow else _SAMPLES
+    cells = cells_for(images, model.spec, n)
+    drawn = samples_of(model, y, sample_options, n)
+
+    each, each_variance = mean_weights(model, y, log_prob_options, images)
+    outer = at_the_border(model, images.x)
+    mass = images.volume * cells.sums(images.x, each * ~outer)
+    variance = images.volume**2 * cells.sums(images.x, each_variance * ~outer)
+    enough = cells.sums(images.x, ~outer) >= _PER_CELL * images.drawn
+    outer_samples = at_the_border(model, drawn)
+    counts = cells.sums(drawn, ~outer_samples)
+
     # the others together are one more cell, with what the mass lacks to 1
-    common = inner & (n * mass >= 10)
+    common = enough & (n * mass >= 10)
     rest = 1 - mass[common].sum()
     p = torch.cat((mass[common], rest.clamp(min=0)[None]))
-    count = torch.cat((counts[common], counts[~common].sum()[None]))
-    variance = torch.cat((error[common] ** 2, (error[common] ** 2).sum()[None])) + p * (1 - p) / n
-    z2 = (count / n - p) ** 2 / variance.clamp(min=1 / n**2)
+    count = torch.cat((counts[common], n - counts[common].sum()[None]))
+    errors = torch.cat((variance[common], variance[common].sum()[None]))
+    errors = errors + p * (1 - p) / n
+    z2 = (count / n - p) ** 2 / errors.clamp(min=1 / n**2)
     assert len(z2) > 3, "the samples lie in a few cells: nothing is tested"
     statistic = float(z2.sum())
     assert chi2.sf(statistic, len(z2) - 1) > UNLIKELY, f"chi-square {statistic:.0f} with {len(z2) - 1} degrees of freedom"
-    outer = mass[~inner].sum() - counts[~inner].sum() / n
-    spread = (error[~inner] ** 2).sum() + counts[~inner].sum() / n**2
-    assert outer <= norm.isf(UNLIKELY) * spread.sqrt() + 1e-9, "cells at the border hold more than the samples there"
+    beyond = images.volume * each[outer].sum() - outer_samples.sum() / n
+    spread = images.volume**2 * each_variance[outer].sum() + outer_samples.sum() / n**2
+    assert beyond <= norm.isf(UNLIKELY) * spread.sqrt() + 1e-9, "images at the border hold more than the samples there"
 
 
 def bounds_are_ordered(
     model: GenerativeModel, y: Tensor | None, sample_options: dict[str, Any], log_prob_options: dict[str, Any]
 ) -> None:
-    """E log w <= E log of the mean of eight w, on average; both <= log mass for each image; their masses add up to at most 1.
+    """E log w <= E log of the mean of eight w, on average; both <= log mass in each cell; their masses add up to at most 1.
 
-    The mass is how often samples are the image, where `mean_weights` says that samples and scores are of one law.
+    The mass is how often samples are there, where `masses_are_means` says that samples and scores are of one law.
     """
     choices = [log_prob_options]
     if "K" in inspect.signature(model.log_prob).parameters:
         choices.append({**log_prob_options, "K": 8})
-    bounds = [log_weights(model, y, options) for options in choices]
-    for options, bound in zip(choices, bounds):
-        total = float(bound.mean(0).exp().sum())
-        assert total <= 1, f"the exponentials of the mean bound with {options} add up to {total}"
-    if len(bounds) == 2:
+    if takes_steps(model, log_prob_options):
+        one_step_is_below(model, y, log_prob_options)
+    images = images_of(model.spec, _BOUND_IMAGES)
+    draws = _SOLVED_DRAWS if images.drawn or takes_steps(model, log_prob_options) else _BOUND_DRAWS
+    bounds = [log_weights(model, y, options, images.x, draws).double() for options in choices]
+    if "K" in inspect.signature(model.log_prob).parameters:
         differences = (bounds[1] - bounds[0]).mean(1)
-        error = float(differences.std()) / _DRAWS**0.5
+        error = float(differences.std()) / draws**0.5
         rise = float(differences.mean())
         assert rise >= -norm.isf(UNLIKELY) * error, f"eight weights are {-rise:g} nats below one"
-    if model.dequantisation is None and len(bounds) == 1:
-        return
-    counts = frequencies(model, y, sample_options)
-    n = counts.sum()
     for options, bound in zip(choices, bounds):
-        q = bound.mean(0).exp()
-        error = q * bound.std(0) / _DRAWS**0.5
-        excess = (q - counts / n) / (q * (1 - q) / n + error**2).clamp(min=1 / n**2).sqrt()
-        worst = float(excess.max())
-        assert worst < norm.isf(UNLIKELY / len(q)), f"a bound with {options} is {worst:.1f} errors above the mass"
+        each = bound.mean(0).exp()
+        variance = each**2 if images.drawn else each**2 * bound.var(0) / draws
+        total = float(images.volume * each.sum())
+        error = float(images.volume * variance.sum().sqrt())
+        assert total <= 1 + norm.isf(UNLIKELY) * error, f"the exponentials of the mean bound with {options} add up to {total}"
+        if masses_are_means(model, options):
+            bound_is_below(model, y, sample_options, images, each, variance)
+
+
+def one_step_is_below(model: GenerativeModel, y: Tensor | None, options: dict[str, Any]) -> None:
+    """What a solver finds by one step is a bound too, or an estimate: below the mean weight by many steps, with the same noise."""
+    images = images_of(model.spec, _BOUND_IMAGES)
+    many = log_weights(model, y, options, images.x, _SOLVED_DRAWS).double()
+    one = log_weights(model, y, {**options, "steps": 1}, images.x, _SOLVED_DRAWS).double()
+    mass = many.exp().mean(0)
+    excess = one.mean(0) - mass.log()
+    # of first order in the weights
+    error = (one - many.exp() / mass).std(0) / _SOLVED_DRAWS**0.5
+    worst = float((excess / error).max())
+    limit = student.isf(UNLIKELY / len(excess), _SOLVED_DRAWS - 1)
+    assert worst < limit, f"a bound by one step is {worst:.1f} errors above the mass"
+
+
+def bound_is_below(
+    model: GenerativeModel,
+    y: Tensor | None,
+    sample_options: dict[str, Any],
+    images: Images,
+    each: Tensor,
+    variance: Tensor,
+) -> None:
+    """In each cell the exponential of a bound, with the square of its error, is at most the frequency of samples."""
+    n = _SAMPLES
+    cells = cells_for(images, model.spec, n)
+    drawn = samples_of(model, y, sample_options, n)
+    frequency = cells.sums(drawn, torch.ones(n)) / n
+    q = images.volume * cells.sums(images.x, each)
+    errors = images.volume**2 * cells.sums(images.x, variance) + q * (1 - q).clamp(min=0) / n
+    excess = (q - frequency) / errors.clamp(min=1 / n**2).sqrt()
+    worst = float(excess.max())
+    assert worst < norm.isf(UNLIKELY / len(q)), f"a bound is {worst:.1f} errors above the mass"
 
 
 def labels(y: Tensor | None, n: int) -> Tensor | None:

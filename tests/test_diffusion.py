@@ -327,6 +327,87 @@ def test_total_probability_of_the_best_net(double, variance, least, loosest):
     assert 0 <= gap < loosest
 
 
+def path_weight(model: DDPM, x: Tensor, rng: Rng) -> Tensor:
+    """log p(x, x_1, ..., x_T) / q(x_1, ..., x_T | x) of one path from q per image, whose exponential has the mean p(x). (B,) nats."""
+    T = model.T
+    beta = 1 - model.abar[1:] / model.abar[:-1]
+    x_t = [to_real(x, model.spec.levels, torch.float64)]
+    log_w = torch.zeros(len(x))
+    for t in range(1, T + 1):
+        step = Normal((1 - beta[t - 1]).sqrt() * x_t[-1], beta[t - 1].sqrt())
+        x_t.append(step.mean + step.stddev * rng.normal(model.spec.shape))
+        log_w = log_w - step.log_prob(x_t[-1]).flatten(1).sum(1)
+    log_w = log_w + Normal(0.0, 1.0).log_prob(x_t[T]).flatten(1).sum(1)
+    for t in range(T, 1, -1):
+        x0_hat = model.predict_data(x_t[t], torch.full((len(x),), t))
+        mean, _ = ancestral_step(x_t[t], x0_hat, float(model.abar[t]), float(model.abar[t - 1]), model.variance)
+        log_w = log_w + Normal(mean, model.sigma2[t].sqrt()).log_prob(x_t[t - 1]).flatten(1).sum(1)
+    return log_w + log_mass_of_last_step(model, x, x_t[1])
+
+
+def log_mass_of_last_step(model: DDPM, x: Tensor, x_1: Tensor) -> Tensor:
+    """log p(x | x_1), (B,) nats: the outer bins have no end."""
+    last = Normal(model.predict_data(x_1, torch.ones(len(x), dtype=torch.int64), clip=False), model.sigma2[1].sqrt())
+    centre = to_real(x, model.spec.levels, torch.float64)
+    half = 1 / (model.spec.levels - 1)
+    above = torch.where(x == model.spec.levels - 1, 1.0, last.cdf(centre + half))
+    below = torch.where(x == 0, 0.0, last.cdf(centre - half))
+    return (above - below).log().flatten(1).sum(1)
+
+
+@torch.no_grad()
+def chain_and_its_means(model: DDPM, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """By the same streams: images of the chain with the noise sigma_1 at its end, of its last means, and those of `sample`."""
+    rng = streams(n).split("sample")
+    *_, x_1, _ = model.trajectory(rng.normal(model.spec.shape), rng)
+    mean = model.predict_data(x_1, torch.ones(n, dtype=torch.int64), clip=False)
+    noisy = mean + model.sigma2[1].sqrt() * streams(n).split("last").normal(model.spec.shape)
+    return model.to_pixels(noisy), model.to_pixels(mean), model.sample(streams(n).split("sample"))
+
+
+def frequencies_of(x: Tensor) -> Tensor:
+    """How often each image of the universe of points occurs, (256,)."""
+    i, j = x.flatten(1).long().unbind(1)
+    return torch.bincount(16 * i + j, minlength=256) / len(x)
+
+
+def test_the_bound_is_of_the_chain_with_its_last_noise_and_samples_are_its_rounded_means(double):
+    """E w = p(x) = how often the chain ends in x; E bound <= E log mean of eight w <= log p(x). Samples lack its last noise."""
+    n = 20_000
+    draws = 64
+    model = small(T=6, schedule="cosine")
+    for i, parameter in enumerate(model.parameters()):
+        parameter.data += 0.1 * Rng(i, [0], torch.float64).normal(parameter.shape)[0]
+    chain, means, samples = chain_and_its_means(model, n)
+    assert torch.equal(samples, means)
+
+    x = PIXELS.repeat(draws, 1, 1, 1)
+    with torch.no_grad():
+        log_w = path_weight(model, x, streams(len(x))).view(draws, 256)
+        bound = model.log_prob(x, None, streams(len(x)).split("bound")).view(draws, 256)
+    mass = log_w.exp().mean(0)
+    error = log_w.exp().std(0) / draws**0.5
+    total_error = float(error.square().sum().sqrt())
+    assert abs(float(mass.sum()) - 1) < 5 * total_error < 0.5
+
+    # 256 cells: a mean of a hundred and more chi-squares of one degree of freedom is within 5 sqrt(2 / 100) of 1
+    surely = 1 + 5 * math.sqrt(2 / 100)
+    frequency = frequencies_of(chain)
+    cells = mass > 20 / n
+    assert int(cells.sum()) > 100
+    noise = mass * (1 - mass) / n
+    assert float(((frequency - mass) ** 2 / (error**2 + noise))[cells].mean()) < surely
+    assert float((chain != samples).any(dim=3).double().mean()) > 0.1
+    weighted = log_w.view(8, -1, 256).logsumexp(0) - math.log(8)
+    rise = (weighted.mean(0) - bound.mean(0)).mean()
+    rise_error = math.hypot(float(weighted.mean(1).std()) / 8**0.5, float(bound.mean(1).std()) / draws**0.5)
+    assert rise > 5 * rise_error
+    for values in (bound, weighted):
+        q = values.mean(0).exp()
+        spread = (q**2 * values.var(0) / len(values) + q * (1 - q) / n).sqrt()
+        assert float(((q - frequency) / spread).max()) < 5
+
+
 # --- p(x | y) ---------------------------------------------------------------------------------------------------------
 
 
