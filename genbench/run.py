@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from genbench.config import Config, changes, check_config, edits, load_yaml, train_command
 from genbench.errors import GenbenchError, InputError, nearest
 from genbench.files import expand_home, file_digest, files_below, open_regular, project_root, write_atomic, write_json
+from genbench.leaderboard.consistency import needed_names
 from genbench.leaderboard.record import Need
-from genbench.typed import Amount, Count, Sha256, read_json_as, read_value
+from genbench.typed import Count, Line, Seconds, Sha256, Text, read_json_as, read_value
 from genbench.yaml12 import dump_yaml
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from genbench.model import GenerativeModel
 
 __all__ = ["Loaded", "Run", "State", "find_run", "find_runs", "load", "load_needed", "needed_facts", "run_folder"]
+
+# of every configuration that training has noted
+_SECTIONS = {"name": Text, "seed": Count, "data": dict[str, Any], "model": dict[str, Any], "budget": dict[str, Any]}
 
 # "config" may stand beside them: a version that did not note it left it out
 _CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
@@ -62,8 +66,8 @@ class State:
     status: Literal["", "running", "stopped", "done", "diverged"] = ""
     images_seen: Count = 0
     finalize_images: Count = 0
-    seconds: Amount = 0.0
-    device: str = "-"
+    seconds: Seconds = 0.0
+    device: Line = "-"
     diverged_at: Count | None = None
     weights_hash: Sha256 | None = None
     data_hash: Sha256 | None = None
@@ -71,8 +75,18 @@ class State:
     config: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.status == "diverged" and self.diverged_at is None:
-            raise ValueError("diverged_at is missing from the state of a run that diverged")
+        if (self.status == "diverged") != (self.diverged_at is not None):
+            raise ValueError(f"diverged_at is {self.diverged_at}, where the status is {self.status!r}")
+        if self.data_hash is None and (self.status == "done" or self.config is not None):
+            raise ValueError("data_hash is null, where training notes the hash of its images")
+        if self.config is not None:
+            for section, kind in _SECTIONS.items():
+                if section not in self.config:
+                    raise ValueError(f"config.{section} is missing")
+                read_value(kind, self.config[section], f"config.{section}")
+            if differences := self.needs.keys() ^ needed_names(self.config):
+                name = min(differences)
+                raise ValueError(f"needs.{name} is in one of needs and config, and not in the other")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,15 @@ its value may be:
     Literal["a", "b"]          one of these values
     X | None                   X, or null
     tuple[X, ...], dict[str, X], list[X]
-    Annotated[X, Range(0, 1)]  a number between 0 and 1, both included
-    Annotated[X, Pattern(p)]   a text that the regular expression p matches whole
-    Any                        any plain value
+    Annotated[X, rule]         X by a rule below
+    Any                        any value, as it is
 
+    Range(0, 1)                a number between 0 and 1, both included
+    Pattern(p, words)          a text that the regular expression p matches whole
+    OneLine()                  a text that can be printed on one line
+    Filled()                   a list that is not empty
+
+Where YAML has a number or a truth value and a text is wanted, the text is what the file says, letter by letter: `name: 010` is "010".
 What depends on several fields is checked by the dataclass itself, in `__post_init__`, which raises ValueError.
 """
 
@@ -19,30 +24,39 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from genbench.errors import InputError, nearest
 from genbench.files import parse_json, read_text
+from genbench.yaml12 import plain, read_yaml, source
 
 __all__ = [
     "Amount",
     "Count",
+    "Filled",
+    "Line",
     "Natural",
+    "OneLine",
     "Pattern",
     "Range",
+    "Seconds",
     "Sha256",
     "Share",
+    "Text",
     "parse_json",
     "read_json_as",
     "read_value",
+    "read_yaml_as",
 ]
 
 T = TypeVar("T")
 # more than any count of images, bytes or seconds, and still an integer of every file format
 _LARGEST = 2**62 - 1
+# a hundred years: more than anything that is measured takes
+_LONGEST_SECONDS = 100 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,10 @@ class Range:
     def __str__(self) -> str:
         if self.above > -math.inf:
             return f"above {self.above:g}"
-        return f"at least {self.low:g}" if self.high >= _LARGEST else f"from {self.low:g} to {self.high:g}"
+        if self.high >= _LARGEST:
+            return f"at least {self.low:g}"
+        high = f"{self.high:,.0f}" if self.high >= 1e6 else f"{self.high:g}"
+        return f"from {self.low:g} to {high}"
 
 
 @dataclass(frozen=True)
@@ -69,21 +86,55 @@ class Pattern:
     expression: str
     words: str
 
+    def __contains__(self, text: str) -> bool:
+        return re.fullmatch(self.expression, text) is not None
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True)
+class OneLine:
+    """Texts that a terminal and a table show as they are: printable, on one line, and not endless."""
+
+    longest: int = 200
+
+    def __contains__(self, text: str) -> bool:
+        return text.isprintable() and len(text) <= self.longest
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters that can be printed on one line"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Lists that are not empty."""
+
+    def __contains__(self, values: Sequence[Any]) -> bool:
+        return len(values) > 0
+
+    def __str__(self) -> str:
+        return "a list of at least one"
+
 
 Count = Annotated[int, Range(0, _LARGEST)]
 Natural = Annotated[int, Range(1, _LARGEST)]
 Amount = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+Seconds = Annotated[float, Range(0, _LONGEST_SECONDS)]
+Text = Annotated[str, Pattern(r"(?s).*\S.*", "a text that is not empty")]
+Line = Annotated[str, OneLine()]
 Sha256 = Annotated[str, Pattern(r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits")]
 
 
-def read_value(kind: Any, value: Any, where: str = "") -> Any:
+def read_value(kind: Any, value: Any, where: str = "", known: Mapping[str, Any] = types.MappingProxyType({})) -> Any:
     """A plain value as a value of a type.
 
     Args:
         kind: The type, as in the docstring of this module.
         value: What a file holds.
         where: Name of the value in messages, such as `cost.images_seen`; empty for a whole file.
+        known: Fields of a dataclass that the caller gives, and the file must not.
 
     Raises:
         ValueError: One line that names the field, its value, and what would be right.
@@ -93,14 +144,16 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
     if origin is Annotated:
         return _read_annotated(arguments[0], arguments[1:], value, where)
     if is_dataclass(kind):
-        return _read_fields(kind, value, where)
+        return _read_fields(kind, value, where, known)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
         return read_value(next(a for a in arguments if a is not type(None)), value, where)
     if origin is Literal:
-        if any(type(value) is type(a) and value == a for a in arguments):
-            return value
+        readings = (plain(value), source(value))
+        for choice in arguments:
+            if any(type(reading) is type(choice) and reading == choice for reading in readings):
+                return choice
         return _fail(where, f"one of {', '.join(str(a) or repr(a) for a in arguments)}", value)
     if origin is tuple and isinstance(value, list):
         each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
@@ -113,11 +166,37 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
         if any(type(key) is not str for key in value):
             _fail(where, "a group whose keys are texts", value)
         return {key: read_value(arguments[1], v, f"{prefix}{key}") for key, v in value.items()}
-    if kind is float and type(value) in (int, float) and _is_finite(value):
-        return float(value)
-    if kind is Any or (type(value) is kind and kind is not float):
+    if kind is Any:
         return value
+    return _read_scalar(kind, value, where)
+
+
+def _read_scalar(kind: Any, value: Any, where: str) -> Any:
+    """A text, a number or a truth value."""
+    scalar: Any = source(value) if kind is str else plain(value)
+    if kind is float and type(scalar) in (int, float) and _is_finite(scalar):
+        return float(scalar)
+    if type(scalar) is kind and kind is not float:
+        return scalar
     return _fail(where, _name(kind), value)
+
+
+def read_yaml_as(kind: type[T], path: Path, **known: Any) -> T:
+    """A file of YAML as a value of a type.
+
+    Args:
+        kind: A dataclass.
+        path: The file.
+        known: Fields that the caller gives, and the file must not.
+
+    Raises:
+        InputError: It cannot be read, is not YAML, or is not of that type.
+    """
+    try:
+        value: T = read_value(kind, read_yaml(path), known=known)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: {one_line(str(error))}") from None
+    return value
 
 
 def read_json_as(kind: type[T], path: Path, cure: str) -> T:
@@ -149,29 +228,33 @@ def one_line(text: str) -> str:
 
 
 def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> Any:
+    if kind is str and source(value) is None:  # a rule about texts says more than that it is none
+        _fail(where, str(rules[0]), value)
     result = read_value(kind, value, where)
     for rule in rules:
-        if isinstance(rule, Range) and result not in rule:
+        if result not in rule:
             _fail(where, str(rule), value)
-        if isinstance(rule, Pattern) and not re.fullmatch(rule.expression, result):
-            _fail(where, rule.words, value)
     return result
 
 
-def _read_fields(kind: Any, value: Any, where: str) -> Any:
+def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) -> Any:
+    names = [f.name for f in fields(kind) if f.name not in known]
     if not isinstance(value, dict):
-        _fail(where, "a group of fields", value)
+        _fail(where, f"a group of {', '.join(names)}", value)
     prefix = f"{where}." if where else ""
-    names = [f.name for f in fields(kind)]
     optional = {f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING}
     for name in names:
         if name not in value and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")
     for key in value:
         if key not in names:
-            raise ValueError(f"{prefix}{_short(str(key))} is not a field of it; {nearest(str(key), names)}")
+            raise ValueError(f"unknown key {prefix}{_short(str(key))}; {nearest(str(key), names)}")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(**{name: read_value(hints[name], value[name], prefix + name) for name in names if name in value})
+    contents = {name: read_value(hints[name], value[name], prefix + name) for name in names if name in value}
+    try:
+        return kind(**known, **contents)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
 
 def _is_finite(value: float) -> bool:
@@ -187,6 +270,7 @@ def _fail(where: str, wanted: str, value: Any) -> NoReturn:
 
 def _shown(value: Any) -> str:
     """A value as it may stand in a message: an integer of a million digits is not printed at all."""
+    value = plain(value)
     if type(value) is int and value.bit_length() > 200:
         return "an integer of more than 60 digits"
     return _short(repr(value))
@@ -199,6 +283,22 @@ def _short(text: str) -> str:
 
 
 def _name(kind: Any) -> str:
-    plain = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false"}
-    groups = {tuple: "a list of the right length", list: "a list", dict: "a group of fields"}
-    return plain.get(kind) or groups.get(get_origin(kind), str(kind))
+    """What a value of a type is called in messages."""
+    scalars = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false"}
+    if kind in scalars:
+        return scalars[kind]
+    origin = get_origin(kind)
+    arguments = get_args(kind)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)} values"
+    if origin in (tuple, list):
+        return f"a list of {_plural(arguments[0])}"
+    return "a group of fields" if origin is dict else str(kind)
+
+
+def _plural(kind: Any) -> str:
+    """What values of a type are called in messages."""
+    base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if is_dataclass(base):
+        return f"groups of {', '.join(f.name for f in fields(base))}"
+    return {str: "texts", int: "integers", float: "finite numbers"}.get(base, "values")

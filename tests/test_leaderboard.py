@@ -16,6 +16,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -41,13 +42,17 @@ from genbench.leaderboard.record import (
     Cost,
     Likelihood,
     Metric,
+    Need,
     Protocol,
     Provenance,
     Record,
     Speed,
     content_digest,
     picture_path,
+    read_record,
+    record_id,
 )
+from genbench.typed import read_value
 
 PROTOCOL = Protocol(
     "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
@@ -61,16 +66,21 @@ POINTS = dataclasses.replace(
 
 def make(
     model="vae", fid=(20.0,), family="vae", variant="", kind=None, bits=(), recall=0.6, speed=1000.0, nfe=1, diverged=(),
-    protocol=PROTOCOL, config="cccccccc", device="one core", density="explicit", conditional=False, options=None, sampler=None,
+    protocol=PROTOCOL, config="cccccccc", device="one core", density=None, conditional=False, options=None, sampler=None,
 ):  # fmt: skip
     """One record per value of the quality metric; seeds 0, 1, 2, … The other metrics have the value recall, or one a seed."""
     found = []
+    if density is None:
+        density = "explicit" if kind else "implicit"
+    is_run = density != "-"
     for seed, value in enumerate(fid):
         dead = seed in diverged
         others = recall[seed] if isinstance(recall, tuple) else recall
         values = dict.fromkeys(protocol.metrics, others) | {protocol.metrics[0]: value}
         if "is" in values:
             values["is"] += 1  # it is never below 1
+        if density != "explicit":
+            values.pop("kl", None)
         likelihood = None
         if kind and not dead:
             b = bits[seed % len(bits)]
@@ -78,8 +88,8 @@ def make(
                 kind,
                 b,
                 0.01,
-                b * 64 * math.log(2),
-                719,
+                b * math.prod(protocol.shape) * math.log(2),
+                protocol.reference_images,
                 None,
                 conditional,
                 options or {},
@@ -93,8 +103,10 @@ def make(
                 sample_options=sampler or {}, log_prob_options=options or {},
                 diverged_at=12_800 if dead else None, evaluated_at="2026-01-01T00:00:00+00:00",
                 speed=Speed(speed * (1 + 0.02 * seed), 256, 2 / speed, nfe, 10**8, device, 5) if speed and not dead else None,
-                cost=Cost(150_000, 200_000, 60.0 + seed, device),
-                provenance=Provenance("f" * 40, False, {"seed": seed}, config * 8, "a" * 64, {"torch": "2.15"}),
+                cost=Cost(150_000, 12_800 if dead else 200_000, 60.0 + seed, device) if is_run else Cost(0, 0, 0.0, "-"),
+                provenance=Provenance(
+                    "f" * 40, False, {"seed": seed}, config * 8, "a" * 64 if is_run and not dead else None, {"torch": "2.15"}
+                ),
             )
         )  # fmt: skip
     return found
@@ -174,7 +186,7 @@ def test_a_record_is_never_overwritten(tmp_path):
     [
         (lambda t: t.pop("cost"), "cost is missing"),
         (lambda t: t["protocol"].pop("chunk"), "protocol.chunk is missing"),
-        (lambda t: t.update(nice=1), "nice is not a field"),
+        (lambda t: t.update(nice=1), "unknown key nice"),
         (lambda t: t["protocol"].update(shape=[1, 8]), "protocol.shape"),
         (lambda t: t.update(status="ok"), "status is 'ok', not one of done, diverged"),
         (lambda t: t.update(seed="0"), "seed is '0', not an integer"),
@@ -197,7 +209,7 @@ def test_a_record_is_never_overwritten(tmp_path):
         (lambda t: t["metrics"]["recall"].update(value=1.5), "metrics.recall.value is 1.5, not from 0 to 1"),
         (lambda t: t["metrics"]["is"].update(value=0.0), "metrics.is.value is 0.0, not at least"),
         (lambda t: t["cost"].update(images_seen=-5), "cost.images_seen is -5, not at least 0"),
-        (lambda t: t["cost"].update(train_seconds=-1), "cost.train_seconds is -1, not at least 0"),
+        (lambda t: t["cost"].update(train_seconds=-1), "cost.train_seconds is -1, not from 0 to 3,153,600,000"),
         (lambda t: t["speed"].update(images_per_second=0), "speed.images_per_second is 0, not above 0"),
         (lambda t: t["protocol"].update(generated_images=0), "protocol.generated_images is 0, not at least 1"),
         (lambda t: t.update(seed=10**400), "seed is an integer of more than 60 digits"),
@@ -227,6 +239,155 @@ def test_a_value_that_is_changed_by_hand_is_noticed(path):
     del tree["digest"]
     with pytest.raises(InputError, match="digest is missing: the record was edited"):
         Record.from_json(json.dumps(tree))
+
+
+def several(kind: str = "bound") -> dict[str, Any]:
+    """The file of a record that says everything twice."""
+    protocol = dataclasses.replace(PROTOCOL, scored_images=500, repeats=1 if kind == "exact" else 5)
+    record = make(variant="k8", kind=kind, bits=(2.0,), options={"K": 8}, sampler={"steps": 3}, protocol=protocol)[0]
+    noted = {"images": 500, "repeats": protocol.repeats, "repeat_error": None if kind == "exact" else 0.01}
+    evaluations = {"default": {}, "k8": {"sample": {"steps": 3}, "log_prob": {"K": 8}}}
+    needs = {"teacher": {"seed": 0, "needs": {"critic": {"seed": 0}}}}
+    config = {"seed": 0, "protocol": "digits", "evaluations": evaluations, "needs": needs}
+    need = Need("1" * 64, "2" * 64, 10, 1.0)
+    return dataclasses.replace(
+        record,
+        likelihood=dataclasses.replace(record.likelihood, defaults={"chunk": 4}, **noted),
+        provenance=dataclasses.replace(record.provenance, config=config),
+        needs={"teacher": need, "teacher.critic": need},
+        sample_defaults={"guidance": 0.0},
+    ).to_dict()
+
+
+def diverged() -> dict[str, Any]:
+    """The file of the record of a run that diverged."""
+    return make(density="explicit", diverged=(0,))[0].to_dict()
+
+
+def floor() -> dict[str, Any]:
+    """The file of a noise floor."""
+    protocol = dataclasses.replace(PROTOCOL, metrics=("fid", "memorisation"))
+    record = make("noise-floor", family="-", density="-", speed=None, protocol=protocol)[0]
+    return dataclasses.replace(record, metrics={"fid": Metric(2.0, None)}).to_dict()
+
+
+def foreign() -> dict[str, Any]:
+    """The file of a record of another tool's images."""
+    return make("other", family="foreign", density="-", speed=None)[0].to_dict()
+
+
+def implicit() -> dict[str, Any]:
+    """The file of a record of a model without a density."""
+    return make("gan", family="gan", protocol=POINTS)[0].to_dict()
+
+
+def exact() -> dict[str, Any]:
+    """The file of a record of an exact likelihood."""
+    return several("exact")
+
+
+def seal_again(tree: dict[str, Any]) -> str:
+    """The text of an edited record by somebody who knows how its id and its digest are made."""
+    protocol = read_value(Protocol, tree["protocol"])
+    options = (tree["variant"], tree["sample_options"], tree["log_prob_options"], tree["device_class"])
+    tree["id"] = record_id(tree["provenance"]["config_hash"], protocol, *options)
+    return json.dumps({**tree, "digest": content_digest(tree)})
+
+
+FORGED = [
+    # likelihood
+    (several, "likelihood.terms.rate", 0.9, "likelihood.terms add up to 2.4, but likelihood.bits_per_dim is 2.0"),
+    (several, "likelihood.bits_per_dim", 1.9, "likelihood.terms add up to 2.0, but likelihood.bits_per_dim is 1.9"),
+    (several, "likelihood.nats", 80.0, "likelihood.nats is 80.0, which is 1.80"),
+    (several, "likelihood.options", {"K": 9}, "likelihood.options is {'K': 9}, but log_prob_options is {'K': 8}"),
+    (several, "likelihood.defaults", {"K": 1}, "K is among the options of likelihood that were given, and among"),
+    (several, "likelihood.images", 719, "likelihood.images is 719, but by the protocol it is 500"),
+    (several, "likelihood.repeats", 4, "likelihood.repeats is 4, but by the protocol it is 5"),
+    (several, "likelihood.repeat_error", None, "likelihood.repeat_error is None, but likelihood.repeats is 5"),
+    (several, "likelihood.stderr", None, "likelihood.stderr is None, but likelihood.images is 500"),
+    (exact, "likelihood.repeats", 5, "likelihood.repeats is 5, but by the protocol it is 1"),
+    # metrics
+    (several, "metrics", {}, "metrics.fid is missing"),
+    (implicit, "metrics.kl", {"value": 0.1, "error": None}, "metrics.kl is there, but density is 'implicit'"),
+    (
+        floor,
+        "metrics.memorisation",
+        {"value": 0.1, "error": None},
+        "metrics.memorisation is there, but density is '-', model noise-f",
+    ),
+    (foreign, "metrics", {}, "metrics.fid is missing, but density is '-', model other"),
+    (several, "likelihood", None, "density is 'explicit', but likelihood is null"),
+    (several, "density", "implicit", "density is 'implicit', but likelihood is there"),
+    # what it is about
+    (several, "density", "-", "density is '-', but the model is vae of the family 'vae'"),
+    (floor, "density", "implicit", "density is 'implicit', but the model is noise-floor"),
+    (several, "family", "-", "family is '-', but the model is vae"),
+    (foreign, "family", "gan", "density is '-', but the model is other of the family 'gan'"),
+    (several, "provenance.weights_hash", None, "provenance.weights_hash is None, but the run has status done"),
+    (diverged, "provenance.weights_hash", "a" * 64, "but the run has status diverged"),
+    (foreign, "cost.images_seen", 5, "cost is not zero, but the images are another tool's"),
+    (diverged, "speed", several()["speed"], "speed was measured, but the run has status diverged"),
+    (diverged, "cost.images_seen", 200_000, "cost.images_seen is 200000, but diverged_at is 12800"),
+    # configuration
+    (several, "seed", 7, "seed is 7, but provenance.config.seed is 0"),
+    (several, "provenance.config.seed", 7, "seed is 0, but provenance.config.seed is 7"),
+    (
+        several,
+        "provenance.config.protocol",
+        "likelihood",
+        "protocol.name is 'digits', but provenance.config.protocol is 'likelihood'",
+    ),
+    (several, "variant", "k9", "variant is 'k9', but provenance.config.evaluations has 'default', 'k8'"),
+    (
+        several,
+        "sample_options",
+        {"steps": 4},
+        "sample_options is {'steps': 4}, but provenance.config.evaluations.k8.sample is {'ste",
+    ),
+    (several, "sample_defaults", {"steps": 3}, "steps is among the options of sample that were given, and among"),
+    (several, "needs", {}, "needs has none, but provenance.config.needs has 'teacher', 'teacher.critic'"),
+    (several, "needs.teacher.config_hash", "vae", "needs.teacher.config_hash is 'vae', not a SHA-256"),
+    # protocol
+    (several, "protocol.extractor_hash", None, "protocol.extractor is 'digits', but protocol.extractor_hash is None"),
+    (several, "protocol.statistics", "x.npz", "protocol.statistics is 'x.npz', but protocol.statistics_hash is None"),
+    (several, "protocol.reference_images", 0, "protocol.reference_images is 0, but protocol.statistics is None"),
+    (several, "protocol.metrics", ["fid", "fid"], "protocol.metrics names a metric twice"),
+]
+
+
+@pytest.mark.parametrize("whole", [several, exact, diverged, floor, foreign, implicit])
+def test_a_record_that_says_the_same_twice_is_read(whole):
+    assert Record.from_json(seal_again(whole())).to_dict() == whole()
+
+
+@pytest.mark.parametrize(("whole", "path", "value", "says"), FORGED, ids=[f"{w.__name__}-{p}" for w, p, _, _ in FORGED])
+def test_a_forged_record_with_a_right_digest_contradicts_itself(whole, path, value, says):
+    tree = whole()
+    group = tree
+    *above, last = path.split(".")
+    for key in above:
+        group = group[key]
+    group[last] = value
+    if path == "protocol.metrics":
+        tree["metrics"] = {"fid": tree["metrics"]["fid"]}
+    with pytest.raises(InputError, match=re.escape(says)):
+        Record.from_json(seal_again(tree))
+
+
+def test_no_committed_record_contradicts_itself():
+    committed = Path(__file__).parents[1] / "leaderboards"
+    files = sorted((committed / "records").glob("*/*.json"))
+    assert len(files) >= 100
+    assert len(records_in(committed)) == len(files)
+
+
+def test_a_record_under_the_name_of_another_is_none(tmp_path):
+    """A suite would take it for the record that is lacking."""
+    path = write_record(tmp_path, make()[0])
+    copy = path.with_name(path.name.replace("-s0-", "-s1-"))
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=rf"a record of this content is named records/digits/{path.name}"):
+        read_record(copy)
 
 
 def test_a_key_that_stands_twice_is_refused():
@@ -563,18 +724,18 @@ def test_binarised_nats_and_bits_per_dimension_never_share_a_column():
 
 
 def test_what_a_likelihood_took_and_its_error_over_repeats_stand_beside_it():
-    records = make("vae", fid=(1.0, 2.0), kind="estimate", bits=(2.0, 2.1), options={"K": 16})
+    repeated = dataclasses.replace(PROTOCOL, repeats=5)
+    records = make("vae", fid=(1.0, 2.0), kind="estimate", bits=(2.0, 2.1), options={"K": 16}, protocol=repeated)
     took = {"dequantisation": "variational", "network_evaluations": 1600.0, "repeats": 5}
     records = [
         dataclasses.replace(r, likelihood=dataclasses.replace(r.likelihood, repeat_error=error, **took))
         for r, error in zip(records, (0.001, 0.003))
     ]
-    text = table.render(boards(records + make("old", kind="bound", bits=(3.0,))))
+    text = table.render(boards(records + make("old", kind="bound", bits=(3.0,), protocol=repeated)))
     shown = "~ 2.05 ± 0.07 (variational dequantisation, K = 16, 1,600 network evaluations, ± 0.002 over 5 repeats)"
     assert shown in cells(text, "vae")
     assert "<= 3.00" in cells(text, "old")
     assert Record.from_json(records[0].to_json()) == records[0]
-    repeated = dataclasses.replace(PROTOCOL, repeats=5)
     assert repeated.hash != PROTOCOL.hash
     assert "from 0 and the training seed, chunks of 64, 5 repeats" in table.render(boards(make("vae", protocol=repeated)))
 
@@ -635,6 +796,9 @@ def test_csv_parses_back_with_the_same_numbers(out):
         for row in (*board.rows, *board.floor):
             key = board.protocol.hash, row.first.model, row.first.variant
             for name in board.protocol.metrics:
+                if name == "kl" and row.first.density != "explicit":
+                    assert (*key, name) not in lines
+                    continue
                 summary, line = row.metric(name), lines[*key, name]
                 assert (float(line["mean"]), int(line["n"])) == (summary.mean, summary.n)
                 assert (float(line["sd"]) if line["sd"] else None) == summary.sd

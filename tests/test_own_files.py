@@ -147,6 +147,7 @@ def test_a_divergence_is_not_recorded_under_another_name(tiny, tmp_path):
 # --- state.json ---------------------------------------------------------------------------------------------------------------
 
 
+NEED = {"config_hash": "1" * 64, "weights_hash": "2" * 64, "images_seen": 64, "train_seconds": 1.0}
 STATES = [
     ("status", "finished", "status is 'finished', not one of"),
     ("images_seen", -5, "images_seen is -5, not at least 0"),
@@ -154,19 +155,33 @@ STATES = [
     ("images_seen", 2**62, "images_seen is 4611686018427387904, not at least 0"),
     ("finalize_images", 1.5, "finalize_images is 1.5, not an integer"),
     ("seconds", "fast", "seconds is 'fast', not a finite number"),
-    ("seconds", -1, "seconds is -1, not at least 0"),
+    ("seconds", -1, "seconds is -1, not from 0 to 3,153,600,000"),
+    ("seconds", 3.2e9, "seconds is 3200000000.0, not from 0 to 3,153,600,000"),
     ("device", 3, "device is 3, not a text"),
+    ("device", "a\nb", "device is 'a\\nb', not a text of at most 200 characters that can be printed on one line"),
+    ("device", "\x1b[31mred", "device is '\\x1b[31mred', not a text of at most 200"),
+    ("device", "x" * 201, "device is 'xxxx"),
+    ("diverged_at", 64, "diverged_at is 64, where the status is 'done'"),
+    ("status", "diverged", "diverged_at is None, where the status is 'diverged'"),
+    ("data_hash", None, "data_hash is null, where training notes the hash of its images"),
+    ("needs", {"teacher": NEED}, "needs.teacher is in one of needs and config, and not in the other"),
+    ("config.needs", {"teacher": {}}, "needs.teacher is in one of needs and config, and not in the other"),
+    ("needs", {"teacher": {**NEED, "weights_hash": "abc"}}, "needs.teacher.weights_hash is 'abc', not a SHA-256"),
+    ("config", {}, "config.name is missing"),
+    ("config.model", "VAE", "config.model is 'VAE', not a group of fields"),
+    ("config.seed", -1, "config.seed is -1, not at least 0"),
+    ("config.name", "", "config.name is '', not a text that is not empty"),
     ("diverged_at", [], "diverged_at is [], not an integer"),
     ("weights_hash", "abc", "weights_hash is 'abc', not a SHA-256"),
-    ("data_hash", 5, "data_hash is 5, not a text"),
+    ("data_hash", 5, "data_hash is 5, not a SHA-256"),
     ("needs", [], "needs is [], not a group of fields"),
     ("needs", {"teacher": {}}, "needs.teacher.config_hash is missing"),
     ("config", "digits", "config is 'digits', not a group of fields"),
-    ("more", 1, "more is not a field of it"),
+    ("more", 1, "unknown key more"),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "says"), STATES, ids=[f"{key}-{value}" for key, value, _ in STATES])
+@pytest.mark.parametrize(("key", "value", "says"), STATES, ids=[f"{i}-{key}" for i, (key, _, _) in enumerate(STATES)])
 def test_a_state_of_other_types_is_refused_by_every_command(run, key, value, says, tmp_path, capsys):
     edit(run.path / "state.json", key, value)
     for command in (
@@ -353,7 +368,8 @@ def test_without_its_state_a_run_goes_on_under_its_own_config(begun, files, tiny
 
 @pytest.mark.parametrize("status", ["done", "diverged"])
 def test_what_is_final_is_not_vouched_for_under_another_config(begun, status, capsys):
-    state = {**begun.state(), "status": status, "diverged_at": 64, "config": None}
+    diverged_at = {"done": None, "diverged": 64}[status]
+    state = {**begun.state(), "status": status, "diverged_at": diverged_at, "config": None}
     (begun.path / "state.json").write_text(json.dumps(state))
     edit(begun.path / "config.yaml", "seed", 7)
     before = contents(begun)

@@ -261,7 +261,7 @@ def test_what_is_trusted_is_said_on_the_command_line_of_every_job_and_not_in_the
     assert "trust" not in tree
     manifest.write_text(json.dumps({**tree, "trust": ["mine"]}))
     assert main(["bench", str(manifest), "--task", "0"]) == 2
-    assert "trust is not a field of it" in capsys.readouterr().err
+    assert "unknown key trust" in capsys.readouterr().err
     manifest.write_text(json.dumps(tree))
     assert read_manifest(manifest, ("mine",)).trust == ("mine",)
     for path in (project_root() / "slurm" / "suite.sbatch", project_root() / "slurm" / "tables.sbatch"):

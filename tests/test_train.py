@@ -416,7 +416,7 @@ def test_damaged_checkpoints_do_not_crowd_out_good_ones(tiny):
     assert not damaged
 
 
-@pytest.mark.parametrize("content", ["{}", '{"status": "done"}', '{"status": "running"}'])
+@pytest.mark.parametrize("content", ["{}", '{"status": "running"}'])
 def test_a_poor_state_file_is_survived(tiny, content):
     run = train(tiny(EXAMPLE, "budget.images=160"))
     whole = run.weights.read_bytes()
@@ -424,6 +424,16 @@ def test_a_poor_state_file_is_survived(tiny, content):
     run.metrics.write_bytes(run.metrics.read_bytes() + b"\xff\xfe garbage\n5\n{}\n")
     assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
     assert all("images" in line for line in read_metrics(run.metrics))
+
+
+def test_a_state_that_says_done_and_not_on_which_images_is_removed_first(tiny):
+    run = train(tiny(EXAMPLE, "budget.images=160"))
+    whole = run.weights.read_bytes()
+    (run.path / "state.json").write_text('{"status": "done"}')
+    with pytest.raises(InputError, match=r"state\.json is damaged: data_hash is null.*remove it, and training goes on"):
+        train(tiny(EXAMPLE, "budget.images=160"))
+    (run.path / "state.json").unlink()
+    assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
 
 
 def test_evaluations_may_be_added_to_a_finished_run(tiny):

@@ -8,7 +8,8 @@ metrics; it says after how many images the run diverged.
 
     digest = SHA-256 over the canonical JSON of the whole file but for itself
 
-so that a value that is changed afterwards is noticed. (Whoever changes the digest too is not: it has no key.) Records of schema 1
+so that a value that is changed afterwards is noticed. (Whoever changes the digest too is not: it has no key; but what a record says
+twice must agree, see `genbench.leaderboard.consistency`.) Records of schema 1
 had no digest and are refused; `benchmarks/seal_records.py` gives them one, once, and writes into each when it did.
 """
 
@@ -24,7 +25,8 @@ from typing import Annotated, Any, Literal
 
 from genbench.errors import InputError
 from genbench.files import check_target, digest, files_below, read_text, write_once
-from genbench.typed import Amount, Count, Natural, Range, parse_json, read_value
+from genbench.leaderboard.consistency import contradictions
+from genbench.typed import Amount, Count, Line, Natural, Range, Seconds, Sha256, parse_json, read_value
 
 __all__ = [
     "FOREIGN",
@@ -105,21 +107,21 @@ class Protocol:
 
     name: str
     dataset: str
-    data_hash: str
+    data_hash: Sha256
     split: str
     shape: tuple[Natural, Natural, Natural]
     levels: Annotated[int, Range(2)]
     reference_images: Count
     generated_images: Natural
     extractor: str | None
-    extractor_hash: str | None
+    extractor_hash: Sha256 | None
     evaluation_seed: Count
     chunk: Natural
     metrics: tuple[str, ...]
     scored_images: Natural | None = None
     repeats: Natural = 1
     statistics: str | None = None
-    statistics_hash: str | None = None
+    statistics_hash: Sha256 | None = None
     seeds: Natural = 1
     evaluated_by: Literal["one seed", "own seeds"] = "one seed"
 
@@ -206,7 +208,7 @@ class Speed:
     latency_seconds: Annotated[float, Range(above=0)]
     network_evaluations: Count
     peak_memory_bytes: Count
-    device: str
+    device: Line
     repeats: Natural
     evaluations_timed: Natural | None = None
 
@@ -217,8 +219,8 @@ class Cost:
 
     parameters: Count
     images_seen: Count
-    train_seconds: Amount
-    device: str
+    train_seconds: Seconds
+    device: Line
 
 
 @dataclass(frozen=True)
@@ -232,10 +234,10 @@ class Need:
         train_seconds: Seconds of its training.
     """
 
-    config_hash: str
-    weights_hash: str
+    config_hash: Sha256
+    weights_hash: Sha256
     images_seen: Count
-    train_seconds: Amount
+    train_seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,7 @@ class Provenance:
     dirty: bool
     config: dict[str, Any]
     config_hash: str
-    weights_hash: str | None
+    weights_hash: Sha256 | None
     versions: dict[str, str]
 
 
@@ -334,6 +336,16 @@ class Record:
                 datetime.fromisoformat(time)
 
     @property
+    def is_noise_floor(self) -> bool:
+        """Whether training images were scored as if they were samples."""
+        return self.model == NOISE_FLOOR
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another tool made the images."""
+        return self.family == FOREIGN
+
+    @property
     def id(self) -> str:
         """id8: of configuration, protocol, variant with its options, and device class, not of the seed."""
         return record_id(
@@ -386,6 +398,8 @@ class Record:
         record: Record = read_value(cls, {key: value for key, value in tree.items() if key not in _AROUND})
         if tree.get("id") != record.id:
             raise ValueError(f"id is {tree.get('id')!r}, but its contents hash to {record.id!r}: the record was edited")
+        for contradiction in contradictions(record):
+            raise ValueError(f"it contradicts itself: {contradiction}")
         return record
 
     @classmethod
@@ -503,21 +517,30 @@ def record_files(out: Path) -> list[Path]:
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file.
+    """The record in a file, which has the record's name.
 
     Raises:
-        InputError: One line that names the file and what is wrong with it.
+        InputError: One line that names the file and what is wrong with it: also a copy under another name, which would count twice,
+            or stand for a record that was never measured.
     """
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
-    return Record.from_json(text, path)
+    record = Record.from_json(text, path)
+    place = _place(record, Path())
+    if path.name != place.name:
+        raise InputError(f"{path}: a record of this content is named {place}")
+    return record
 
 
 def _record_at(path: Path, out: Path) -> Record:
     record = read_record(path)
-    right = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
-    if path != right:  # a copy under another name would count twice
-        raise InputError(f"{path}: a record of this content is named {right.relative_to(out)}")
+    place = _place(record, out)
+    if path != place:
+        raise InputError(f"{path}: a record of this content is named {place.relative_to(out)}")
     return record
+
+
+def _place(record: Record, out: Path) -> Path:
+    return record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
