@@ -683,6 +683,9 @@ def test_a_preview_leaves_training_as_it_was(tiny):
     assert len(list((whole[0].path / "previews").glob("*.png"))) == 6
     assert not list((whole[1].path / "previews").glob("*.png"))
     states = [outcome(run)[:2] for run in whole]
+    notes = [checkpoint.pop("config") for _, checkpoint in states]
+    assert [note.pop("trainer.preview_every") for note in notes] == [48, 10_000]
+    assert same(notes[0], notes[1])
     assert same(states[0], states[1])
 
 
