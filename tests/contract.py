@@ -46,14 +46,17 @@ _SAMPLES = 20_000
 # the same where each takes the steps of a solver
 _SOLVED_DRAWS = 8
 _SOLVED_SAMPLES = 1_500
-# coarse cells: fewer images in one have no error that can be estimated
+# coarse cells: of fewer images in one the error is not known
 _CELLS = 256
+_DRAWN_CELLS = 64
 _PER_CELL = 16
 # weights that are averaged before they are a draw, where a model averages them itself: few are far from their mean
 _WEIGHTS = 16
 # images drawn from a large universe
 _IMAGES = 4_096
-_SOLVED_IMAGES = 512
+# of densities, which are skew: some are large beside the border
+_DENSITY_IMAGES = 65_536
+_SOLVED_IMAGES = 1_024
 _BOUND_IMAGES = 256
 # of every image of a listed universe: a total that is 3 % too large is told from chance
 _BOUND_DRAWS = 96
@@ -125,7 +128,9 @@ class Cells:
 def cells_for(images: Images, spec: Spec, samples: int) -> Cells:
     """A partition in whose cells samples, and images where they are drawn, are enough for their error to be known."""
     most = min(_CELLS, samples // _PER_CELL)
-    return Cells(spec, min(most, len(images.x) // (4 * _PER_CELL)) if images.drawn else most)
+    if images.drawn:
+        most = min(most, _DRAWN_CELLS, len(images.x) // (4 * _PER_CELL))
+    return Cells(spec, most)
 
 
 def at_the_border(model: GenerativeModel, x: Tensor) -> Tensor:
@@ -271,7 +276,7 @@ def samples_have_the_masses(
     if not masses_are_means(model, log_prob_options):
         return
     slow = takes_steps(model, log_prob_options)
-    images = images_of(model.spec, _SOLVED_IMAGES if slow else _IMAGES)
+    images = images_of(model.spec, number_of_images(model, slow))
     n = _SOLVED_SAMPLES if slow else _SAMPLES
     cells = cells_for(images, model.spec, n)
     drawn = samples_of(model, y, sample_options, n)
@@ -298,6 +303,13 @@ def samples_have_the_masses(
     beyond = images.volume * each[outer].sum() - outer_samples.sum() / n
     spread = images.volume**2 * each_variance[outer].sum() + outer_samples.sum() / n**2
     assert beyond <= norm.isf(UNLIKELY) * spread.sqrt() + 1e-9, "images at the border hold more than the samples there"
+
+
+def number_of_images(model: GenerativeModel, slow: bool) -> int:
+    """How many are drawn from a large universe."""
+    if slow:
+        return _SOLVED_IMAGES
+    return _IMAGES if model.dequantisation is None else _DENSITY_IMAGES
 
 
 def bounds_are_ordered(
