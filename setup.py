@@ -8,7 +8,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithConfigs(build_py):
-    """Copy configs/ and slurm/ into genbench/shipped/, where `genbench.files.shipped` finds them without a checkout."""
+    """Copy configs/ and slurm/ into genbench/shipped/, where `genbench.system.locations.shipped` finds them without a checkout."""
 
     def run(self) -> None:
         super().run()

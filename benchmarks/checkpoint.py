@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from torch import distributed
 
-from genbench.build import build
-from genbench.callbacks import Keeper, StopRequest
-from genbench.config import load_config
-from genbench.train import train
+from genbench.config.recipe import load_config
+from genbench.runs.build import build
+from genbench.training.keeper import Keeper
+from genbench.training.stop import StopRequest
+from genbench.training.train import train
 
 ROUNDS, LOOKS = 15, 2_000
 
@@ -59,7 +60,12 @@ def checkpoints(name: str) -> tuple[float, float, int, float]:
 
 def look(world: int) -> float:
     """Seconds of one look for a signal."""
-    stop, trainer = StopRequest(), SimpleNamespace(world_size=world, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    stop, trainer = (
+        StopRequest(),
+        SimpleNamespace(
+            world_size=world, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+        ),
+    )
     times = []
     for _ in range(5):
         start = time.perf_counter()

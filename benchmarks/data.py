@@ -31,7 +31,8 @@ class Noise(ImageData):
         draw = np.random.default_rng(0)
         sizes: dict[Split, int] = {"train": 50_000, "val": 1, "test": 1}
         return {
-            s: (draw.integers(256, size=(n, 3, 32, 32), dtype=np.uint8), draw.integers(10, size=n)) for s, n in sizes.items()
+            s: (draw.integers(256, size=(n, 3, 32, 32), dtype=np.uint8), draw.integers(10, size=n))
+            for s, n in sizes.items()
         }
 
 
@@ -55,19 +56,37 @@ def main() -> None:
             images = given.images // (40 if kind is Binarised else 1)
             for world_size in sorted({1, given.processes}):
                 with multiprocessing.get_context("spawn").Pool(world_size) as pool:
-                    jobs = [(kind, root, given.batch, images, rank, world_size) for rank in range(world_size)]
+                    jobs = [
+                        (kind, root, given.batch, images, rank, world_size)
+                        for rank in range(world_size)
+                    ]
                     # images are counted over all processes, the slowest of which decides
-                    rates = [images / max(pool.starmap(seconds, jobs, chunksize=1)) for _ in range(5)]
-                print(f"{kind.__name__:<10} {world_size} process(es):", ", ".join(f"{rate:,.0f}" for rate in rates), "images/s")
+                    rates = [
+                        images / max(pool.starmap(seconds, jobs, chunksize=1)) for _ in range(5)
+                    ]
+                print(
+                    f"{kind.__name__:<10} {world_size} process(es):",
+                    ", ".join(f"{rate:,.0f}" for rate in rates),
+                    "images/s",
+                )
 
 
-def seconds(kind: type[Noise], root: str, batch: int, images: int, rank: int, world_size: int) -> float:
+def seconds(
+    kind: type[Noise], root: str, batch: int, images: int, rank: int, world_size: int
+) -> float:
     """What it takes to deal a rank's part of `images` images."""
     torch.set_num_threads(1)
     data = kind(root, batch)
 
     def deal(start: int) -> None:
-        for _ in data.batches(start, start + images // batch * batch, rank, world_size, torch.device("cpu"), torch.float32):
+        for _ in data.batches(
+            start,
+            start + images // batch * batch,
+            rank,
+            world_size,
+            torch.device("cpu"),
+            torch.float32,
+        ):
             pass
 
     deal(0)

@@ -31,7 +31,12 @@ class Team:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
+        common = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "NODE_RANK": "0",
+            "OMP_NUM_THREADS": "1",
+        }
         self.ranks = [
             subprocess.Popen(
                 [sys.executable, __file__, "--rank", str(size)],
@@ -62,10 +67,10 @@ def rank(size: int) -> None:
     """One process of a team: trains what it is told, line by line, and says the seconds of a step."""
     import torch
 
-    from genbench.callbacks import Keeper
-    from genbench.config import load_config
-    from genbench.loggers import read_metrics
-    from genbench.train import train
+    from genbench.config.recipe import load_config
+    from genbench.tracking.metrics_file import read_metrics
+    from genbench.training.keeper import Keeper
+    from genbench.training.train import train
 
     torch.set_num_threads(1)
     for line in sys.stdin:
@@ -79,18 +84,29 @@ def rank(size: int) -> None:
         }  # fmt: skip
         run = train(load_config(name, [f"{key}={value}" for key, value in settings.items()]))
         first, *_, last = read_metrics(run.metrics)
-        print((last["seconds"] - first["seconds"]) / ((last["images"] - first["images"]) / batch), flush=True)
+        print(
+            (last["seconds"] - first["seconds"]) / ((last["images"] - first["images"]) / batch),
+            flush=True,
+        )
 
 
 def main(names: list[str]) -> None:
-    from genbench.callbacks import Keeper
-    from genbench.config import load_config
+    from genbench.config.recipe import load_config
+    from genbench.training.keeper import Keeper
 
     one, two, every = Team(1), Team(2), Keeper._AGREE_EVERY
     for name in names:
         batch = load_config(name).resolved["data"]["batch_size"]
-        cases = ((one, batch, every), (two, batch, every), (two, 2 * batch, every), (two, batch, 1), (two, batch, NEVER))
-        rounds = [[team.seconds(name, *case) for team, *case in cases] for _ in range(ROUNDS + 1)][1:]  # the first one warms up
+        cases = (
+            (one, batch, every),
+            (two, batch, every),
+            (two, 2 * batch, every),
+            (two, batch, 1),
+            (two, batch, NEVER),
+        )
+        rounds = [[team.seconds(name, *case) for team, *case in cases] for _ in range(ROUNDS + 1)][
+            1:
+        ]  # the first one warms up
         alone, halves, both, always, never = (statistics.median(times) for times in zip(*rounds))
         print(
             f"{name}: one process {batch / alone:,.0f} images/s ({alone * 1e3:.2f} ms a step of {batch}); "

@@ -38,9 +38,14 @@ def by_sqrtm(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tensor) -> fl
 
 def features(purpose: str, n: int, width: int, shift: float, power: float) -> Tensor:
     """Correlated features whose covariance has the eigenvalues i^-power."""
-    rotation = torch.linalg.qr(Rng(0, range(width), torch.float64).split("rotation").normal((width,)))[0]
+    rotation = torch.linalg.qr(
+        Rng(0, range(width), torch.float64).split("rotation").normal((width,))
+    )[0]
     scale = torch.arange(1, width + 1, dtype=torch.float64) ** (-power / 2)
-    return Rng(0, range(n), torch.float64).split(purpose).normal((width,)) * scale @ rotation + shift / width**0.5
+    return (
+        Rng(0, range(n), torch.float64).split(purpose).normal((width,)) * scale @ rotation
+        + shift / width**0.5
+    )
 
 
 def timed(distance: Callable[..., float], *given: Tensor) -> tuple[float, float]:
@@ -64,8 +69,13 @@ def main() -> None:
         (2 * width, 3 * width, 3.0),
     )
     for n, m, power in cases:
-        pair = (*moments(features("x", n, width, 0.1, power)), *moments(features("r", m, width, 0.0, power)))
-        rounds = [(timed(frechet_distance, *pair), timed(by_sqrtm, *pair)) for _ in range(given.rounds)]
+        pair = (
+            *moments(features("x", n, width, 0.1, power)),
+            *moments(features("r", m, width, 0.0, power)),
+        )
+        rounds = [
+            (timed(frechet_distance, *pair), timed(by_sqrtm, *pair)) for _ in range(given.rounds)
+        ]
         ours, theirs = (statistics.median(run[i][0] for run in rounds) for i in (0, 1))
         values = rounds[0][0][1], rounds[0][1][1]
         print(

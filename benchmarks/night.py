@@ -24,7 +24,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench.files import last_line, project_root, write_json
+from genbench.system.files import last_line
+from genbench.system.json_files import write_json
+from genbench.system.locations import project_root
 
 sys.path.insert(0, str(project_root() / "tests"))
 from slurm_node import CPUS, NODES, Nodes, cluster, lacking
@@ -40,7 +42,12 @@ ENTRIES: list[dict[str, Any]] = [
     {"config": "points2d/gmm"},
     {"config": "digits/vae", "evaluations": ["mean"], "budget.images": 12_000},
     # far too large a step, noticed when it is half through
-    {"config": "digits/realnvp", "budget.images": 6_400, "model.optimizer.lr": 1e3, "trainer.log_every": 3_200},
+    {
+        "config": "digits/realnvp",
+        "budget.images": 6_400,
+        "model.optimizer.lr": 1e3,
+        "trainer.log_every": 3_200,
+    },
     {"config": "digits/pixelcnn", "budget.images": 40_000},
 ]
 LIMIT, SHARE = 3, 0.4  # runs at once; of its images that a run has seen when it is disturbed
@@ -69,16 +76,24 @@ NODE_STATES = {
     "drained": {"facecolor": "white", "edgecolor": "#555555", "hatch": "///"},
     "down": {"facecolor": "#222222"},
 }
-MEANING = {"preempted": "preempted: waits to go on", "failed": "failed: until it is submitted again"}
+MEANING = {
+    "preempted": "preempted: waits to go on",
+    "failed": "failed: until it is submitted again",
+}
 
 
 def suite_file(folder: Path, name: str) -> Path:
     """The suite, with everything in <folder>/<name>."""
-    entries = [{key: entry[key] for key in ("config", "evaluations") if key in entry} for entry in ENTRIES]
+    entries = [
+        {key: entry[key] for key in ("config", "evaluations") if key in entry} for entry in ENTRIES
+    ]
     for tree, entry in zip(entries, ENTRIES):
         tree["overrides"] = {key: value for key, value in entry.items() if "." in key}
     path = folder / f"{name}.yaml"
-    write_json(path, {"out": str(folder / name), "overrides": {"wandb.mode": "disabled"}, "entries": entries})  # JSON is YAML
+    write_json(
+        path,
+        {"out": str(folder / name), "overrides": {"wandb.mode": "disabled"}, "entries": entries},
+    )  # JSON is YAML
     return path
 
 
@@ -89,11 +104,16 @@ class Night:
     """What happens while the suite runs."""
 
     def __init__(self, nodes: Nodes, suite: Any) -> None:
-        from genbench.slurm import Cluster, submit
+        from genbench.cluster.site import Cluster
+        from genbench.cluster.submit import submit
 
         site = Cluster("night", array_limit=LIMIT, options=("--signal=USR1@15",))
         self.nodes, self.suite, self._submit = nodes, suite, lambda: list(submit(suite, site))
-        self.start, self.samples, self.events = time.monotonic(), list[dict[str, Any]](), list[dict[str, Any]]()
+        self.start, self.samples, self.events = (
+            time.monotonic(),
+            list[dict[str, Any]](),
+            list[dict[str, Any]](),
+        )
         self._left, self._later = dict(DISTURBANCES), list[tuple[float, Callable[[], None]]]()
         self.budgets = {
             f"{config.resolved['data']['class_path'].split('.')[-2]}/{config.name}": config.budget.images
@@ -121,7 +141,11 @@ class Night:
             for at, act in [waiting for waiting in self._later if waiting[0] <= self.now()]:
                 self._later.remove((at, act))
                 act()
-            if states.get("tables") in ("done", "failed") and not set(states.values()) & {"pending", "running", "preempted"}:
+            if states.get("tables") in ("done", "failed") and not set(states.values()) & {
+                "pending",
+                "running",
+                "preempted",
+            }:
                 if set(states.values()) <= {"done", "diverged"} and not self._later:
                     return
                 if "failed" in states.values() and not self._later:
@@ -131,22 +155,26 @@ class Night:
         raise SystemExit(f"not done after {seconds} s")
 
     def _sample(self) -> dict[str, str]:
-        from genbench.slurm import jobs
+        from genbench.cluster.queue import jobs
 
-        found = {"/".join(Path(job.run_dir).parts[-3:-1]): job.state for job in jobs(self.suite.runs)}
+        found = {
+            "/".join(Path(job.run_dir).parts[-3:-1]): job.state for job in jobs(self.suite.runs)
+        }
         folder = max((self.suite.runs / "slurm").glob("night-*"))
         queued = self.nodes.said("squeue", "--noheader", f"--name={folder.name}", "--format=%K %T")
         tables = [line.split()[1] for line in queued.splitlines() if line.startswith("N/A")]
         if tables:
             found["tables"] = "pending" if tables[0] == "PENDING" else "running"
         else:
-            found["tables"] = "done" if "index.html" in last_line(folder / "tables.log") else "failed"
+            found["tables"] = (
+                "done" if "index.html" in last_line(folder / "tables.log") else "failed"
+            )
         hosts = {f"node {k}": condition(self.nodes.state(node)) for k, node in enumerate(NODES, 1)}
         self.samples.append({"seconds": self.now(), "states": found, "nodes": hosts})
         return found
 
     def _images(self, run: str) -> int:
-        from genbench.loggers import read_metrics
+        from genbench.tracking.metrics_file import read_metrics
 
         lines = read_metrics(self.suite.runs / run / "s0" / "metrics.jsonl")
         return max((line["images"] for line in lines), default=0)
@@ -154,7 +182,9 @@ class Night:
     def _job(self, run: str) -> str | None:
         """Number of a run's job, and its node, if it is at work."""
         k = next(i for i, entry in enumerate(ENTRIES) if entry["config"] == run)
-        queued = self.nodes.said("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%K %A %N").splitlines()
+        queued = self.nodes.said(
+            "squeue", "--noheader", "--array", "--states=RUNNING", "--format=%K %A %N"
+        ).splitlines()
         return next((line.partition(" ")[2] for line in queued if line.split()[0] == str(k)), None)
 
     def _ask(self, *command: str) -> None:
@@ -174,14 +204,28 @@ class Night:
                 "scancel", "--signal=USR1", f"{job}.0"
             )  # the step: for a job, scancel tries until it is told that it worked
         elif what == "limit":
-            began = next(sample["seconds"] for sample in self.samples if sample["states"].get(run) == "running")
-            self._ask("scontrol", "update", f"jobid={job}", f"timelimit={int((self.now() - began) / 60) + 2}")
+            began = next(
+                sample["seconds"]
+                for sample in self.samples
+                if sample["states"].get(run) == "running"
+            )
+            self._ask(
+                "scontrol",
+                "update",
+                f"jobid={job}",
+                f"timelimit={int((self.now() - began) / 60) + 2}",
+            )
         elif what == "kill":
             lock = json.loads((self.suite.runs / run / "s0" / "lock").read_text())
             os.kill(lock["pid"], signal.SIGKILL)
         elif what == "drain":
             self._ask("scontrol", "update", f"nodename={node}", "state=drain", "reason=maintenance")
-            self._later.append((self.now() + AWAY, lambda: self._ask("scontrol", "update", f"nodename={node}", "state=resume")))
+            self._later.append(
+                (
+                    self.now() + AWAY,
+                    lambda: self._ask("scontrol", "update", f"nodename={node}", "state=resume"),
+                )
+            )
         else:
             self.nodes.die(node)
             self._later.append((self.now() + AWAY, lambda: self.nodes.start(node)))
@@ -189,29 +233,46 @@ class Night:
 
 def condition(state: str) -> str:
     """What matters of a node's state: up, drained (it takes no more) or down (it does not answer)."""
-    return "down" if "down" in state or state.endswith("*") else "drained" if "drain" in state else "up"
+    return (
+        "down"
+        if "down" in state or state.endswith("*")
+        else "drained"
+        if "drain" in state
+        else "up"
+    )
 
 
 def different(night: Path, calm: Path) -> list[str]:
     """Records that are not those of the undisturbed suite: names of both sides, times and places aside."""
-    from genbench.leaderboard.record import records_in
+    from genbench.records.store import records_in
 
     sides = []
     for out in (night, calm):
-        trees = {f"{r.dataset}/{r.model}{'@' * bool(r.variant)}{r.variant}": r.to_dict() for r in records_in(out)}
+        trees = {
+            f"{r.dataset}/{r.model}{'@' * bool(r.variant)}{r.variant}": r.to_dict()
+            for r in records_in(out)
+        }
         for tree in trees.values():
             del tree["cost"]["train_seconds"], tree["evaluated_at"], tree["digest"], tree["speed"]
             tree["provenance"]["config"].pop("run_dir", None)
         sides.append(trees)
-    return sorted(name for name in sides[0].keys() | sides[1].keys() if sides[0].get(name) != sides[1].get(name))
+    return sorted(
+        name
+        for name in sides[0].keys() | sides[1].keys()
+        if sides[0].get(name) != sides[1].get(name)
+    )
 
 
 # --- the picture ----------------------------------------------------------------------------------------------------------
 
 
-def spans(samples: list[dict[str, Any]], part: str, name: str) -> Iterator[tuple[str, float, float]]:
+def spans(
+    samples: list[dict[str, Any]], part: str, name: str
+) -> Iterator[tuple[str, float, float]]:
     """(state, from, to) of a row, from what was seen once a second; the last one is drawn out a little."""
-    seen = [(sample["seconds"], sample[part].get(name)) for sample in samples] + [(1.03 * samples[-1]["seconds"], None)]
+    seen = [(sample["seconds"], sample[part].get(name)) for sample in samples] + [
+        (1.03 * samples[-1]["seconds"], None)
+    ]
     start, state = seen[0]
     for seconds, now in seen[1:]:
         if now != state:
@@ -228,7 +289,14 @@ def draw(folder: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 
-    mpl.rcParams.update({"svg.hashsalt": "night", "svg.fonttype": "none", "font.size": 13, "font.family": "DejaVu Sans"})
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "night",
+            "svg.fonttype": "none",
+            "font.size": 13,
+            "font.family": "DejaVu Sans",
+        }
+    )
     night = json.loads((folder / "night.json").read_text())
     samples, end = night["samples"], 1.03 * night["samples"][-1]["seconds"]
     rows = [entry["config"] for entry in ENTRIES] + ["tables"]
@@ -241,25 +309,49 @@ def draw(folder: Path) -> None:
             axis.barh(y, stop - start, 0.34 if thin else 0.74, start, color=STATES[state])
             if state == "failed" and stop - start > 0.06 * end:
                 axis.text(
-                    (start + stop) / 2, y, "failed", ha="center", va="center", fontsize=12, color="white", fontweight="bold"
+                    (start + stop) / 2,
+                    y,
+                    "failed",
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    color="white",
+                    fontweight="bold",
                 )
     below = len(rows) + 0.5
     for k, node in enumerate(samples[0]["nodes"]):
         for state, start, stop in spans(samples, "nodes", node):
             axis.barh(below + k, stop - start, 0.74, start, **NODE_STATES[state])
             if stop - start > 0.04 * end:
-                ground = {"facecolor": NODE_STATES[state]["facecolor"], "edgecolor": "none", "pad": 2}
+                ground = {
+                    "facecolor": NODE_STATES[state]["facecolor"],
+                    "edgecolor": "none",
+                    "pad": 2,
+                }
                 ink = "white" if state == "down" else "#222222"
-                axis.text((start + stop) / 2, below + k, state, ha="center", va="center", fontsize=12, color=ink, bbox=ground)
+                axis.text(
+                    (start + stop) / 2,
+                    below + k,
+                    state,
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    color=ink,
+                    bbox=ground,
+                )
     for number, event in enumerate(marked, 1):
         y = rows.index(event["run"])
         axis.text(event["seconds"], y, str(number), ha="center", va="center", fontsize=12, fontweight="bold", zorder=4,
                   bbox={"boxstyle": "circle,pad=0.22", "facecolor": "white", "edgecolor": "black", "linewidth": 1.4})  # fmt: skip
     for event in (event for event in night["events"] if not event["run"]):
-        axis.axvline(event["seconds"], color="#333333", linewidth=1.2, linestyle=(0, (4, 3)), zorder=3)
+        axis.axvline(
+            event["seconds"], color="#333333", linewidth=1.2, linestyle=(0, (4, 3)), zorder=3
+        )
         axis.text(event["seconds"], -0.75, f" {event['what']}", ha="left", va="bottom", fontsize=12)
 
-    axis.set_yticks([*range(len(rows)), *(below + k for k in range(len(NODES)))], [*rows, *samples[0]["nodes"]])
+    axis.set_yticks(
+        [*range(len(rows)), *(below + k for k in range(len(NODES)))], [*rows, *samples[0]["nodes"]]
+    )
     axis.set_ylim(below + len(NODES) - 0.4, -1.5)
     axis.set_xlim(0, end)
     axis.set_xlabel("seconds since the suite was submitted")
@@ -269,19 +361,29 @@ def draw(folder: Path) -> None:
         f"A suite's night: {len(ENTRIES)} runs, at most {LIMIT} at once on two nodes, disturbed {len(marked)} times.\n{night['verdict']}",
         loc="left", fontsize=16, fontweight="bold", pad=14,
     )  # fmt: skip
-    handles = [Patch(color=colour, label=MEANING.get(state, state)) for state, colour in STATES.items()]
+    handles = [
+        Patch(color=colour, label=MEANING.get(state, state)) for state, colour in STATES.items()
+    ]
     notes = [f"{number}  {event['run']}: {event['what']}" for number, event in enumerate(marked, 1)]
     half = (len(notes) + 1) // 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=13)
-    axis.text(0, -0.085, "\n".join(notes[:half]), transform=axis.transAxes, va="top", linespacing=1.5)
-    axis.text(0.54, -0.085, "\n".join(notes[half:]), transform=axis.transAxes, va="top", linespacing=1.5)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=13
+    )
+    axis.text(
+        0, -0.085, "\n".join(notes[:half]), transform=axis.transAxes, va="top", linespacing=1.5
+    )
+    axis.text(
+        0.54, -0.085, "\n".join(notes[half:]), transform=axis.transAxes, va="top", linespacing=1.5
+    )
     figure.savefig(folder / "night.svg", metadata={"Date": None, "Creator": None})
     figure.savefig(folder / "night.png", dpi=100, metadata={"Software": None})
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, help="new; for the cluster, the runs, and the pictures")
+    parser.add_argument(
+        "folder", type=Path, help="new; for the cluster, the runs, and the pictures"
+    )
     parser.add_argument("--draw", action="store_true", help="only draw what FOLDER/night.json says")
     given = parser.parse_args()
     folder = given.folder.resolve()
@@ -292,7 +394,7 @@ def main() -> int:
         raise SystemExit(why)
     (folder / "cluster").mkdir(parents=True)
     os.environ["OMP_NUM_THREADS"] = "1"
-    from genbench.suite import load_suite
+    from genbench.suites.suite import load_suite
 
     suites = [load_suite(suite_file(folder, name)) for name in ("night", "calm")]
     with cluster(folder / "cluster") as nodes:
@@ -301,10 +403,18 @@ def main() -> int:
         try:
             night.spend(3_600)
         finally:
-            seen = {"samples": night.samples, "events": night.events, "cpus": CPUS, "verdict": "Not compared."}
+            seen = {
+                "samples": night.samples,
+                "events": night.events,
+                "cpus": CPUS,
+                "verdict": "Not compared.",
+            }
             write_json(folder / "night.json", seen)
     print("the undisturbed suite", flush=True)
-    subprocess.run([sys.executable, "-m", "genbench.cli", "bench", str(folder / "calm.yaml"), "--device", "cpu"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "genbench", "bench", str(folder / "calm.yaml"), "--device", "cpu"],
+        check=True,
+    )
     wrong = different(suites[0].out, suites[1].out)
     verdict = f"Records that differ from an undisturbed suite's: {', '.join(wrong)}." if wrong else (
         "In the morning every record equals that of an undisturbed suite, but for times."

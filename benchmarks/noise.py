@@ -21,14 +21,25 @@ from torch import Tensor
 
 from genbench.data.commands import named
 from genbench.data.images import ImageData
-from genbench.files import project_root, write_json
 from genbench.metrics.extractor import Extractor, load_extractor
 from genbench.metrics.features import Features, sample_metrics
 from genbench.rng import Rng
+from genbench.system.json_files import write_json
+from genbench.system.locations import project_root
 
 SIZES = (100, 200, 500, 719, 1_000, 2_000, 5_000, 10_000)
 DRAWS = 10
-METRICS = ("fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall")
+METRICS = (
+    "fid",
+    "fid_infinity",
+    "is",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "class_recall",
+)
 # standard deviation of the noise, in shares of the grey scale
 NOISE = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
 CHUNK = 256
@@ -58,12 +69,24 @@ def bias(train: Features, reference: Features) -> list[dict[str, object]]:
         found = []
         for k, index in enumerate(draws(n, len(train.features), "bias")):
             rng = Rng(k, range(15)).split("errors")
-            found.append(sample_metrics(_rows(train, index), reference, ("fid", "fid_infinity"), rng))
-        rows.append({"n": n, **{name: summary([one[name][0] for one in found]) for name in ("fid", "fid_infinity")}})
+            found.append(
+                sample_metrics(_rows(train, index), reference, ("fid", "fid_infinity"), rng)
+            )
+        rows.append(
+            {
+                "n": n,
+                **{
+                    name: summary([one[name][0] for one in found])
+                    for name in ("fid", "fid_infinity")
+                },
+            }
+        )
     return rows
 
 
-def changes(data: ImageData, extractor: Extractor, n: int, reference: Features) -> list[dict[str, object]]:
+def changes(
+    data: ImageData, extractor: Extractor, n: int, reference: Features
+) -> list[dict[str, object]]:
     """Metrics of n training images, as they are and spoilt."""
     x, y = data.tensors("train")
     _, labels = data.tensors("test")
@@ -71,19 +94,33 @@ def changes(data: ImageData, extractor: Extractor, n: int, reference: Features) 
 
     def measured(images: list[Tensor], name: str) -> dict[str, object]:
         found = [
-            sample_metrics(features(part, extractor), reference, METRICS, Rng(k, range(15)).split("errors"), labels)
+            sample_metrics(
+                features(part, extractor),
+                reference,
+                METRICS,
+                Rng(k, range(15)).split("errors"),
+                labels,
+            )
             for k, part in enumerate(images)
         ]
-        return {"change": name, **{metric: summary([one[metric][0] for one in found]) for metric in METRICS}}
+        return {
+            "change": name,
+            **{metric: summary([one[metric][0] for one in found]) for metric in METRICS},
+        }
 
     three = draws(n, len(x), "changes")[:3]
     rows = [measured([x[index] for index in three], "none")]
     kept = [torch.nonzero(y != label).flatten() for label in y.unique()]
-    dropped = [x[rows_of[draws(n, len(rows_of), f"without {k}")[0]]] for k, rows_of in enumerate(kept)]
+    dropped = [
+        x[rows_of[draws(n, len(rows_of), f"without {k}")[0]]] for k, rows_of in enumerate(kept)
+    ]
     rows.append(measured(dropped, "one class dropped (mean over the classes)"))
     for width in NOISE:
         rows.append(
-            measured([spoilt(x[index], width, data.spec.levels, k) for k, index in enumerate(three)], noise_name(width))
+            measured(
+                [spoilt(x[index], width, data.spec.levels, k) for k, index in enumerate(three)],
+                noise_name(width),
+            )
         )
     return rows
 

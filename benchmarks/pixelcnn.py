@@ -44,7 +44,13 @@ def main() -> None:
         dims = size * size
         seconds(net.generate, 2)  # warm-up
         cached = seconds(net.generate, batch)
-        naive = seconds(lambda choose, n, net=net: AutoregressiveNet.generate(net, choose, n), batch, TIMED) / TIMED * dims
+        naive = (
+            seconds(
+                lambda choose, n, net=net: AutoregressiveNet.generate(net, choose, n), batch, TIMED
+            )
+            / TIMED
+            * dims
+        )
         print(
             f"{size}x{size}, {levels} levels, batch {batch}: cached {cached:.2f} s, naive {naive:.1f} s, ratio {naive / cached:.0f}"
         )

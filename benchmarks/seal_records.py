@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError, InputError
-from genbench.evaluate import now
-from genbench.files import read_text, write_atomic
-from genbench.leaderboard.record import SCHEMA, Record, content_digest, record_files
-from genbench.typed import parse_json
+from genbench.evaluation.provenance import now
+from genbench.records.record import SCHEMA, Record, content_digest
+from genbench.records.store import record_files
+from genbench.system.files import read_text, write_atomic
+from genbench.system.json_files import parse_json
 
 
 def sealed(tree: dict[str, Any], time: str) -> Record:

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from genbench.build import build
-from genbench.config import load_config
-from genbench.loggers import read_metrics
+from genbench.config.recipe import load_config
 from genbench.rng import Rng
-from genbench.train import train
+from genbench.runs.build import build
+from genbench.tracking.metrics_file import read_metrics
+from genbench.training.train import train
 
 STEPS, ROUNDS = 300, 5
 
@@ -90,7 +90,10 @@ def main(names: list[str]) -> None:
     for name in names:
         pairs = [(framework(name), bare(name)) for _ in range(ROUNDS)]
         ours, theirs = (statistics.median(times) for times in zip(*pairs))
-        print(f"{name}: {ours * 1e3:.2f} ms per step, bare loop {theirs * 1e3:.2f} ms, ratio {ours / theirs:.2f}", flush=True)
+        print(
+            f"{name}: {ours * 1e3:.2f} ms per step, bare loop {theirs * 1e3:.2f} ms, ratio {ours / theirs:.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

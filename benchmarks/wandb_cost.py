@@ -12,9 +12,9 @@ import statistics
 import sys
 import tempfile
 
-from genbench.config import load_config
-from genbench.loggers import read_metrics
-from genbench.train import train
+from genbench.config.recipe import load_config
+from genbench.tracking.metrics_file import read_metrics
+from genbench.training.train import train
 
 ROUNDS = 8
 
@@ -35,10 +35,15 @@ def main(names: list[str]) -> None:
     for name in names:
         pairs = []
         for _ in range(ROUNDS):
-            modes = ("offline", "disabled") if len(pairs) % 2 else ("disabled", "offline")  # the machine may be warming up
+            modes = (
+                ("offline", "disabled") if len(pairs) % 2 else ("disabled", "offline")
+            )  # the machine may be warming up
             taken = {mode: seconds_per_step(name, mode) for mode in modes}
             pairs.append((taken["offline"], taken["disabled"]))
-            print(f"{name}: {pairs[-1][0] * 1e3:.3f} ms offline, {pairs[-1][1] * 1e3:.3f} ms disabled", flush=True)
+            print(
+                f"{name}: {pairs[-1][0] * 1e3:.3f} ms offline, {pairs[-1][1] * 1e3:.3f} ms disabled",
+                flush=True,
+            )
         on, off = (statistics.median(times) for times in zip(*pairs))
         ratio = statistics.median(a / b for a, b in pairs)
         print(

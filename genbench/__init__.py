@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genbench.run import load as load
+    from genbench.runs.build import load
 
 __all__ = ["load"]
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # torch and lightning take seconds to import: only who asks for a model pays
     if name == "load":
-        from genbench.run import load
+        from genbench.runs.build import load
 
         return load
     raise AttributeError(f"module 'genbench' has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""The four ways in which a command ends. `cli.main` turns them into one line on stderr and an exit code."""
+"""The four ways in which a command ends.
+
+`cli.main` turns them into one line on stderr and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ class Stopped(GenbenchError):
 
 
 class Unwritable(OSError):
-    """A file or a folder that cannot be written: its errno, the reason, and the path that was asked for."""
+    """A file or a folder that cannot be written: its errno, the reason, and the path that was asked
+    for.
+    """
 
     def __str__(self) -> str:
         return f"{self.filename} cannot be written: {self.strerror}"
@@ -43,4 +48,6 @@ def nearest(name: str, right: Iterable[str]) -> str:
     """A sentence that says what would be right: "did you mean 'vae'?", or the choices."""
     right = sorted(set(right))
     close = difflib.get_close_matches(name, right, n=1, cutoff=0.55)
-    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(right) or 'nothing is there'}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"choose from: {', '.join(right) or 'nothing is there'}"

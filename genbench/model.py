@@ -1,53 +1,47 @@
 r"""The contract that every model keeps, and the training step that none has to write.
 
-A leaf implements `loss`, `sample` and, where it has a density, `log_prob`, all about integer images x in {0, ..., levels - 1}:
+A leaf implements `loss`, `sample` and, where it has a density, `log_prob`, all about integer images
+x in {0, ..., levels - 1}:
 
     loss      what is minimised, in whatever unit the method uses
     sample    uint8 images, a function of the random streams alone
     log_prob  nats of the integer image: `exact`, a lower `bound`, or an `estimate`, as the class declares
 
-Adversarial methods override `players`. Everything else (data, optimizer steps, gradient reduction, averaging of weights, counting,
-logging, checkpoints, evaluation) is the same for all and lives outside the leaf.
+Adversarial methods override `players`. Everything else (data, optimizer steps, gradient reduction,
+averaging of weights, counting, logging, checkpoints, evaluation) is the same for all and lives
+outside the leaf.
 """
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genbench.likelihood import to_pixels, to_real
+from genbench.batch import Batch
+from genbench.formulas.pixels import to_pixels, to_real
+from genbench.optimization import Optimization
 from genbench.rng import Rng
-from genbench.settings import Optimization
 from genbench.spec import Spec
+from genbench.steps import (
+    Losses,
+    OptimizerFactory,
+    Player,
+    average_gradients,
+    loss_and_gradients,
+    parameter_groups,
+    warmup_factor,
+)
 
-__all__ = ["Batch", "GenerativeModel", "Likelihood", "Losses", "OptimizerFactory", "Player"]
+__all__ = ["GenerativeModel", "Likelihood"]
 
 Likelihood = Literal["exact", "bound", "estimate"]
-Losses = dict[str, Tensor]
-OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
-
-
-class Batch(NamedTuple):
-    """Training images x, uint8 (B, C, H, W), their labels y, int64 (B,) or None, and one random stream per image."""
-
-    x: Tensor
-    y: Tensor | None
-    rng: Rng
-
-
-class Player(NamedTuple):
-    """One side of a game: its parameters, its loss(x, y, rng), and how many steps it takes in a row."""
-
-    parameters: list[nn.Parameter]
-    loss: Callable[[Tensor, Tensor | None, Rng], Losses]
-    steps: int = 1
 
 
 class GenerativeModel(LightningModule, ABC):
@@ -55,15 +49,19 @@ class GenerativeModel(LightningModule, ABC):
 
     Attributes:
         likelihood: What `log_prob` is without options; None where there is no density.
-        dequantisation: "uniform" or "variational" where the density is one of reals that fill the pixels' cells.
-        batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their mean.
-        gathers_batch: Whether what couples the images of a batch is taken over all processes, as `nets.norm.BatchNorm` does it.
-            A loss that couples them otherwise is trained by one process.
-        second_derivatives: Whether the loss takes gradients of gradients of its networks, which compiled networks do not have.
+        dequantisation: "uniform" or "variational" where the density is one of reals that fill the
+            pixels' cells.
+        batch_coupled: Whether the loss of an image depends on the others of its batch, beyond their
+            mean.
+        gathers_batch: Whether what couples the images of a batch is taken over all processes, as
+            `nets.norm.BatchNorm` does it. A loss that couples them otherwise is trained by one
+            process.
+        second_derivatives: Whether the loss takes gradients of gradients of its networks, which
+            compiled networks do not have.
         spec: Shape, levels and labels of the images.
         classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
-        needs: Finished runs that it learns from, such as a teacher: what the configuration's `needs` calls them, and what they
-            are models of. `needed` gives them.
+        needs: Finished runs that it learns from, such as a teacher: what the configuration's
+            `needs` calls them, and what they are models of. `needed` gives them.
     """
 
     likelihood: Likelihood | None = None
@@ -80,7 +78,9 @@ class GenerativeModel(LightningModule, ABC):
             )
         self.classes = (spec.labels or 0) if conditional else 0
         self.automatic_optimization = False
-        self.spec, self.optimizer, self.optimization = spec, optimizer, Optimization()
+        self.spec = spec
+        self.optimizer = optimizer
+        self.optimization = Optimization()
         self.micro_batches = 1
         self.needs: dict[str, type[GenerativeModel]] = {}
         # not modules of this one: no part of its parameters, its state or its training
@@ -88,29 +88,41 @@ class GenerativeModel(LightningModule, ABC):
         self._images_seen = 0
         self._turns: list[tuple[int, str, Player]] = []
 
-    # --- the contract -------------------------------------------------------------------------------------------------
+    # --- the contract -----------------------------------------------------------------------------
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C, H, W); y: int64 (B,)."""
+        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C,
+        H, W); y: int64 (B,).
+        """
 
     @abstractmethod
     def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
-        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's signature.
+        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's
+        signature.
 
         A model of p(x | y) needs labels y, int64 (len(rng),); a model of p(x) does not look at them.
         """
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> Tensor:
+    def log_prob(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any
+    ) -> Tensor:
         """Nats of the integer images x, uint8 (B, C, H, W) -> (B,): log p(x), or log p(x | y). `rng=None` is a fixed one.
 
         Raises:
             TypeError: The density is implicit.
         """
-        raise TypeError(f"{type(self).__name__} has an implicit density: it samples, but has no log_prob")
+        raise TypeError(
+            f"{type(self).__name__} has an implicit density: it samples, but has no log_prob"
+        )
 
-    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any) -> dict[str, Tensor]:
-        """The parts of -log_prob, each (B,) nats, that add up to it. Takes the options of `log_prob`."""
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any
+    ) -> dict[str, Tensor]:
+        """The parts of -log_prob, each (B,) nats, that add up to it.
+
+        Takes the options of `log_prob`.
+        """
         return {"nll": -self.log_prob(x, y, rng, **options)}
 
     def likelihood_kind(self, **options: Any) -> Likelihood | None:
@@ -118,29 +130,39 @@ class GenerativeModel(LightningModule, ABC):
         return self.likelihood
 
     def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Two sets of options of `log_prob`, with these or other ones of them, of which the second takes finer steps.
+        """Two sets of options of `log_prob`, with these or other ones of them, of which the second
+        takes finer steps.
 
-        None where `log_prob` with these options takes no steps: by how much it differs between the two is the error of the steps.
+        None where `log_prob` with these options takes no steps: by how much it differs between the
+        two is the error of the steps.
         """
         return None
 
     def defaults(self, method: str, given: Iterable[str] = ()) -> dict[str, Any]:
         """The options of `sample` or `log_prob` that are not given, with the values they have."""
         known = inspect.signature(getattr(self, method)).parameters.values()
-        return {p.name: p.default for p in known if p.default is not p.empty and p.name not in ("y", "rng", *given)}
+        return {
+            p.name: p.default
+            for p in known
+            if p.default is not p.empty and p.name not in ("y", "rng", *given)
+        }
 
     def players(self) -> dict[str, Player]:
-        """Who steps, in order. One player around `loss` unless the method is a game; none where `finalize` does everything."""
+        """Who steps, in order. One player around `loss` unless the method is a game; none where
+        `finalize` does everything.
+        """
         return {"model": Player(list(self.parameters()), self.loss)}
 
     def after_step(self, name: str) -> None:
         """After player `name` has stepped: weight clipping, control variables, codebooks."""
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """Once, on the averaged weights, before they are used: whatever is estimated in a pass rather than by gradients.
+        """Once, on the averaged weights, before they are used: whatever is estimated in a pass
+        rather than by gradients.
 
-        Results are buffers. `batches` may be iterated several times, each a pass over the training set in the same order, and
-        whoever calls counts the images; `rng` has one stream, for this purpose.
+        Results are buffers. `batches` may be iterated several times, each a pass over the training
+        set in the same order, and whoever calls counts the images; `rng` has one stream, for this
+        purpose.
         """
 
     @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
@@ -148,11 +170,14 @@ class GenerativeModel(LightningModule, ABC):
         """Floating type of the model."""
         return cast(torch.dtype, super().dtype)
 
-    # --- what leaves use ----------------------------------------------------------------------------------------------
+    # --- what leaves use --------------------------------------------------------------------------
 
     @property
     def images_seen(self) -> int:
-        """Training images seen so far, over all players and processes. Schedules are functions of it."""
+        """Training images seen so far, over all players and processes.
+
+        Schedules are functions of it.
+        """
         return self._images_seen
 
     def resume_at(self, images: int) -> None:
@@ -160,11 +185,14 @@ class GenerativeModel(LightningModule, ABC):
         self._images_seen = images
 
     def provide(self, needed: dict[str, Callable[[], GenerativeModel]]) -> None:
-        """Say where the runs that this model `needs` come from: each is loaded when it is first asked for."""
+        """Say where the runs that this model `needs` come from: each is loaded when it is first
+        asked for.
+        """
         self._needed = dict(needed)
 
     def needed(self, name: str) -> GenerativeModel:
-        """A finished run that this model `needs`: the recorded weights, frozen, in evaluation mode, where this model is.
+        """A finished run that this model `needs`: the recorded weights, frozen, in evaluation mode,
+        where this model is.
 
         Raises:
             InputError: It is missing or not finished.
@@ -182,7 +210,8 @@ class GenerativeModel(LightningModule, ABC):
         return self.classes > 0
 
     def condition(self, y: Tensor | None) -> Tensor | None:
-        """What networks are conditioned on: labels (B,) -> one-hot (B, K); None for a model of p(x).
+        """What networks are conditioned on: labels (B,) -> one-hot (B, K); None for a model of
+        p(x).
 
         Raises:
             ValueError: A model of p(x | y) is given no labels.
@@ -190,7 +219,9 @@ class GenerativeModel(LightningModule, ABC):
         if not self.conditional:
             return None
         if y is None:
-            raise ValueError(f"{type(self).__name__} is a model of p(x | y): it needs labels y, one per image")
+            raise ValueError(
+                f"{type(self).__name__} is a model of p(x | y): it needs labels y, one per image"
+            )
         return nn.functional.one_hot(y, self.classes).to(self.dtype)
 
     def to_real(self, x: Tensor) -> Tensor:
@@ -205,89 +236,41 @@ class GenerativeModel(LightningModule, ABC):
         """The streams behind `log_prob(x)` when none are given."""
         return Rng(0, range(len(x)), self.dtype, x.device).split("log_prob")
 
-    # --- the training step --------------------------------------------------------------------------------------------
+    # --- the training step ------------------------------------------------------------------------
 
     def configure_optimizers(self) -> list[Optimizer]:
         players = self.players()
-        self._turns = [(i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)]
+        self._turns = [
+            (i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)
+        ]
         optimizers = [self.optimizer(player.parameters) for player in players.values()]
-        for group in _groups(optimizers):
+        for group in parameter_groups(optimizers):
             group["initial_lr"] = group["lr"]
         return optimizers
 
     def training_step(self, batch: Batch, batch_idx: int) -> Losses:
-        """One step of one player on fresh data: the turn is a function of the images seen, so a resumed run keeps it."""
+        """One step of one player on fresh data: the turn is a function of the images seen, so a
+        resumed run keeps it.
+        """
         images = len(batch.x) * self.trainer.world_size
         turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
         losses, gradients = loss_and_gradients(player, batch, self.micro_batches)
         for parameter, gradient in zip(player.parameters, gradients, strict=True):
             parameter.grad = gradient
-        _average([p.grad for p in player.parameters if p.grad is not None], self.trainer.world_size)
+        average_gradients(
+            [p.grad for p in player.parameters if p.grad is not None], self.trainer.world_size
+        )
         if self.optimization.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.parameters, self.optimization.clip_norm)
 
         optimizers = self.optimizers(use_pl_optimizer=False)
         optimizer = optimizers[turn] if isinstance(optimizers, list) else optimizers
         self._images_seen += images
-        # of every player at every step: whose turn it is when the warm-up ends, or a run goes on, does not matter
+        # of every player at every step: whose turn it is when the warm-up ends, or a run goes on,
+        # does not matter
         warmth = warmup_factor(self._images_seen, self.optimization.warmup_images)
-        for group in _groups(optimizers if isinstance(optimizers, list) else [optimizers]):
+        for group in parameter_groups(optimizers if isinstance(optimizers, list) else [optimizers]):
             group["lr"] = group["initial_lr"] * warmth
         optimizer.step()
         self.after_step(name)
         return {(k if len(self._turns) == 1 else f"{name}/{k}"): v for k, v in losses.items()}
-
-
-def warmup_factor(images: int, warmup_images: int) -> float:
-    """Share of its learning rate with which a step is taken, when `images` have been seen, those of the step included."""
-    return min(1.0, images / warmup_images) if warmup_images else 1.0
-
-
-def loss_and_gradients(player: Player, batch: Batch, micro_batches: int = 1) -> tuple[Losses, list[Tensor | None]]:
-    """Losses of a player, detached, and the gradients of "loss" with respect to its parameters; None where one is not used.
-
-    Args:
-        player: Whose loss, a mean over the images of a batch wherever micro_batches > 1.
-        batch: B images.
-        micro_batches: k equal parts of the batch whose graphs are held one after the other, in place of one graph of the batch.
-    """
-    totals: Losses = {}
-    gradients: list[Tensor | None] = [None] * len(player.parameters)
-    size = len(batch.x) // micro_batches
-    for first in range(0, len(batch.x), size):
-        part = _rows(batch, slice(first, first + size)) if micro_batches > 1 else batch
-        losses = player.loss(part.x, part.y, part.rng)
-        # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are never touched
-        found = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
-        gradients = [_sum(total, gradient) for total, gradient in zip(gradients, found, strict=True)]
-        for name, value in losses.items():
-            totals[name] = totals[name] + value.detach() if name in totals else value.detach()
-    if micro_batches > 1:
-        totals = {name: total / micro_batches for name, total in totals.items()}
-        gradients = [None if gradient is None else gradient / micro_batches for gradient in gradients]
-    return totals, gradients
-
-
-def _rows(batch: Batch, rows: slice) -> Batch:
-    return Batch(batch.x[rows], None if batch.y is None else batch.y[rows], batch.rng[rows])
-
-
-def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
-    if total is None or part is None:
-        return part if total is None else total
-    return total + part
-
-
-def _groups(optimizers: list[Optimizer]) -> Iterator[dict[str, Any]]:
-    return (group for optimizer in optimizers for group in optimizer.param_groups)
-
-
-def _average(gradients: list[Tensor], world_size: int) -> None:
-    """One coalesced all-reduce: the mean over the processes, in place."""
-    if world_size == 1:
-        return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    distributed.all_reduce(flat)
-    flat /= world_size
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))

@@ -1,16 +1,19 @@
 r"""Counter-based random numbers: randomness is a function, not a state.
 
-Every random number of genbench is a function of (seed, purpose, global index, counter), never of rank, world size, worker
-count or interruptions. An `Rng` holds one stream per image: stream i belongs to the image with global index i, so the noise of
-an image does not depend on the batch, the process or the machine that it happens to be computed on.
+Every random number of genbench is a function of (seed, purpose, global index, counter), never of
+rank, world size, worker count or interruptions. An `Rng` holds one stream per image: stream i
+belongs to the image with global index i, so the noise of an image does not depend on the batch, the
+process or the machine that it happens to be computed on.
 
-The generator is Philox 4x32-10, written in tensor operations that give the same bits on CPU and GPU:
+The generator is Philox 4x32-10, written in tensor operations that give the same bits on CPU and
+GPU:
 
     (c_0, c_1, c_2, c_3) -> (hi(M_1 c_2) ^ c_1 ^ k_0, lo(M_1 c_2), hi(M_0 c_0) ^ c_3 ^ k_1, lo(M_0 c_0))       ten times.
 
 References:
-    Salmon, Moraes, Dror, Shaw (2011), Parallel random numbers: as easy as 1, 2, 3. SC '11. doi:10.1145/2063384.2063405
-    Box, Muller (1958), A note on the generation of random normal deviates.
+    Salmon, Moraes, Dror, Shaw (2011), Parallel random numbers: as easy as 1, 2, 3. SC '11.
+    doi:10.1145/2063384.2063405 Box, Muller (1958), A note on the generation of random normal
+    deviates.
 """
 
 from __future__ import annotations
@@ -27,12 +30,18 @@ __all__ = ["Rng", "philox"]
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+
 # The last counter word says what a block is for, so that keys, children and draws never collide.
-_STREAM, _CHILD, _DRAW = 0, 1, 2
+_STREAM = 0
+_CHILD = 1
+_DRAW = 2
 
 
-def philox(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox 4x32-10 on broadcastable int64 tensors that hold 32-bit words; a word that all streams share may be an int.
+def philox(
+    counter: Sequence[Tensor | int], key: Sequence[Tensor | int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Philox 4x32-10 on broadcastable int64 tensors that hold 32-bit words; a word that all streams
+    share may be an int.
 
     Args:
         counter: Four counter words.
@@ -44,19 +53,25 @@ def philox(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> tupl
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        # int64 products wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the sign of the shift.
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c2 = ((p1 >> 32) & _WORD) ^ c1 ^ k0, ((p0 >> 32) & _WORD) ^ c3 ^ k1
-        c1, c3 = p1 & _WORD, p0 & _WORD
-        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+        # int64 products wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the
+        # sign of the shift.
+        p0 = c0 * _MULTIPLIERS[0]
+        p1 = c2 * _MULTIPLIERS[1]
+        c0 = ((p1 >> 32) & _WORD) ^ c1 ^ k0
+        c2 = ((p0 >> 32) & _WORD) ^ c3 ^ k1
+        c1 = p1 & _WORD
+        c3 = p0 & _WORD
+        k0 = (k0 + _WEYL[0]) & _WORD
+        k1 = (k1 + _WEYL[1]) & _WORD
     return torch.as_tensor(c0), torch.as_tensor(c1), torch.as_tensor(c2), torch.as_tensor(c3)
 
 
 class Rng:
     """One random stream per image.
 
-    Successive draws from one `Rng` are independent; `split` gives independent children that depend on the purpose only, not on
-    what has been drawn. Create one per use: two `Rng` of equal arguments draw equal numbers.
+    Successive draws from one `Rng` are independent; `split` gives independent children that depend
+    on the purpose only, not on what has been drawn. Create one per use: two `Rng` of equal
+    arguments draw equal numbers.
 
     Args:
         seed: The experiment's seed, 0 <= seed < 2^63.
@@ -74,12 +89,16 @@ class Rng:
     ) -> None:
         index = torch.as_tensor(index, dtype=torch.int64, device=device)
         k0, k1, _, _ = philox((index & _WORD, index >> 32, 0, _STREAM), (seed & _WORD, seed >> 32))
-        self._key, self._drawn, self.dtype = torch.stack((k0, k1)), 0, dtype
+        self._key = torch.stack((k0, k1))
+        self._drawn = 0
+        self.dtype = dtype
 
     @classmethod
     def _from_key(cls, key: Tensor, dtype: torch.dtype, drawn: int = 0) -> Rng:
         rng = cls.__new__(cls)
-        rng._key, rng._drawn, rng.dtype = key, drawn, dtype
+        rng._key = key
+        rng._drawn = drawn
+        rng.dtype = dtype
         return rng
 
     def __len__(self) -> int:
@@ -93,7 +112,12 @@ class Rng:
     def device(self) -> torch.device:
         return self._key.device
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, **_: object) -> Rng:
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **_: object,
+    ) -> Rng:
         """The same streams elsewhere, or in another floating type."""
         return self._from_key(self._key.to(device), dtype or self.dtype, self._drawn)
 
@@ -105,7 +129,9 @@ class Rng:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
     ) -> Rng:
-        """The streams of samples: `model.sample(Rng.of_samples(0, range(16)))` are the first 16 of `genbench sample --seed 0`."""
+        """The streams of samples: `model.sample(Rng.of_samples(0, range(16)))` are the first 16 of
+        `genbench sample --seed 0`.
+        """
         return cls(seed, index, dtype, device).split("sample")
 
     def split(self, purpose: str, k: int = 0) -> Rng:
@@ -117,17 +143,25 @@ class Rng:
 
     def bits(self, shape: Sequence[int] = ()) -> Tensor:
         """32 random bits each, int64 of shape (B, *shape)."""
-        return torch.stack(self._blocks(shape), dim=-1).flatten(1)[:, : math.prod(shape)].reshape(len(self), *shape)
+        return (
+            torch.stack(self._blocks(shape), dim=-1)
+            .flatten(1)[:, : math.prod(shape)]
+            .reshape(len(self), *shape)
+        )
 
     def uniform(self, shape: Sequence[int] = ()) -> Tensor:
-        """Uniform on the open interval (0, 1), of shape (B, *shape): 23 bits, so that neither 0 nor 1 is ever drawn."""
+        """Uniform on the open interval (0, 1), of shape (B, *shape): 23 bits, so that neither 0 nor
+        1 is ever drawn.
+        """
         return _unit(self.bits(shape)).to(self.dtype)
 
     def normal(self, shape: Sequence[int] = ()) -> Tensor:
         """Standard normal, of shape (B, *shape)."""
         a, b, c, d = (_unit(word) for word in self._blocks(shape))
-        # Box and Muller (1958). In float64, so that the rounded result does not depend on the device's log and cos.
-        radius, angle = torch.stack((a, b)).log_().mul_(-2).sqrt_(), torch.stack((c, d)).mul_(2 * math.pi)
+        # Box and Muller (1958). In float64, so that the rounded result does not depend on the
+        # device's log and cos.
+        radius = torch.stack((a, b)).log_().mul_(-2).sqrt_()
+        angle = torch.stack((c, d)).mul_(2 * math.pi)
         z = torch.cat((radius * angle.cos(), radius * angle.sin())).movedim(0, -1)
         return z.flatten(1)[:, : math.prod(shape)].reshape(len(self), *shape).to(self.dtype)
 

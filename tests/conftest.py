@@ -26,8 +26,11 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench.config import Config, configs, find_config, load_config, load_yaml
-from genbench.files import write_atomic
+from genbench.config.config import Config
+from genbench.config.find import configs, find_config
+from genbench.config.recipe import load_config
+from genbench.system.files import write_atomic
+from genbench.system.yaml12 import load_yaml
 
 torch.set_num_threads(1)
 
@@ -103,7 +106,9 @@ def write_stand_ins(root: Path) -> None:
         if not (root / f"cifar10-32x32-{part}.zip").exists():
             write_atomic(idx.with_name(f"{idx.name}-images-idx3-ubyte"), _idx(grey))
             write_atomic(idx.with_name(f"{idx.name}-labels-idx1-ubyte"), _idx(y))
-            write_atomic(root / f"cifar10-32x32-{part}.zip", _zip(np.pad(grey, ((0, 0), (2, 2), (2, 2))), y))
+            write_atomic(
+                root / f"cifar10-32x32-{part}.zip", _zip(np.pad(grey, ((0, 0), (2, 2), (2, 2))), y)
+            )
 
 
 def _idx(array: np.ndarray) -> bytes:
@@ -116,7 +121,9 @@ def _zip(grey: np.ndarray, y: np.ndarray) -> bytes:
         for i, (image, label) in enumerate(zip(grey, y)):
             # colours that depend on the class
             png, tint = io.BytesIO(), (np.array([1, label % 3, label % 2]) + 1) / 3
-            Image.fromarray((image[..., None] * tint).astype(np.uint8)).save(png, "png", compress_level=1)
+            Image.fromarray((image[..., None] * tint).astype(np.uint8)).save(
+                png, "png", compress_level=1
+            )
             file.writestr(f"{i:05d}.png", png.getvalue())
             labels.append([f"{i:05d}.png", int(label)])
         file.writestr("dataset.json", json.dumps({"labels": labels}))
@@ -148,7 +155,9 @@ def tiny(tmp_path):
         given = quiet("", tmp_path / folder)
         for need in load_yaml(find_config(name)).get("needs", {}):
             given += quiet(f"needs.{need}.", tmp_path / need)
-        chosen = {override.partition("=")[0] for override in overrides}  # an option that is given twice is refused
+        chosen = {
+            override.partition("=")[0] for override in overrides
+        }  # an option that is given twice is refused
         given = [override for override in given if override.partition("=")[0] not in chosen]
         return load_config(name, [*given, *overrides], smoke=True)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from genbench.cli import main
-from genbench.config import load_config
-from genbench.leaderboard.record import records_in
+from genbench.cli.main import main
+from genbench.config.recipe import load_config
+from genbench.records.store import records_in
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +26,11 @@ def blocks(language: str) -> list[str]:
 def test_plain_commands_are_those_of_make():
     make = (ROOT / "Makefile").read_text().replace("$(BIN)", ".venv/bin")
     _, plain, *_ = blocks("sh")
-    for command in ("-m pip install", ".venv/bin/genbench bench quickstart", ".venv/bin/python -m pytest"):
+    for command in (
+        "-m pip install",
+        ".venv/bin/genbench bench quickstart",
+        ".venv/bin/python -m pytest",
+    ):
         assert command in plain
         assert command in make
     targets = re.findall(r"^make (\w+)", blocks("sh")[0], re.MULTILINE)
@@ -35,10 +39,13 @@ def test_plain_commands_are_those_of_make():
 
 
 def test_every_command_of_the_readme_parses():
-    from genbench.cli import _parser
+    from genbench.cli.main import _parser
 
     lines = [
-        line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines() if line.startswith("genbench ")
+        line.partition("#")[0].split()
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("genbench ")
     ]
     assert {line[1] for line in lines} == {
         "list",
@@ -65,30 +72,49 @@ def test_the_configuration_shown_is_the_recipe():
 
 
 def test_python_example_draws_the_images_of_the_command(tiny, tmp_path):
-    from genbench.train import train
+    from genbench.training.train import train
 
     run = train(tiny("digits/vae", "budget.images=160"))
-    code = next(block for block in blocks("python") if "genbench.load" in block).replace("runs/digits/vae/s1", str(run.path))
+    code = next(block for block in blocks("python") if "genbench.load" in block).replace(
+        "runs/digits/vae/s1", str(run.path)
+    )
     names: dict = {}
     exec(code, names)
     assert names["nats"].shape == (16,)
-    assert main(["sample", str(run.path), "-n", "20", "--seed", "0", "-o", str(tmp_path / "images.npz")]) == 0
+    assert (
+        main(
+            ["sample", str(run.path), "-n", "20", "--seed", "0", "-o", str(tmp_path / "images.npz")]
+        )
+        == 0
+    )
     with np.load(tmp_path / "images.npz") as file:
         assert np.array_equal(names["images"].numpy(), file["images"][:16])
 
 
 def test_the_example_model_trains_and_is_measured(tmp_path):
-    (tmp_path / "my_model.py").write_text(next(block for block in blocks("python") if "class Histogram" in block))
-    (tmp_path / "histogram.yaml").write_text(next(block for block in blocks("yaml") if "Histogram" in block))
+    (tmp_path / "my_model.py").write_text(
+        next(block for block in blocks("python") if "class Histogram" in block)
+    )
+    (tmp_path / "histogram.yaml").write_text(
+        next(block for block in blocks("yaml") if "Histogram" in block)
+    )
     (block,) = [block for block in blocks("sh") if "--trust" in block]
     environment = {**os.environ, "WANDB_MODE": "disabled"}
     for line in block.splitlines():
         arguments = line.split()[1:] + (["--out", "out"] if " evaluate " in line else [])
         done = subprocess.run(
-            [sys.executable, "-m", "genbench.cli", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+            [sys.executable, "-m", "genbench", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
     (record,) = records_in(tmp_path / "out")
-    assert (record.model, record.family, record.likelihood.kind) == ("histogram", "my_model", "exact")
+    assert (record.model, record.family, record.likelihood.kind) == (
+        "histogram",
+        "my_model",
+        "exact",
+    )
     # a histogram per pixel of the training set has 2.27 bits/dim on the training images themselves
     assert 2.0 < record.likelihood.bits_per_dim < 3.0

@@ -12,9 +12,21 @@ from genbench.rng import Rng, philox
 
 # Random123's kat_vectors, philox4x32 of 10 rounds: counter, key, output
 KNOWN = [
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    (
+        "00000000 00000000 00000000 00000000",
+        "00000000 00000000",
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+    ),
+    (
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ),
+    (
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ),
 ]
 DRAWS = {
     "bits": lambda rng, shape: rng.bits(shape),
@@ -31,13 +43,18 @@ def words(text):
 
 @pytest.mark.parametrize(("counter", "key", "out"), KNOWN)
 def test_philox_gives_the_known_answers(counter, key, out):
-    result = philox([torch.tensor(w) for w in words(counter)], [torch.tensor(w) for w in words(key)])
+    result = philox(
+        [torch.tensor(w) for w in words(counter)], [torch.tensor(w) for w in words(key)]
+    )
     assert [int(w) for w in result] == words(out)
 
 
 def test_philox_broadcasts_counters_against_keys():
     counter = [torch.stack([torch.tensor(words(known[0])[i]) for known in KNOWN]) for i in range(4)]
-    key = [torch.stack([torch.tensor(words(known[1])[i]) for known in KNOWN])[:, None] for i in range(2)]
+    key = [
+        torch.stack([torch.tensor(words(known[1])[i]) for known in KNOWN])[:, None]
+        for i in range(2)
+    ]
     table = torch.stack(philox(counter, key), dim=-1)
     assert [table[i, i].tolist() for i in range(3)] == [words(known[2]) for known in KNOWN]
 
@@ -53,7 +70,10 @@ def test_a_stream_does_not_know_its_batch(draw):
     rows = torch.tensor([4, 1])
     assert torch.equal(draw(Rng(7, index)[rows], (2, 3)), together[rows])
     assert torch.equal(draw(Rng(7, index)[1:4], (2, 3)), together[1:4])
-    assert torch.equal(draw(Rng(7, index).split("a", 3)[rows], (2, 3)), draw(Rng(7, index).split("a", 3), (2, 3))[rows])
+    assert torch.equal(
+        draw(Rng(7, index).split("a", 3)[rows], (2, 3)),
+        draw(Rng(7, index).split("a", 3), (2, 3))[rows],
+    )
 
 
 def test_rows_of_a_used_stream_go_on_where_it_stands():
@@ -70,8 +90,15 @@ def test_no_two_draws_are_equal(draw):
     size = (64,)
     seen = [draw(Rng(seed, range(3)), size) for seed in (0, 1, 2**32, 2**32 + 1, 2**62, 2**63 - 1)]
     seen += [draw(Rng(0, [index]), size) for index in (3, 2**32, 2**32 + 1, 2**40, 2**62)]
-    seen += [draw(Rng(0, range(3)).split(purpose, k), size) for purpose in ("a", "b", "") for k in (0, 1, 2)]
-    seen += [draw(Rng(0, range(3)).split("a").split("a"), size), draw(Rng(0, range(3)).split("a", 1).split("a"), size)]
+    seen += [
+        draw(Rng(0, range(3)).split(purpose, k), size)
+        for purpose in ("a", "b", "")
+        for k in (0, 1, 2)
+    ]
+    seen += [
+        draw(Rng(0, range(3)).split("a").split("a"), size),
+        draw(Rng(0, range(3)).split("a", 1).split("a"), size),
+    ]
     rng = Rng(0, range(3)).split("c")
     seen += [draw(rng, size) for _ in range(3)]
     rows = torch.cat(seen).double()
@@ -97,7 +124,9 @@ def test_draws_of_whole_blocks_concatenate(draw):
     """Four words make a block: numbers drawn in multiples of four do not depend on the pieces."""
     whole = draw(Rng(5, range(3)), (24,))
     rng = Rng(5, range(3))
-    assert torch.equal(torch.cat([draw(rng, (4,)), draw(rng, (12,)), draw(rng, (2, 4)).flatten(1)], dim=1), whole)
+    assert torch.equal(
+        torch.cat([draw(rng, (4,)), draw(rng, (12,)), draw(rng, (2, 4)).flatten(1)], dim=1), whole
+    )
     assert torch.equal(draw(Rng(5, range(3)), (2, 3, 4)).flatten(1), whole)
     # elsewhere the rest of the block is thrown away, so the beginning still agrees and the next draw is fresh
     rng = Rng(5, range(3))
@@ -172,7 +201,8 @@ def test_the_four_normals_of_a_block_are_independent():
 def test_neither_zero_nor_one_is_ever_drawn(bits, dtype, monkeypatch):
     """The extreme words, which no test would meet by chance."""
     monkeypatch.setattr(
-        "genbench.rng.philox", lambda counter, key: tuple(torch.full((2, len(counter[0])), bits) for _ in range(4))
+        "genbench.rng.philox",
+        lambda counter, key: tuple(torch.full((2, len(counter[0])), bits) for _ in range(4)),
     )
     rng = Rng.__new__(Rng)
     rng._key, rng._drawn, rng.dtype = torch.zeros(2, 2, dtype=torch.int64), 0, dtype

@@ -1,7 +1,8 @@
 """One order for one set of images, whatever container and file order they came in.
 
-Image i of a split is the i-th by SHA-256(pixels, then the label as 8 bytes). So a split has one content hash, and an index means
-the same image, whether it was read from idx files, pickled batches, a zip or a folder. Ties are equal images of equal label.
+Image i of a split is the i-th by SHA-256(pixels, then the label as 8 bytes). So a split has one
+content hash, and an index means the same image, whether it was read from idx files, pickled
+batches, a zip or a folder. Ties are equal images of equal label.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
 def canonical_order(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     """The permutation that sorts images by their hashes, int64 (N,)."""
     labels = [b""] * len(x) if y is None else [label.tobytes() for label in y.astype("<i8")]
-    keys = [hashlib.sha256(image.tobytes() + label).digest() for image, label in zip(x, labels, strict=True)]
+    keys = [
+        hashlib.sha256(image.tobytes() + label).digest()
+        for image, label in zip(x, labels, strict=True)
+    ]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
 
 
 def content_order(x: np.ndarray, seed: int) -> Tensor:
     """A random permutation of images that depends on which images there are, not on their order.
 
-    Image i has the key SHA-256(seed, pixels, how many equal images came before it); the images are sorted by their keys. So equal
-    images are spread like any others.
+    Image i has the key SHA-256(seed, pixels, how many equal images came before it); the images are
+    sorted by their keys. So equal images are spread like any others.
 
     Args:
         x: Images, uint8 (N, C, H, W).
@@ -63,7 +67,8 @@ def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:
 
 
 def three_splits(train: Arrays, test: Arrays, held_out: int, origin: Path) -> dict[Split, Arrays]:
-    """What is published in two splits, each in canonical order; the last images of the first one are for validation.
+    """What is published in two splits, each in canonical order; the last images of the first one
+    are for validation.
 
     Args:
         train: Images and labels published for training.

@@ -1,4 +1,5 @@
-"""CIFAR-10: 32x32 colour images of ten classes, as torchvision keeps them or as two EDM-style zips, whichever lies in root:
+"""CIFAR-10: 32x32 colour images of ten classes, as torchvision keeps them or as two EDM-style zips,
+whichever lies in root:
 
     cifar-10-batches-py/{data_batch_1, ..., data_batch_5, test_batch}    pickled arrays
     cifar-10-python.tar.gz                                               the same, as published
@@ -6,7 +7,8 @@
 
 All give the same images in the same order, hence one content hash.
 
-Source: Krizhevsky (2009), Learning multiple layers of features from tiny images. Technical report, University of Toronto.
+Source: Krizhevsky (2009), Learning multiple layers of features from tiny images. Technical report,
+    University of Toronto.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from genbench.spec import Spec
 
 __all__ = ["CIFAR10", "read_batch"]
 
-_FOLDER, _TAR = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+_FOLDER = "cifar-10-batches-py"
+_TAR = "cifar-10-python.tar.gz"
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _PACKED = {f"{_FOLDER}/{name}" for name in _BATCHES}
 # of a file in the published archive; the batches have 30 MiB
@@ -43,12 +46,15 @@ _RECONSTRUCT = np.empty(0).__reduce__()[0]
 
 
 class CIFAR10(ImageData):
-    """45,000 training, 5,000 validation (of the 50,000 published for training) and 10,000 test images.
+    """45,000 training, 5,000 validation (of the 50,000 published for training) and 10,000 test
+    images.
 
     Args:
-        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
+        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else
+            ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
-        flip: Whether a training image is flipped left to right with probability 1/2. A likelihood is then one of flipped images too.
+        flip: Whether a training image is flipped left to right with probability 1/2. A likelihood
+            is then one of flipped images too.
     """
 
     name = "cifar10"
@@ -78,24 +84,37 @@ class CIFAR10(ImageData):
         return three_splits(train, test, self.sizes[1], self.sources[0])
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
-        return flip(x, rng) if self.flip else x
+        if self.flip:
+            return flip(x, rng)
+        return x
 
     def _parts(self) -> tuple[Arrays, Arrays]:
         first = self.sources[0]
         if first.suffix == ".zip":
             train, test = (_from_zip(path) for path in self.sources)
             return train, test
-        contents = _unpacked(first) if first.name == _TAR else {path: path.read_bytes() for path in self.sources}
+        contents = (
+            _unpacked(first)
+            if first.name == _TAR
+            else {path: path.read_bytes() for path in self.sources}
+        )
         md5s = _md5s()
         for path, content in contents.items():
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s[path.name]:
-                raise InputError(f"damaged {path}: its MD5 is not that of the published file; delete it and fetch it again")
+                raise InputError(
+                    f"damaged {path}: its MD5 is not that of the published file; delete it and fetch it again"
+                )
         *batches, test = (read_batch(path, content) for path, content in contents.items())
-        return (np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])), test
+        return (
+            np.concatenate([x for x, _ in batches]),
+            np.concatenate([y for _, y in batches]),
+        ), test
 
 
 class _Unpickler(pickle.Unpickler):
-    """Arrays and plain containers; anything else that a pickle names is refused before it is called."""
+    """Arrays and plain containers; anything else that a pickle names is refused before it is
+    called.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         admitted = {
@@ -106,7 +125,9 @@ class _Unpickler(pickle.Unpickler):
             ("_codecs", "encode"): _latin1,
         }
         if (module, name) not in admitted:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither an array nor a plain container")
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, which is neither an array nor a plain container"
+            )
         return admitted[module, name]
 
 
@@ -129,11 +150,14 @@ def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
-        x, y = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        x = np.asarray(batch[b"data"])
+        y = np.asarray(batch[b"labels"])
         if x.dtype != np.uint8 or x.shape != (len(y), 3072) or not ((y >= 0) & (y < 10)).all():
             raise ValueError(f"it has images {x.shape} of {x.dtype} and {len(y)} labels")
     except Exception as error:  # whatever a damaged pickle may raise
-        raise InputError(f"damaged {path}: {str(error) or type(error).__name__}; delete it and fetch it again") from None
+        raise InputError(
+            f"damaged {path}: {str(error) or type(error).__name__}; delete it and fetch it again"
+        ) from None
     return x.reshape(-1, 3, 32, 32), y.astype(np.int64)
 
 
@@ -141,19 +165,29 @@ def _from_zip(path: Path) -> Arrays:
     container = open_container(path)
     found = gather(container, size=32)
     if found.bad or found.x.shape[1:] != (3, 32, 32) or len(found.classes) != 10:
-        raise InputError(f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch cifar10 again")
+        raise InputError(
+            f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch cifar10 again"
+        )
     return found.x, found.y
 
 
 def _unpacked(tar: Path) -> dict[Path, bytes]:
-    """The batches inside the published archive, in their order; nothing is written, and no link is followed."""
+    """The batches inside the published archive, in their order; nothing is written, and no link is
+    followed.
+    """
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(tar) as archive:
             for member in archive:
                 if member.size > _LARGEST_BYTES:
-                    raise tarfile.TarError(f"{member.name} would unpack to {member.size >> 20:,} MiB")
-                if member.name in _PACKED and member.isreg() and (file := archive.extractfile(member)) is not None:
+                    raise tarfile.TarError(
+                        f"{member.name} would unpack to {member.size >> 20:,} MiB"
+                    )
+                if (
+                    member.name in _PACKED
+                    and member.isreg()
+                    and (file := archive.extractfile(member)) is not None
+                ):
                     found[member.name] = file.read()
         return {tar / name: found[f"{_FOLDER}/{name}"] for name in _BATCHES}
     except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:

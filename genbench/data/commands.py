@@ -10,21 +10,24 @@ from typing import get_args
 
 import numpy as np
 
-from genbench.config import classes
 from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split, has_default_root
 from genbench.data.imported import Imported, damaged_imports
+from genbench.data.pictures import save_grid
 from genbench.errors import InputError, nearest
-from genbench.files import check_target, project_root
-from genbench.pictures import save_grid
+from genbench.system.discover import classes
+from genbench.system.files import check_target
+from genbench.system.locations import project_root
 
 __all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
 
-_COLUMNS, _ROWS = 12, 10
+_COLUMNS = 12
+_ROWS = 10
 
 
 def every(root: str | None = None) -> list[ImageData]:
-    """Every data set that the classes of genbench.data offer, those imported into a root among them.
+    """Every data set that the classes of genbench.data offer, those imported into a root among
+    them.
 
     Damaged ones are left out, and so are those that need a folder where there is none.
     """
@@ -38,7 +41,9 @@ def names_taken() -> set[str]:
     """Names that no imported data set may have: those of the others."""
     # names do not depend on the root, but the usual one may be missing
     nowhere = os.devnull
-    return {data.name for kind in _kinds() if kind is not Imported for data in kind.offered(nowhere)}
+    return {
+        data.name for kind in _kinds() if kind is not Imported for data in kind.offered(nowhere)
+    }
 
 
 def _kinds() -> list[type[ImageData]]:
@@ -61,7 +66,9 @@ def named(name: str, root: str | None = None) -> ImageData:
 
 
 def lines(root: str | None = None) -> Iterator[str]:
-    """A table: name, shape, levels, classes, sizes of the splits, and where the data is; and what it leaves out."""
+    """A table: name, shape, levels, classes, sizes of the splits, and where the data is; and what
+    it leaves out.
+    """
     yield f"{'name':<24} {'shape':>10} {'levels':>6} {'classes':>7} {'train':>9} {'val':>7} {'test':>7}"
     for data in every(root):
         spec = data.spec
@@ -82,7 +89,9 @@ def _state(data: ImageData) -> str:
         return "comes with the package"
     if all(path.exists() for path in data.sources):
         return f"here, not decoded yet: {data.sources[0].parent}"
-    return f"genbench data fetch {data.name}" if data.downloads else f"needs {data.sources[0]}"
+    if data.downloads:
+        return f"genbench data fetch {data.name}"
+    return f"needs {data.sources[0]}"
 
 
 def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
@@ -101,7 +110,8 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
     check_target(out)
     if out.is_dir():
         raise InputError(f"--out {out}: a .png file, not a folder")
-    content, spec = data.content_hash, data.spec
+    content = data.content_hash
+    spec = data.spec
     yield f"{data.name}: shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels, protocol {data.protocol}"
     yield f"content hash {content}" + (", as published" if content == data.published else "")
     for split in get_args(Split):
@@ -122,7 +132,9 @@ def _counts(data: ImageData, y: np.ndarray) -> str:
 
 def numbered_name(label: int, name: str) -> str:
     """A class with its label, such as "3 = cat"; the label alone where nobody named it."""
-    return str(label) if name == str(label) else f"{label} = {printable(name)}"
+    if name == str(label):
+        return str(label)
+    return f"{label} = {printable(name)}"
 
 
 def _grid_rows(x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, int | None]:

@@ -1,9 +1,11 @@
-"""Where pictures come from: a folder, a zip, an npz, an npy. Each is read as a list of pictures with a name, a class and a split.
+"""Where pictures come from: a folder, a zip, an npz, an npy. Each is read as a list of pictures
+with a name, a class and a split.
 
     folder, zip   picture files at any depth, in the order of their paths; their splits and classes are those of `labelling`. In a
                   zip, and in names of files, a backslash parts folders as a slash does
     npz           images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with transparency; labels, integers
-                  (N,); optional levels (256). Without images, arr_0 and arr_1 are images and labels, as guided-diffusion writes them
+                  (N,); optional levels (256). Without images, arr_0 and arr_1 are images and
+                  labels, as guided-diffusion writes them
     npy           images alone
 
 Of a zip nothing is extracted to disk, and nothing is unpickled.
@@ -22,12 +24,30 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from genbench.data.images import Split
-from genbench.data.labelling import CARD, NO_LABELS, Labels, card_labels, composed, folder_labels, numbered, places, printable
+from genbench.data.labelling import (
+    CARD,
+    NO_LABELS,
+    Labels,
+    card_labels,
+    composed,
+    folder_labels,
+    numbered,
+    places,
+    printable,
+)
 from genbench.data.prepare import WHITE, Decoded, decode, from_array
 from genbench.errors import InputError, nearest
-from genbench.files import BROKEN_ARRAY
+from genbench.system.files import BROKEN_ARRAY
 
-__all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable", "refuse_bomb"]
+__all__ = [
+    "PIXELS",
+    "Container",
+    "Picture",
+    "Reading",
+    "open_container",
+    "printable",
+    "refuse_bomb",
+]
 
 _SUFFIXES = (
     *(
@@ -52,7 +72,8 @@ _SUFFIXES = (
 )
 # A larger file is no picture that anybody would train on.
 _LARGEST_BYTES = 2**28
-# An npz that unpacks to more than the above, and by more than this factor, is no set of images, which shrink tenfold or so.
+# An npz that unpacks to more than the above, and by more than this factor, is no set of images,
+# which shrink tenfold or so.
 _LARGEST_FACTOR = 200
 
 
@@ -83,7 +104,8 @@ class Container:
         others: Number of files that are no pictures.
         hidden: Number of pictures whose name or folder begins with a dot; they are left out.
         levels: Grey levels of every picture.
-        unreadable: Names and reasons of folders that cannot be listed, of links to nothing, and of what is no file.
+        unreadable: Names and reasons of folders that cannot be listed, of links to nothing, and of
+            what is no file.
         repeated: Number of links to folders that were read already; they are left out.
         left_out: Number of files that were left out because the caller asked for it.
         note: What a report should say of the labels; may be empty.
@@ -146,7 +168,9 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     if path.is_dir():
         container = _from_files(path, _list_folder(path), reading)
     elif not path.exists():
-        raise InputError(f"no {path}: a folder of pictures, a zip of them, an npz or an npy file is right")
+        raise InputError(
+            f"no {path}: a folder of pictures, a zip of them, an npz or an npy file is right"
+        )
     elif path.suffix.lower() in (".npz", ".npy"):
         if reading.leave_out:
             raise InputError(f"--leave-out is about folders and zips; {path} holds arrays")
@@ -154,17 +178,23 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     elif zipfile.is_zipfile(path):
         container = _from_files(path, _list_zip(path), reading)
     else:
-        raise InputError(f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file")
+        raise InputError(
+            f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file"
+        )
     if not container.pictures:
         if container.unreadable:
             name, reason = container.unreadable[0]
             raise InputError(f"{path}: {printable(name)}: {reason}; there are no pictures beside")
-        raise InputError(f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files")
+        raise InputError(
+            f"{path} holds no pictures ({', '.join(_SUFFIXES[:6])}, ...), but {container.others} other files"
+        )
     return container
 
 
 def _list_folder(folder: Path) -> Listing:
-    """Links to folders are followed, and every real folder is met once: a link upwards would have no end."""
+    """Links to folders are followed, and every real folder is met once: a link upwards would have
+    no end.
+    """
     listing = Listing()
     met = {folder.resolve()}
     waiting = [folder]
@@ -174,7 +204,11 @@ def _list_folder(folder: Path) -> Listing:
         try:
             entries = sorted(os.scandir(top), key=lambda entry: entry.name)
         except OSError as error:
-            _note_unreadable(listing, _inside(folder, top), f"a folder that cannot be read: {error.strerror or error}")
+            _note_unreadable(
+                listing,
+                _inside(folder, top),
+                f"a folder that cannot be read: {error.strerror or error}",
+            )
             continue
         for entry in entries:
             path = Path(entry.path)
@@ -201,13 +235,17 @@ def _list_folder(folder: Path) -> Listing:
 
 
 def _inside(folder: Path, path: Path) -> str:
-    """A path inside of a folder; programs that know no backslash unpack the zips of others into names that have some."""
+    """A path inside of a folder; programs that know no backslash unpack the zips of others into
+    names that have some.
+    """
     return str(PurePosixPath(path.relative_to(folder))).replace("\\", "/")
 
 
 def _add(listing: Listing, origin: Path, name: str, read: Callable[[], bytes]) -> None:
     if name in listing.files:
-        raise InputError(f"{origin}: the name {name!r} stands for several files; a name for each is right")
+        raise InputError(
+            f"{origin}: the name {name!r} stands for several files; a name for each is right"
+        )
     listing.files[name] = read
 
 
@@ -237,7 +275,9 @@ def _list_zip(path: Path) -> Listing:
         # the standard knows slashes alone, and programs of Windows write backslashes
         name = info.filename.replace("\\", "/")
         if ".." in PurePosixPath(name).parts or name.startswith("/") or ":" in name.split("/")[0]:
-            raise InputError(f"{path}: the name {info.filename!r} points out of the zip; make it anew without such names")
+            raise InputError(
+                f"{path}: the name {info.filename!r} points out of the zip; make it anew without such names"
+            )
         if not name.endswith("/"):
             _add(listing, path, name, partial(_read_entry, archive, info))
     listing.files = dict(sorted(listing.files.items()))
@@ -254,7 +294,9 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:
-    left_out = _left_out(origin, [*listing.files, *(name for name, _ in listing.unreadable)], reading.leave_out)
+    left_out = _left_out(
+        origin, [*listing.files, *(name for name, _ in listing.unreadable)], reading.leave_out
+    )
     files = {name: read for name, read in listing.files.items() if name not in left_out}
     visible = {name: read for name, read in files.items() if not _is_hidden(name)}
     names = [name for name in visible if _is_picture(name)]
@@ -291,10 +333,18 @@ def _left_out(origin: Path, names: list[str], asked: tuple[str, ...]) -> set[str
     out: set[str] = set()
     for given in asked:
         path = composed(str(PurePosixPath(given.replace("\\", "/"))))
-        matches = {name for name in names if composed(name) == path or composed(name).startswith(f"{path}/")}
+        matches = {
+            name
+            for name in names
+            if composed(name) == path or composed(name).startswith(f"{path}/")
+        }
         if not matches:
-            folders = {str(parent) for name in names for parent in PurePosixPath(name).parents} - {"."}
-            raise InputError(f"--leave-out {given}: nothing of that path in {origin}; {nearest(given, folders or names)}")
+            folders = {str(parent) for name in names for parent in PurePosixPath(name).parents} - {
+                "."
+            }
+            raise InputError(
+                f"--leave-out {given}: nothing of that path in {origin}; {nearest(given, folders or names)}"
+            )
         out |= matches
     return out
 
@@ -322,18 +372,24 @@ def _from_arrays(path: Path, reading: Reading) -> Container:
                 f"its pixels are not 0 to levels - 1 for levels of 2 to 256, but up to {images.max()} for {levels}"
             )
         if levels < 256 and images.shape[3:] == (4,):
-            raise ValueError(f"its images have transparency, which goes with 256 levels, not with {levels}")
+            raise ValueError(
+                f"its images have transparency, which goes with 256 levels, not with {levels}"
+            )
         labels = _npz_labels(arrays.get("labels"), len(images)) if reading.labels else NO_LABELS
     except BROKEN_ARRAY as error:
         raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
-    pictures = [Picture(str(i), partial(from_array, image), labels.labels.get(str(i))) for i, image in enumerate(images)]
+    pictures = [
+        Picture(str(i), partial(from_array, image), labels.labels.get(str(i)))
+        for i, image in enumerate(images)
+    ]
     return Container(pictures, labels.classes, levels=levels, note=labels.note)
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Arrays images, and where there are such labels and levels."""
     if path.suffix.lower() == ".npy":
-        # mapped: a header that announces more than the file has is refused, before memory is asked for
+        # mapped: a header that announces more than the file has is refused, before memory is asked
+        # for
         return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
     refuse_bomb(path)
     # opened here: numpy leaves the file open where it is no archive
@@ -343,7 +399,9 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
             names |= {"images": "arr_0", "labels": "arr_1"}
         arrays = {key: content[name] for key, name in names.items() if name in content.files}
         if "images" not in arrays:
-            raise ValueError(f"it has no array 'images' (nor 'arr_0'), but {', '.join(content.files) or 'nothing'}")
+            raise ValueError(
+                f"it has no array 'images' (nor 'arr_0'), but {', '.join(content.files) or 'nothing'}"
+            )
     return arrays
 
 
@@ -357,12 +415,16 @@ def refuse_bomb(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
     if size > max(_LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
-        raise ValueError(f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no arrays do")
+        raise ValueError(
+            f"it would unpack to {size >> 20:,} MiB, from {path.stat().st_size >> 20:,} MiB: no arrays do"
+        )
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise ValueError(f"images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), not {images.dtype} {images.shape}")
+        raise ValueError(
+            f"images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), not {images.dtype} {images.shape}"
+        )
     if images.ndim == 3:
         return images
     first = images.shape[1] in (1, 3)
@@ -375,14 +437,18 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
             f"of images {images.shape} it is not clear which axis has the 1, 3 or 4 channels: the second or the last"
         )
     images = images.transpose(0, 2, 3, 1) if first else images
-    return images[..., 0] if images.shape[3] == 1 else images
+    if images.shape[3] == 1:
+        return images[..., 0]
+    return images
 
 
 def _npz_levels(levels: np.ndarray | None) -> int:
     if levels is None:
         return 256
     if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
-        raise ValueError(f"levels is one integer, not {levels.dtype} {levels.tolist() if levels.size == 1 else levels.shape}")
+        raise ValueError(
+            f"levels is one integer, not {levels.dtype} {levels.tolist() if levels.size == 1 else levels.shape}"
+        )
     return int(levels.item())
 
 

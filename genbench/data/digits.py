@@ -1,6 +1,8 @@
-"""Scikit-learn's 1,797 scanned digits: 8x8 pixels, 17 grey levels, 10 classes. They travel with scikit-learn: no download.
+"""Scikit-learn's 1,797 scanned digits: 8x8 pixels, 17 grey levels, 10 classes. They travel with
+scikit-learn: no download.
 
-Source: Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (its test part).
+Source: Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning
+    Repository (its test part).
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ __all__ = ["Digits"]
 
 
 class Digits(ImageData):
-    """898 training, 180 validation and 719 test images, stratified by class. Arguments as `ImageData`."""
+    """898 training, 180 validation and 719 test images, stratified by class.
+
+    Arguments as `ImageData`.
+    """
 
     name = "digits"
     spec = Spec((1, 8, 8), levels=17, labels=10)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from genbench.data.images import ImageData
 from genbench.errors import InputError
-from genbench.files import errors_about, remove_abandoned, stop_if_disk_full, temporary_path
+from genbench.system.files import errors_about, stop_if_disk_full, temporary_path
+from genbench.system.temporary import remove_abandoned
 
 __all__ = ["download", "fetch"]
 
-_TIMEOUT_SECONDS, _BLOCK_BYTES = 30, 2**20
+_TIMEOUT_SECONDS = 30
+_BLOCK_BYTES = 2**20
 
 
 def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
@@ -24,8 +26,8 @@ def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
 
     Args:
         data: Which.
-        mirror: Address of a folder laid out like a root (MNIST/raw/..., cifar-10-python.tar.gz), in place of the published
-            addresses. Default: $GENBENCH_MIRROR, if it is set.
+        mirror: Address of a folder laid out like a root (MNIST/raw/..., cifar-10-python.tar.gz), in
+            place of the published addresses. Default: $GENBENCH_MIRROR, if it is set.
 
     Raises:
         InputError: It has no download, no address answers, or a file has another hash.
@@ -50,7 +52,8 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
     Args:
         urls: Tried in turn.
         path: Where it goes.
-        expected: The hash of its content, in hexadecimal digits; of SHA-256 the first ones are enough.
+        expected: The hash of its content, in hexadecimal digits; of SHA-256 the first ones are
+            enough.
         algorithm: Of the hash: md5, sha256, ...
 
     Raises:
@@ -60,7 +63,9 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
         with path.open("rb") as file:
             found = hashlib.file_digest(file, algorithm).hexdigest()
         if not found.startswith(expected):
-            raise InputError(f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete it first")
+            raise InputError(
+                f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete it first"
+            )
         return False
     failures = []
     for url in urls:
@@ -69,9 +74,17 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
             return True
         except InputError as error:  # an answer, with other content
             failures.append(str(error))
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+            ValueError,
+        ) as error:
             failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
-    raise InputError(f"no download of {path.name}: {'; '.join(failures)}; another address: --mirror URL")
+    raise InputError(
+        f"no download of {path.name}: {'; '.join(failures)}; another address: --mirror URL"
+    )
 
 
 def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
@@ -90,7 +103,9 @@ def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
                 content.update(block)
                 target.write(block)
         if not content.hexdigest().startswith(expected):
-            raise InputError(f"{url}: its content has {algorithm} {content.hexdigest()}, not {expected}; nothing was kept")
+            raise InputError(
+                f"{url}: its content has {algorithm} {content.hexdigest()}, not {expected}; nothing was kept"
+            )
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Read every picture of a container at one size. What cannot be read is named, with the reason, and left out."""
+"""Read every picture of a container at one size.
+
+What cannot be read is named, with the reason, and left out.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ class Gathered:
         colour: How many are in colour.
         bad: Names and reasons of those left out.
         changes: What was done to pictures on the way, and to how many.
-        depths: The range of grey pictures of more than 8 bits, and that of high bytes of others, if there are any.
+        depths: The range of grey pictures of more than 8 bits, and that of high bytes of others, if
+            there are any.
     """
 
     x: np.ndarray
@@ -52,7 +56,10 @@ class Gathered:
 
 
 def gather(
-    container: Container, size: int, channels: Channels = "auto", progress: Callable[[int], None] = lambda done: None
+    container: Container,
+    size: int,
+    channels: Channels = "auto",
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Gathered:
     """Read all.
 
@@ -72,7 +79,8 @@ def gather(
     depths: dict[bool, Depth] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
         warnings.simplefilter("ignore")  # odd metadata is no reason to leave a picture out
-        # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a photograph
+        # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a
+        # photograph
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(container.pictures), _BLOCK):
             block = container.pictures[start : start + _BLOCK]
@@ -92,7 +100,8 @@ def gather(
         raise InputError(
             f"none of {len(container.pictures)} pictures can be used; the first, {printable(bad[0][0])}: {bad[0][1]}"
         )
-    y, classes = None, container.classes
+    y = None
+    classes = container.classes
     if classes:
         # a class of which every picture is bad is none
         occurring, y = np.unique([picture.label for picture in kept], return_inverse=True)
@@ -109,7 +118,9 @@ def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
         array, changes, depth = picture.read()
         height, width = array.shape[:2]
         if levels < 256 and (height, width) != (size, size):
-            raise ValueError(f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}")
+            raise ValueError(
+                f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}"
+            )
         cut = ("cut to the central square",) if height != width else ()
         reduced = (f"reduced to {size}x{size}",) if min(height, width) > size else ()
         return Decoded(square(array, size), (*cut, *reduced, *changes), depth)

@@ -1,8 +1,10 @@
-"""The data module that every source shares: decode once, hash, map, and deal batches that are a function of (seed, images seen).
+"""The data module that every source shares: decode once, hash, map, and deal batches that are a
+function of (seed, images seen).
 
-Training image number c (counted over the whole run) is the image at position c mod N of the permutation of epoch c div N. Batch t
-of size B holds c = tB, ..., (t+1)B - 1, and rank r of R takes the r-th of R equal parts. So neither an interruption nor the number
-of processes changes which image meets which noise.
+Training image number c (counted over the whole run) is the image at position c mod N of the
+permutation of epoch c div N. Batch t of size B holds c = tB, ..., (t+1)B - 1, and rank r of R takes
+the r-th of R equal parts. So neither an interruption nor the number of processes changes which
+image meets which noise.
 """
 
 from __future__ import annotations
@@ -28,20 +30,15 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from genbench.batch import Batch
 from genbench.errors import InputError, nearest
-from genbench.files import (
-    BROKEN_ARRAY,
-    canonical_json,
-    digest,
-    expand_home,
-    folder_beside,
-    open_regular,
-    read_json,
-    stop_if_disk_full,
-)
-from genbench.model import Batch, GenerativeModel
+from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.system.files import BROKEN_ARRAY, open_regular, stop_if_disk_full
+from genbench.system.json_files import canonical_json, digest, read_json
+from genbench.system.locations import expand_home
+from genbench.system.temporary import folder_beside
 
 __all__ = [
     "Arrays",
@@ -63,14 +60,18 @@ Split = Literal["train", "val", "test"]
 Arrays = tuple[np.ndarray, np.ndarray | None]
 # Smaller sets live on the training device: a batch is then one index operation.
 _ON_DEVICE_BYTES = 2**29
-# Indices and stream keys are made for this many batches at once: many small operations cost more than a few larger ones.
+# Indices and stream keys are made for this many batches at once: many small operations cost more
+# than a few larger ones.
 _BLOCK = 64
-# Images are gathered in pieces of about this size, which a cache holds: larger ones cost up to twice as much per image.
+# Images are gathered in pieces of about this size, which a cache holds: larger ones cost up to
+# twice as much per image.
 _PIECE_BYTES = 2**20
 
 
 def data_root(given: str | Path | None = None) -> Path:
-    """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else ~/.cache/genbench."""
+    """Where decoded data is kept: the folder that was given, else $GENBENCH_DATA, else
+    ~/.cache/genbench.
+    """
     chosen = given or os.environ.get("GENBENCH_DATA")
     if chosen:
         return expand_home(chosen)
@@ -105,7 +106,9 @@ def _private_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def among_data(name: Path, root: Path | None = None) -> Path:
-    """A file that belongs to data sets, such as `statistics/mnist.npz`: in a root where it lies there, else in the usual one."""
+    """A file that belongs to data sets, such as `statistics/mnist.npz`: in a root where it lies
+    there, else in the usual one.
+    """
     if root is not None and (root / name).is_file():
         return root / name
     return data_root() / name
@@ -127,7 +130,9 @@ class Download:
 
 
 def _read_only(folder: Path) -> bool:
-    """Whether a folder exists and is not for writing, by permission or by its mode, which a superuser could ignore."""
+    """Whether a folder exists and is not for writing, by permission or by its mode, which a
+    superuser could ignore.
+    """
     return folder.is_dir() and not (os.access(folder, os.W_OK) and folder.stat().st_mode & 0o222)
 
 
@@ -135,13 +140,14 @@ class ImageData(LightningDataModule, ABC):
     """Integer images in three splits.
 
     Args:
-        root: Folder for sources and decoded arrays; from a read-only one, the arrays go to the default: $GENBENCH_DATA, else
-            ~/.cache/genbench.
+        root: Folder for sources and decoded arrays; from a read-only one, the arrays go to the
+            default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
 
     Attributes:
-        needs_folder: Whether there must be a folder for the source. Data that come with the package, or are computed, need
-            none: without a home folder, each process decodes them into a temporary one of its own.
+        needs_folder: Whether there must be a folder for the source. Data that come with the
+            package, or are computed, need none: without a home folder, each process decodes them
+            into a temporary one of its own.
     """
 
     name: str
@@ -158,7 +164,8 @@ class ImageData(LightningDataModule, ABC):
             raise ValueError(f"data.batch_size is at least 1, not {batch_size}")
         self.root = data_root(root) if root else self._default_root()
         self.batch_size = batch_size
-        self.seed, self.budget = 0, 0
+        self.seed = 0
+        self.budget = 0
 
     @property
     def protocol(self) -> str:
@@ -191,7 +198,8 @@ class ImageData(LightningDataModule, ABC):
         return [str(k) for k in range(self.spec.labels or 0)]
 
     def label_of(self, text: str | int) -> int:
-        """The label of a class, which is given by its name, or by its number where no class has that name.
+        """The label of a class, which is given by its name, or by its number where no class has
+        that name.
 
         Raises:
             InputError: There is no such class.
@@ -207,11 +215,17 @@ class ImageData(LightningDataModule, ABC):
         numbers = f"from 0 to {len(names) - 1}"
         if names == [str(k) for k in range(len(names))]:
             raise InputError(f"--label {text}: labels are {numbers}")
-        raise InputError(f"--label {text!r}: labels are {numbers}, or names of classes: {nearest(wanted, names)}")
+        raise InputError(
+            f"--label {text!r}: labels are {numbers}, or names of classes: {nearest(wanted, names)}"
+        )
 
     def label_text(self, label: int) -> str:
-        """What `label_of` reads as a label: its number, or the name of its class where the number is the name of another."""
-        return str(label) if self.label_of(str(label)) == label else self.classes[label]
+        """What `label_of` reads as a label: its number, or the name of its class where the number
+        is the name of another.
+        """
+        if self.label_of(str(label)) == label:
+            return str(label)
+        return self.classes[label]
 
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:
@@ -224,7 +238,10 @@ class ImageData(LightningDataModule, ABC):
 
     @cached_property
     def folder(self) -> Path:
-        """The decoded copy, made on first use. Whole or absent, also when several processes ask at once."""
+        """The decoded copy, made on first use.
+
+        Whole or absent, also when several processes ask at once.
+        """
         if not self.is_decoded:
             self._store(self._copy)
         return self._copy
@@ -269,21 +286,30 @@ class ImageData(LightningDataModule, ABC):
             if "digest" in card and card["digest"] != _card_digest(card["source"], card["hash"]):
                 raise ValueError("its card does not have the hash that it states")
         except BROKEN_ARRAY as error:
-            raise InputError(f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again") from None
+            raise InputError(
+                f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again"
+            ) from None
         return dict(card)
 
     def arrays(self, split: Split) -> Arrays:
-        """Memory-mapped uint8 images (N, C, H, W) and int64 labels (N,) or None of a split, verified against their hash."""
+        """Memory-mapped uint8 images (N, C, H, W) and int64 labels (N,) or None of a split,
+        verified against their hash.
+        """
         _ = self._card  # checks the copy, once
         return self._read(split)
 
-    def tensors(self, split: Split, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor | None]:
+    def tensors(
+        self, split: Split, device: torch.device | str = "cpu"
+    ) -> tuple[Tensor, Tensor | None]:
         """`arrays` on a device."""
         x, y = self.arrays(split)
-        return torch.tensor(np.asarray(x), device=device), None if y is None else torch.tensor(np.asarray(y), device=device)
+        return torch.tensor(np.asarray(x), device=device), None if y is None else torch.tensor(
+            np.asarray(y), device=device
+        )
 
     def _read(self, split: Split) -> Arrays:
-        # mapped: a header that announces more than the file has is refused, before memory is asked for
+        # mapped: a header that announces more than the file has is refused, before memory is asked
+        # for
         x = _mapped(self.folder / f"{split}-images.npy")
         if self.spec.labels is None:
             return x, None
@@ -291,12 +317,18 @@ class ImageData(LightningDataModule, ABC):
 
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):
-            raise InputError(f"no {path}; genbench data fetch {self.name}, or data.root: the folder that has it")
+            raise InputError(
+                f"no {path}; genbench data fetch {self.name}, or data.root: the folder that has it"
+            )
         store(folder, self.spec, self.source, self.decode)
         if self.published not in (None, read_json(folder / "card.json")["hash"]):
-            _log.warning("%s: these are not the published images of %s, by their content hash", self.root, self.name)
+            _log.warning(
+                "%s: these are not the published images of %s, by their content hash",
+                self.root,
+                self.name,
+            )
 
-    # --- training batches ---------------------------------------------------------------------------------------------
+    # --- training batches -------------------------------------------------------------------------
 
     def train_dataloader(self) -> Iterator[Batch]:
         """Batches from where the model stands to the end of the budget, for this rank."""
@@ -304,25 +336,47 @@ class ImageData(LightningDataModule, ABC):
         model = self.trainer.lightning_module
         assert isinstance(model, GenerativeModel)
         x, _ = self.arrays("train")
-        device = self.trainer.strategy.root_device if x.nbytes <= _ON_DEVICE_BYTES else torch.device("cpu")
+        device = (
+            self.trainer.strategy.root_device
+            if x.nbytes <= _ON_DEVICE_BYTES
+            else torch.device("cpu")
+        )
         start = model.images_seen
-        return self.batches(start, self.budget, self.trainer.global_rank, self.trainer.world_size, device, model.dtype)
+        return self.batches(
+            start,
+            self.budget,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+            device,
+            model.dtype,
+        )
 
     def finalize_batches(self, model: GenerativeModel) -> Passes:
         """The training set for `GenerativeModel.finalize`."""
         return Passes(self, model)
 
     def draw_labels(self, rng: Rng) -> Tensor | None:
-        """Labels by the frequencies of the training split, one per stream: int64 (len(rng),), or None where there are none."""
+        """Labels by the frequencies of the training split, one per stream: int64 (len(rng),), or
+        None where there are none.
+        """
         _, y = self.arrays("train")
         if y is None:
             return None
         return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]
 
     def batches(
-        self, start: int, stop: int, rank: int, world_size: int, device: torch.device, dtype: torch.dtype
+        self,
+        start: int,
+        stop: int,
+        rank: int,
+        world_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> Iterator[Batch]:
-        """This rank's part of the batches that begin at image counts start, start + B, ... < stop."""
+        """This rank's part of the batches that begin at image counts start, start + B, ...
+
+        < stop.
+        """
         x, y = self.training(device)
         share = self.batch_size // world_size
         piece = share * max(1, min(_BLOCK, _PIECE_BYTES // (share * x[0].nbytes)))
@@ -332,48 +386,67 @@ class ImageData(LightningDataModule, ABC):
             block_rows = torch.from_numpy(self._index(counter, len(x))).to(device)
             block_rng = Rng(self.seed, torch.from_numpy(counter), dtype, device).split("train")
             for begin in range(0, len(counter), piece):
-                rows, rng = block_rows[begin : begin + piece], block_rng[begin : begin + piece]
+                rows = block_rows[begin : begin + piece]
+                rng = block_rng[begin : begin + piece]
                 # index_select: ten times faster than x[rows] on a CPU
-                images, labels = self.vary(x.index_select(0, rows), rng), None if y is None else y.index_select(0, rows)
+                images = self.vary(x.index_select(0, rows), rng)
+                labels = None if y is None else y.index_select(0, rows)
                 for part in (slice(i, i + share) for i in range(0, len(rows), share)):
                     yield Batch(images[part], None if labels is None else labels[part], rng[part])
 
     def training(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """What training images are drawn from: the training split, unless `vary` makes its images of something else."""
+        """What training images are drawn from: the training split, unless `vary` makes its images
+        of something else.
+        """
         return self.tensors("train", device)
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
-        """Rows of `training` -> training images. What is random about it, such as flips, is a function of each image's stream."""
+        """Rows of `training` -> training images.
+
+        What is random about it, such as flips, is a function of each image's stream.
+        """
         return x
 
     def _index(self, counter: np.ndarray, images: int) -> np.ndarray:
         """Image counts of the whole run -> indices into the training set."""
         epochs, position = np.divmod(counter, images)
-        return np.concatenate([_order(self.seed, int(e), images)[position[epochs == e]] for e in np.unique(epochs)])
+        return np.concatenate(
+            [_order(self.seed, int(e), images)[position[epochs == e]] for e in np.unique(epochs)]
+        )
 
 
 class Passes:
-    """The training set in its order of the first epoch, anew at every iteration: every image once, the last batch may be smaller.
+    """The training set in its order of the first epoch, anew at every iteration: every image once,
+    the last batch may be smaller.
 
     Attributes:
         images: How many have been handed out so far, over all passes.
     """
 
     def __init__(self, data: ImageData, model: GenerativeModel) -> None:
-        self.data, self.model, self.images = data, model, 0
+        self.data = data
+        self.model = model
+        self.images = 0
 
     def __iter__(self) -> Iterator[Batch]:
         x, y = self.data.tensors("train", self.model.device)
         for start in range(0, len(x), self.data.batch_size):
             counter = np.arange(start, min(start + self.data.batch_size, len(x)))
             rows = torch.from_numpy(self.data._index(counter, len(x))).to(x.device)
-            rng = Rng(self.data.seed, torch.from_numpy(counter), self.model.dtype, x.device).split("finalize")
+            rng = Rng(self.data.seed, torch.from_numpy(counter), self.model.dtype, x.device).split(
+                "finalize"
+            )
             self.images += len(rows)
-            yield Batch(x.index_select(0, rows), None if y is None else y.index_select(0, rows), rng)
+            yield Batch(
+                x.index_select(0, rows), None if y is None else y.index_select(0, rows), rng
+            )
 
 
-def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]) -> None:
-    """Write arrays and their card as a folder, whole or not at all; where another process was first, its folder stays.
+def store(
+    folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]
+) -> None:
+    """Write arrays and their card as a folder, whole or not at all; where another process was
+    first, its folder stays.
 
     Raises:
         InputError: The place cannot be written, or a split has no images.
@@ -385,19 +458,25 @@ def store(folder: Path, spec: Spec, source: dict[str, object], decode: Callable[
             copy.rename(folder)
         except OSError:
             if folder.exists() and not (folder / "card.json").exists():
-                raise InputError(f"damaged data in {folder} (no card.json); delete that folder, it is decoded again") from None
+                raise InputError(
+                    f"damaged data in {folder} (no card.json); delete that folder, it is decoded again"
+                ) from None
             if not folder.exists():  # else another process was first, with the same content
                 raise
 
 
-def write_copy(folder: Path, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]) -> str:
+def write_copy(
+    folder: Path, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]
+) -> str:
     """Write arrays and their card into an empty folder; returns the content hash.
 
     Raises:
         InputError: A split has no images.
     """
     if empty := _empty(arrays):
-        raise InputError(f"{source['name']}: no images for {empty[0]}; every split needs one at least")
+        raise InputError(
+            f"{source['name']}: no images for {empty[0]}; every split needs one at least"
+        )
     for split, (x, y) in arrays.items():
         np.save(folder / f"{split}-images.npy", x, allow_pickle=False)
         if y is not None:
@@ -433,7 +512,9 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def _card_digest(source: object, content: object) -> str:
-    """Of what a card says: the source, with names of classes and sizes of an import, and the hash of the arrays."""
+    """Of what a card says: the source, with names of classes and sizes of an import, and the hash
+    of the arrays.
+    """
     return digest([source, content])
 
 
@@ -443,7 +524,9 @@ def _empty(arrays: dict[Split, Arrays]) -> list[Split]:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, images: int) -> np.ndarray:
-    """The permutation of an epoch: the ranks of random bits, which no two of 2^62 share in practice."""
+    """The permutation of an epoch: the ranks of random bits, which no two of 2^62 share in
+    practice.
+    """
     bits = Rng(seed, [epoch]).split("order").bits((2, images))[0]
     return torch.argsort((bits[0] << 30) ^ bits[1], stable=True).numpy()
 

@@ -1,4 +1,6 @@
-"""Images of one's own, decoded once by `genbench data import` into <root>/imported/<name>: arrays, and a card with the spec."""
+"""Images of one's own, decoded once by `genbench data import` into <root>/imported/<name>: arrays,
+and a card with the spec.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,10 @@ from torch import Tensor
 from genbench.data.draws import flip
 from genbench.data.images import Arrays, ImageData, Split, data_root
 from genbench.errors import InputError, nearest
-from genbench.files import NAME, read_json
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.system.files import NAME
+from genbench.system.json_files import read_json
 
 __all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
 
@@ -22,21 +25,26 @@ _LONGEST_NAME = 200
 
 
 class Imported(ImageData):
-    """Images that `genbench data import` has decoded; shape, levels and classes are those of its card.
+    """Images that `genbench data import` has decoded; shape, levels and classes are those of its
+    card.
 
     Args:
         name: As given to `genbench data import`.
         root: Folder that holds imported/<name>. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
-        flip: Whether a training image is flipped left to right with probability 1/2. A likelihood is then one of flipped images too.
+        flip: Whether a training image is flipped left to right with probability 1/2. A likelihood
+            is then one of flipped images too.
 
     Raises:
         ValueError: There is none of that name, or its card is damaged.
     """
 
-    def __init__(self, name: str, root: str | None = None, batch_size: int = 128, flip: bool = False) -> None:
+    def __init__(
+        self, name: str, root: str | None = None, batch_size: int = 128, flip: bool = False
+    ) -> None:
         super().__init__(root, batch_size)
-        self.name, self.flip = name, flip
+        self.name = name
+        self.flip = flip
         if reason := reason_against(name):
             raise ValueError(f"data.name {reason}")
         try:
@@ -57,7 +65,9 @@ class Imported(ImageData):
             ) from None
         except (ValueError, KeyError, TypeError, OSError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"damaged: {self._copy / 'card.json'} ({why}); import {name} again with --replace") from None
+            raise ValueError(
+                f"damaged: {self._copy / 'card.json'} ({why}); import {name} again with --replace"
+            ) from None
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:
@@ -79,10 +89,14 @@ class Imported(ImageData):
         return [str(name) for name in self._source["classes"]]
 
     def decode(self) -> dict[Split, Arrays]:
-        raise InputError(f"no {self._copy}; genbench data import PATH --name {self.name} --size {self.spec.shape[1]}")
+        raise InputError(
+            f"no {self._copy}; genbench data import PATH --name {self.name} --size {self.spec.shape[1]}"
+        )
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
-        return flip(x, rng) if self.flip else x
+        if self.flip:
+            return flip(x, rng)
+        return x
 
     @property
     def _copy(self) -> Path:

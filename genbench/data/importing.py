@@ -1,4 +1,6 @@
-"""`genbench data import`: pictures of any container -> a data set in three splits, and a report of what was found."""
+"""`genbench data import`: pictures of any container -> a data set in three splits, and a report of
+what was found.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from genbench.data.images import Arrays, Split, data_root, write_copy, writing_t
 from genbench.data.imported import Imported, import_folder, reason_against
 from genbench.data.prepare import refuse_dark
 from genbench.errors import InputError
-from genbench.files import folder_beside
 from genbench.spec import Spec
+from genbench.system.temporary import folder_beside
 
 __all__ = ["Import", "import_images", "split_up"]
 
@@ -46,9 +48,11 @@ class Import:
         test: Pictures for testing, likewise.
         skip_bad: Leave out what cannot be used; otherwise it ends the import.
         replace: Replace another data set of this name.
-        white: The value of grey pictures of more than 8 bits that is white; 65,535, where it is not given.
+        white: The value of grey pictures of more than 8 bits that is white; 65,535, where it is not
+            given.
         labels: Whether folders, a dataset.json or an array give classes.
-        leave_out: Files, and folders with all that they hold, by their paths inside of the container.
+        leave_out: Files, and folders with all that they hold, by their paths inside of the
+            container.
     """
 
     path: Path
@@ -65,7 +69,9 @@ class Import:
     leave_out: tuple[str, ...] = ()
 
 
-def import_images(plan: Import, progress: Callable[[int], None] = lambda done: None) -> Iterator[str]:
+def import_images(
+    plan: Import, progress: Callable[[int], None] = lambda done: None
+) -> Iterator[str]:
     """Import; yields the lines of the report. What is stored is whole or absent.
 
     Args:
@@ -73,18 +79,23 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
         progress: Called with the number of pictures read so far.
 
     Raises:
-        InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a name in use.
+        InputError: One line: a bad argument, no pictures, bad pictures without `skip_bad`, or a
+            name in use.
     """
     if reason := reason_against(plan.name):
         raise InputError(f"--name {reason}")
     if plan.name in names_taken():
-        raise InputError(f"--name {plan.name}: {plan.name} is the name of another data set; choose another")
+        raise InputError(
+            f"--name {plan.name}: {plan.name} is the name of another data set; choose another"
+        )
     if not 1 <= plan.size <= _LARGEST_SIZE:
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
     root = data_root(plan.root)
     there = next(place for place in (root, *root.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise InputError(f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place")
+        raise InputError(
+            f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place"
+        )
     if plan.white is not None and not 1 <= plan.white < 2**31:
         raise InputError(f"--white {plan.white}: the value of white, 1 to {2**31 - 1:,}")
     reading = Reading(labels=plan.labels, leave_out=plan.leave_out, white=plan.white)
@@ -102,11 +113,18 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
             " leaves them out"
         )
     arrays = split_up(found, plan.val, plan.test)
-    spec = Spec((found.x.shape[1], plan.size, plan.size), container.levels, len(found.classes) or None)
+    spec = Spec(
+        (found.x.shape[1], plan.size, plan.size), container.levels, len(found.classes) or None
+    )
     yield from _description(spec, arrays, found.classes)
     if container.note:
         yield f"  {container.note}"
-    source: dict[str, object] = {"name": plan.name, "shape": spec.shape, "levels": spec.levels, "labels": spec.labels}
+    source: dict[str, object] = {
+        "name": plan.name,
+        "shape": spec.shape,
+        "levels": spec.levels,
+        "labels": spec.labels,
+    }
     source |= {"classes": found.classes, "sizes": [len(x) for x, _ in arrays.values()]}
     yield _store(root, plan, spec, source, arrays)
     yield f"content hash {Imported(plan.name, str(root)).content_hash}"
@@ -117,11 +135,15 @@ def import_images(plan: Import, progress: Callable[[int], None] = lambda done: N
         yield "protocol: likelihood  # likelihood and speed alone: sample metrics say little against so few test pictures"
 
 
-def split_up(found: Gathered, val: float | None = None, test: float | None = None) -> dict[Split, Arrays]:
-    """Pictures in canonical order: the last ones for testing, those before them for validation, the others for training.
+def split_up(
+    found: Gathered, val: float | None = None, test: float | None = None
+) -> dict[Split, Arrays]:
+    """Pictures in canonical order: the last ones for testing, those before them for validation, the
+    others for training.
 
     Args:
-        found: The pictures. Where their container has a split of its own, it stays, in canonical order.
+        found: The pictures. Where their container has a split of its own, it stays, in canonical
+            order.
         val: How many for validation: a number, or below 1 a share; a tenth where not given.
         test: How many for testing, likewise.
 
@@ -133,11 +155,17 @@ def split_up(found: Gathered, val: float | None = None, test: float | None = Non
     for split, n in (("test", test), ("val", val)):
         if split in own:
             if n is not None:
-                raise InputError(f"--{split} {n:g}: the container has pictures for {split} already; leave the option out")
+                raise InputError(
+                    f"--{split} {n:g}: the container has pictures for {split} already; leave the option out"
+                )
             continue
-        parts["train"], parts[split] = hold_out(parts["train"], _count(split, _SHARE if n is None else n, len(found.x)))
+        parts["train"], parts[split] = hold_out(
+            parts["train"], _count(split, _SHARE if n is None else n, len(found.x))
+        )
     if not all(len(x) for x, _ in parts.values()):
-        raise InputError(f"{len(found.x)} pictures are too few: training, validation and testing need one each")
+        raise InputError(
+            f"{len(found.x)} pictures are too few: training, validation and testing need one each"
+        )
     return {split: parts[split] for split in get_args(Split)}
 
 
@@ -152,7 +180,9 @@ def _count(split: str, n: float, images: int) -> int:
     return min(images, max(1, round(n * images)) if n < 1 else int(n))
 
 
-def _store(root: Path, plan: Import, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]) -> str:
+def _store(
+    root: Path, plan: Import, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]
+) -> str:
     folder = import_folder(root, plan.name)
     with writing_to(folder), folder_beside(folder) as copy:
         _put_back(folder)
@@ -160,7 +190,9 @@ def _store(root: Path, plan: Import, spec: Spec, source: dict[str, object], arra
         if folder.exists() and not plan.replace:
             if _hash(root, plan.name) == content:
                 return f"{folder}: was there already, the same"
-            raise InputError(f"{folder} holds another data set {plan.name}: choose another --name, or --replace it")
+            raise InputError(
+                f"{folder} holds another data set {plan.name}: choose another --name, or --replace it"
+            )
         # the old one gives way in one step, and comes back if the new one does not arrive
         old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
         if folder.exists():
@@ -176,7 +208,9 @@ def _store(root: Path, plan: Import, spec: Spec, source: dict[str, object], arra
 
 
 def _put_back(folder: Path) -> None:
-    """Bring back what a process that was killed while it replaced a data set has moved aside; remove what it has replaced."""
+    """Bring back what a process that was killed while it replaced a data set has moved aside;
+    remove what it has replaced.
+    """
     for old in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.old")):
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -211,13 +245,17 @@ def _depth(found: Gathered, plan: Import) -> Iterator[str]:
         InputError: They would come out black, or there are none and a white was given.
     """
     if plan.white is not None and all(depth.is_high_byte for depth in found.depths):
-        raise InputError(f"--white {plan.white} is about grey pictures of more than 8 bits; {plan.path} has none")
+        raise InputError(
+            f"--white {plan.white} is about grey pictures of more than 8 bits; {plan.path} has none"
+        )
     for depth in found.depths:
         kind = "high bytes of pictures" if depth.is_high_byte else "grey pictures"
         yield f"  {kind} of more than 8 bits: {depth.lowest:,} to {depth.highest:,}; white is {depth.white:,}"
         try:
             if plan.white is None or depth.is_high_byte:
-                refuse_dark(depth, f"say which value is white, such as --white {_next_white(depth.highest)}")
+                refuse_dark(
+                    depth, f"say which value is white, such as --white {_next_white(depth.highest)}"
+                )
         except ValueError as error:
             raise InputError(f"{plan.path}: {error}") from None
 
@@ -227,7 +265,9 @@ def _next_white(highest: int) -> int:
     return max(255, 2 ** highest.bit_length() - 1)
 
 
-def _description(spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> Iterator[str]:
+def _description(
+    spec: Spec, arrays: dict[Split, Arrays], classes: tuple[str, ...]
+) -> Iterator[str]:
     if repeats := _repeats(arrays):
         yield f"  {repeats:,} repeat another one pixel by pixel; they are kept"
     sizes = ", ".join(f"{split} {len(x):,}" for split, (x, _) in arrays.items())
@@ -245,11 +285,16 @@ def _repeats(arrays: dict[Split, Arrays]) -> int:
 
 def _counts(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> str:
     counts = Counter(label for _, y in arrays.values() if y is not None for label in y.tolist())
-    shown = [f"{numbered_name(label, name)}: {counts[label]:,}" for label, name in enumerate(classes[:20])]
+    shown = [
+        f"{numbered_name(label, name)}: {counts[label]:,}"
+        for label, name in enumerate(classes[:20])
+    ]
     return ", ".join(shown + [f"... {len(classes)} in all"] * (len(classes) > 20))
 
 
 def _without_training(arrays: dict[Split, Arrays], classes: tuple[str, ...]) -> list[str]:
     """Names of classes of which no picture is for training."""
     _, y = arrays["train"]
-    return [] if y is None else [classes[k] for k in sorted(set(range(len(classes))).difference(y.tolist()))]
+    if y is None:
+        return []
+    return [classes[k] for k in sorted(set(range(len(classes))).difference(y.tolist()))]

@@ -1,9 +1,11 @@
-"""From where pictures lie in a container to their splits and classes. What can be read in two ways is refused, with what to do.
+"""From where pictures lie in a container to their splits and classes. What can be read in two ways
+is refused, with what to do.
 
     splits    top folders train, val and test (also training, valid, validation, testing, in any case of letters), of which train is
               one, and beside which lies nothing else
     classes   the folders below them, or the top folders where there are no splits, if every picture lies in one. A class is one name
-              in all splits, whatever form of Unicode it is written in; labels are numbered in natural order: 2 before 10
+              in all splits, whatever form of Unicode it is written in; labels are numbered in
+              natural order: 2 before 10
     a card    dataset.json, as EDM and StyleGAN write it, decides the classes of the folder that it lies in instead:
               {"labels": [[path, class], ...] or null}
 
@@ -43,7 +45,8 @@ _SPLITS: dict[str, Split] = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 # What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
-_CARD_BYTES, _CARD_BYTES_EACH = 2**20, 2**10
+_CARD_BYTES = 2**20
+_CARD_BYTES_EACH = 2**10
 _LARGEST_CLASS = 65_535
 
 
@@ -52,7 +55,8 @@ class Place(NamedTuple):
 
     Args:
         split: Its split, where folders decide.
-        folders: Names of the folders below the split, or below what lies around everything, in Unicode's composed form.
+        folders: Names of the folders below the split, or below what lies around everything, in
+            Unicode's composed form.
     """
 
     split: Split | None
@@ -77,12 +81,18 @@ NO_LABELS = Labels({}, ())
 
 
 def printable(name: str) -> str:
-    """A name from a container, safe on a terminal: escaped where it has control characters, or ones that turn the line around."""
-    return name if name.isprintable() else repr(name)
+    """A name from a container, safe on a terminal: escaped where it has control characters, or ones
+    that turn the line around.
+    """
+    if name.isprintable():
+        return name
+    return repr(name)
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form: an e with an accent is one letter, whichever system wrote it."""
+    """A name in Unicode's composed form: an e with an accent is one letter, whichever system wrote
+    it.
+    """
     return unicodedata.normalize("NFC", name)
 
 
@@ -90,14 +100,18 @@ def natural(name: str) -> tuple[tuple[int, str] | tuple[int, int, str], ...]:
     """A key that sorts numbers inside of names by their size: cat2 before cat10."""
     parts = re.split(r"([0-9]+)", name)
     # digits by their number first: a name may have more of them than Python makes a number of
-    return tuple((0, len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (1, part) for i, part in enumerate(parts))
+    return tuple(
+        (0, len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (1, part)
+        for i, part in enumerate(parts)
+    )
 
 
 def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
     """The split of each picture, and the folders below that it lies in.
 
     Raises:
-        InputError: Beside folders that are called splits lies something else, or none of them is for training.
+        InputError: Beside folders that are called splits lies something else, or none of them is
+            for training.
     """
     folders, depth = _without_wrapper({name: _folders(name) for name in names})
     tops = {parts[0] if parts else "" for parts in folders.values()}
@@ -106,7 +120,9 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
         _refuse_hidden_splits(origin, folders)
         return {name: Place(None, parts) for name, parts in folders.items()}
     if others := sorted(tops.difference(splits)):
-        beside = [name for name, parts in folders.items() if (parts[0] if parts else "") == others[0]]
+        beside = [
+            name for name, parts in folders.items() if (parts[0] if parts else "") == others[0]
+        ]
         path = "/".join(PurePosixPath(beside[0]).parts[: depth + 1]) if others[0] else beside[0]
         more = f" ({len(beside):,} pictures in all)" if len(beside) > 1 else ""
         raise InputError(
@@ -122,7 +138,9 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
 
 
 def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> None:
-    """Refuse splits that lie where they are not looked for: below every class, or in a folder beside which lie pictures."""
+    """Refuse splits that lie where they are not looked for: below every class, or in a folder
+    beside which lie pictures.
+    """
     inside = {name: parts for name, parts in folders.items() if parts}
     second = {parts[1] if len(parts) > 1 else "" for parts in inside.values()}
     if len(second) < 2 or not {name.lower() for name in second} <= _SPLITS.keys():
@@ -140,10 +158,12 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
 
 
 def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
-    """Classes by the first of the folders that pictures lie in; none where they lie in none, or all in one.
+    """Classes by the first of the folders that pictures lie in; none where they lie in none, or all
+    in one.
 
     Raises:
-        InputError: Some lie in class folders and some beside, or a class has no pictures for training.
+        InputError: Some lie in class folders and some beside, or a class has no pictures for
+            training.
     """
     inside = {name: place for name, place in found.items() if place.folders}
     beside = [name for name in found if name not in inside]
@@ -158,9 +178,15 @@ def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
             f"{origin}: {_count(beside)} in no class folder, beside {_list(tops)}: move {them} into one, leave {them} out"
             f" (--leave-out {_group(beside, found)}), or read all without classes (--no-classes)"
         )
-    classes = tuple(sorted({place.folders[0] for place in inside.values()}, key=lambda name: (natural(name), name)))
+    classes = tuple(
+        sorted(
+            {place.folders[0] for place in inside.values()}, key=lambda name: (natural(name), name)
+        )
+    )
     learnt = {place.folders[0] for place in inside.values() if place.split in (None, "train")}
-    if strange := next((name for name, place in inside.items() if place.folders[0] not in learnt), None):
+    if strange := next(
+        (name for name, place in inside.items() if place.folders[0] not in learnt), None
+    ):
         folder = printable(str(PurePosixPath(strange).parent))
         raise InputError(
             f"{origin}: {folder} is a class without pictures for training: leave it out (--leave-out {folder}), or read all"
@@ -170,7 +196,9 @@ def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
     return Labels({name: number[place.folders[0]] for name, place in inside.items()}, classes)
 
 
-def card_labels(origin: Path, cards: dict[str, Callable[[], bytes]], names: Sequence[str]) -> Labels:
+def card_labels(
+    origin: Path, cards: dict[str, Callable[[], bytes]], names: Sequence[str]
+) -> Labels:
     """Classes by the cards of a container; each names pictures below its own folder.
 
     Args:
@@ -244,7 +272,9 @@ def numbered(classes: dict[str, Any]) -> Labels:
     Raises:
         ValueError: A class is no number, or a large one.
     """
-    bad = next((k for k in classes.values() if type(k) is not int or not 0 <= k <= _LARGEST_CLASS), None)
+    bad = next(
+        (k for k in classes.values() if type(k) is not int or not 0 <= k <= _LARGEST_CLASS), None
+    )
     if bad is not None:
         raise ValueError(f"a class is a number from 0 to {_LARGEST_CLASS:,}, not {bad!r}")
     occurring = sorted(set(classes.values()))
@@ -252,7 +282,9 @@ def numbered(classes: dict[str, Any]) -> Labels:
     note = ""
     if occurring and occurring[-1] != len(occurring) - 1:
         note = f"classes are the {len(occurring):,} numbers from {occurring[0]:,} to {occurring[-1]:,} that occur; labels count from 0"
-    return Labels({name: number[k] for name, k in classes.items()}, tuple(map(str, occurring)), note)
+    return Labels(
+        {name: number[k] for name, k in classes.items()}, tuple(map(str, occurring)), note
+    )
 
 
 def _folders(name: str) -> tuple[str, ...]:
@@ -274,11 +306,15 @@ def _list(names: Iterable[str], most: int = 3) -> str:
 
 
 def _count(names: Sequence[str]) -> str:
-    return f"{printable(names[0])} is" if len(names) == 1 else f"{len(names):,} pictures, such as {printable(names[0])}, are"
+    if len(names) == 1:
+        return f"{printable(names[0])} is"
+    return f"{len(names):,} pictures, such as {printable(names[0])}, are"
 
 
 def _group(names: Sequence[str], found: dict[str, Place]) -> str:
-    """The folder of stray pictures, where it is a split that holds no others; else the first one of them."""
+    """The folder of stray pictures, where it is a split that holds no others; else the first one of
+    them.
+    """
     split = found[names[0]].split
     together = [name for name, place in found.items() if place.split == split]
     parts = PurePosixPath(names[0]).parts[:-1]

@@ -1,7 +1,10 @@
-r"""Point clouds in the plane with an exactly known distribution: every claim about a density can be checked here to the last digit.
+r"""Point clouds in the plane with an exactly known distribution: every claim about a density can be
+checked here to the last digit.
 
-A cloud is a mixture of K components on the square [-4, 4]^2. Its density is evaluated at the centres of a grid of L x L cells and
-normalised: p(i, j) = sum_k w_k p_k(i, j) is then the truth, not an approximation of one. A point is an image of shape (1, 1, 2)
+A cloud is a mixture of K components on the square [-4, 4]^2. Its density is evaluated at the
+centres of a grid of L x L cells and
+normalised: p(i, j) = sum_k w_k p_k(i, j) is then the truth, not an approximation of one. A point is
+    an image of shape (1, 1, 2)
 with L levels: x = (i, j). Entropy, KL(p || model) and the modes that a model covers follow from the table.
 
     eight_gaussians  K = 8, radius 2, standard deviation 0.2
@@ -29,7 +32,8 @@ _HALF_WIDTH = 4.0
 
 
 class Points2d(ImageData):
-    """Draws from a known table: 20,000 for training, 2,000 for validation, 10,000 for testing; the label is the component.
+    """Draws from a known table: 20,000 for training, 2,000 for validation, 10,000 for testing; the
+    label is the component.
 
     Args:
         root: Folder for decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
@@ -42,11 +46,17 @@ class Points2d(ImageData):
     needs_folder = False
 
     def __init__(
-        self, root: str | None = None, batch_size: int = 256, cloud: Cloud = "eight_gaussians", levels: int = 256
+        self,
+        root: str | None = None,
+        batch_size: int = 256,
+        cloud: Cloud = "eight_gaussians",
+        levels: int = 256,
     ) -> None:
         super().__init__(root, batch_size)
         if not 16 <= levels <= 256 or levels % 4:
-            raise ValueError(f"data.levels of points2d is a multiple of 4 from 16 to 256, not {levels}")
+            raise ValueError(
+                f"data.levels of points2d is a multiple of 4 from 16 to 256, not {levels}"
+            )
         self.cloud = cloud
         self.name = "points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}"
         self.spec = Spec((1, 1, 2), levels, labels=len(components(cloud, 16)))
@@ -76,22 +86,38 @@ class Points2d(ImageData):
         return float(-(p * np.log(p)).sum())
 
     def decode(self) -> dict[Split, Arrays]:
-        return {split: self._draw(split, n) for split, n in zip(get_args(Split), self.sizes, strict=True)}
+        return {
+            split: self._draw(split, n)
+            for split, n in zip(get_args(Split), self.sizes, strict=True)
+        }
 
     def _draw(self, split: Split, n: int) -> Arrays:
-        """Inverse distribution function over all (component, cell) pairs. The data seed is part of the data set: 0."""
+        """Inverse distribution function over all (component, cell) pairs.
+
+        The data seed is part of the data set: 0.
+        """
         bits = Rng(0, range(n)).split(f"points2d/{split}").bits((2,)).numpy()
         u = (bits[:, 0] * 2.0**21 + (bits[:, 1] >> 11) + 0.5) * 2.0**-53
-        cell = np.searchsorted(np.cumsum(self.known_components.ravel()), u).clip(max=self.known_components.size - 1)
+        cell = np.searchsorted(np.cumsum(self.known_components.ravel()), u).clip(
+            max=self.known_components.size - 1
+        )
         k, i, j = np.unravel_index(cell, self.known_components.shape)
         return np.stack((i, j), axis=1).astype(np.uint8)[:, None, None, :], k.astype(np.int64)
 
 
 def components(cloud: Cloud, levels: int) -> np.ndarray:
-    """The weighted components on the grid: float64 of shape (K, levels, levels), all summing to 1. Row i is the first axis."""
+    """The weighted components on the grid: float64 of shape (K, levels, levels), all summing to 1.
+
+    Row i is the first axis.
+    """
     centres = (np.arange(levels) + 0.5) / levels * 2 * _HALF_WIDTH - _HALF_WIDTH
     a, b = np.meshgrid(centres, centres, indexing="ij")
-    density = {"eight_gaussians": _gaussians, "two_moons": _moons, "checkerboard": _checkerboard, "pinwheel": _pinwheel}[cloud]
+    density = {
+        "eight_gaussians": _gaussians,
+        "two_moons": _moons,
+        "checkerboard": _checkerboard,
+        "pinwheel": _pinwheel,
+    }[cloud]
     parts = density(a, b)
     parts = parts / parts.sum((1, 2), keepdims=True) / len(parts)
     return parts / parts.sum()
@@ -103,26 +129,44 @@ def _normal(squared: np.ndarray, sd: float) -> np.ndarray:
 
 def _gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     angles = np.arange(8) * math.pi / 4
-    return np.stack([_normal((a - 2 * math.cos(t)) ** 2 + (b - 2 * math.sin(t)) ** 2, 0.2) for t in angles])
+    return np.stack(
+        [_normal((a - 2 * math.cos(t)) ** 2 + (b - 2 * math.sin(t)) ** 2, 0.2) for t in angles]
+    )
 
 
 def _moons(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     angles = (np.arange(256) + 0.5) / 256 * math.pi
-    upper = sum(_normal((a + 0.75 - 1.5 * math.cos(t)) ** 2 + (b + 0.4 - 1.5 * math.sin(t)) ** 2, 0.15) for t in angles)
-    lower = sum(_normal((a - 0.75 + 1.5 * math.cos(t)) ** 2 + (b - 0.4 + 1.5 * math.sin(t)) ** 2, 0.15) for t in angles)
+    upper = sum(
+        _normal((a + 0.75 - 1.5 * math.cos(t)) ** 2 + (b + 0.4 - 1.5 * math.sin(t)) ** 2, 0.15)
+        for t in angles
+    )
+    lower = sum(
+        _normal((a - 0.75 + 1.5 * math.cos(t)) ** 2 + (b - 0.4 + 1.5 * math.sin(t)) ** 2, 0.15)
+        for t in angles
+    )
     return np.stack([upper, lower])
 
 
 def _checkerboard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    row, column = np.floor((a + _HALF_WIDTH) / 2), np.floor((b + _HALF_WIDTH) / 2)
-    return np.stack([((row == r) & (column == c)).astype(float) for r in range(4) for c in range(4) if (r + c) % 2 == 0])
+    row = np.floor((a + _HALF_WIDTH) / 2)
+    column = np.floor((b + _HALF_WIDTH) / 2)
+    return np.stack(
+        [
+            ((row == r) & (column == c)).astype(float)
+            for r in range(4)
+            for c in range(4)
+            if (r + c) % 2 == 0
+        ]
+    )
 
 
 def _pinwheel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    r, angle = np.maximum(np.hypot(a, b), 1e-9), np.arctan2(b, a)
+    r = np.maximum(np.hypot(a, b), 1e-9)
+    angle = np.arctan2(b, a)
     arms = []
     for k in range(5):
         deviation = np.angle(np.exp(1j * (angle - 2 * math.pi * k / 5 - r)))
-        # p(r) p(angle | r) / r, and the density of the angle has 1 / (0.25 / r): the two factors of r cancel
+        # p(r) p(angle | r) / r, and the density of the angle has 1 / (0.25 / r): the two factors of
+        # r cancel
         arms.append(_normal((r - 2) ** 2, 0.6) * _normal((deviation * r) ** 2, 0.25))
     return np.stack(arms)

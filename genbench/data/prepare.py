@@ -1,14 +1,18 @@
-"""One rule from any picture to a square of 8-bit pixels. A picture that is one already keeps every bit.
+"""One rule from any picture to a square of 8-bit pixels. A picture that is one already keeps every
+bit.
 
-    1. Turned as its EXIF orientation says; of an animation the first frame. Colour profiles are not applied.
-    2. 8 bits: grey v of more than 8 bits becomes 255 v / white, rounded, where white is 65,535 unless the caller says otherwise;
-       16-bit colour keeps its high byte. Transparency is laid over white. Palettes, CMYK, YCbCr, HSV become RGB; one bit becomes
-       grey 0 or 255. Floating-point pixels are refused.
-    3. The central square: of width w and height h > w, rows (h - w) // 2 to (h - w) // 2 + w - 1; likewise columns.
-    4. Reduced to size x size by Pillow's Lanczos filter, whose support grows with the factor (no aliasing), in 8 bits.
+    1. Turned as its EXIF orientation says; of an animation the first frame. Colour profiles are not
+    applied. 2. 8 bits: grey v of more than 8 bits becomes 255 v / white, rounded, where white is
+    65,535 unless the caller says otherwise;
+       16-bit colour keeps its high byte. Transparency is laid over white. Palettes, CMYK, YCbCr,
+       HSV become RGB; one bit becomes grey 0 or 255. Floating-point pixels are refused.
+    3. The central square: of width w and height h > w, rows (h - w) // 2 to (h - w) // 2 + w - 1;
+    likewise columns. 4. Reduced to size x size by Pillow's Lanczos filter, whose support grows with
+    the factor (no aliasing), in 8 bits.
 
-A picture whose shorter side is less than the size is refused: enlarging would invent what a model is then asked to learn. Pictures
-of more than 8 bits that all stay below a quarter of white are refused too: files of 16 bits often hold 12, and would come out black.
+A picture whose shorter side is less than the size is refused: enlarging would invent what a model
+is then asked to learn. Pictures of more than 8 bits that all stay below a quarter of white are
+refused too: files of 16 bits often hold 12, and would come out black.
 """
 
 from __future__ import annotations
@@ -30,8 +34,22 @@ WHITE = 65_535
 
 _ORIENTATION = 0x112
 
-# Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming language, for another program.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
+# Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming
+# language, for another program.
+_FORMATS = (
+    "PNG",
+    "JPEG",
+    "MPO",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "HEIF",
+    "TGA",
+)
 
 
 class Depth(NamedTuple):
@@ -41,7 +59,8 @@ class Depth(NamedTuple):
         lowest: The smallest value.
         highest: The largest one.
         white: The value that becomes 255.
-        is_high_byte: Whether the values are high bytes alone: so Pillow reads colour, and grey with transparency.
+        is_high_byte: Whether the values are high bytes alone: so Pillow reads colour, and grey with
+            transparency.
     """
 
     lowest: int
@@ -53,7 +72,12 @@ class Depth(NamedTuple):
         """The range of both."""
         if other is None:
             return self
-        return Depth(min(self.lowest, other.lowest), max(self.highest, other.highest), self.white, self.is_high_byte)
+        return Depth(
+            min(self.lowest, other.lowest),
+            max(self.highest, other.highest),
+            self.white,
+            self.is_high_byte,
+        )
 
 
 class Decoded(NamedTuple):
@@ -61,7 +85,8 @@ class Decoded(NamedTuple):
 
     Args:
         pixels: uint8 (H, W) for grey, (H, W, 3) for colour, upright.
-        changes: What the steps did that an eye could miss, such as "laid over white where transparent".
+        changes: What the steps did that an eye could miss, such as "laid over white where
+            transparent".
         depth: The values of a picture of more than 8 bits.
     """
 
@@ -78,7 +103,8 @@ def decode(content: bytes, white: int = WHITE) -> Decoded:
         white: The value of a grey picture of more than 8 bits that becomes 255.
 
     Raises:
-        ValueError: It is empty, has floating-point pixels, some above white, or more pixels than any photograph.
+        ValueError: It is empty, has floating-point pixels, some above white, or more pixels than
+            any photograph.
         OSError: It is no picture, or half of one.
     """
     if not content:
@@ -112,7 +138,8 @@ def refuse_dark(depth: Depth | None, remedy: str) -> None:
 
     Args:
         depth: The range of all pictures of more than 8 bits, if there are any.
-        remedy: What is right for grey pictures; where high bytes alone are known, it is another file.
+        remedy: What is right for grey pictures; where high bytes alone are known, it is another
+            file.
 
     Raises:
         ValueError: Not one value is as high as a quarter of white.
@@ -137,9 +164,12 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     side = min(width, height)
     if side < size:
         raise ValueError(f"it is {width}x{height}, smaller than {size}x{size}")
-    left, top = (width - side) // 2, (height - side) // 2
+    left = (width - side) // 2
+    top = (height - side) // 2
     middle = picture[top : top + side, left : left + side]
-    return middle if side == size else np.asarray(Image.fromarray(middle).resize((size, size), Image.Resampling.LANCZOS))
+    if side == size:
+        return middle
+    return np.asarray(Image.fromarray(middle).resize((size, size), Image.Resampling.LANCZOS))
 
 
 @cache
@@ -149,15 +179,26 @@ def _known_formats() -> list[str]:
 
 
 def _is_cut_to_8_bits(image: Image.Image) -> bool:
-    """Whether a file that Pillow reads as 8 bits has 16 of them: its raw mode is such as RGB;16B. Known before it is read."""
+    """Whether a file that Pillow reads as 8 bits has 16 of them: its raw mode is such as RGB;16B.
+
+    Known before it is read.
+    """
     tiles: list[tuple[object, ...]] = getattr(image, "tile", [])
     arguments = [tile[3] for tile in tiles[:1]]
-    raw_modes = [part for argument in arguments for part in (argument if isinstance(argument, tuple) else (argument,))]
-    return not image.mode.startswith("I") and any(isinstance(mode, str) and ";16" in mode for mode in raw_modes)
+    raw_modes = [
+        part
+        for argument in arguments
+        for part in (argument if isinstance(argument, tuple) else (argument,))
+    ]
+    return not image.mode.startswith("I") and any(
+        isinstance(mode, str) and ";16" in mode for mode in raw_modes
+    )
 
 
 def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
-    """What is done to an image besides decoding it; `upright` is its first frame by the EXIF orientation."""
+    """What is done to an image besides decoding it; `upright` is its first frame by the EXIF
+    orientation.
+    """
     if image.getexif().get(_ORIENTATION, 1) != 1:
         yield "turned as the camera was (EXIF)"
     if getattr(image, "n_frames", 1) > 1:
@@ -171,7 +212,9 @@ def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
 
 
 def _grey_bits(image: Image.Image) -> int:
-    """How many bits a grey file of more than 8 has. A TIFF says so; of the other formats none has more than 16."""
+    """How many bits a grey file of more than 8 has. A TIFF says so; of the other formats none has
+    more than 16.
+    """
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0])
     return 16

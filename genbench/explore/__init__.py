@@ -1,4 +1,6 @@
-"""Figures of one run that a lecturer projects: what a trained model does, seen from every side that it offers."""
+"""Figures of one run that a lecturer projects: what a trained model does, seen from every side that
+it offers.
+"""
 
 from genbench.explore.command import explore
 from genbench.explore.figures import FIGURES

@@ -1,4 +1,6 @@
-"""From a run folder to figures in it, and beside the page where asked: PNG, SVG, and captions.json with the words and the command."""
+"""From a run folder to figures in it, and beside the page where asked: PNG, SVG, and captions.json
+with the words and the command.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,12 @@ from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
 from genbench.explore.sheet import DRAWING, render, style
 from genbench.explore.subject import NotPossible, Subject
-from genbench.files import check_target, project_root, read_json, write_atomic, write_json
-from genbench.run import Run, open_run
-from genbench.typed import read_value
+from genbench.runs.build import open_run
+from genbench.runs.folder import Run
+from genbench.system.files import check_target, write_atomic
+from genbench.system.json_files import read_json, write_json
+from genbench.system.locations import project_root
+from genbench.system.typed import read_value
 
 __all__ = ["explore"]
 
@@ -30,7 +35,8 @@ def explore(
     trust: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> Iterator[str]:
-    """Draw the figures of a finished run into its folder; yields one line per figure, made or not possible.
+    """Draw the figures of a finished run into its folder; yields one line per figure, made or not
+    possible.
 
     Args:
         name: The run.
@@ -52,9 +58,12 @@ def explore(
     inside = _in_checkout(loaded.run.path)
     places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
     if out is not None:
-        # a page goes to others: it says where anybody has such a run, and not where this machine keeps it
+        # a page goes to others: it says where anybody has such a run, and not where this machine
+        # keeps it
         usual = f"runs/{loaded.data.name}/{loaded.config.name}/s{loaded.config.seed}"
-        places.append((out / "explore" / loaded.data.name, f"{loaded.config.name}-", inside or usual))
+        places.append(
+            (out / "explore" / loaded.data.name, f"{loaded.config.name}-", inside or usual)
+        )
     for folder, prefix, _ in places:
         for figure in only or FIGURES:
             for ending in ("png", "svg"):
@@ -70,19 +79,26 @@ def explore(
             yield f"{figure}: not possible: {reason}"
             continue
         for folder, prefix, place in places:
-            _write(folder, prefix + figure, png, svg, _entry(subject, figure, drawing, place, trust))
+            _write(
+                folder, prefix + figure, png, svg, _entry(subject, figure, drawing, place, trust)
+            )
         yield f"{figure}: {', '.join(str(folder / f'{prefix}{figure}.png') for folder, prefix, _ in places)} and .svg"
 
 
 def _in_checkout(folder: Path) -> str | None:
-    """A folder seen from the checkout; None outside it. runs/ may be a link to another disk, and is inside still."""
+    """A folder seen from the checkout; None outside it.
+
+    runs/ may be a link to another disk, and is inside still.
+    """
     for path in (Path(os.path.abspath(folder)), folder.resolve()):  # noqa: PTH100, which would follow the link
         if path.is_relative_to(project_root()):
             return str(path.relative_to(project_root()))
     return None
 
 
-def _entry(subject: Subject, figure: str, drawing: Drawing, run: str, trust: tuple[str, ...]) -> dict[str, str | int]:
+def _entry(
+    subject: Subject, figure: str, drawing: Drawing, run: str, trust: tuple[str, ...]
+) -> dict[str, str | int]:
     """The words of captions.json, and the command that draws the figure of a run in that place."""
     config = subject.config
     given = [run, "--only", figure, "--seed", str(subject.seed)]
@@ -107,5 +123,7 @@ def _write(folder: Path, stem: str, png: bytes, svg: bytes, entry: dict[str, str
     except FileNotFoundError:
         captions = {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); remove it, and draw the figures again") from None
+        raise InputError(
+            f"{path} is damaged ({error}); remove it, and draw the figures again"
+        ) from None
     write_json(path, {**captions, stem: entry})

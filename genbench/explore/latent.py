@@ -3,7 +3,8 @@ r"""Walks through latent space, z ~ N(0, I) in d dimensions.
     linear      z(t) = (1 - t) a + t b
     spherical   z(t) = (sin((1 - t) w) a + sin(t w) b) / sin w,    cos w = <a, b> / (|a| |b|)          (Shoemake 1985)
     manifold    z_i = Phi^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of probability along each of two axes
-                                                                               (Kingma & Welling 2014, appendix A)
+                                                                               (Kingma & Welling
+                                                                               2014, appendix A)
 
 The spherical walk between two points of equal norm keeps that norm: in many dimensions nearly all of N(0, I) lies at |z| = sqrt(d),
 and the middle of a straight line does not.
@@ -19,7 +20,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["class_means", "gaussian_quantiles", "linear", "plane", "principal_directions", "spherical"]
+__all__ = [
+    "class_means",
+    "gaussian_quantiles",
+    "linear",
+    "plane",
+    "principal_directions",
+    "spherical",
+]
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -28,7 +36,9 @@ def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """a, b of shape (d,), t of shape (n,) -> (n, d); the straight line where there is no angle, or one of 0 or pi."""
+    """a, b of shape (d,), t of shape (n,) -> (n, d); the straight line where there is no angle, or
+    one of 0 or pi.
+    """
     norms = a.norm() * b.norm()
     if float(norms) == 0:
         return linear(a, b, t)
@@ -45,7 +55,8 @@ def gaussian_quantiles(n: int) -> Tensor:
 
 
 def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents (N, d) -> mean (d,), the k directions of largest variance (k, d), and standard deviations along them (k,).
+    """Latents (N, d) -> mean (d,), the k directions of largest variance (k, d), and standard
+    deviations along them (k,).
 
     The sign of a direction is such that its largest entry is positive.
     """
@@ -57,7 +68,9 @@ def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]
 
 
 def plane(mean: Tensor, directions: Tensor, scale: Tensor, n: int) -> Tensor:
-    """The n x n lattice mean + q_j s_1 v_1 + q_i s_2 v_2 of Gaussian quantiles q: (n * n, d) in reading order, s_2 upwards."""
+    """The n x n lattice mean + q_j s_1 v_1 + q_i s_2 v_2 of Gaussian quantiles q: (n * n, d) in
+    reading order, s_2 upwards.
+    """
     q = gaussian_quantiles(n).to(mean)
     across = q[None, :, None] * scale[0] * directions[0]
     up = q.flip(0)[:, None, None] * scale[1] * directions[1]

@@ -1,4 +1,6 @@
-"""The paper that figures are drawn on: 1600 x 900, a title, a caption, letters for the back row; equal bytes each time."""
+"""The paper that figures are drawn on: 1600 x 900, a title, a caption, letters for the back row;
+equal bytes each time.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,51 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from PIL import Image
 
-from genbench.pictures import grid
+from genbench.data.pictures import grid
 from genbench.spec import Spec
 
-__all__ = ["DRAWING", "MARKERS", "OTHERS", "PALETTE", "legible", "literal", "mosaic", "panel", "render", "sheet", "style"]
+__all__ = [
+    "DRAWING",
+    "MARKERS",
+    "OTHERS",
+    "PALETTE",
+    "legible",
+    "literal",
+    "mosaic",
+    "panel",
+    "render",
+    "sheet",
+    "style",
+]
 
-# raised by hand where a figure, or a word on it, comes out otherwise: committed figures of an older drawing are then drawn again
+# raised by hand where a figure, or a word on it, comes out otherwise: committed figures of an older
+# drawing are then drawn again
 DRAWING = 2
 
-# Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most colour-blind eyes; markers for the rest
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800", "#8C8C8C", "#6A2C91")
+# Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most
+# colour-blind eyes; markers for the rest
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#B5A800",
+    "#8C8C8C",
+    "#6A2C91",
+)
 MARKERS = "os^DvPX*<>"
 # of what has no colour of its own: lighter than the grey of the palette
 OTHERS = "#D2D2D2"
 # between images: neither their black nor their white runs into it, and no grey is blue
 _BETWEEN = (140, 175, 215)
-_SMALL, _TEXT, _TITLE = 14, 15, 22
-_FONT, _DPI = "DejaVu Sans", 100
+_SMALL = 14
+_TEXT = 15
+_TITLE = 22
+_FONT = "DejaVu Sans"
+_DPI = 100
 _MAX_PNG = 300 * 1024
 
 
@@ -61,7 +91,8 @@ def literal(text: str) -> str:
 def legible(names: Sequence[str], width: int) -> list[str]:
     """Names as labels show them: no wider than `width` pixels, or without their middle.
 
-    The number stands for a name that the font has no letters for, and for names that would look alike.
+    The number stands for a name that the font has no letters for, and for names that would look
+    alike.
     """
     short = [_shortened(name, width) for name in names]
     return [str(k) if not name or short.count(name) > 1 else name for k, name in enumerate(short)]
@@ -75,14 +106,20 @@ def _shortened(name: str, width: int) -> str:
     font.set_size(_SMALL, _DPI)
     for left_out in range(len(name)):
         kept = len(name) - left_out
-        shown = name[: -(-kept // 2)] + "\N{HORIZONTAL ELLIPSIS}" + name[len(name) - kept // 2 :] if left_out else name
+        shown = (
+            name[: -(-kept // 2)] + "\N{HORIZONTAL ELLIPSIS}" + name[len(name) - kept // 2 :]
+            if left_out
+            else name
+        )
         font.set_text(shown)
         if font.get_width_height()[0] / 64 <= width:  # the font counts in 64ths of a pixel
             return shown
     return ""
 
 
-def panel(figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64) -> Axes:
+def panel(
+    figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64
+) -> Axes:
     """Axes by fractions of the sheet."""
     return figure.add_axes((left, bottom, width, height))
 
@@ -96,11 +133,14 @@ def mosaic(
     column_labels: Sequence[str] = (),
     names: tuple[str, str] = ("", ""),
 ) -> None:
-    """Images (N, C, H, W) in reading order, pixels as blocks; labels above columns and beside rows, and `names` of the two axes."""
+    """Images (N, C, H, W) in reading order, pixels as blocks; labels above columns and beside rows,
+    and `names` of the two axes.
+    """
     picture = grid(images, spec, columns, paper=_BETWEEN)
     axes.imshow(picture, interpolation="none")
     rows = -(-len(images) // columns)
-    height, width = picture.shape[0] / rows, picture.shape[1] / columns
+    height = picture.shape[0] / rows
+    width = picture.shape[1] / columns
     axes.set_xticks([(i + 0.5) * width for i in range(len(column_labels))], column_labels)
     axes.set_yticks([(i + 0.5) * height for i in range(len(row_labels))], row_labels)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
@@ -111,7 +151,8 @@ def mosaic(
 
 def render(figure: Figure) -> tuple[bytes, bytes]:
     """PNG and SVG, without dates or names of programs."""
-    png, svg = io.BytesIO(), io.BytesIO()
+    png = io.BytesIO()
+    svg = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     return _small(png.getvalue()), svg.getvalue()
@@ -119,7 +160,8 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 def _small(png: bytes) -> bytes:
     """The same picture without alpha, with 256 colours where it would be too large."""
-    picture, out = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    out = io.BytesIO()
     picture.save(out, format="PNG", optimize=True)
     if len(out.getvalue()) > _MAX_PNG:
         out = io.BytesIO()

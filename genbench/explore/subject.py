@@ -1,4 +1,6 @@
-"""The run that figures are about: its model, held-out images, samples and latents, each a function of (run, seed, label)."""
+"""The run that figures are about: its model, held-out images, samples and latents, each a function
+of (run, seed, label).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from genbench.explore.protocols import Decodes, Encodes, HasLatent
+from genbench.capabilities import Decodes, Encodes, HasLatent
 from genbench.explore.sheet import legible
 from genbench.rng import Rng
-from genbench.run import Loaded
+from genbench.runs.build import Loaded
 
 __all__ = ["NotPossible", "Subject"]
 
@@ -36,14 +38,22 @@ class Subject:
         InputError: There is no such label.
     """
 
-    def __init__(self, loaded: Loaded, seed: int = 0, label: int | None = None, device: str = "cpu") -> None:
-        self.model, self.data, self.spec = loaded.model, loaded.data, loaded.data.spec
-        self.config, self.seed, self.label, self.device = loaded.config, seed, label, device
+    def __init__(
+        self, loaded: Loaded, seed: int = 0, label: int | None = None, device: str = "cpu"
+    ) -> None:
+        self.model = loaded.model
+        self.data = loaded.data
+        self.spec = loaded.data.spec
+        self.config = loaded.config
+        self.seed = seed
+        self.label = label
+        self.device = device
         if label is not None:
             self.data.label_of(label)
         evaluations = loaded.config.evaluations
         evaluation = evaluations[""] if "" in evaluations else next(iter(evaluations.values()))
-        self.options, self.log_prob_options = evaluation.sample, evaluation.log_prob
+        self.options = evaluation.sample
+        self.log_prob_options = evaluation.log_prob
 
     @property
     def kind(self) -> str:
@@ -57,7 +67,9 @@ class Subject:
 
     def title(self, what: str, n: str) -> str:
         """One line that says what is shown, of which run."""
-        return f"{what}: {self.data.name}, {self.config.name}, training seed {self.config.seed}, {n}"
+        return (
+            f"{what}: {self.data.name}, {self.config.name}, training seed {self.config.seed}, {n}"
+        )
 
     def rng(self, n: int, purpose: str) -> Rng:
         """n streams."""
@@ -75,36 +87,49 @@ class Subject:
         return self.spec.labels
 
     def class_names(self, width: int = 184) -> list[str]:
-        """What the data calls its classes, by label, in at most `width` pixels of a label: 184 are about 16 letters."""
+        """What the data calls its classes, by label, in at most `width` pixels of a label: 184 are
+        about 16 letters.
+        """
         return legible(self.data.classes, width)
 
-    # --- images -------------------------------------------------------------------------------------------------------
+    # --- images -----------------------------------------------------------------------------------
 
     def held_out(self, n: int) -> tuple[Tensor, Tensor | None]:
         """At most n test images in an order that the seed decides."""
         x, y = self.data.tensors("test", self.device)
         if self.label is not None and y is not None:
-            x, y = x[y == self.label], y[y == self.label]
+            x = x[y == self.label]
+            y = y[y == self.label]
         if len(x) == 0:
             raise NotPossible(f"there is no held-out image of class {self.label}")
         order = torch.argsort(self.rng(len(x), "explore").bits((1,))[:, 0], stable=True)[:n]
         return x[order], None if y is None else y[order]
 
     def sample(self, n: int, y: Tensor | None) -> Tensor:
-        """Samples 0, ..., n - 1: those of `genbench sample` where y is None or one label. uint8 (n, C, H, W)."""
+        """Samples 0, ..., n - 1: those of `genbench sample` where y is None or one label.
+
+        uint8 (n, C, H, W).
+        """
         rng = self.rng(n, "sample")
-        return torch.cat([self.model.sample(rng[s], None if y is None else y[s], **self.options) for s in _slices(n)])
+        return torch.cat(
+            [
+                self.model.sample(rng[s], None if y is None else y[s], **self.options)
+                for s in _slices(n)
+            ]
+        )
 
     @cached_property
     def samples(self) -> tuple[Tensor, Tensor | None, int]:
-        """Samples for a grid, their labels, and the number of columns: a row per class for a model of p(x | y)."""
+        """Samples for a grid, their labels, and the number of columns: a row per class for a model
+        of p(x | y).
+        """
         if not self.model.conditional:
             return self.sample(96, None), None, 12
         classes = range(min(10, self.model.classes)) if self.label is None else [self.label] * 6
         y = torch.tensor(list(classes), device=self.device).repeat_interleave(16)
         return self.sample(len(y), y), y, 16
 
-    # --- latents ------------------------------------------------------------------------------------------------------
+    # --- latents ----------------------------------------------------------------------------------
 
     @property
     def encodes(self) -> bool:
@@ -147,7 +172,9 @@ class Subject:
         raise NotPossible(f"{self.kind} does not say how many latents it has")
 
     def starts(self, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
-        """Latents to start from: encodings of held-out images, else draws of the prior; and their labels."""
+        """Latents to start from: encodings of held-out images, else draws of the prior; and their
+        labels.
+        """
         if self.encodes:
             x, y = self.held_out(n)
             return self.encode(x, y), y

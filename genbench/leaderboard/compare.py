@@ -1,8 +1,10 @@
-"""Two rows of a board against each other: better, worse, or not resolved, with the effect and its interval.
+"""Two rows of a board against each other: better, worse, or not resolved, with the effect and its
+interval.
 
-A is better if the whole interval (`genbench.leaderboard.intervals`) lies on its side of zero. One seed has no spread, and resolves
-nothing; nor do values that are equal at all seeds; nor does a row some of whose runs diverged win by its survivors. Of likelihoods
-only that is resolved which the kinds of number prove: a bound that lies above an exact value says nothing. Each line is one test:
+A is better if the whole interval (`genbench.leaderboard.intervals`) lies on its side of zero. One
+seed has no spread, and resolves nothing; nor do values that are equal at all seeds; nor does a row
+some of whose runs diverged win by its survivors. Of likelihoods only that is resolved which the
+kinds of number prove: a bound that lies above an exact value says nothing. Each line is one test:
 among many metrics one in twenty is outside by chance.
 """
 
@@ -14,9 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from genbench.errors import InputError, nearest
-from genbench.leaderboard.board import Board, Row, Summary, likelihood_unit, metric_info
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.formats import load_boards
 from genbench.leaderboard.intervals import Interval
-from genbench.leaderboard.table import FLOOR_SPREAD, board_title, load_boards
+from genbench.leaderboard.rows import Row, Summary, likelihood_unit
+from genbench.leaderboard.table import FLOOR_SPREAD, board_title
+from genbench.records.catalogue import metric_info
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_rows"]
 
@@ -51,26 +56,50 @@ class Comparison:
 def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
     """Every quantity that both rows have and that is ranked."""
     for name in board.protocol.metrics:
-        info, mine, other = metric_info(name), a.metric(name), b.metric(name)
+        info = metric_info(name)
+        mine = a.metric(name)
+        other = b.metric(name)
         if info.better and mine and other:
-            lower, bound = info.better == "lower", info.of_likelihood
-            yield _compared(board, f"{info.title} {'↓' if lower else '↑'}", mine, other, lower, a, b, bound)
+            lower = info.better == "lower"
+            bound = info.of_likelihood
+            yield _compared(
+                board, f"{info.title} {'↓' if lower else '↑'}", mine, other, lower, a, b, bound
+            )
     for conditional in board.conditional:
-        mine, other = a.nll(conditional), b.nll(conditional)
+        mine = a.nll(conditional)
+        other = b.nll(conditional)
         if mine and other and a.model_key != b.model_key:
             yield _compared(
-                board, f"{likelihood_unit(board.protocol)} p(x{' | y' if conditional else ''}) ↓", mine, other, True, a, b, True
+                board,
+                f"{likelihood_unit(board.protocol)} p(x{' | y' if conditional else ''}) ↓",
+                mine,
+                other,
+                True,
+                a,
+                b,
+                True,
             )
 
 
 def _compared(
-    board: Board, quantity: str, mine: Summary, other: Summary, lower: bool, a: Row, b: Row, of_likelihood: bool
+    board: Board,
+    quantity: str,
+    mine: Summary,
+    other: Summary,
+    lower: bool,
+    a: Row,
+    b: Row,
+    of_likelihood: bool,
 ) -> Comparison:
     interval = a.difference(b, mine, other)
     if interval is None:
-        return Comparison(quantity, mine, other, None, "not resolved", _no_interval(mine, other, a, b))
+        return Comparison(
+            quantity, mine, other, None, "not resolved", _no_interval(mine, other, a, b)
+        )
     if not board.tests_differences:
-        reason = "former protocol, one seed for all trainings: the interval leaves out sampling noise"
+        reason = (
+            "former protocol, one seed for all trainings: the interval leaves out sampling noise"
+        )
         return Comparison(quantity, mine, other, interval, "not resolved", reason)
     if interval[0] <= 0 <= interval[1]:
         return Comparison(quantity, mine, other, interval, "not resolved")
@@ -94,7 +123,9 @@ def _no_interval(mine: Summary, other: Summary, a: Row, b: Row) -> str:
 
 
 def _article(kind: str | None) -> str:
-    return {"exact": "exact", "bound": "a bound", "estimate": "an estimate"}.get(kind or "", "unknown")
+    return {"exact": "exact", "bound": "a bound", "estimate": "an estimate"}.get(
+        kind or "", "unknown"
+    )
 
 
 def compare(out: Path, a: str, b: str, dataset: str | None = None) -> Iterator[str]:
@@ -120,7 +151,9 @@ def compare(out: Path, a: str, b: str, dataset: str | None = None) -> Iterator[s
             raise InputError(f"no row {name!r} in {out}; {nearest(name, labels)}")
     both = [(board, rows[a], rows[b]) for board in found if {a, b} <= (rows := _rows(board)).keys()]
     if not both:
-        raise InputError(f"{a} and {b} are on no board together: numbers of different protocols are not compared")
+        raise InputError(
+            f"{a} and {b} are on no board together: numbers of different protocols are not compared"
+        )
     for board, row_a, row_b in both:
         yield f"{board.protocol.dataset}, {board_title(board)} ({board.protocol.hash[:8]})"
         yield f"A = {a} ({_seeds(row_a)}), B = {b} ({_seeds(row_b)}); A - B with its 95 % interval"
@@ -143,8 +176,18 @@ def _lines(found: Sequence[Comparison]) -> Iterator[str]:
     for one in found:
         interval = f"[{one.interval[0]:+.4g}, {one.interval[1]:+.4g}]" if one.interval else "–"
         verdict = one.verdict + (f" ({one.reason})" if one.reason else "")
-        cells.append((one.quantity, f"{one.a.mean:.4g}", f"{one.b.mean:.4g}", f"{one.effect:+.4g}", interval, verdict))
+        cells.append(
+            (
+                one.quantity,
+                f"{one.a.mean:.4g}",
+                f"{one.b.mean:.4g}",
+                f"{one.effect:+.4g}",
+                interval,
+                verdict,
+            )
+        )
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
     for row in cells:
-        left, right = row[0].ljust(widths[0]), "  ".join(cell.rjust(width) for cell, width in zip(row[1:5], widths[1:]))
+        left = row[0].ljust(widths[0])
+        right = "  ".join(cell.rjust(width) for cell, width in zip(row[1:5], widths[1:]))
         yield f"  {left}  {right}  {row[5]}".rstrip()

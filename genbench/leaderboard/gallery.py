@@ -1,7 +1,8 @@
 """Pictures beside the page: sample grids of every training seed, and what `genbench explore` left.
 
 <out>/pictures/<dataset>/<model>[@variant]-s<seed>-<id8>.png
-<out>/explore/<dataset>/<stem>.png, <stem>.svg, captions.json: stem -> {title, caption, model, seed, drawing, command}
+<out>/explore/<dataset>/<stem>.png, <stem>.svg, captions.json: stem -> {title, caption, model, seed,
+drawing, command}
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from genbench.errors import InputError
-from genbench.files import read_json
-from genbench.leaderboard.board import Board, Row
-from genbench.leaderboard.record import picture_path
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.rows import Row
 from genbench.leaderboard.sources import Link
-from genbench.typed import read_value
+from genbench.records.store import picture_path
+from genbench.system.json_files import read_json
+from genbench.system.typed import read_value
 
 __all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
 
@@ -48,7 +50,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Strip:
-    """The first row of samples of a grid, by its address; the grid has `columns` images in a row, a scatter plot is one."""
+    """The first row of samples of a grid, by its address; the grid has `columns` images in a row, a
+    scatter plot is one.
+    """
 
     address: str
     seed: int
@@ -67,7 +71,9 @@ def strip(row: Row, out: Path) -> Strip | None:
 
 def grids(board: Board, out: Path) -> list[Grids]:
     """The grids that exist, the noise floor's first."""
-    found = [Grids(row.label, row.family, _pictures(row, out)) for row in (*board.floor, *board.rows)]
+    found = [
+        Grids(row.label, row.family, _pictures(row, out)) for row in (*board.floor, *board.rows)
+    ]
     return [grid for grid in found if grid.pictures]
 
 
@@ -84,7 +90,10 @@ def figures(dataset: str, families: dict[str, str], out: Path) -> list[Figure]:
 
 
 def _pictures(row: Row, out: Path) -> tuple[Link, ...]:
-    paths = [(r.seed, picture_path(out, r.dataset, r.model, r.variant, r.seed, r.id)) for r in row.records]
+    paths = [
+        (r.seed, picture_path(out, r.dataset, r.model, r.variant, r.seed, r.id))
+        for r in row.records
+    ]
     return tuple(Link(seed, _address(path, out)) for seed, path in paths if path.is_file())
 
 

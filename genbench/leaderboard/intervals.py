@@ -1,4 +1,5 @@
-r"""The interval of a difference between two rows, which decides what a table calls best and what `compare` calls better.
+r"""The interval of a difference between two rows, which decides what a table calls best and what
+`compare` calls better.
 
     effect     d = m_A - m_B, the difference of the means over training seeds
     interval   d -+ t sqrt(s_A^2 / n_A + s_B^2 / n_B), at 95 % by Student's t with the degrees of freedom
@@ -7,12 +8,13 @@ r"""The interval of a difference between two rows, which decides what a table ca
 
     paired     of two samplers of one set of weights: over the differences d_s of each seed, d -+ t s_d / sqrt(n), nu = n - 1
 
-One seed has no spread: there is no interval. Nor is there one where both samples are constant (8, 8, 8 and 7, 7, 7), or all pairs
-differ by the same: so few equal values do not say that the spread is zero.
+One seed has no spread: there is no interval. Nor is there one where both samples are constant (8,
+8, 8 and 7, 7, 7), or all pairs differ by the same: so few equal values do not say that the spread
+is zero.
 
 References:
-    Welch (1947), The generalization of Student's problem when several different population variances are involved.
-    doi:10.1093/biomet/34.1-2.28
+    Welch (1947), The generalization of Student's problem when several different population
+    variances are involved. doi:10.1093/biomet/34.1-2.28
 """
 
 from __future__ import annotations
@@ -24,26 +26,33 @@ from statistics import fmean, variance
 __all__ = ["CONFIDENCE", "Interval", "is_constant", "paired", "welch"]
 
 CONFIDENCE = 0.95
-# A standard deviation below this share of the largest value is rounding: equal differences of shares k/n differ in
+# A standard deviation below this share of the largest value is rounding: equal differences of
+# shares k/n differ in
 # the last bit.
 ROUNDING = 1e-12
 Interval = tuple[float, float]
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """Of m_A - m_B for independent seeds; None where one of them has one seed, or neither has a spread."""
+    """Of m_A - m_B for independent seeds; None where one of them has one seed, or neither has a
+    spread.
+    """
     if min(len(a), len(b)) < 2:
         return None
     effect = fmean(a) - fmean(b)
     if all(is_constant(values, values) for values in (a, b)):
         return None
     parts = [variance(values) / len(values) for values in (a, b)]
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b)))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (a, b))
+    )
     return _around(effect, math.sqrt(sum(parts)), freedom)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """Of m_A - m_B, value s of both from the same weights; None for one seed, or where all pairs differ by the same."""
+    """Of m_A - m_B, value s of both from the same weights; None for one seed, or where all pairs
+    differ by the same.
+    """
     if len(a) < 2:
         return None
     differences = [x - y for x, y in zip(a, b, strict=True)]

@@ -1,7 +1,8 @@
-r"""What differences mean: <out>/README.md, from <out>/noise/*.json (`benchmarks/noise.py`) and the spread over seeds in the records.
+r"""What differences mean: <out>/README.md, from <out>/noise/*.json (`benchmarks/noise.py`) and the
+spread over seeds in the records.
 
-A board can resolve a difference d between two models of n seeds each, whose spread over seeds is s, where Welch's interval leaves
-zero out:
+A board can resolve a difference d between two models of n seeds each, whose spread over seeds is s,
+where Welch's interval leaves zero out:
 
     |d| > t_{0.975, 2n - 2} s sqrt(2 / n)               at n = 3: |d| > 2.27 s
 """
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import InputError
-from genbench.files import read_json
-from genbench.leaderboard.board import METRICS, Board, Row, metric_info, quality_metric
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.rows import Row
 from genbench.leaderboard.table import board_title
-from genbench.typed import Amount, Natural, read_value
+from genbench.records.catalogue import METRICS, metric_info, quality_metric
+from genbench.system.json_files import read_json
+from genbench.system.typed import Amount, Natural, read_value
 
 __all__ = ["FOLDER", "noise_text", "resolvable"]
 
@@ -45,7 +48,9 @@ training seeds on the Xeon had a standard deviation of 0.21. Runs repeat bit for
 
 
 def resolvable(sd: float, seeds: int) -> float:
-    """The smallest difference of two means over so many seeds each, of that spread, that a 95 % interval tells from zero."""
+    """The smallest difference of two means over so many seeds each, of that spread, that a 95 %
+    interval tells from zero.
+    """
     from scipy.stats import t
 
     return float(t.ppf(0.975, 2 * seeds - 2)) * sd * math.sqrt(2 / seeds)
@@ -84,7 +89,10 @@ class BiasRow:
 
 @dataclass(frozen=True)
 class Study:
-    """A file of `benchmarks/noise.py`. Each of the `changes` has its name, and a `Pair` for every metric."""
+    """A file of `benchmarks/noise.py`.
+
+    Each of the `changes` has its name, and a `Pair` for every metric.
+    """
 
     data: str
     extractor: str
@@ -102,7 +110,11 @@ class Study:
             raise ValueError("bias and changes have at least one row each")
         for i, row in enumerate(self.changes):
             read_value(str, row.get("change"), f"changes[{i}].change")
-            read_value(dict[str, Pair], {key: value for key, value in row.items() if key != "change"}, f"changes[{i}]")
+            read_value(
+                dict[str, Pair],
+                {key: value for key, value in row.items() if key != "change"},
+                f"changes[{i}]",
+            )
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -120,21 +132,28 @@ def read_study(path: Path) -> dict[str, Any]:
 def _section(path: Path, found: Sequence[Board]) -> str:
     try:
         study = read_study(path)
-        bias, changes = list(_bias(study)), list(_changes(study))
+        bias = list(_bias(study))
+        changes = list(_changes(study))
         head = (
             f"## {study['data']}\n\nExtractor {study['extractor']} (sha256 {study['extractor_hash'][:8]}), against the "
             f"{study['reference_images']:,} test images; samples are drawn from the {study['train_images']:,} training images."
         )
         n = f"{study['n']:,}"
     except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
-        raise InputError(f"{path}: not a study of benchmarks/noise.py ({error}); measure it again") from None
+        raise InputError(
+            f"{path}: not a study of benchmarks/noise.py ({error}); measure it again"
+        ) from None
     parts = [
         head,
         "### Number of samples",
         f"{study['draws']} draws of n images each; those of most of the training images overlap, and spread less than fresh images would.",
         *bias,
     ]
-    parts += ["### What a metric notices", f"{n} images each; three draws, or one for every class that is dropped.", *changes]
+    parts += [
+        "### What a metric notices",
+        f"{n} images each; three draws, or one for every class that is dropped.",
+        *changes,
+    ]
     boards = [board for board in found if board.protocol.dataset == study["data"]]
     parts += [text for board in boards for text in _spread(board)]
     return "\n\n".join(parts)
@@ -145,7 +164,8 @@ def _bias(study: dict[str, Any]) -> Iterator[str]:
     for row in study["bias"]:
         lines.append(f"| {row['n']:,} | {_pair(row['fid'], 2)} | {_pair(row['fid_infinity'], 2)} |")
     yield "\n".join(lines)
-    first, last = study["bias"][0], study["bias"][-1]
+    first = study["bias"][0]
+    last = study["bias"][-1]
     yield (
         f"FID at n = {first['n']:,} is {first['fid']['mean'] / last['fid']['mean']:.1f} times that at n = {last['n']:,}, by its bias "
         "alone: figures of different n are not comparable, whatever the model."
@@ -154,7 +174,10 @@ def _bias(study: dict[str, Any]) -> Iterator[str]:
 
 def _changes(study: dict[str, Any]) -> Iterator[str]:
     names = [name for name in METRICS if name in study["changes"][0]]
-    lines = [f"| Samples | {' | '.join(metric_info(name).title for name in names)} |", "| :--- |" + " ---: |" * len(names)]
+    lines = [
+        f"| Samples | {' | '.join(metric_info(name).title for name in names)} |",
+        "| :--- |" + " ---: |" * len(names),
+    ]
     for row in study["changes"]:
         cells = [_pair(row[name], min(metric_info(name).digits, 3)) for name in names]
         lines.append(f"| {row['change'].replace('none', 'as they are')} | {' | '.join(cells)} |")
@@ -163,13 +186,17 @@ def _changes(study: dict[str, Any]) -> Iterator[str]:
 
 
 def _moved(study: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
-    """For every change, the metrics that it moves by more than twice the spread of the unspoilt draws and its own."""
-    base, lines = study["changes"][0], []
+    """For every change, the metrics that it moves by more than twice the spread of the unspoilt
+    draws and its own.
+    """
+    base = study["changes"][0]
+    lines = []
     for row in study["changes"][1:]:
         moved = [
             metric_info(name).title
             for name in names
-            if abs(row[name]["mean"] - base[name]["mean"]) > 2 * math.hypot(row[name]["sd"] or 0, base[name]["sd"] or 0)
+            if abs(row[name]["mean"] - base[name]["mean"])
+            > 2 * math.hypot(row[name]["sd"] or 0, base[name]["sd"] or 0)
         ]
         lines.append(f"- {row['change']}: {', '.join(moved) or 'nothing'}")
     yield (
@@ -181,11 +208,18 @@ def _moved(study: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
 def _spread(board: Board) -> Iterator[str]:
     """Spread over training seeds of the quality metric, and what it resolves."""
     metric = quality_metric(board.protocol)
-    rows = [row for row in board.rows if metric and (values := row.metric(metric)) and values.sd is not None]
+    rows = [
+        row
+        for row in board.rows
+        if metric and (values := row.metric(metric)) and values.sd is not None
+    ]
     if not rows or metric is None:
         return
     title = metric_info(metric).title
-    lines = [f"| Model | {title} | Seeds | Resolves a difference of |", "| :--- | ---: | ---: | ---: |"]
+    lines = [
+        f"| Model | {title} | Seeds | Resolves a difference of |",
+        "| :--- | ---: | ---: | ---: |",
+    ]
     lines += [_spread_line(row, metric) for row in rows]
     yield f"### Training seeds: {board_title(board)}"
     yield "\n".join(lines)
@@ -199,9 +233,12 @@ def _spread(board: Board) -> Iterator[str]:
 
 
 def _spread_line(row: Row, metric: str) -> str:
-    values, digits = row.metric(metric), metric_info(metric).digits
+    values = row.metric(metric)
+    digits = metric_info(metric).digits
     assert values is not None and values.sd is not None
-    smallest = "–" if row.first.protocol.is_former else f"{resolvable(values.sd, values.n):.{digits}f}"
+    smallest = (
+        "–" if row.first.protocol.is_former else f"{resolvable(values.sd, values.n):.{digits}f}"
+    )
     return f"| {row.label} | {values.mean:.{digits}f} ± {values.sd:.{digits}f} | {values.n} | {smallest} |"
 
 

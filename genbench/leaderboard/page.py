@@ -1,8 +1,9 @@
-"""One page that can be shown to a class: `index.html`, which needs nothing but the pictures and records beside it.
+"""One page that can be shown to a class: `index.html`, which needs nothing but the pictures and
+records beside it.
 
-Style, plots and script are inside the file. Every value stands in the HTML: without the script all of it is visible, with it
-tables sort, families filter and a cell shows the values of its seeds when pointed at or focused. Nothing in the page depends on
-when or where it is made.
+Style, plots and script are inside the file. Every value stands in the HTML: without the script all
+of it is visible, with it tables sort, families filter and a cell shows the values of its seeds when
+pointed at or focused. Nothing in the page depends on when or where it is made.
 """
 
 from __future__ import annotations
@@ -12,33 +13,34 @@ from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-from genbench.files import remove_abandoned, write_atomic
-from genbench.leaderboard.board import FAMILIES, MAY_BE_CHANCE, Board
+from genbench.leaderboard.board import FAMILIES, Board
+from genbench.leaderboard.cells import Table
+from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
-from genbench.leaderboard.record import record_files
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import (
     COMMAND,
     LEGEND,
-    Table,
     board_table,
-    board_text,
     board_title,
     comparison_table,
     facts,
-    load_boards,
 )
+from genbench.leaderboard.words import MAY_BE_CHANCE
+from genbench.records.store import record_files
+from genbench.system.files import write_atomic
+from genbench.system.temporary import remove_abandoned
 
 __all__ = ["build", "page_text", "write_page"]
 
 
 def build(out: Path) -> list[Path]:
-    """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/reproductions.md where there is a published.yaml, and
-    <out>/README.md where there is a noise study.
+    """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/reproductions.md where
+    there is a published.yaml, and <out>/README.md where there is a noise study.
 
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
@@ -48,13 +50,17 @@ def build(out: Path) -> list[Path]:
     while True:
         known = record_files(out)
         written = _build(out)
-        if record_files(out) == known:  # else what another process has just added may be missing from what was written last
+        if (
+            record_files(out) == known
+        ):  # else what another process has just added may be missing from what was written last
             return written
 
 
 def _build(out: Path) -> list[Path]:
     found = load_boards(out)
-    texts = {out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)}
+    texts = {
+        out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)
+    }
     texts[out / "index.html"] = page_text(found, out)
     if (out / FOLDER).is_dir():
         texts[out / "README.md"] = noise_text(found, out / FOLDER)
@@ -76,7 +82,9 @@ def page_text(found: Sequence[Board], out: Path) -> str:
     """The content of index.html."""
     jinja = environment()
     jinja.globals |= {"style": family_class, "outline": marker}
-    datasets = [_dataset(name, f"d{i}", group, out) for i, (name, group) in enumerate(_by_dataset(found))]
+    datasets = [
+        _dataset(name, f"d{i}", group, out) for i, (name, group) in enumerate(_by_dataset(found))
+    ]
     return jinja.get_template("page.html.j2").render(
         datasets=datasets,
         families=_families(found),
@@ -89,7 +97,10 @@ def page_text(found: Sequence[Board], out: Path) -> str:
 
 
 def _by_dataset(found: Sequence[Board]) -> list[tuple[str, list[Board]]]:
-    return [(name, list(group)) for name, group in groupby(found, key=lambda board: board.protocol.dataset)]
+    return [
+        (name, list(group))
+        for name, group in groupby(found, key=lambda board: board.protocol.dataset)
+    ]
 
 
 def _families(found: Sequence[Board]) -> list[str]:
@@ -101,7 +112,12 @@ def _families(found: Sequence[Board]) -> list[str]:
 def _dataset(name: str, anchor: str, found: Sequence[Board], out: Path) -> dict[str, Any]:
     families = {row.first.model: row.family for board in found for row in board.rows}
     boards = [_board(board, f"{anchor}b{i}", out) for i, board in enumerate(found)]
-    return {"name": name, "anchor": anchor, "boards": boards, "figures": figures(name, families, out)}
+    return {
+        "name": name,
+        "anchor": anchor,
+        "boards": boards,
+        "figures": figures(name, families, out),
+    }
 
 
 def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
@@ -134,14 +150,25 @@ def _told_apart(board: Board) -> list[str]:
     return [words for words in (board.apart, "former" if board.protocol.is_former else "") if words]
 
 
-def _table(board: Board, draw: Callable[[Board], Table], anchor: str, out: Path | None = None) -> dict[str, Any]:
-    """A table with the values of the seeds; its lines are the board's rows, then the noise floor, measured or not. With `out`, the
-    leaderboard's folder, each has a strip of samples."""
-    table, rows = draw(board), (*board.rows, *board.floor)
+def _table(
+    board: Board, draw: Callable[[Board], Table], anchor: str, out: Path | None = None
+) -> dict[str, Any]:
+    """A table with the values of the seeds; its lines are the board's rows, then the noise floor,
+    measured or not. With `out`, the leaderboard's folder, each has a strip of samples.
+    """
+    table = draw(board)
+    rows = (*board.rows, *board.floor)
     lines = []
     for i, (line, row) in enumerate(zip_longest(table.lines, rows)):
         seeds = seed_values(board, row, draw) if row else {}
-        cells = [(column, cell, seeds.get(column.title, "")) for column, cell in zip(table.columns, line.cells)]
-        shown = {"family": line.family, "floor": line.floor, "anchor": f"{anchor}r{i}" if row else ""}
+        cells = [
+            (column, cell, seeds.get(column.title, ""))
+            for column, cell in zip(table.columns, line.cells)
+        ]
+        shown = {
+            "family": line.family,
+            "floor": line.floor,
+            "anchor": f"{anchor}r{i}" if row else "",
+        }
         lines.append({**shown, "cells": cells, "strip": strip(row, out) if row and out else None})
     return {"columns": table.columns, "lines": lines}

@@ -4,9 +4,10 @@ r"""The pictures of the comparison, as SVG from a template: the same records giv
     likelihood over quality  y = bits per dimension, or nats, against x = sample quality; the marker shows the kind of the likelihood
     quality over diversity   y = sample quality against x = diversity (higher is better)
 
-A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily, each at the candidate around
-its point with the smallest cost: area that covers other labels, markers and error bars, then whether it lies nearer to another
-point or its leader crosses one, then distance. Of several orders, the one whose sum of costs is smallest.
+A logarithmic axis takes x to (log x - log low) / (log high - log low). Labels are placed greedily,
+each at the candidate around its point with the smallest cost: area that covers other labels,
+markers and error bars, then whether it lies nearer to another point or its leader crosses one, then
+distance. Of several orders, the one whose sum of costs is smallest.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.leaderboard.board import FAMILIES, Board, Summary, diversity_metric, likelihood_unit, metric_info, quality_metric
+from genbench.leaderboard.board import FAMILIES, Board
+from genbench.leaderboard.rows import Summary, likelihood_unit
+from genbench.records.catalogue import diversity_metric, metric_info, quality_metric
 
 __all__ = [
     "COLOURS", "Axis", "Box", "Point", "diversity_plot", "environment", "family_class", "likelihood_plot", "marker",
     "place_labels", "plots", "quality_plot", "scatter",
 ]  # fmt: skip
 
-WIDTH, HEIGHT = 760, 500
-LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 68.0, 70.0
-FONT, RADIUS = 16.0, 7.0
+WIDTH = 760
+HEIGHT = 500
+LEFT = 86.0
+RIGHT = 24.0
+TOP = 68.0
+BOTTOM = 70.0
+FONT = 16.0
+RADIUS = 7.0
 # The average bold letter of DejaVu Sans, the widest of the usual system fonts.
 _LETTER = 0.66
 # One shape per family beside its colour: legible without colours.
@@ -95,7 +103,9 @@ class Box:
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         if width <= 0:
             return 0.0
-        return width * max(0.0, min(self.y + self.height, other.y + other.height) - max(self.y, other.y))
+        return width * max(
+            0.0, min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        )
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
         """The point of the rectangle that is nearest to (x, y)."""
@@ -119,7 +129,9 @@ def environment() -> Any:
 
 def family_class(family: str) -> str:
     """The style class of a family; a user's family has one of its own for all."""
-    return f"family-{family}" if family in FAMILIES else "family-other"
+    if family in FAMILIES:
+        return f"family-{family}"
+    return "family-other"
 
 
 def marker(family: str) -> str:
@@ -129,7 +141,11 @@ def marker(family: str) -> str:
 
 def plots(board: Board) -> list[str]:
     """The pictures that the records of a board allow."""
-    return [picture for picture in (quality_plot(board), likelihood_plot(board), diversity_plot(board)) if picture]
+    return [
+        picture
+        for picture in (quality_plot(board), likelihood_plot(board), diversity_plot(board))
+        if picture
+    ]
 
 
 def quality_plot(board: Board) -> str | None:
@@ -138,7 +154,9 @@ def quality_plot(board: Board) -> str | None:
     if metric is None:
         return None
     found = [
-        Point(row.label, row.family, x, y) for row in board.rows if (x := row.images_per_second) and (y := row.metric(metric))
+        Point(row.label, row.family, x, y)
+        for row in board.rows
+        if (x := row.images_per_second) and (y := row.metric(metric))
     ]
     title = metric_info(metric).title
     return scatter(
@@ -173,18 +191,26 @@ def likelihood_plot(board: Board) -> str | None:
 
 def diversity_plot(board: Board) -> str | None:
     """Sample quality against diversity; None where the diversity of no two rows differs."""
-    quality, diversity = quality_metric(board.protocol), diversity_metric(board.protocol)
+    quality = quality_metric(board.protocol)
+    diversity = diversity_metric(board.protocol)
     if quality is None or diversity is None:
         return None
     found = [
-        Point(row.label, row.family, x, y) for row in board.rows if (x := row.metric(diversity)) and (y := row.metric(quality))
+        Point(row.label, row.family, x, y)
+        for row in board.rows
+        if (x := row.metric(diversity)) and (y := row.metric(quality))
     ]
     if len({point.x.mean for point in found}) < 2:
         return None
-    name, title = metric_info(diversity).title, metric_info(quality).title
+    name = metric_info(diversity).title
+    title = metric_info(quality).title
     floor = _floor(board, quality)
     return scatter(
-        found, f"{title} against {name.lower()}", f"{name} (higher is better)", f"{title} (lower is better)", floor=floor
+        found,
+        f"{title} against {name.lower()}",
+        f"{name} (higher is better)",
+        f"{title} (lower is better)",
+        floor=floor,
     )
 
 
@@ -216,8 +242,14 @@ def scatter(
     if not points:
         return None
     x = _axis([p.x for p in points], x_title, log_x or None)
-    y = _axis([p.y for p in points] + ([Summary((floor,))] if floor is not None else []), y_title, False if kinds else None)
-    drawn = [_drawn(point, x, y) for point in sorted(points, key=lambda p: (p.x.mean, p.y.mean, p.label))]
+    y = _axis(
+        [p.y for p in points] + ([Summary((floor,))] if floor is not None else []),
+        y_title,
+        False if kinds else None,
+    )
+    drawn = [
+        _drawn(point, x, y) for point in sorted(points, key=lambda p: (p.x.mean, p.y.mean, p.label))
+    ]
     line = None if floor is None else _to_y(y.at(floor))
     _label(drawn, line)
     return environment().get_template("plot.svg.j2").render(
@@ -228,22 +260,27 @@ def scatter(
     )  # fmt: skip
 
 
-# --- axes --------------------------------------------------------------------------------------------------------------------
+# --- axes -----------------------------------------------------------------------------------------
 
 
 def _axis(summaries: Sequence[Summary], title: str, log: bool | None) -> Axis:
-    """An axis that holds every mean and error bar; log=None: logarithmic where positive values span more than a decade."""
+    """An axis that holds every mean and error bar; log=None: logarithmic where positive values span
+    more than a decade.
+    """
     means = [s.mean for s in summaries]
     if log is None:
         log = min(means) > 0 and max(means) > 10 * min(means)
-    low, high = min(s.mean - (s.sd or 0) for s in summaries), max(s.mean + (s.sd or 0) for s in summaries)
+    low = min(s.mean - (s.sd or 0) for s in summaries)
+    high = max(s.mean + (s.sd or 0) for s in summaries)
     if log:
         low = max(low, min(means) / 2)  # a bar that reaches zero would never end on this axis
         pad = max(0.12 * math.log10(high / low), 0.15)
-        low, high = low / 10**pad, high * 10**pad
+        low = low / 10**pad
+        high = high * 10**pad
         return Axis(title, low, high, True, _log_ticks(low, high))
     pad = 0.12 * (high - low) or 0.1 * abs(high) or 1.0
-    low, high = low - pad, high + pad
+    low = low - pad
+    high = high + pad
     return Axis(title, low, high, False, _linear_ticks(low, high))
 
 
@@ -259,15 +296,20 @@ def _linear_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     multiples = (1, 2, 5) if high / low < 1000 else (1,)
-    values = [float(f"{m}e{d}") for d in decades for m in multiples if low <= float(f"{m}e{d}") <= high]
+    values = [
+        float(f"{m}e{d}") for d in decades for m in multiples if low <= float(f"{m}e{d}") <= high
+    ]
     return tuple((v, f"{v:,.0f}" if v >= 1 else f"{v:g}") for v in values)
 
 
-# --- points and labels ---------------------------------------------------------------------------------------------
+# --- points and labels ----------------------------------------------------------------------------
 
 
 def _drawn(point: Point, x: Axis, y: Axis) -> dict[str, Any]:
-    cx, cy, (sx, sy) = _to_x(x.at(point.x.mean)), _to_y(y.at(point.y.mean)), (point.x.sd or 0.0, point.y.sd or 0.0)
+    cx = _to_x(x.at(point.x.mean))
+    cy = _to_y(y.at(point.y.mean))
+    sx = point.x.sd or 0.0
+    sy = point.y.sd or 0.0
     xs = (_to_x(x.at(point.x.mean - sx)), _to_x(x.at(point.x.mean + sx)))
     ys = (_to_y(y.at(point.y.mean + sy)), _to_y(y.at(point.y.mean - sy)))
     text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
@@ -283,29 +325,60 @@ def _label(drawn: list[dict[str, Any]], line: float | None) -> None:
     obstacles = [box for d in drawn for box in _ink(d)]
     if line is not None:
         obstacles.append(Box(LEFT, line - 2, WIDTH - LEFT - RIGHT, 4))
-        obstacles.append(Box(WIDTH - RIGHT - _text_width("noise floor"), line - FONT - 4, _text_width("noise floor"), FONT + 4))
-    boxes = place_labels([(d["cx"], d["cy"]) for d in drawn], [_text_width(d["text"]) for d in drawn], obstacles)
+        obstacles.append(
+            Box(
+                WIDTH - RIGHT - _text_width("noise floor"),
+                line - FONT - 4,
+                _text_width("noise floor"),
+                FONT + 4,
+            )
+        )
+    boxes = place_labels(
+        [(d["cx"], d["cy"]) for d in drawn], [_text_width(d["text"]) for d in drawn], obstacles
+    )
     for d, box in zip(drawn, boxes):
         near = box.nearest(d["cx"], d["cy"])
         far = math.dist(near, (d["cx"], d["cy"])) > 2.4 * RADIUS
         # the text keeps to the side of its box that is next to the point, whatever its true width
-        left, right = box.x >= d["cx"], box.x + box.width <= d["cx"]
+        left = box.x >= d["cx"]
+        right = box.x + box.width <= d["cx"]
         anchor, at = ("start", 0.0) if left else ("end", 1.0) if right else ("middle", 0.5)
-        d |= {"anchor": anchor, "label_x": box.x + at * box.width, "label_y": box.y + 0.8 * box.height}
+        d |= {
+            "anchor": anchor,
+            "label_x": box.x + at * box.width,
+            "label_y": box.y + 0.8 * box.height,
+        }
         d["leader"] = near if far else None
 
 
-def place_labels(centres: Sequence[tuple[float, float]], widths: Sequence[float], obstacles: Sequence[Box]) -> list[Box]:
-    """Boxes of labels beside their points that cover neither each other nor, where there is room, the obstacles."""
+def place_labels(
+    centres: Sequence[tuple[float, float]], widths: Sequence[float], obstacles: Sequence[Box]
+) -> list[Box]:
+    """Boxes of labels beside their points that cover neither each other nor, where there is room,
+    the obstacles.
+    """
     given = range(len(centres))
-    orders = [list(given), *(sorted(given, key=lambda i: sign * centres[i][axis]) for axis in (0, 1) for sign in (1, -1))]
+    orders = [
+        list(given),
+        *(
+            sorted(given, key=lambda i: sign * centres[i][axis])
+            for axis in (0, 1)
+            for sign in (1, -1)
+        ),
+    ]
     tried = []
     for order in orders:
         placed: dict[int, Box] = {}
         costs = 0.0
         for i in order:
             others = [*centres[:i], *centres[i + 1 :]]
-            placed[i], cost = _cheapest(_candidates(*centres[i], widths[i]), [*placed.values()], obstacles, centres[i], others)
+            placed[i], cost = _cheapest(
+                _candidates(*centres[i], widths[i]),
+                [*placed.values()],
+                obstacles,
+                centres[i],
+                others,
+            )
             costs += cost
         tried.append((costs, [placed[i] for i in given]))
     return min(tried, key=lambda found: found[0])[1]
@@ -318,23 +391,31 @@ def _cheapest(
     centre: tuple[float, float],
     others: Sequence[tuple[float, float]],
 ) -> tuple[Box, float]:
-    """The first of least cost. A cost is at least its preference, and preferences rise: most of the later ones are not tried."""
-    best, least = candidates[0][0], math.inf
+    """The first of least cost. A cost is at least its preference, and preferences rise: most of the
+    later ones are not tried.
+    """
+    best = candidates[0][0]
+    least = math.inf
     for box, preference in candidates:
         if preference >= least:
             break
-        cost = _cost(box, preference, placed, obstacles) + 1500 * _misleads(box, centre, others, placed)
+        cost = _cost(box, preference, placed, obstacles) + 1500 * _misleads(
+            box, centre, others, placed
+        )
         if cost < least:
-            best, least = box, cost
+            best = box
+            least = cost
     return best, least
 
 
 def _candidates(cx: float, cy: float, width: float) -> list[tuple[Box, float]]:
     """(box, preference): rings of growing distance; right of the point first."""
-    found, height = [], FONT * 1.15
+    found = []
+    height = FONT * 1.15
     for distance in (RADIUS + 5, 24.0, 40.0, 58.0, 80.0, 105.0, 135.0, 170.0):
         for rank, angle in enumerate((0, 180, 270, 90, 315, 45, 225, 135, 290, 70, 250, 110)):
-            dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            dx = math.cos(math.radians(angle))
+            dy = math.sin(math.radians(angle))
             x = cx + distance * dx - width * (1 - dx) / 2
             y = cy + distance * dy - height * (1 - dy) / 2
             found.append((Box(x, y, width, height), distance + rank))
@@ -344,12 +425,23 @@ def _candidates(cx: float, cy: float, width: float) -> list[tuple[Box, float]]:
 def _cost(box: Box, preference: float, placed: Sequence[Box], obstacles: Sequence[Box]) -> float:
     frame = Box(LEFT + 3, TOP + 3, WIDTH - LEFT - RIGHT - 6, HEIGHT - TOP - BOTTOM - 6)
     outside = box.width * box.height - box.overlap(frame)
-    return 1000 * outside + 1000 * sum(map(box.overlap, placed)) + 20 * sum(map(box.overlap, obstacles)) + preference
+    return (
+        1000 * outside
+        + 1000 * sum(map(box.overlap, placed))
+        + 20 * sum(map(box.overlap, obstacles))
+        + preference
+    )
 
 
-def _misleads(box: Box, centre: tuple[float, float], others: Sequence[tuple[float, float]], placed: Sequence[Box]) -> bool:
-    """Whether a label lies nearer to another point than to its own, or the line from its point passes through another, or through
-    a label."""
+def _misleads(
+    box: Box,
+    centre: tuple[float, float],
+    others: Sequence[tuple[float, float]],
+    placed: Sequence[Box],
+) -> bool:
+    """Whether a label lies nearer to another point than to its own, or the line from its point
+    passes through another, or through a label.
+    """
     end = box.nearest(*centre)
     length = math.dist(centre, end)
     line = [[a + k / 16 * (b - a) for a, b in zip(centre, end)] for k in range(1, 16)]
@@ -370,19 +462,35 @@ def _misleads(box: Box, centre: tuple[float, float], others: Sequence[tuple[floa
 def _ink(d: dict[str, Any]) -> list[Box]:
     """What a point covers: its marker and its error bars."""
     size = 2 * RADIUS + 4
-    bars = [Box(d["xs"][0], d["cy"] - 2, d["xs"][1] - d["xs"][0], 4), Box(d["cx"] - 2, d["ys"][0], 4, d["ys"][1] - d["ys"][0])]
+    bars = [
+        Box(d["xs"][0], d["cy"] - 2, d["xs"][1] - d["xs"][0], 4),
+        Box(d["cx"] - 2, d["ys"][0], 4, d["ys"][1] - d["ys"][0]),
+    ]
     arrow = [Box(d["cx"] - 6, d["cy"], 12, 26)] if d["kind"] == "bound" else []
     return [Box(d["cx"] - size / 2, d["cy"] - size / 2, size, size), *bars, *arrow]
 
 
 def _legend(points: Sequence[Point]) -> list[dict[str, Any]]:
-    families = sorted({p.family for p in points}, key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f))
+    families = sorted(
+        {p.family for p in points},
+        key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f),
+    )
     found: list[dict[str, Any]] = []
-    x, y = LEFT + 8, 18.0
+    x = LEFT + 8
+    y = 18.0
     for family in families:
         if x + 15 + _text_width(family) > WIDTH and found:  # a second line
-            x, y = LEFT + 8, y + 26
-        found.append({"x": f"{x:.1f}", "y": f"{y:g}", "marker": marker(family), "class": family_class(family), "text": family})
+            x = LEFT + 8
+            y = y + 26
+        found.append(
+            {
+                "x": f"{x:.1f}",
+                "y": f"{y:g}",
+                "marker": marker(family),
+                "class": family_class(family),
+                "text": family,
+            }
+        )
         x += _text_width(family) + 26
     return found
 

@@ -1,7 +1,9 @@
-"""What the README says of measured figures, written from the records of the leaderboard: `make figures`.
+"""What the README says of measured figures, written from the records of the leaderboard: `make
+figures`.
 
-Between the two comments `<!-- figures -->` and `<!-- /figures -->` stand sentences about the board of the digits. Every number in
-them and every comparison (by the intervals of `genbench compare`) is computed; so are the examples in the table of cells.
+Between the two comments `<!-- figures -->` and `<!-- /figures -->` stand sentences about the board
+of the digits. Every number in them and every comparison (by the intervals of `genbench compare`) is
+computed; so are the examples in the table of cells.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genbench.errors import InputError
-from genbench.files import project_root, write_atomic
-from genbench.leaderboard.board import Board, Row, Summary, metric_info
+from genbench.leaderboard.board import Board
 from genbench.leaderboard.compare import Comparison, compare_rows
-from genbench.leaderboard.table import board_table, load_boards
+from genbench.leaderboard.formats import load_boards
+from genbench.leaderboard.rows import Row, Summary
+from genbench.leaderboard.table import board_table
+from genbench.records.catalogue import metric_info
+from genbench.system.files import write_atomic
+from genbench.system.locations import project_root
 
 __all__ = ["readme_board", "readme_with", "sentences"]
 
@@ -28,7 +34,8 @@ _WIDTH = 130
 
 
 def readme_board(boards: Sequence[Board]) -> Board:
-    """The board of the digits that holds every row that the README names; one of the former protocol only if no other does.
+    """The board of the digits that holds every row that the README names; one of the former
+    protocol only if no other does.
 
     Raises:
         InputError: There is none.
@@ -36,10 +43,13 @@ def readme_board(boards: Sequence[Board]) -> Board:
     complete = [
         board
         for board in boards
-        if board.protocol.dataset == "digits" and set(ROWS) <= {row.label for row in board.rows if not board.lacks(row)}
+        if board.protocol.dataset == "digits"
+        and set(ROWS) <= {row.label for row in board.rows if not board.lacks(row)}
     ]
     if not complete:
-        raise InputError(f"no board of digits has the rows {', '.join(ROWS)} with all their seeds: evaluate them first")
+        raise InputError(
+            f"no board of digits has the rows {', '.join(ROWS)} with all their seeds: evaluate them first"
+        )
     return min(complete, key=lambda board: board.protocol.is_former)
 
 
@@ -49,7 +59,9 @@ def readme_with(text: str, board: Board) -> str:
     Raises:
         InputError: It has no place for them.
     """
-    paragraph = textwrap.fill(" ".join(sentences(board)), _WIDTH, break_on_hyphens=False, break_long_words=False)
+    paragraph = textwrap.fill(
+        " ".join(sentences(board)), _WIDTH, break_on_hyphens=False, break_long_words=False
+    )
     text, found = _BLOCK.subn(lambda _: f"{OPEN}\n{paragraph}\n{CLOSE}", text)
     if found != 1:
         raise InputError(f"README.md has {found} places between {OPEN} and {CLOSE}; right is one")
@@ -88,21 +100,35 @@ def sentences(board: Board) -> list[str]:
 
 
 def lead_sentence(board: Board, metric: str) -> str:
-    """Which row has the lowest mean of a distance, and which rows its interval does not tell from it."""
+    """Which row has the lowest mean of a distance, and which rows its interval does not tell from
+    it.
+    """
     title = metric_info(metric).title
-    rows = sorted((row for row in board.rows if not row.conditional and row.metric(metric)), key=lambda row: _mean(row, metric))
+    rows = sorted(
+        (row for row in board.rows if not row.conditional and row.metric(metric)),
+        key=lambda row: _mean(row, metric),
+    )
     leader = rows[0]
-    tied = [f"`{row.label}` ({_value(row, metric)})" for row in rows[1:] if _verdict(board, leader, row, metric) != "better"]
+    tied = [
+        f"`{row.label}` ({_value(row, metric)})"
+        for row in rows[1:]
+        if _verdict(board, leader, row, metric) != "better"
+    ]
     head = f"the lowest {title} is that of `{leader.label}` ({_value(leader, metric)})"
     if not board.tests_differences:
         return f"{head}; no difference is tested (former protocol);"
-    return f"{head}, which is not told apart from {_and(tied)};" if tied else f"{head}, better than every other;"
+    if tied:
+        return f"{head}, which is not told apart from {_and(tied)};"
+    return f"{head}, better than every other;"
 
 
 def rivalry_sentence(board: Board, a: Row, b: Row) -> str:
     """In which metrics one row is better than another, worse, or neither."""
     found = [one for one in compare_rows(board, a, b) if one.quantity[:-2] in _titles(board)]
-    groups = {verdict: [one.quantity[:-2] for one in found if one.verdict == verdict] for verdict in ("better", "worse")}
+    groups = {
+        verdict: [one.quantity[:-2] for one in found if one.verdict == verdict]
+        for verdict in ("better", "worse")
+    }
     words = [f"{verdict} in {_and(names)}" for verdict, names in groups.items() if names]
     rest = [one.quantity[:-2] for one in found if one.verdict == "not resolved"]
     words += [f"not told apart in {_and(rest)}"] if rest else []
@@ -115,9 +141,12 @@ def speed_sentence(row: dict[str, Row]) -> str:
     assert fast is not None
     words = []
     for label in ("pixelcnn", "flow_matching@heun10", "ddpm@ddim50"):
-        slow, evaluations = row[label].images_per_second, row[label].network_evaluations
+        slow = row[label].images_per_second
+        evaluations = row[label].network_evaluations
         assert slow is not None and evaluations is not None
-        words.append(f"{_times(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network evaluations an image)")
+        words.append(
+            f"{_times(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network evaluations an image)"
+        )
     return f"Beside those of `gan`, samples come {_and(words)}."
 
 
@@ -128,10 +157,16 @@ def likelihood_sentence(board: Board) -> str:
         if row.nll() and not row.conditional:
             rows.setdefault(row.model_key, row)
     words = []
-    for kind, sign, name in (("exact", "", "exact"), ("bound", "<= ", "upper bounds"), ("estimate", "~ ", "estimates")):
+    for kind, sign, name in (
+        ("exact", "", "exact"),
+        ("bound", "<= ", "upper bounds"),
+        ("estimate", "~ ", "estimates"),
+    ):
         of_kind = sorted((r for r in rows.values() if r.kind == kind), key=_nll)
         if of_kind:
-            words.append(f"{name}: {', '.join(f'`{r.first.model}` {sign}{_nll(r):.2f}' for r in of_kind)}")
+            words.append(
+                f"{name}: {', '.join(f'`{r.first.model}` {sign}{_nll(r):.2f}' for r in of_kind)}"
+            )
     return f"Bits/dim, {'; '.join(words)}. A value under a rival's upper bound or estimate proves nothing about the rival."
 
 

@@ -1,10 +1,14 @@
-"""What the header of a recipe says of its measured figures, written from the records of the leaderboard: `make figures`.
+"""What the header of a recipe says of its measured figures, written from the records of the
+leaderboard: `make figures`.
 
-    # Hardware: one CPU core, about two minutes. Figures: FID 2.23 ± 0.23 (@ddim50), <= 2.91 ± 0.01 bits/dim;
+    # Hardware: one CPU core, about two minutes. Figures: FID 2.23 ± 0.23 (@ddim50), <= 2.91 ± 0.01
+    bits/dim;
     #   3 seeds, 719 samples, CPU: leaderboards/digits.md.
 
-A figure belongs to a recipe only if the configuration and the options of evaluation in its records are those of the recipe as it
-stands: their hashes are compared, not their names. A recipe without such records says "not yet measured".
+A figure belongs to a recipe only if the configuration and the options of evaluation in its records
+are those of the recipe as it
+stands: their hashes are compared, not their names. A recipe without such records says "not yet
+    measured".
 """
 
 from __future__ import annotations
@@ -17,12 +21,20 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from genbench.config import Config, check_config, configs, find_config, load_config
+from genbench.config.check import check_config
+from genbench.config.config import Config
+from genbench.config.find import configs, find_config
+from genbench.config.recipe import load_config
 from genbench.errors import InputError
-from genbench.files import canonical_json, project_root, write_atomic
-from genbench.leaderboard.board import Board, Row, Summary, likelihood_unit, metric_info, quality_metric
-from genbench.leaderboard.record import Record
-from genbench.leaderboard.table import board_table, load_boards
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.formats import load_boards
+from genbench.leaderboard.rows import Row, Summary, likelihood_unit
+from genbench.leaderboard.table import board_table
+from genbench.records.catalogue import metric_info, quality_metric
+from genbench.records.record import Record
+from genbench.system.files import write_atomic
+from genbench.system.json_files import canonical_json
+from genbench.system.locations import project_root
 
 __all__ = ["figures", "header_with", "rewrite_headers"]
 
@@ -49,11 +61,20 @@ def figures(recipe: str, config: Config, boards: Sequence[Board]) -> str:
     return f"{', '.join(values)};\n{origin(board, rows[0])}"
 
 
-def measured_rows(recipe: str, config: Config, boards: Sequence[Board]) -> tuple[Board | None, list[Row]]:
-    """The board with the newest records of this very configuration, and its rows in the order of the recipe's evaluations."""
+def measured_rows(
+    recipe: str, config: Config, boards: Sequence[Board]
+) -> tuple[Board | None, list[Row]]:
+    """The board with the newest records of this very configuration, and its rows in the order of
+    the recipe's evaluations.
+    """
     newest: tuple[str, Board | None, list[Row]] = ("", None, [])
     for board in boards:
-        rows = [row for variant in config.evaluations for row in board.rows if is_of(row, recipe, config, variant)]
+        rows = [
+            row
+            for variant in config.evaluations
+            for row in board.rows
+            if is_of(row, recipe, config, variant)
+        ]
         if rows:
             evaluated_at = max(record.evaluated_at for row in rows for record in row.records)
             if evaluated_at > newest[0]:
@@ -63,7 +84,8 @@ def measured_rows(recipe: str, config: Config, boards: Sequence[Board]) -> tuple
 
 def is_of(row: Row, recipe: str, config: Config, variant: str) -> bool:
     """Whether a row was measured with the recipe as it stands, in one of its evaluations."""
-    record, evaluation = row.first, config.evaluations[variant]
+    record = row.first
+    evaluation = config.evaluations[variant]
     if f"{record.dataset}/{record.model}" != recipe or record.variant != variant:
         return False
     options = (record.sample_options, record.log_prob_options)
@@ -73,7 +95,9 @@ def is_of(row: Row, recipe: str, config: Config, variant: str) -> bool:
 
 
 def hash_today(record: Record) -> str | None:
-    """The hash that a record's configuration has now: arguments that came later are at their defaults. None: it has none now."""
+    """The hash that a record's configuration has now: arguments that came later are at their
+    defaults. None: it has none now.
+    """
     return _hash_today(record.model, canonical_json(record.provenance.config))
 
 
@@ -100,13 +124,20 @@ def quality_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str
         return []
     title = metric_info(metric).title
     words = title if title.isupper() else title[0].lower() + title[1:]
-    texts = [f"{value} {at(row)}".strip() for row in rows if (value := cell_text(cells[row.label][title], row.metric(metric)))]
-    return [f"{words} {texts[0]}", *texts[1:]] if texts else []
+    texts = [
+        f"{value} {at(row)}".strip()
+        for row in rows
+        if (value := cell_text(cells[row.label][title], row.metric(metric)))
+    ]
+    if texts:
+        return [f"{words} {texts[0]}", *texts[1:]]
+    return []
 
 
 def likelihood_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str]:
     """The likelihoods, each once, with their kind: "<= 1.958 ± 0.008 bits/dim"."""
-    unit, values = likelihood_unit(board.protocol), dict[str, Row]()
+    unit = likelihood_unit(board.protocol)
+    values = dict[str, Row]()
     for row in rows:
         for conditional, title in ((False, "p(x)"), (True, "p(x | y)")):
             value = cell_text(cells[row.label].get(f"{unit} {title}", ""), row.nll(conditional))
@@ -118,7 +149,9 @@ def likelihood_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[
 
 
 def cell_text(text: str, summary: Summary | None) -> str:
-    """A value as it stands in the board; that of a single seed with its error of measurement; "" where there is none."""
+    """A value as it stands in the board; that of a single seed with its error of measurement; ""
+    where there is none.
+    """
     if summary is None:
         return ""
     if summary.n == 1 and summary.error:
@@ -129,7 +162,9 @@ def cell_text(text: str, summary: Summary | None) -> str:
 
 def at(row: Row) -> str:
     """The evaluation behind a value; nothing for the plain one."""
-    return f"(@{row.first.variant})" if row.first.variant else ""
+    if row.first.variant:
+        return f"(@{row.first.variant})"
+    return ""
 
 
 def origin(board: Board, row: Row) -> str:
@@ -155,7 +190,9 @@ def header_with(text: str, sentence: str) -> str:
     """
     place = _FIGURES.search(text)
     if place is None:
-        raise InputError('a recipe begins with comments, in which "Figures: " comes before the line "# genbench train"')
+        raise InputError(
+            'a recipe begins with comments, in which "Figures: " comes before the line "# genbench train"'
+        )
     start = text.rfind("\n", 0, place.start()) + 1
     words, *lines = f"{text[start : place.start()]}Figures: {sentence}".split("\n")
     wrapped = [wrap(line) for line in (words, *(f"#   {line}" for line in lines))]
@@ -165,12 +202,18 @@ def header_with(text: str, sentence: str) -> str:
 def wrap(line: str) -> str:
     """A comment in lines of at most 128 letters; what belongs to a value stays beside it."""
     tied = re.sub(r"(<=|~|±) | (?=±|\(@)", lambda space: space[0].replace(" ", "\0"), line)
-    return textwrap.fill(tied, _WIDTH, subsequent_indent="#   ", break_on_hyphens=False).replace("\0", " ")
+    return textwrap.fill(tied, _WIDTH, subsequent_indent="#   ", break_on_hyphens=False).replace(
+        "\0", " "
+    )
 
 
 def rewrite_headers(leaderboard: Path) -> list[str]:
-    """Write the figures of a leaderboard into the headers of all recipes. Returns the names of those that changed."""
-    boards, changed = load_boards(leaderboard), []
+    """Write the figures of a leaderboard into the headers of all recipes.
+
+    Returns the names of those that changed.
+    """
+    boards = load_boards(leaderboard)
+    changed = []
     for recipe in configs():
         path = find_config(recipe)
         text = path.read_text()

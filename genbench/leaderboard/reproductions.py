@@ -1,6 +1,8 @@
-r"""Figures of this project beside published ones: <out>/reproductions.md, from the records and <out>/published.yaml.
+r"""Figures of this project beside published ones: <out>/reproductions.md, from the records and
+<out>/published.yaml.
 
-Ours come from records alone; published ones from the list alone, each with where it was read. For n training seeds and N images,
+Ours come from records alone; published ones from the list alone, each with where it was read. For n
+training seeds and N images,
 
     value    mean over the seeds, as -log p in nats per image, or bits per dimension
     error    n > 1: sd over the seeds;  n = 1: standard error over the N images, which is no spread of training
@@ -28,12 +30,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genbench.config import find_config, load_yaml
+from genbench.config.find import find_config
 from genbench.errors import InputError, nearest
-from genbench.leaderboard.board import Board, Row
-from genbench.leaderboard.record import Likelihood, LikelihoodKind
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.rows import Row
+from genbench.records.parts import Likelihood, LikelihoodKind
+from genbench.system.yaml12 import load_yaml
 
-__all__ = ["LIST", "Entry", "Figure", "NotReproduced", "Published", "figure", "read_list", "reproductions_text"]
+__all__ = [
+    "LIST",
+    "Entry",
+    "Figure",
+    "NotReproduced",
+    "Published",
+    "figure",
+    "read_list",
+    "reproductions_text",
+]
 
 LIST = "published.yaml"
 Unit = Literal["nats", "bits/dim"]
@@ -126,7 +139,9 @@ def reproductions_text(found: Sequence[Board], path: Path) -> str:
     head += "| :--- | ---: | ---: | :--- | :--- | ---: | ---: | ---: | ---: |\n"
     table = head + "\n".join(_line(entry, row) for entry, row in zip(entries, rows, strict=True))
     sections = [_section(entry, row) for entry, row in zip(entries, rows, strict=True)]
-    last = "## Not reproduced\n\n" + "\n".join(f"- **{item.method}**: {item.reason}" for item in rest)
+    last = "## Not reproduced\n\n" + "\n".join(
+        f"- **{item.method}**: {item.reason}" for item in rest
+    )
     return "\n\n".join([_INTRODUCTION, table, *sections, *([last] if rest else [])]) + "\n"
 
 
@@ -137,7 +152,8 @@ def figure(row: Row, unit: Unit) -> Figure | None:
         return None
     scale = math.log(2) * math.prod(row.first.protocol.shape) if unit == "nats" else 1.0
     values = [scale * likelihood.bits_per_dim for likelihood in found]
-    mean, n = sum(values) / len(values), len(values)
+    mean = sum(values) / len(values)
+    n = len(values)
     error = found[0].stderr * scale if found[0].stderr is not None else None
     if n > 1:
         error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
@@ -153,7 +169,10 @@ def read_list(path: Path) -> tuple[list[Entry], list[NotReproduced]]:
     """
     tree = load_yaml(path)
     _keys(tree, ("entries", "not_reproduced"), f"{path}")
-    entries = [_entry(item, f"{path}: entry {i}") for i, item in enumerate(_items(tree, "entries", f"{path}"), 1)]
+    entries = [
+        _entry(item, f"{path}: entry {i}")
+        for i, item in enumerate(_items(tree, "entries", f"{path}"), 1)
+    ]
     rest = [
         NotReproduced(**_texts(item, ("method", "reason"), f"{path}: not_reproduced {i}"))
         for i, item in enumerate(_items(tree, "not_reproduced", f"{path}"), 1)
@@ -162,12 +181,19 @@ def read_list(path: Path) -> tuple[list[Entry], list[NotReproduced]]:
 
 
 def _entry(item: Any, where: str) -> Entry:
-    texts = {key: value for key, value in item.items() if key != "published"} if isinstance(item, dict) else item
+    texts = (
+        {key: value for key, value in item.items() if key != "published"}
+        if isinstance(item, dict)
+        else item
+    )
     _texts(texts, ("recipe", "method", "unit", "difference"), where, optional=("variant",))
     if texts["unit"] not in _DIGITS:
         raise InputError(f"{where}: unit is nats or bits/dim, not {texts['unit']!r}")
     find_config(texts["recipe"])
-    published = tuple(_published(each, f"{where}: published {i}") for i, each in enumerate(_items(item, "published", where), 1))
+    published = tuple(
+        _published(each, f"{where}: published {i}")
+        for i, each in enumerate(_items(item, "published", where), 1)
+    )
     return Entry(**texts, published=published)
 
 
@@ -183,13 +209,19 @@ def _published(item: Any, where: str) -> Published:
     value = item.get("value") if isinstance(item, dict) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise InputError(f"{where}: value is a number, not {value!r}")
-    texts = _texts({k: v for k, v in item.items() if k != "value"}, ("figure", "conditions", "source", "link"), where)
+    texts = _texts(
+        {k: v for k, v in item.items() if k != "value"},
+        ("figure", "conditions", "source", "link"),
+        where,
+    )
     if texts["figure"] not in _SIGN:
         raise InputError(f"{where}: figure is {', '.join(_SIGN)}; not {texts['figure']!r}")
     return Published(value=float(value), **texts)
 
 
-def _texts(item: Any, names: Sequence[str], where: str, optional: Sequence[str] = ()) -> dict[str, Any]:
+def _texts(
+    item: Any, names: Sequence[str], where: str, optional: Sequence[str] = ()
+) -> dict[str, Any]:
     """Checks that these and no other keys are there, and are texts."""
     _keys(item, (*names, *optional), where)
     for name in names:
@@ -206,7 +238,7 @@ def _keys(item: Any, right: Sequence[str], where: str) -> None:
             raise InputError(f"{where}: unknown key {key}; {nearest(str(key), right)}")
 
 
-# --- from records to words --------------------------------------------------------------------------------------------------
+# --- from records to words ------------------------------------------------------------------------
 
 
 def _row(entry: Entry, found: Iterable[Board]) -> Row | None:
@@ -216,7 +248,9 @@ def _row(entry: Entry, found: Iterable[Board]) -> Row | None:
         row
         for board in found
         for row in board.rows
-        if board.protocol.dataset == dataset and row.first.model == model and row.first.variant == entry.variant
+        if board.protocol.dataset == dataset
+        and row.first.model == model
+        and row.first.variant == entry.variant
     ]
     rows = [row for row in rows if not row.first.protocol.is_former] or rows
     if len(rows) > 1:
@@ -224,7 +258,9 @@ def _row(entry: Entry, found: Iterable[Board]) -> Row | None:
         raise InputError(
             f"{LIST}: {entry.recipe} has {len(rows)} rows ({labels}); one of them can stand beside a published figure"
         )
-    return rows[0] if rows else None
+    if rows:
+        return rows[0]
+    return None
 
 
 def _meaning(likelihood: Likelihood) -> str:
@@ -237,12 +273,24 @@ def _meaning(likelihood: Likelihood) -> str:
 
 
 def _line(entry: Entry, row: Row | None) -> str:
-    ours, shown = figure(row, entry.unit) if row else None, _recipe(entry)
-    published = ", ".join(f"{_SIGN[p.figure]}{p.value:g}" for p in entry.published) or "no checked source"
+    ours = figure(row, entry.unit) if row else None
+    shown = _recipe(entry)
+    published = (
+        ", ".join(f"{_SIGN[p.figure]}{p.value:g}" for p in entry.published) or "no checked source"
+    )
     if row is None or ours is None:
         return f"| {shown} | not measured | {published} | {entry.unit} | – | – | – | – | – |"
-    cells = [shown, _shown(ours, entry.unit), published, entry.unit, ours.meaning, f"{ours.images:,}", str(len(ours.seeds))]
-    seen, seconds = row.first.cost.images_seen, row.train_seconds.mean
+    cells = [
+        shown,
+        _shown(ours, entry.unit),
+        published,
+        entry.unit,
+        ours.meaning,
+        f"{ours.images:,}",
+        str(len(ours.seeds)),
+    ]
+    seen = row.first.cost.images_seen
+    seconds = row.train_seconds.mean
     return f"| {' | '.join([*cells, f'{seen:,}', f'{seconds:,.0f}'])} |"
 
 
@@ -253,18 +301,29 @@ def _section(entry: Entry, row: Row | None) -> str:
     if row is None or ours is None:
         facts.append("Ours: not measured")
     else:
-        cost, seeds = row.first.cost, ", ".join(map(str, ours.seeds))
+        cost = row.first.cost
+        seeds = ", ".join(map(str, ours.seeds))
         scored = f"on {ours.images:,} {row.first.protocol.split} images of {row.first.dataset}"
-        facts.append(f"Ours: {_shown(ours, entry.unit)} {entry.unit} ({ours.meaning}), {scored}, training seeds {seeds}")
+        facts.append(
+            f"Ours: {_shown(ours, entry.unit)} {entry.unit} ({ours.meaning}), {scored}, training seeds {seeds}"
+        )
         budget = f"Budget: {cost.images_seen:,} training images, {row.train_seconds.mean:,.0f} s on {cost.device}"
         facts.append(f"{budget}, {cost.parameters:,} parameters")
     for p in entry.published:
         conditions = p.conditions.strip()
-        facts.append(f"Published: {_SIGN[p.figure]}{p.value:g} {entry.unit}, {conditions}. [{p.source.strip()}]({p.link})")
+        facts.append(
+            f"Published: {_SIGN[p.figure]}{p.value:g} {entry.unit}, {conditions}. [{p.source.strip()}]({p.link})"
+        )
     if not entry.published:
         facts.append("Published: no checked source")
     facts.append(f"Command: `genbench train -c {entry.recipe}`")
-    return "\n\n".join([*lines, "\n".join(f"- {fact}" for fact in facts), f"Why they differ: {entry.difference.strip()}"])
+    return "\n\n".join(
+        [
+            *lines,
+            "\n".join(f"- {fact}" for fact in facts),
+            f"Why they differ: {entry.difference.strip()}",
+        ]
+    )
 
 
 def _recipe(entry: Entry) -> str:

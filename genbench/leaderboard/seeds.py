@@ -1,4 +1,6 @@
-"""The single values behind a mean: what a table would print in a column if one run were the whole row."""
+"""The single values behind a mean: what a table would print in a column if one run were the whole
+row.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from genbench.leaderboard.board import Board, Row
-from genbench.leaderboard.record import Record
-from genbench.leaderboard.table import Cell, Table
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.cells import Cell, Table
+from genbench.leaderboard.rows import Row
+from genbench.records.record import Record
 
 __all__ = ["SEPARATOR", "seed_text", "seed_values"]
 
@@ -47,11 +50,15 @@ def seed_text(value: float) -> str:
 
 def _alone(board: Board, row: Row, record: Record) -> Board:
     one = (Row(row.label, (record,)),)
-    return replace(board, rows=(), floor=one) if row in board.floor else replace(board, rows=one, floor=())
+    if row in board.floor:
+        return replace(board, rows=(), floor=one)
+    return replace(board, rows=one, floor=())
 
 
 def _value(record: Record, cell: Cell) -> str:
     if not isinstance(cell.sort, (int, float)):
-        return "diverged" if record.status == "diverged" else cell.text
+        if record.status == "diverged":
+            return "diverged"
+        return cell.text
     prefix = next((p for p in ("<= ", "~ ") if cell.text.startswith(p)), "")
     return prefix + seed_text(cell.sort)

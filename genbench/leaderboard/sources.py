@@ -1,4 +1,6 @@
-"""The commands behind a row, by the names of its recipe, and the records that hold the resolved configuration of each run."""
+"""The commands behind a row, by the names of its recipe, and the records that hold the resolved
+configuration of each run.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from genbench.leaderboard.board import Row
-from genbench.leaderboard.record import FOREIGN, NOISE_FLOOR, Record, record_path
+from genbench.leaderboard.rows import Row
+from genbench.records.record import FOREIGN, NOISE_FLOOR, Record
+from genbench.records.store import record_path
 
 __all__ = ["Link", "Source", "source"]
 
@@ -41,7 +44,11 @@ class Source:
 def source(row: Row) -> Source:
     """What made a row."""
     commits = sorted({_commit(record) for record in row.records})
-    lines = [] if row.first.model == NOISE_FLOOR else [line for record in row.records for line in _commands(record)]
+    lines = (
+        []
+        if row.first.model == NOISE_FLOOR
+        else [line for record in row.records for line in _commands(record)]
+    )
     links = tuple(Link(record.seed, _address(record)) for record in row.records)
     return Source("\n".join(lines), row.first.provenance.config_hash[:12], tuple(commits), links)
 
@@ -52,13 +59,23 @@ def _commands(record: Record) -> list[str]:
         return [shlex.join(["genbench", "evaluate", "--samples", "PATH", *known])]
     name = f"{record.dataset}/{record.model}"
     train = ["genbench", "train", "-c", name, f"--seed={record.seed}"]
-    evaluate = ["genbench", "evaluate", f"runs/{name}/s{record.seed}", "--variant", record.variant or "default"]
-    return [shlex.join(train)] if record.status == "diverged" else [shlex.join(train), shlex.join(evaluate)]
+    evaluate = [
+        "genbench",
+        "evaluate",
+        f"runs/{name}/s{record.seed}",
+        "--variant",
+        record.variant or "default",
+    ]
+    if record.status == "diverged":
+        return [shlex.join(train)]
+    return [shlex.join(train), shlex.join(evaluate)]
 
 
 def _commit(record: Record) -> str:
     name = (record.provenance.commit or "unknown")[:10]
-    return f"{name} with uncommitted changes" if record.provenance.dirty else name
+    if record.provenance.dirty:
+        return f"{name} with uncommitted changes"
+    return name
 
 
 def _address(record: Record) -> str:

@@ -1,4 +1,6 @@
-"""The comparison on a terminal: one line a model, at most a hundred columns, and what the numbers say in two sentences."""
+"""The comparison on a terminal: one line a model, at most a hundred columns, and what the numbers
+say in two sentences.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from genbench.leaderboard.board import MAY_BE_CHANCE, Board, Row, likelihood_unit, metric_info, quality_metric
-from genbench.leaderboard.table import Cell, comparison_table, load_boards, render_tables
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.cells import Cell
+from genbench.leaderboard.formats import load_boards, render_tables
+from genbench.leaderboard.rows import Row, likelihood_unit
+from genbench.leaderboard.table import comparison_table
+from genbench.leaderboard.words import MAY_BE_CHANCE
+from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = ["print_comparison", "sentences"]
 
@@ -26,7 +33,8 @@ class Value(NamedTuple):
 
 
 def print_comparison(out: Path, console: Console | None = None) -> None:
-    """Print the boards of a leaderboard's folder: fitted to a terminal, or as Markdown where the output goes elsewhere.
+    """Print the boards of a leaderboard's folder: fitted to a terminal, or as Markdown where the
+    output goes elsewhere.
 
     Args:
         out: Folder with records/.
@@ -39,7 +47,10 @@ def print_comparison(out: Path, console: Console | None = None) -> None:
     width = min(_WIDTH, console.width)
     for board in load_boards(out):
         table = drawn(board)
-        if console.measure(table, options=console.options.update(max_width=10 * _WIDTH)).maximum > width:
+        if (
+            console.measure(table, options=console.options.update(max_width=10 * _WIDTH)).maximum
+            > width
+        ):
             table = drawn(board, spreads=False)
         console.print(table, width=width)
         for sentence in sentences(board):
@@ -48,7 +59,8 @@ def print_comparison(out: Path, console: Console | None = None) -> None:
 
 
 def drawn(board: Board, spreads: bool = True) -> RichTable:
-    """Model, quality, likelihood with its kind, images/s and density of every row, best quality first, the noise floor last.
+    """Model, quality, likelihood with its kind, images/s and density of every row, best quality
+    first, the noise floor last.
 
     Args:
         board: What to draw.
@@ -62,12 +74,19 @@ def drawn(board: Board, spreads: bool = True) -> RichTable:
     shown = RichTable(title=title, box=None, pad_edge=False, title_justify="left")
     for place in places:
         column = table.columns[place]
-        head = column.title.rpartition(": ")[2] + {"lower": " ↓", "higher": " ↑", None: ""}[column.better]
-        shown.add_column(head, justify="left" if column.words else "right", no_wrap=True, overflow="ellipsis")
+        head = (
+            column.title.rpartition(": ")[2]
+            + {"lower": " ↓", "higher": " ↑", None: ""}[column.better]
+        )
+        shown.add_column(
+            head, justify="left" if column.words else "right", no_wrap=True, overflow="ellipsis"
+        )
     quality = places[1] if "Sample quality" in aspects else 0
     higher = table.columns[quality].better == "higher"
     lines = list(zip(table.lines, (*board.rows, *board.floor)))
-    for line, row in sorted(lines, key=lambda pair: (pair[0].floor, place_of(pair[0].cells[quality], higher))):
+    for line, row in sorted(
+        lines, key=lambda pair: (pair[0].floor, place_of(pair[0].cells[quality], higher))
+    ):
         kinds = [row.kind if aspects[place] == "Likelihood" else None for place in places]
         texts = [text(line.cells[place], kind, spreads) for place, kind in zip(places, kinds)]
         shown.add_row(*texts, style="dim" if line.floor else "")
@@ -78,21 +97,27 @@ def place_of(cell: Cell, higher: bool) -> float:
     """A number to sort by, the best first; cells without one come last."""
     if not isinstance(cell.sort, (int, float)):
         return float("inf")
-    return -cell.sort if higher else cell.sort
+    if higher:
+        return -cell.sort
+    return cell.sort
 
 
 def text(cell: Cell, kind: str | None, spreads: bool) -> str:
     """A cell; a likelihood with its kind, the best in bold, with the standard deviation or without."""
     number = cell.text if spreads else cell.text.partition(" ± ")[0]
     words = escape(f"{number} {kind}" if kind else number)
-    return f"[bold]{words}[/bold]" if cell.mark == "best" else words
+    if cell.mark == "best":
+        return f"[bold]{words}[/bold]"
+    return words
 
 
-# --- sentences, computed from numbers only -----------------------------------------------------------------------------------
+# --- sentences, computed from numbers only --------------------------------------------------------
 
 
 def sentences(board: Board) -> list[str]:
-    """What a board says of quality against speed, and of likelihood against quality; fewer where it holds no two models."""
+    """What a board says of quality against speed, and of likelihood against quality; fewer where it
+    holds no two models.
+    """
     return [sentence for sentence in (of_speed(board), of_likelihood(board)) if sentence]
 
 
@@ -102,7 +127,9 @@ def of_speed(board: Board) -> str:
     timed = [Value(row, speed.mean) for row, _ in ranked if (speed := row.images_per_second)]
     if len(timed) < 2:
         return ""
-    best, title, digits = ranked[0], quality_title(board), quality_digits(board)
+    best = ranked[0]
+    title = quality_title(board)
+    digits = quality_digits(board)
     fastest = max(timed, key=lambda value: value.mean)
     lead = f"{best.row.label} has the {extreme(board)} {title}, {best.mean:.{digits}f}{doubt(board, best.row)}"
     if fastest.row is best.row:
@@ -117,9 +144,13 @@ def of_speed(board: Board) -> str:
 
 
 def of_likelihood(board: Board) -> str:
-    """Where the lowest likelihood figure stands in quality, and how many models have samples but no density."""
+    """Where the lowest likelihood figure stands in quality, and how many models have samples but no
+    density.
+    """
     ranked = by_quality(board)
-    scored = [Value(row, nll.mean) for row in board.rows if not row.conditional and (nll := row.nll())]
+    scored = [
+        Value(row, nll.mean) for row in board.rows if not row.conditional and (nll := row.nll())
+    ]
     if len(scored) < 2:
         return ""
     lowest = min(scored, key=lambda value: value.mean)
@@ -128,9 +159,15 @@ def of_likelihood(board: Board) -> str:
     place = next((k for k, value in enumerate(ranked, 1) if value.row is lowest.row), None)
     if place is None:
         speed = lowest.row.images_per_second
-        return f"{figure}, which makes {rounded(speed.mean)} images/s." if speed else f"{figure}."
+        if speed:
+            return f"{figure}, which makes {rounded(speed.mean)} images/s."
+        return f"{figure}."
     title = quality_title(board)
-    standing = f"by {title} it is first, too" if place == 1 else f"by {title} it is number {place} of {len(ranked)}"
+    standing = (
+        f"by {title} it is first, too"
+        if place == 1
+        else f"by {title} it is number {place} of {len(ranked)}"
+    )
     return f"{figure}; {standing}."
 
 
@@ -139,14 +176,20 @@ def by_quality(board: Board) -> list[Value]:
     metric = quality_metric(board.protocol)
     if metric is None:
         return []
-    values = [Value(row, summary.mean) for row in board.rows if not row.conditional and (summary := row.metric(metric))]
+    values = [
+        Value(row, summary.mean)
+        for row in board.rows
+        if not row.conditional and (summary := row.metric(metric))
+    ]
     return sorted(values, key=lambda value: value.mean, reverse=extreme(board) == "highest")
 
 
 def quality_title(board: Board) -> str:
     """The name of the quality metric within a sentence."""
     title = metric_info(quality_metric(board.protocol) or "fid").title
-    return title if title[:2].isupper() else title[0].lower() + title[1:]
+    if title[:2].isupper():
+        return title
+    return title[0].lower() + title[1:]
 
 
 def quality_digits(board: Board) -> int:
@@ -156,15 +199,21 @@ def quality_digits(board: Board) -> int:
 
 def extreme(board: Board) -> str:
     """Which end of the quality metric is the good one."""
-    return "highest" if metric_info(quality_metric(board.protocol) or "fid").better == "higher" else "lowest"
+    if metric_info(quality_metric(board.protocol) or "fid").better == "higher":
+        return "highest"
+    return "lowest"
 
 
 def doubt(board: Board, best: Row) -> str:
     """A remark where the lead of the best row is not shown by the seeds."""
     metric = quality_metric(board.protocol)
-    return "" if metric and board.mark(best, metric) == "best" else f" (its lead {MAY_BE_CHANCE})"
+    if metric and board.mark(best, metric) == "best":
+        return ""
+    return f" (its lead {MAY_BE_CHANCE})"
 
 
 def rounded(value: float) -> str:
     """Two significant digits, with commas."""
-    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
+    if value >= 10:
+        return f"{float(f'{value:.2g}'):,.0f}"
+    return f"{value:.2g}"

@@ -4,15 +4,17 @@ r"""The small classifiers behind the shipped feature extractors, and their train
     l = W h + b                  logits; p(y | x) = softmax(l)
     minimise over (phi, W, b)    -E sum_y q(y) log p(y | T x),    q = (1 - eps) onehot + eps/K  (Szegedy et al. 2015, sec. 7)
 
-T is a random rotation, scaling, shift and mirroring. A classifier trained on the data itself knows these images better than one trained on
-photographs, and needs no download. It sees the training split only.
+T is a random rotation, scaling, shift and mirroring. A classifier trained on the data itself knows
+these images better than one trained on photographs, and needs no download. It sees the training
+split only.
 
-`python -m genbench.metrics.classifier configs/features/digits.yaml` trains what the card says, writes the weights and prints
-the two lines of the card that depend on them.
+`python -m genbench.metrics.classifier configs/features/digits.yaml` trains what the card says,
+writes the weights and prints the two lines of the card that depend on them.
 
 References:
     He, Zhang, Ren, Sun (2016), Deep residual learning for image recognition. arXiv:1512.03385
-    Szegedy et al. (2015), Rethinking the Inception architecture for computer vision. arXiv:1512.00567
+    Szegedy et al. (2015), Rethinking the Inception architecture for computer vision.
+    arXiv:1512.00567
 """
 
 from __future__ import annotations
@@ -28,20 +30,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.config import classes, load_yaml
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
-from genbench.files import file_digest, shipped, write_atomic
-from genbench.likelihood import to_real
+from genbench.formulas.pixels import to_real
 from genbench.rng import Rng
 from genbench.spec import Shape
-from genbench.typed import read_value
+from genbench.system.discover import classes
+from genbench.system.files import file_digest, write_atomic
+from genbench.system.locations import shipped
+from genbench.system.typed import read_value
+from genbench.system.yaml12 import load_yaml
 
 __all__ = ["Classifier", "Recipe", "accuracy", "augment", "main", "train"]
 
 
 class Classifier(nn.Module):
-    """Three 3x3 convolutions, the second and third at stride 2, then two dense layers. SiLU: smooth features.
+    """Three 3x3 convolutions, the second and third at stride 2, then two dense layers. SiLU: smooth
+    features.
 
     Args:
         shape: (C, H, W) of an image.
@@ -72,8 +77,9 @@ class Classifier(nn.Module):
 
 
 class ResidualClassifier(nn.Module):
-    """Three stages of 3x3 convolutions at full, half and quarter size, the last two with a residual block (He et al. 2016); the
-    largest value over all positions; batch normalisation before every SiLU.
+    """Three stages of 3x3 convolutions at full, half and quarter size, the last two with a residual
+    block (He et al. 2016); the largest value over all positions; batch normalisation before every
+    SiLU.
 
     Args:
         shape: (C, H, W) of an image.
@@ -85,10 +91,14 @@ class ResidualClassifier(nn.Module):
     def __init__(self, shape: Shape, classes: int, width: int = 24, features: int = 96) -> None:
         super().__init__()
         if features != 4 * width:
-            raise ValueError(f"ResidualClassifier: features is 4 x width = {4 * width}, not {features}")
+            raise ValueError(
+                f"ResidualClassifier: features is 4 x width = {4 * width}, not {features}"
+            )
         self.first = _unit(shape[0], width, 1)
         self.halvings = nn.ModuleList((_unit(width, 2 * width, 2), _unit(2 * width, 4 * width, 2)))
-        self.blocks = nn.ModuleList(nn.Sequential(_unit(w, w, 1), _unit(w, w, 1)) for w in (2 * width, 4 * width))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_unit(w, w, 1), _unit(w, w, 1)) for w in (2 * width, 4 * width)
+        )
         self.head = nn.Linear(features, classes)
 
     def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,14 +146,20 @@ class Recipe:
 
 
 def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
-    """T v: images in [-1, 1], each rotated, scaled, shifted and mirrored by its own stream; what comes in is background, -1."""
+    """T v: images in [-1, 1], each rotated, scaled, shifted and mirrored by its own stream; what
+    comes in is background, -1.
+    """
     angle, size, *shifts = (2 * rng.uniform((4,)) - 1).unbind(1)
     if recipe.flip:
         v = torch.where(rng.split("flip").bits()[:, None, None, None] % 2 == 1, v.flip(3), v)
-    angle, size = angle * math.radians(recipe.rotation), 1 + size * recipe.scale
-    cos, sin = size * angle.cos(), size * angle.sin()
+    angle = angle * math.radians(recipe.rotation)
+    size = 1 + size * recipe.scale
+    cos = size * angle.cos()
+    sin = size * angle.sin()
     # affine_grid measures in half images
-    across, down = (2 * recipe.shift * s / extent for s, extent in zip(shifts, (v.shape[3], v.shape[2])))
+    across, down = (
+        2 * recipe.shift * s / extent for s, extent in zip(shifts, (v.shape[3], v.shape[2]))
+    )
     theta = torch.stack((torch.stack((cos, -sin, across), 1), torch.stack((sin, cos, down), 1)), 1)
     grid = F.affine_grid(theta, list(v.shape), align_corners=False)
     return F.grid_sample(v + 1, grid, align_corners=False) - 1
@@ -161,10 +177,16 @@ def train(net: nn.Module, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> 
     """
     _initialise(net.train(), Rng(recipe.seed, [0]).split("weights"))
     steps = math.ceil(recipe.images / recipe.batch_size)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        rng = Rng(recipe.seed, range(step * recipe.batch_size, (step + 1) * recipe.batch_size)).split("train")
+        optimizer.param_groups[0]["lr"] = (
+            recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+        rng = Rng(
+            recipe.seed, range(step * recipe.batch_size, (step + 1) * recipe.batch_size)
+        ).split("train")
         rows = rng.integers(len(x))
         _, logits = net(augment(to_real(x[rows], levels), recipe, rng.split("augment")))
         optimizer.zero_grad()
@@ -175,22 +197,31 @@ def train(net: nn.Module, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> 
 
 @torch.no_grad()
 def accuracy(net: nn.Module, x: Tensor, y: Tensor, levels: int) -> float:
-    """Fraction of the images x whose largest logit is at their label y, in the floating type of the weights."""
+    """Fraction of the images x whose largest logit is at their label y, in the floating type of the
+    weights.
+    """
     dtype = next(net.parameters()).dtype
-    right = [net(to_real(part, levels, dtype))[1].argmax(1) == labels for part, labels in zip(x.split(1000), y.split(1000))]
+    right = [
+        net(to_real(part, levels, dtype))[1].argmax(1) == labels
+        for part, labels in zip(x.split(1000), y.split(1000))
+    ]
     return torch.cat(right).double().mean().item()
 
 
 def main(card: Path) -> None:
-    """Train the classifier of a card, write its weights and print what the card has to say about them."""
+    """Train the classifier of a card, write its weights and print what the card has to say about
+    them.
+    """
     from safetensors.torch import save
 
     torch.set_num_threads(1)  # sums in one order
     plan = _plan(load_yaml(card), card)
-    data, levels = _data(str(plan["data"]), card), plan["levels"]
+    data = _data(str(plan["data"]), card)
+    levels = plan["levels"]
     module, _, name = str(plan["class_path"]).rpartition(".")
     net: nn.Module = getattr(importlib.import_module(module), name)(**plan["init_args"])
-    (x, y), (x_test, y_test) = data.tensors("train"), data.tensors("test")
+    (x, y) = data.tensors("train")
+    (x_test, y_test) = data.tensors("test")
     assert y is not None and y_test is not None
     train(net, x, y, levels, plan["recipe"])
     weights = shipped(plan["weights"])
@@ -221,11 +252,14 @@ def _data(class_path: str, card: Path) -> ImageData:
 
 @torch.no_grad()
 def _initialise(net: nn.Module, rng: Rng) -> None:
-    """He et al. (2015), arXiv:1502.01852, eq. 10: weights N(0, 2 / fan-in), biases 0; from streams of the parameter's name.
-    Normalisations begin as they are made."""
+    """He et al. (2015), arXiv:1502.01852, eq. 10: weights N(0, 2 / fan-in), biases 0; from streams
+    of the parameter's name. Normalisations begin as they are made.
+    """
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
-            parameter.copy_(rng.split(name).normal(parameter.shape)[0] * math.sqrt(2 / parameter[0].numel()))
+            parameter.copy_(
+                rng.split(name).normal(parameter.shape)[0] * math.sqrt(2 / parameter[0].numel())
+            )
         elif name.endswith("bias"):
             parameter.zero_()
 

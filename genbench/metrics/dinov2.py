@@ -1,5 +1,5 @@
-r"""DINOv2: a vision transformer trained without labels, whose Fréchet distance follows what people see more closely than Inception's
-(Stein et al. 2023).
+r"""DINOv2: a vision transformer trained without labels, whose Fréchet distance follows what people
+see more closely than Inception's (Stein et al. 2023).
 
     u      = (resize(x) / 255 - m) / s                         224x224, mean m and deviation s of ImageNet's channels
     z_0    = [c; E u_1; ...; E u_N] + P                         class token c, patches of 14x14 pixels, positions P
@@ -7,14 +7,17 @@ r"""DINOv2: a vision transformer trained without labels, whose Fréchet distance
     z      <- z + g_2 * mlp(norm(z))                            eq. 3
     h      = norm(z_L)[class token]                             eq. 4: the features. There are no class scores.
 
-The resize is Pillow's bicubic one on 8-bit pixels, torchvision's default for pictures, as Stein et al. evaluate. Names of parameters are
-those of the published file. The positions were learned on 37x37 patches (518x518 pixels); on 16x16 they are interpolated.
+The resize is Pillow's bicubic one on 8-bit pixels, torchvision's default for pictures, as Stein et
+al. evaluate. Names of parameters are those of the published file. The positions were learned on
+37x37 patches (518x518 pixels); on 16x16 they are interpolated.
 
 References:
-    Oquab et al. (2023), DINOv2: learning robust visual features without supervision. arXiv:2304.07193
-    Stein et al. (2023), Exposing flaws of generative model evaluation metrics and their unfair treatment of diffusion models.
+    Oquab et al. (2023), DINOv2: learning robust visual features without supervision.
+    arXiv:2304.07193 Stein et al. (2023), Exposing flaws of generative model evaluation metrics and
+    their unfair treatment of diffusion models.
         arXiv:2306.04675
-    Dosovitskiy et al. (2020), An image is worth 16x16 words: transformers for image recognition at scale. arXiv:2010.11929
+    Dosovitskiy et al. (2020), An image is worth 16x16 words: transformers for image recognition at
+    scale. arXiv:2010.11929
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from torch.nn import functional as F
 
 __all__ = ["DINOv2", "resize"]
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class DINOv2(nn.Module):
@@ -55,8 +59,11 @@ class DINOv2(nn.Module):
     ) -> None:
         super().__init__()
         if classes or size % patch or features % heads:
-            raise ValueError("DINOv2: classes is 0, size a multiple of patch, and features one of heads")
-        self.size, self.patch = size, patch
+            raise ValueError(
+                "DINOv2: classes is 0, size a multiple of patch, and features one of heads"
+            )
+        self.size = size
+        self.patch = patch
         with torch.device("meta"):  # shapes; the numbers are the state's
             self.cls_token = nn.Parameter(torch.empty(1, 1, features))
             self.pos_embed = nn.Parameter(torch.empty_like(state["pos_embed"]))
@@ -64,11 +71,17 @@ class DINOv2(nn.Module):
             self.blocks = nn.ModuleList(_Block(features, heads) for _ in range(depth))
             self.norm = nn.LayerNorm(features, eps=1e-6)
         # the mask token is for training
-        self.load_state_dict({name: value for name, value in state.items() if name != "mask_token"}, assign=True)
+        self.load_state_dict(
+            {name: value for name, value in state.items() if name != "mask_token"}, assign=True
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels, uint8 (B, 3, H, W) of 256 levels -> features, float32 (B, F), and no logits, float32 (B, 0)."""
-        mean, deviation = (torch.tensor(value, device=x.device)[:, None, None] for value in (_MEAN, _DEVIATION))
+        """Pixels, uint8 (B, 3, H, W) of 256 levels -> features, float32 (B, F), and no logits,
+        float32 (B, 0).
+        """
+        mean, deviation = (
+            torch.tensor(value, device=x.device)[:, None, None] for value in (_MEAN, _DEVIATION)
+        )
         u = (resize(x, self.size) / 255 - mean) / deviation
         # eq. 1
         patches = self.patch_embed["proj"](u).flatten(2).transpose(1, 2)
@@ -80,7 +93,8 @@ class DINOv2(nn.Module):
 
     def _positions(self) -> Tensor:
         """P of shape (1, 1 + N, F) for the present grid of patches."""
-        learned, wanted = math.isqrt(self.pos_embed.shape[1] - 1), self.size // self.patch
+        learned = math.isqrt(self.pos_embed.shape[1] - 1)
+        wanted = self.size // self.patch
         if learned == wanted:
             return self.pos_embed
         grid = self.pos_embed[:, 1:].unflatten(1, (learned, learned)).movedim(3, 1)
@@ -93,8 +107,11 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = (nn.LayerNorm(width, eps=1e-6) for _ in range(2))
-        self.attn, self.mlp = _Attention(width, heads), _MLP(width)
-        self.ls1, self.ls2 = (nn.ParameterDict({"gamma": nn.Parameter(torch.empty(width))}) for _ in range(2))
+        self.attn = _Attention(width, heads)
+        self.mlp = _MLP(width)
+        self.ls1, self.ls2 = (
+            nn.ParameterDict({"gamma": nn.Parameter(torch.empty(width))}) for _ in range(2)
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         z = z + self.ls1["gamma"] * self.attn(self.norm1(z))
@@ -105,7 +122,8 @@ class _Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
         # (B, tokens, 3, heads, width of a head) -> 3 x (B, heads, tokens, width of a head)
@@ -116,16 +134,23 @@ class _Attention(nn.Module):
 class _MLP(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(z)))
 
 
 def resize(x: Tensor, size: int) -> Tensor:
-    """Pixels, uint8 (B, C, H, W) -> float32 (B, C, size, size) of whole numbers 0 .. 255, as Pillow resizes by its bicubic filter.
+    """Pixels, uint8 (B, C, H, W) -> float32 (B, C, size, size) of whole numbers 0 .. 255, as Pillow
+    resizes by its bicubic filter.
 
-    Pillow goes over the width, rounds to 8 bits, then over the height; on the same way a pixel differs from its by one at most.
+    Pillow goes over the width, rounds to 8 bits, then over the height; on the same way a pixel
+    differs from its by one at most.
     """
-    wide = F.interpolate(x.float(), (x.shape[2], size), mode="bicubic", antialias=True).round().clamp(0, 255)
+    wide = (
+        F.interpolate(x.float(), (x.shape[2], size), mode="bicubic", antialias=True)
+        .round()
+        .clamp(0, 255)
+    )
     return F.interpolate(wide, (size, size), mode="bicubic", antialias=True).round().clamp(0, 255)

@@ -2,11 +2,13 @@ r"""Energy distance between two sets of points.
 
     E = 2 E||X - Y|| - E||X - X'|| - E||Y - Y'||  >=  0, and 0 only for equal distributions     (Székely & Rizzo 2013, eq. 2.1)
 
-The unbiased estimate (U-statistic): means over pairs of different points, so the expectation does not depend on the number of
-points and equal distributions give zero on average, sometimes less. It is the MMD^2 of k(x, y) = -||x - y||, and has its error.
+The unbiased estimate (U-statistic): means over pairs of different points, so the expectation does
+not depend on the number of points and equal distributions give zero on average, sometimes less. It
+is the MMD^2 of k(x, y) = -||x - y||, and has its error.
 
 References:
-    Székely, Rizzo (2013), Energy statistics: a class of statistics based on distances. doi:10.1016/j.jspi.2013.03.018
+    Székely, Rizzo (2013), Energy statistics: a class of statistics based on distances.
+    doi:10.1016/j.jspi.2013.03.018
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ __all__ = ["energy_distance"]
 
 
 def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
-    """Unbiased energy distance and its standard error by the jackknife, in the unit of the coordinates, in float64.
+    """Unbiased energy distance and its standard error by the jackknife, in the unit of the
+    coordinates, in float64.
 
     Args:
         x: Points of shape (m, D), m >= 2; integer coordinates are taken as they are.
         y: Points of shape (n, D), n >= 2.
         block: Rows of a distance matrix that are in memory at once.
     """
-    x, y = x.double(), y.double()
+    x = x.double()
+    y = y.double()
     require_finite(x, what="coordinates")
     require_finite(y, what="coordinates")
     sums = (-_row_sums(a, b, block) for a, b in ((x, x), (y, y), (x, y), (y, x)))
@@ -38,4 +42,9 @@ def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
 
 def _row_sums(a: Tensor, b: Tensor, block: int) -> Tensor:
     """sum_j ||a_i - b_j||. From differences, so that a point is at distance zero from itself."""
-    return torch.cat([torch.cdist(rows, b, compute_mode="donot_use_mm_for_euclid_dist").sum(1) for rows in a.split(block)])
+    return torch.cat(
+        [
+            torch.cdist(rows, b, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+            for rows in a.split(block)
+        ]
+    )

@@ -1,11 +1,11 @@
 """Feature extractors: named, hashed, and kept apart from the models that they judge.
 
-An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card states: a record that names
-the hash names the ruler. An extractor is not a `torch.nn.Module`, so that no model can swallow it, switch it to training mode
-or save it.
+An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card
+states: a record that names the hash names the ruler. An extractor is not a `torch.nn.Module`, so
+that no model can swallow it, switch it to training mode or save it.
 
-Small classifiers come with the package. A card with a `url` is of a published network: its file is fetched beforehand
-(`genbench data fetch-weights`), never inside a job.
+Small classifiers come with the package. A card with a `url` is of a published network: its file is
+fetched beforehand (`genbench data fetch-weights`), never inside a job.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from typing import Annotated, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from genbench.config import load_yaml
 from genbench.data.fetch import download
 from genbench.data.images import data_root
 from genbench.errors import InputError, nearest
-from genbench.files import expand_home, file_digest, shipped
-from genbench.likelihood import to_real
+from genbench.formulas.pixels import to_real
 from genbench.spec import Shape
-from genbench.typed import Pattern, Range, Sha256, Share, read_value
+from genbench.system.files import file_digest
+from genbench.system.locations import expand_home, shipped
+from genbench.system.typed import Pattern, Range, Sha256, Share, read_value
+from genbench.system.yaml12 import load_yaml
 
 __all__ = [
     "Extractor",
@@ -72,8 +73,8 @@ class Extractor(Protocol):
 class NetworkExtractor:
     """An extractor around a network from reals in [-1, 1] to (features, logits).
 
-    The network runs in float64 and its output is rounded once: neither TF32, nor autocast, which leaves float64 alone, nor the
-    batch that an image is in can be seen in the features.
+    The network runs in float64 and its output is rounded once: neither TF32, nor autocast, which
+    leaves float64 alone, nor the batch that an image is in can be seen in the features.
 
     Args:
         name: Name of the card.
@@ -82,7 +83,8 @@ class NetworkExtractor:
         classes: Number of class scores K.
         shape: (C, H, W) of an image.
         levels: Grey levels that the network knows.
-        given: Grey levels of the images that come; where they are others, pixels are scaled to 0 .. levels - 1, and rounded.
+        given: Grey levels of the images that come; where they are others, pixels are scaled to 0 ..
+            levels - 1, and rounded.
         net: The network, float64, in evaluation mode.
     """
 
@@ -97,10 +99,14 @@ class NetworkExtractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits, float32 (B, K)."""
+        """Images, uint8 (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits,
+        float32 (B, K).
+        """
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != self.shape:
             given = f"{images.dtype} of {tuple(images.shape[1:])}"
-            raise ValueError(f"extractor {self.name}: images are torch.uint8 of {self.shape}, not {given}")
+            raise ValueError(
+                f"extractor {self.name}: images are torch.uint8 of {self.shape}, not {given}"
+            )
         x = _scaled(images, self.given, self.levels, self.name)
         features, logits = self.net(to_real(x, self.levels, torch.float64))
         return features.float(), logits.float()
@@ -108,10 +114,11 @@ class NetworkExtractor:
 
 @dataclass(frozen=True)
 class PhotographExtractor:
-    """An extractor around a published network for 24-bit photographs of any size, from uint8 (B, 3, H, W) to (features, logits).
+    """An extractor around a published network for 24-bit photographs of any size, from uint8 (B, 3,
+    H, W) to (features, logits).
 
-    A grey image is repeated to three channels. Pixels of other than 256 levels are scaled to 0 .. 255, and rounded. The network
-    runs in float32, as published, outside autocast and with TF32 off.
+    A grey image is repeated to three channels. Pixels of other than 256 levels are scaled to 0 ..
+    255, and rounded. The network runs in float32, as published, outside autocast and with TF32 off.
 
     Args:
         name: Name of the card.
@@ -131,12 +138,18 @@ class PhotographExtractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, 1 or 3, H, W) with 0 <= x < given -> features, float32 (B, F), and logits, float32 (B, K)."""
+        """Images, uint8 (B, 1 or 3, H, W) with 0 <= x < given -> features, float32 (B, F), and
+        logits, float32 (B, K).
+        """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             given = f"{images.dtype} of {tuple(images.shape[1:])}"
-            raise ValueError(f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not {given}")
+            raise ValueError(
+                f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not {given}"
+            )
         if len(images) == 0:
-            return torch.zeros(0, self.features, device=images.device), torch.zeros(0, self.classes, device=images.device)
+            return torch.zeros(0, self.features, device=images.device), torch.zeros(
+                0, self.classes, device=images.device
+            )
         x = _scaled(images, self.given, 256, self.name).expand(-1, 3, -1, -1)
         with _full_float32(images.device.type):
             features, logits = self.net(x)
@@ -146,7 +159,9 @@ class PhotographExtractor:
 def _scaled(x: Tensor, given: int, wanted: int, name: str) -> Tensor:
     if len(x) and int(x.max()) >= given:
         raise ValueError(f"extractor {name}: pixels are 0 to {given - 1}, not {int(x.max())}")
-    return x if given == wanted else (x.double() * ((wanted - 1) / (given - 1))).round().to(torch.uint8)
+    if given == wanted:
+        return x
+    return (x.double() * ((wanted - 1) / (given - 1))).round().to(torch.uint8)
 
 
 @contextmanager
@@ -164,43 +179,57 @@ def _full_float32(device_type: str) -> Iterator[None]:
 
 
 def load_extractor(
-    name: str, device: torch.device | str = "cpu", levels: int | None = None, root: Path | None = None
+    name: str,
+    device: torch.device | str = "cpu",
+    levels: int | None = None,
+    root: Path | None = None,
 ) -> Extractor:
-    """The extractor of the card `configs/features/<name>.yaml`, its weights checked against their hash.
+    """The extractor of the card `configs/features/<name>.yaml`, its weights checked against their
+    hash.
 
     Args:
         name: Name of the card.
         device: Where it runs.
-        levels: Grey levels of the images that will come. Default: those of the card, of photographs 256.
+        levels: Grey levels of the images that will come. Default: those of the card, of photographs
+            256.
         root: Root of the data, whose weights/ is looked into first.
 
     Raises:
-        InputError: There is no such card, the card is incomplete, or the weights are missing or not the card's.
+        InputError: There is no such card, the card is incomplete, or the weights are missing or not
+            the card's.
     """
     card = _card(name)
     path = _weights(card, root)
     found = _checked(name, card, path)
     net = _network(card, path).to(device).requires_grad_(False).eval()
-    known, arguments = int(card["levels"]), card["init_args"]
-    features, classes = int(arguments["features"]), int(arguments["classes"])
+    known = int(card["levels"])
+    arguments = card["init_args"]
+    features = int(arguments["features"])
+    classes = int(arguments["classes"])
     if "url" in card:
         return PhotographExtractor(name, found, features, classes, levels or known, net)
     shape = tuple(arguments["shape"])
-    return NetworkExtractor(name, found, features, classes, shape, known, levels or known, net.double())
+    return NetworkExtractor(
+        name, found, features, classes, shape, known, levels or known, net.double()
+    )
 
 
 def fetch_weights(name: str, mirror: str | None = None, root: str | None = None) -> Iterator[str]:
-    """Bring the weights of a published network into `weights_folder(root)`; yields a line that says what was done.
+    """Bring the weights of a published network into `weights_folder(root)`; yields a line that says
+    what was done.
 
     Args:
         name: Name of the card.
-        mirror: Address of a folder with weights/<file>, in place of the publisher's. Default: $GENBENCH_MIRROR, if it is set.
+        mirror: Address of a folder with weights/<file>, in place of the publisher's. Default:
+            $GENBENCH_MIRROR, if it is set.
         root: Root of the data that they belong to.
 
     Raises:
-        InputError: The extractor comes with the package, no address answers, or the file has another hash.
+        InputError: The extractor comes with the package, no address answers, or the file has
+            another hash.
     """
-    card, mirror = _card(name), mirror or os.environ.get("GENBENCH_MIRROR")
+    card = _card(name)
+    mirror = mirror or os.environ.get("GENBENCH_MIRROR")
     path = weights_folder(root) / card["weights"]
     if "url" not in card:
         raise InputError(f"extractor {name} needs no download: its weights come with the package")
@@ -210,11 +239,15 @@ def fetch_weights(name: str, mirror: str | None = None, root: str | None = None)
 
 
 def weights_folder(root: str | None = None) -> Path:
-    """Where the weights of published networks are kept: weights/ in a root of data, else $GENBENCH_WEIGHTS, else among the data."""
+    """Where the weights of published networks are kept: weights/ in a root of data, else
+    $GENBENCH_WEIGHTS, else among the data.
+    """
     if root is not None:
         return data_root(root) / "weights"
     given = os.environ.get("GENBENCH_WEIGHTS")
-    return expand_home(given) if given else data_root() / "weights"
+    if given:
+        return expand_home(given)
+    return data_root() / "weights"
 
 
 def weights_file(name: str, root: Path | None = None) -> Path:
@@ -237,7 +270,8 @@ class Card:
         class_path: The network, a class of genbench.
         init_args: Its arguments.
         levels: Grey levels of the images that it takes.
-        weights: File of its weights: in the checkout, or among the fetched ones where there is a `url`.
+        weights: File of its weights: in the checkout, or among the fetched ones where there is a
+            `url`.
         sha256: Of that file.
         url: Where the weights are published.
         data: What it was trained on here.
@@ -273,19 +307,27 @@ def _read(path: Path) -> dict[str, Any]:
 def _weights(card: dict[str, Any], root: Path | None) -> Path:
     if "url" not in card:
         return shipped(card["weights"])
-    beside_data = weights_folder(str(root)) / card["weights"] if root else weights_folder() / card["weights"]
-    return beside_data if beside_data.is_file() else weights_folder() / card["weights"]
+    beside_data = (
+        weights_folder(str(root)) / card["weights"] if root else weights_folder() / card["weights"]
+    )
+    if beside_data.is_file():
+        return beside_data
+    return weights_folder() / card["weights"]
 
 
 def _checked(name: str, card: dict[str, Any], path: Path) -> str:
     """SHA-256 of the weights, which is the card's."""
     if "url" in card and not path.is_file():
         fetch = f"genbench data fetch-weights {name}"
-        raise InputError(f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)")
+        raise InputError(
+            f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)"
+        )
     found = file_digest(path) if path.is_file() else "no file"
     if found != card["sha256"]:
         expected = str(card["sha256"])[:12]
-        raise InputError(f"extractor {name}: sha256 of {path} is {found[:12]}, the card says {expected}; restore the file")
+        raise InputError(
+            f"extractor {name}: sha256 of {path} is {found[:12]}, the card says {expected}; restore the file"
+        )
     return found
 
 

@@ -3,8 +3,9 @@
     features h   (N, F), the extractor's last hidden layer: Fréchet and kernel distance, precision, recall, density, coverage
     logits l     (N, K), its class scores: inception score
 
-A `FeatureBank` collects them with the global index of each image, on as many processes as there are, and gives them back in
-index order: the metrics are then computed from the same rows in the same order whatever the world size.
+A `FeatureBank` collects them with the global index of each image, on as many processes as there
+are, and gives them back in index order: the metrics are then computed from the same rows in the
+same order whatever the world size.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Features(NamedTuple):
 
 
 class FeatureBank(Metric):
-    """Features and logits of images that come in any order, on any process, a process without images included.
+    """Features and logits of images that come in any order, on any process, a process without
+    images included.
 
     `compute` is collective: every process calls it, and every process gets all rows.
 
@@ -53,7 +55,8 @@ class FeatureBank(Metric):
     logits: list[Tensor]
 
     def __init__(self, features: int, logits: int) -> None:
-        # its own gather below: torchmetrics gathers lists batch by batch, which hangs where processes have unequal counts
+        # its own gather below: torchmetrics gathers lists batch by batch, which hangs where
+        # processes have unequal counts
         super().__init__(sync_on_compute=False)
         self.widths = (features, logits)
         for state in ("index", "features", "logits"):
@@ -64,7 +67,9 @@ class FeatureBank(Metric):
         shapes = [tuple(v.shape) for v in (index, features, logits)]
         wanted = [(len(index),), *((len(index), width) for width in self.widths)]
         if shapes != wanted:
-            raise ValueError(f"FeatureBank: index, features and logits have shapes {shapes}, not {wanted}")
+            raise ValueError(
+                f"FeatureBank: index, features and logits have shapes {shapes}, not {wanted}"
+            )
         self.index.append(index.long())
         self.features.append(features.float())
         self.logits.append(logits.float())
@@ -75,7 +80,10 @@ class FeatureBank(Metric):
         Raises:
             ValueError: An image came twice.
         """
-        empty = [torch.zeros((0, *shape), device=self.device) for shape in ((), (self.widths[0],), (self.widths[1],))]
+        empty = [
+            torch.zeros((0, *shape), device=self.device)
+            for shape in ((), (self.widths[0],), (self.widths[1],))
+        ]
         states = (self.index, self.features, self.logits)
         index, features, logits = (
             _gather(torch.cat([none.to(dtype), *rows]))
@@ -109,28 +117,33 @@ def sample_metrics(
     labels: Tensor | None = None,
     train: Tensor | None = None,
 ) -> dict[str, Estimate]:
-    """Sample metrics from one feature pass over the generated and one over the reference images. Only what is asked is computed.
+    """Sample metrics from one feature pass over the generated and one over the reference images.
+    Only what is asked is computed.
 
     Args:
         generated: Features of the generated images, in index order.
         reference: Features of the reference images.
-        metrics: Names out of `genbench.protocol.IMAGE_METRICS`.
-        rng: What the errors and fid_infinity draw; one stream per draw, 50 of them for errors to a tenth.
+        metrics: Names out of `genbench.records.catalogue.IMAGE_METRICS`.
+        rng: What the errors and fid_infinity draw; one stream per draw, 50 of them for errors to a
+            tenth.
         labels: Class of each reference image, int64 (m,); class_recall needs them.
         train: Features of the training images, (N, F); memorisation needs them.
 
     Returns:
-        For each name its value and standard error. The error is that of `half_sample_error`, but for kid (jackknife) and is (over
-        ten splits); None where there are too few images for one.
+        For each name its value and standard error. The error is that of `half_sample_error`, but
+        for kid (jackknife) and is (over ten splits); None where there are too few images for one.
 
     Raises:
-        InputError: A metric has another name or lacks what it needs; an image's features are not finite.
+        InputError: A metric has another name or lacks what it needs; an image's features are not
+            finite.
     """
-    x, r = generated.features, reference.features
+    x = generated.features
+    r = reference.features
     require_finite(x, "generated image")
     require_finite(r, "reference image")
     rng = rng.to(x.device)
-    around_r, around_x = cache(lambda: Balls(r, x)), cache(lambda: Balls(x, r))
+    around_r = cache(lambda: Balls(r, x))
+    around_x = cache(lambda: Balls(x, r))
 
     def estimate(statistic: Callable[[Tensor, Tensor], float], least: int) -> Estimate:
         whole = (torch.ones(len(rows), dtype=torch.bool, device=x.device) for rows in (x, r))
@@ -142,7 +155,9 @@ def sample_metrics(
 
     def worst_class() -> Estimate:
         if labels is None:
-            raise InputError("class_recall needs the labels of the reference images; these have none")
+            raise InputError(
+                "class_recall needs the labels of the reference images; these have none"
+            )
         recall = lambda a, b: class_recall(around_x(), 3, a, b, labels)  # noqa: E731
         return estimate(lambda a, b: recall(a, b).nan_to_num(torch.inf).amin().item(), least=4)
 
@@ -173,7 +188,8 @@ def sample_metrics(
 def sample_metrics_against(
     generated: Features, mean: Tensor, covariance: Tensor, metrics: Sequence[str], rng: Rng
 ) -> dict[str, Estimate]:
-    """`sample_metrics` where of the reference only mean (F,) and covariance (F, F) are known: fid and is.
+    """`sample_metrics` where of the reference only mean (F,) and covariance (F, F) are known: fid
+    and is.
 
     The error of fid is over the generated images alone.
     """
@@ -185,10 +201,15 @@ def sample_metrics_against(
         every = torch.ones(len(x), dtype=torch.bool, device=x.device)
         return distance(every), half_sample_error(distance, (len(x),), rng.to(x.device), least=2)
 
-    measure: dict[str, Callable[[], Estimate]] = {"fid": frechet, "is": lambda: inception_score(generated.logits)}
+    measure: dict[str, Callable[[], Estimate]] = {
+        "fid": frechet,
+        "is": lambda: inception_score(generated.logits),
+    }
     for name in metrics:
         if name not in measure:
-            raise InputError(f"{name} needs reference images, not their mean and covariance alone; {nearest(name, measure)}")
+            raise InputError(
+                f"{name} needs reference images, not their mean and covariance alone; {nearest(name, measure)}"
+            )
     return {name: measure[name]() for name in metrics}
 
 

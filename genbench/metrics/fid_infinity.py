@@ -2,18 +2,21 @@ r"""Fréchet distance extrapolated to infinitely many generated images.
 
     FID_N = FID_inf + b / N + o(1 / N)                                                            (Chong & Forsyth 2020, sec. 3)
 
-The bias b depends on the model, so that FID at equal N ranks models wrongly. FID is measured on 15 draws of N of the n generated
-images without replacement, N evenly spaced from n / 2 to n, each against the whole reference; a line in 1 / N through them by
-least squares has the intercept FID_inf. (From n / 10, as in the paper for n = 50,000, the line bends where that is no longer many
-times F.) The reference is the protocol's and stays: what its own size adds is in FID_inf too. The estimate can be negative where
-the distance is near zero.
+The bias b depends on the model, so that FID at equal N ranks models wrongly. FID is measured on 15
+draws of N of the n generated images without replacement, N evenly spaced from n / 2 to n, each
+against the whole reference; a line in 1 / N through them by least squares has the intercept
+FID_inf. (From n / 10, as in the paper for n = 50,000, the line bends where that is no longer many
+times F.) The reference is the protocol's and stays: what its own size adds is in FID_inf too. The
+estimate can be negative where the distance is near zero.
 
-Its standard error has two parts that add up in squares: that of the line, from the scatter of the draws about it, and that of the
-n images which all draws share. The latter is, to first order, the error of FID itself (`half_sample_error`): draws of different N
-have the same first-order term, and the weights of the intercept sum to one.
+Its standard error has two parts that add up in squares: that of the line, from the scatter of the
+draws about it, and that of the n images which all draws share. The latter is, to first order, the
+error of FID itself (`half_sample_error`): draws of different N have the same first-order term, and
+the weights of the intercept sum to one.
 
 References:
-    Chong, Forsyth (2020), Effectively unbiased FID and inception score and where to find them. arXiv:1911.07023
+    Chong, Forsyth (2020), Effectively unbiased FID and inception score and where to find them.
+    arXiv:1911.07023
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from genbench.rng import Rng
 
 __all__ = ["fid_error", "fid_infinity", "intercept"]
 
-_POINTS, _SMALLEST = 15, 0.5
+_POINTS = 15
+_SMALLEST = 0.5
 
 
 def fid_infinity(x: Tensor, r: Tensor, rng: Rng, sampling_error: float | None = None) -> Estimate:
@@ -48,7 +52,10 @@ def fid_infinity(x: Tensor, r: Tensor, rng: Rng, sampling_error: float | None = 
     sizes = torch.linspace(_SMALLEST * len(x), len(x), _POINTS, dtype=torch.float64).round().long()
     orders = rng[:_POINTS].split("fid_infinity").bits((len(x),)).argsort(dim=1, stable=True)
     reference = moments(r)
-    distances = [frechet_distance(*moments(x[order[:n]]), *reference) for order, n in zip(orders, sizes.tolist())]
+    distances = [
+        frechet_distance(*moments(x[order[:n]]), *reference)
+        for order, n in zip(orders, sizes.tolist())
+    ]
     value, line_error = intercept(1 / sizes.double(), torch.tensor(distances, dtype=torch.float64))
     sampling_error = fid_error(x, r, rng) if sampling_error is None else sampling_error
     return value, None if sampling_error is None else math.hypot(line_error, sampling_error)
@@ -60,7 +67,9 @@ def fid_error(x: Tensor, r: Tensor, rng: Rng) -> float | None:
 
 
 def intercept(u: Tensor, d: Tensor) -> tuple[float, float]:
-    """Intercept of the least-squares line through points (u, d), each (P,) float64, and its standard error."""
+    """Intercept of the least-squares line through points (u, d), each (P,) float64, and its
+    standard error.
+    """
     spread = (u - u.mean()).square().sum()
     slope = ((u - u.mean()) * d).sum() / spread
     value = d.mean() - slope * u.mean()

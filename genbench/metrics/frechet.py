@@ -1,16 +1,19 @@
-r"""Fréchet distance between the Gaussians of two feature sets (FID where the features are Inception's).
+r"""Fréchet distance between the Gaussians of two feature sets (FID where the features are
+Inception's).
 
     d^2 = ||m_1 - m_2||^2 + tr C_1 + tr C_2 - 2 tr (C_1^{1/2} C_2 C_1^{1/2})^{1/2}          (Heusel et al. 2017, eq. 6)
 
-m and C are the mean and the unbiased covariance (divisor n - 1), all in float64. With any factors C_i = R_i R_i^T the last trace
-is the sum of the singular values of K = R_1^T R_2. R is the Cholesky factor with pivots, which ends at the rank: with fewer
-images than features it is a tall one, and K is small. The roots of the eigenvalues of K K^T are those singular values for a
-quarter of the time; where squaring might cost digits, as for equal sets, K itself is decomposed.
+m and C are the mean and the unbiased covariance (divisor n - 1), all in float64. With any factors
+C_i = R_i R_i^T the last trace is the sum of the singular values of K = R_1^T R_2. R is the Cholesky
+factor with pivots, which ends at the rank: with fewer images than features it is a tall one, and K
+is small. The roots of the eigenvalues of K K^T are those singular values for a quarter of the time;
+where squaring might cost digits, as for equal sets, K itself is decomposed.
 
 References:
-    Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash equilibrium. arXiv:1706.08500
-    Dowson, Landau (1982), The Fréchet distance between multivariate normal distributions. doi:10.1016/0047-259X(82)90077-X
-    Higham (1990), Analysis of the Cholesky decomposition of a semi-definite matrix.
+    Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash
+    equilibrium. arXiv:1706.08500 Dowson, Landau (1982), The Fréchet distance between multivariate
+    normal distributions. doi:10.1016/0047-259X(82)90077-X Higham (1990), Analysis of the Cholesky
+    decomposition of a semi-definite matrix.
 """
 
 from __future__ import annotations
@@ -25,14 +28,15 @@ from torchmetrics import Metric
 
 from genbench.data.containers import refuse_bomb
 from genbench.errors import InputError
-from genbench.files import BROKEN_ARRAY
 from genbench.metrics.finite import require_finite
+from genbench.system.files import BROKEN_ARRAY
 
 __all__ = ["GaussianStatistics", "fid", "frechet_distance", "load_statistics", "moments"]
 
 
 class GaussianStatistics(Metric):
-    """Mean and covariance of a stream of features: one pass, sums in float64, added up over processes.
+    """Mean and covariance of a stream of features: one pass, sums in float64, added up over
+    processes.
 
     Args:
         features: Length F of a feature vector.
@@ -46,7 +50,9 @@ class GaussianStatistics(Metric):
         super().__init__()
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(features, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("outer", torch.zeros(features, features, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state(
+            "outer", torch.zeros(features, features, dtype=torch.float64), dist_reduce_fx="sum"
+        )
 
     def update(self, h: Tensor) -> None:
         """Features h of shape (B, F)."""
@@ -56,7 +62,9 @@ class GaussianStatistics(Metric):
         self.outer += h.T @ h
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean (F,) and covariance (F, F). Loses the digits by which the mean exceeds the spread; `moments` does not."""
+        """Mean (F,) and covariance (F, F). Loses the digits by which the mean exceeds the spread;
+        `moments` does not.
+        """
         _require_two(int(self.count))
         mean = self.total / self.count
         return mean, (self.outer - self.count * torch.outer(mean, mean)) / (self.count - 1)
@@ -83,16 +91,22 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
         InputError: The two have different F, or are not finite.
     """
     if mean_1.shape != mean_2.shape:
-        raise InputError(f"Fréchet distance: {len(mean_1)} features here and {len(mean_2)} there; both sets need one extractor")
+        raise InputError(
+            f"Fréchet distance: {len(mean_1)} features here and {len(mean_2)} there; both sets need one extractor"
+        )
     m_1, C_1, m_2, C_2 = (value.double().cpu() for value in (mean_1, cov_1, mean_2, cov_2))
     if not all(bool(torch.isfinite(value).all()) for value in (m_1, C_1, m_2, C_2)):
-        raise InputError("Fréchet distance: a mean or covariance is not finite; every image needs finite features")
-    K, apart = _root(C_1).T @ _root(C_2), (m_1 - m_2).square().sum() + C_1.trace() + C_2.trace()
+        raise InputError(
+            "Fréchet distance: a mean or covariance is not finite; every image needs finite features"
+        )
+    K = _root(C_1).T @ _root(C_2)
+    apart = (m_1 - m_2).square().sum() + C_1.trace() + C_2.trace()
     if not K.numel():
         return apart.item()
     squares = torch.linalg.eigvalsh(K @ K.T if len(K) <= K.shape[1] else K.T @ K).clamp(min=0)
     distance = apart - 2 * squares.sqrt().sum()
-    # an eigenvalue is off by a rounding of the largest, its root by that over twice the root; the grading of K makes it far less
+    # an eigenvalue is off by a rounding of the largest, its root by that over twice the root; the
+    # grading of K makes it far less
     rounding = torch.finfo(torch.float64).eps * squares[-1] * squares.reciprocal().sum().sqrt()
     if not rounding <= 1e-7 * distance:
         distance = apart - 2 * torch.linalg.svdvals(K).sum()
@@ -101,7 +115,8 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
 
 
 def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and covariance (F, F) from an .npz file of another tool, arrays `mu` and `sigma`, as pytorch-fid writes them.
+    """Mean (F,) and covariance (F, F) from an .npz file of another tool, arrays `mu` and `sigma`,
+    as pytorch-fid writes them.
 
     Raises:
         InputError: There is no such file, or it does not hold the two. Nothing is unpickled.
@@ -110,19 +125,24 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
         refuse_bomb(path)
         # opened here: numpy leaves the file open where it is no archive
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            mu, sigma = np.asarray(arrays["mu"]), np.asarray(arrays["sigma"])
+            mu = np.asarray(arrays["mu"])
+            sigma = np.asarray(arrays["sigma"])
     except FileNotFoundError:
         raise InputError(f"no statistics file {path}") from None
     except BROKEN_ARRAY as error:
         said = " ".join(str(error).split())[:100]
-        raise InputError(f"{path}: not an .npz file with the arrays mu and sigma ({said})") from None
+        raise InputError(
+            f"{path}: not an .npz file with the arrays mu and sigma ({said})"
+        ) from None
     if mu.ndim != 1 or not len(mu) or sigma.shape != (len(mu), len(mu)):
         raise InputError(f"{path}: mu is (F,) and sigma (F, F), not {mu.shape} and {sigma.shape}")
     if any(array.dtype.kind not in "fiu" or not np.isfinite(array).all() for array in (mu, sigma)):
         raise InputError(f"{path}: mu and sigma hold finite real numbers")
     # float32 statistics are symmetric to their rounding
     if np.abs(sigma - sigma.T).max() > 1e-5 * np.abs(sigma).max() or sigma.diagonal().min() < 0:
-        raise InputError(f"{path}: sigma is no covariance; right is a symmetric matrix without negative variances")
+        raise InputError(
+            f"{path}: sigma is no covariance; right is a symmetric matrix without negative variances"
+        )
     sigma = sigma.astype(np.float64)
     return torch.from_numpy(mu.astype(np.float64)), torch.from_numpy((sigma + sigma.T) / 2)
 

@@ -30,8 +30,10 @@ def kernel_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
     """
     require_finite(x)
     require_finite(y)
-    x, y = x.double(), y.double()
-    xx, yy = _row_sums(x, x, block) - _kernel(x, x), _row_sums(y, y, block) - _kernel(y, y)
+    x = x.double()
+    y = y.double()
+    xx = _row_sums(x, x, block) - _kernel(x, x)
+    yy = _row_sums(y, y, block) - _kernel(y, y)
     return unbiased_mmd(xx, yy, _row_sums(x, y, block), _row_sums(y, x, block))
 
 
@@ -42,4 +44,6 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
 
 def _row_sums(a: Tensor, b: Tensor, block: int) -> Tensor:
     """sum_j k(a_i, b_j)."""
-    return torch.cat([(rows @ b.T).div_(a.shape[1]).add_(1).pow_(3).sum(1) for rows in a.split(block)])
+    return torch.cat(
+        [(rows @ b.T).div_(a.shape[1]).add_(1).pow_(3).sum(1) for rows in a.split(block)]
+    )

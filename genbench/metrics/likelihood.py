@@ -8,7 +8,8 @@ r"""Bits per dimension of a model, with what kind of number they are, their erro
     step_error     |1/M sum_n (l_n - l'_n)| over the first M images, l' with half the step, or with ten times the
                    tolerance of an adaptive solver, for a model whose log p takes steps
 
-The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights are averaged across repeats.
+The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights
+are averaged across repeats.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genbench.config.protocol import Protocol
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError
-from genbench.leaderboard.record import Likelihood
 from genbench.model import GenerativeModel
-from genbench.processes import chunks, collected
-from genbench.protocol import Protocol
+from genbench.records.parts import Likelihood
 from genbench.rng import Rng
+from genbench.system.processes import chunks, collected
 
 __all__ = ["log_table", "measure_likelihood", "measure_step_error", "network_rows"]
 
@@ -39,7 +40,11 @@ Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
 
 
 def measure_likelihood(
-    model: GenerativeModel, data: ImageData, options: dict[str, Any], protocol: Protocol, device: str
+    model: GenerativeModel,
+    data: ImageData,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
 ) -> Likelihood:
     """What a record says of the likelihood of the protocol's images.
 
@@ -51,11 +56,13 @@ def measure_likelihood(
         device: Where the model is.
 
     Raises:
-        InputError: The model refuses the options, or they give a probability above 1, which steps that are too coarse do.
+        InputError: The model refuses the options, or they give a probability above 1, which steps
+            that are too coarse do.
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
     x, y = data.tensors(protocol.split, device)
-    x, y = x[: protocol.scored_images], None if y is None else y[: protocol.scored_images]
+    x = x[: protocol.scored_images]
+    y = None if y is None else y[: protocol.scored_images]
     kind = model.likelihood_kind(**options)
     assert kind is not None
     repeats = 1 if kind == "exact" else protocol.repeats
@@ -68,13 +75,17 @@ def measure_likelihood(
                 terms = model.terms(x, y, rng, **options)
                 return {
                     **terms,
-                    _EVALUATIONS: torch.full((len(x),), max(rows.values(), default=0) / len(x), dtype=torch.float64),
+                    _EVALUATIONS: torch.full(
+                        (len(x),), max(rows.values(), default=0) / len(x), dtype=torch.float64
+                    ),
                 }
 
             runs.append(_scored(score, x, y, model, protocol, device, r))
         _check_finite(_nats(runs[-1]), lambda n: f"{protocol.split} image {n}")
     nats = torch.stack([_nats(run) for run in runs])
-    means, by_noise, bits = nats.mean(0), nats.mean(1), 1 / (model.spec.dims * math.log(2))
+    means = nats.mean(0)
+    by_noise = nats.mean(1)
+    bits = 1 / (model.spec.dims * math.log(2))
     if float(means.mean()) < 0:
         raise InputError(
             f"log_prob options {options}: {float(means.mean()) * bits:.2f} bits/dim over the {protocol.split} images, where no "
@@ -99,13 +110,20 @@ def measure_likelihood(
 
 
 def measure_step_error(
-    model: GenerativeModel, x: Tensor, y: Tensor | None, options: dict[str, Any], protocol: Protocol, device: str
+    model: GenerativeModel,
+    x: Tensor,
+    y: Tensor | None,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
 ) -> float | None:
-    """By how many bits/dim the mean of the first images moves when `log_prob` takes finer steps; None where it takes none.
+    """By how many bits/dim the mean of the first images moves when `log_prob` takes finer steps;
+    None where it takes none.
 
     Args:
         model: With a density.
-        x: uint8 (N, C, H, W), of which the first 64 are scored, each with the noise that it has in `measure_likelihood`.
+        x: uint8 (N, C, H, W), of which the first 64 are scored, each with the noise that it has in
+            `measure_likelihood`.
         y: int64 (N,) labels of a model of p(x | y).
         options: Of the model's `log_prob`.
         protocol: Chunks, evaluation seed.
@@ -119,27 +137,45 @@ def measure_step_error(
     labels = None if y is None else y[:_STEP_IMAGES]
 
     def mean(steps: dict[str, Any]) -> float:
-        scores = _scored(lambda x, y, rng: model.terms(x, y, rng, **steps), images, labels, model, some, device, 0)
+        scores = _scored(
+            lambda x, y, rng: model.terms(x, y, rng, **steps),
+            images,
+            labels,
+            model,
+            some,
+            device,
+            0,
+        )
         return float(_nats(scores).mean())
 
     coarse, fine = pair
     return abs(mean(fine) - mean(coarse)) / (model.spec.dims * math.log(2))
 
 
-def log_table(model: GenerativeModel, data: ImageData, options: dict[str, Any], protocol: Protocol, device: str) -> np.ndarray:
+def log_table(
+    model: GenerativeModel,
+    data: ImageData,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+) -> np.ndarray:
     """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y.
 
     Raises:
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
-    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(torch.uint8)
+    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(
+        torch.uint8
+    )
     x = universe.reshape(-1, *data.spec.shape).to(device)
     repeats = 1 if model.likelihood_kind(**options) == "exact" else protocol.repeats
 
     def of_class(y: int) -> Tensor:
         labels = torch.full((len(x),), y, device=device)
         score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **options)}  # noqa: E731
-        log_q = torch.stack([_scored(score, x, labels, model, protocol, device, r)["q"] for r in range(repeats)]).mean(0)
+        log_q = torch.stack(
+            [_scored(score, x, labels, model, protocol, device, r)["q"] for r in range(repeats)]
+        ).mean(0)
         _check_finite(-log_q, lambda n: f"the image of pixels {universe[n].tolist()}")
         return log_q
 
@@ -154,7 +190,10 @@ def log_table(model: GenerativeModel, data: ImageData, options: dict[str, Any], 
 
 @contextmanager
 def network_rows(model: nn.Module) -> Iterator[Counter[nn.Module]]:
-    """How many rows each network is given meanwhile. A network is a module that the model itself calls, not another module."""
+    """How many rows each network is given meanwhile.
+
+    A network is a module that the model itself calls, not another module.
+    """
     rows: Counter[nn.Module] = Counter()
     inside: list[nn.Module] = []
 
@@ -183,9 +222,17 @@ _EVALUATIONS = "network evaluations"
 
 
 def _scored(
-    score: Score, x: Tensor, y: Tensor | None, model: GenerativeModel, protocol: Protocol, device: str, repeat: int
+    score: Score,
+    x: Tensor,
+    y: Tensor | None,
+    model: GenerativeModel,
+    protocol: Protocol,
+    device: str,
+    repeat: int,
 ) -> dict[str, Tensor]:
-    """Scores of images x with their labels y, each with its own stream, by chunks: (N,) float64 on the CPU."""
+    """Scores of images x with their labels y, each with its own stream, by chunks: (N,) float64 on
+    the CPU.
+    """
     parts = []
     for first, indices in chunks(len(x), protocol.chunk):
         rows = torch.tensor(indices, device=device)
@@ -195,7 +242,12 @@ def _scored(
             scores = score(x[rows], None if y is None else y[rows], rng)
         except (TypeError, ValueError) as error:
             raise InputError(f"log_prob options: {error}") from None
-        parts.append((first, {name: values[: len(x) - first].cpu().double() for name, values in scores.items()}))
+        parts.append(
+            (
+                first,
+                {name: values[: len(x) - first].cpu().double() for name, values in scores.items()},
+            )
+        )
     every = collected(parts)
     return {name: torch.cat([scores[name] for scores in every]) for name in every[0]}
 

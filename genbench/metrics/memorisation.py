@@ -5,21 +5,25 @@ r"""Memorisation: how many samples are nearer to the training set than held-out 
     F(k) = P[ d(x) < r_(k) ]
     memorisation = (1 - f) F(k) + f F(k + 1),   k + f = 0.05 (m + 1),  0 <= f < 1
 
-The share of samples that are nearer to a training image than all but the nearest 5 % of held-out images: 0.05 for fresh data of
-the same distribution, 1 for copies of training images, and 0.05 + 0.95 c, at most, where a share c of fresh data are replaced by
-copies. The neutral value is exact for every m: among m held-out images and one fresh one, all ranks are equally likely, so that
-E F(k) = k / (m + 1).
+The share of samples that are nearer to a training image than all but the nearest 5 % of held-out
+images: 0.05 for fresh data of the same distribution, 1 for copies of training images, and 0.05 +
+0.95 c, at most, where a share c of fresh data are replaced by copies. The neutral value is exact
+for every m: among m held-out images and one fresh one, all ranks are equally likely, so that E F(k)
+= k / (m + 1).
 
-It is the true positive rate at a false positive rate of 5 % of "nearer means copied" (Carlini et al. 2022), and looks
-at the near tail alone: samples of poor quality, far from everything, do not hide copies, as they do in a mean or a rank sum
-(Meehan et al. 2020). Ties count as if they were broken at random, so that discrete data, of which held-out images may be exact
-copies, keep 0.05 as neutral value.
+It is the true positive rate at a false positive rate of 5 % of "nearer means copied" (Carlini et
+al. 2022), and looks at the near tail alone: samples of poor quality, far from everything, do not
+hide copies, as they do in a mean or a rank sum (Meehan et al. 2020). Ties count as if they were
+broken at random, so that discrete data, of which held-out images may be exact copies, keep 0.05 as
+neutral value.
 
-Below 0.05 says that samples are far from the data, not that they are private. A generator of typical images only is above it too.
+Below 0.05 says that samples are far from the data, not that they are private. A generator of
+typical images only is above it too.
 
 References:
-    Meehan, Chaudhuri, Dasgupta (2020), A non-parametric test to detect data-copying in generative models. arXiv:2004.05675
-    Carlini et al. (2022), Membership inference attacks from first principles. arXiv:2112.03570
+    Meehan, Chaudhuri, Dasgupta (2020), A non-parametric test to detect data-copying in generative
+    models. arXiv:2004.05675 Carlini et al. (2022), Membership inference attacks from first
+    principles. arXiv:2112.03570
 """
 
 from __future__ import annotations
@@ -49,11 +53,16 @@ def memorisation(x: Tensor, r: Tensor, train: Tensor, rng: Rng) -> Estimate:
         rng: One stream per half that is drawn for the error.
     """
     if len(r) * TAIL < 1 or not len(train) or not len(x):
-        raise InputError(f"memorisation needs samples, training images and at least {1 / TAIL:.0f} held-out ones, not {len(r)}")
+        raise InputError(
+            f"memorisation needs samples, training images and at least {1 / TAIL:.0f} held-out ones, not {len(r)}"
+        )
     for rows, image in ((x, "generated image"), (r, "reference image"), (train, "training image")):
         require_finite(rows, image)
-    d_x, d_r = nearest_distance(x, train), nearest_distance(r, train)
-    error = half_sample_error(lambda a, b: tail_share(d_x[a], d_r[b]), (len(x), len(r)), rng, least=round(1 / TAIL))
+    d_x = nearest_distance(x, train)
+    d_r = nearest_distance(r, train)
+    error = half_sample_error(
+        lambda a, b: tail_share(d_x[a], d_r[b]), (len(x), len(r)), rng, least=round(1 / TAIL)
+    )
     return tail_share(d_x, d_r), error
 
 
@@ -63,20 +72,24 @@ def tail_share(d_x: Tensor, d_r: Tensor, tail: float = TAIL) -> float:
     Args:
         d_x: Distances of the samples, (n,).
         d_r: Distances of the held-out images, (m,) with tail (m + 1) < m.
-        tail: The neutral value: the expected share for samples of the held-out images' distribution.
+        tail: The neutral value: the expected share for samples of the held-out images'
+            distribution.
     """
     ordered = d_r.sort().values
     rank = tail * (len(ordered) + 1)
     k = math.floor(rank + 1e-9)
     fraction = max(rank - k, 0.0)
-    return (1 - fraction) * share_before(d_x, ordered, k) + fraction * share_before(d_x, ordered, k + 1)
+    return (1 - fraction) * share_before(d_x, ordered, k) + fraction * share_before(
+        d_x, ordered, k + 1
+    )
 
 
 def share_before(d_x: Tensor, ordered: Tensor, k: int) -> float:
-    """Expected share of d_x, (n,), before the k-th of the ordered distances (m,), k >= 0, if ties are broken at random.
+    """Expected share of d_x, (n,), before the k-th of the ordered distances (m,), k >= 0, if ties
+    are broken at random.
 
-    Of a samples' distance that ties with t held-out ones, each of the t + 1 places among them is equally likely: it comes before
-    the j-th of them with probability j / (t + 1).
+    Of a samples' distance that ties with t held-out ones, each of the t + 1 places among them is
+    equally likely: it comes before the j-th of them with probability j / (t + 1).
     """
     if k == 0:
         return 0.0

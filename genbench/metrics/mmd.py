@@ -1,10 +1,12 @@
 r"""Squared maximum mean discrepancy between two sets, without bias, and its standard error.
 
-    MMD^2 = 1/(m (m-1)) sum_{i != j} k(x_i, x_j) + 1/(n (n-1)) sum_{i != j} k(y_i, y_j) - 2/(m n) sum_{i, j} k(x_i, y_j)
+    MMD^2 = 1/(m (m-1)) sum_{i != j} k(x_i, x_j) + 1/(n (n-1)) sum_{i != j} k(y_i, y_j) - 2/(m n)
+    sum_{i, j} k(x_i, y_j)
 
-(Gretton et al. 2012, eq. 3.) The estimate over all images at once: nothing is drawn, and it can be negative. Its error is the
-two-sample jackknife: leaving image i out changes the sums by the row sums of i alone. A kernel enters by its row sums only:
-the polynomial one gives the kernel distance (KID), k = -||x - y|| the energy distance.
+(Gretton et al. 2012, eq. 3.) The estimate over all images at once: nothing is drawn, and it can be
+negative. Its error is the two-sample jackknife: leaving image i out changes the sums by the row
+sums of i alone. A kernel enters by its row sums only: the polynomial one gives the kernel distance
+(KID), k = -||x - y|| the energy distance.
 
 References:
     Gretton et al. (2012), A kernel two-sample test. JMLR 13
@@ -30,9 +32,12 @@ def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
         xy: sum_j k(x_i, y_j), of shape (m,).
         yx: sum_i k(x_i, y_j), of shape (n,).
     """
-    m, n = len(xx), len(yy)
+    m = len(xx)
+    n = len(yy)
     if min(m, n) < 2:
-        raise InputError(f"kernel and energy distance need at least 2 images in each set, not {m} and {n}")
+        raise InputError(
+            f"kernel and energy distance need at least 2 images in each set, not {m} and {n}"
+        )
     value = (xx.sum() / (m * (m - 1)) + yy.sum() / (n * (n - 1)) - 2 * xy.sum() / (m * n)).item()
     if min(m, n) < 3:
         return value, None
@@ -40,7 +45,8 @@ def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
 
 
 def _jackknife(within: Tensor, across: Tensor, others: int) -> Tensor:
-    """Variance from leaving out one image of a set at a time, (m - 1)/m sum_i (MMD^2_{-i} - mean)^2.
+    """Variance from leaving out one image of a set at a time, (m - 1)/m sum_i (MMD^2_{-i} -
+    mean)^2.
 
     Args:
         within: sum_{j != i} k(x_i, x_j), of shape (m,).
@@ -48,5 +54,7 @@ def _jackknife(within: Tensor, across: Tensor, others: int) -> Tensor:
         others: Size of the other set.
     """
     m = len(within)
-    left_out = (within.sum() - 2 * within) / ((m - 1) * (m - 2)) - 2 * (across.sum() - across) / ((m - 1) * others)
+    left_out = (within.sum() - 2 * within) / ((m - 1) * (m - 2)) - 2 * (across.sum() - across) / (
+        (m - 1) * others
+    )
     return (m - 1) * left_out.var(correction=0)

@@ -2,9 +2,9 @@ r"""Nearest neighbours in feature space.
 
     ||a - b||^2 = ||a||^2 + ||b||^2 - 2 a . b
 
-finds candidates fast, about a common mean so that few digits cancel; the distances that are given back are those of the
-candidates, float64, from differences of the features as they are: copies are at distance zero, equal pairs at equal distances,
-and no result depends on the block size.
+finds candidates fast, about a common mean so that few digits cancel; the distances that are given
+back are those of the candidates, float64, from differences of the features as they are: copies are
+at distance zero, equal pairs at equal distances, and no result depends on the block size.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
 
 def nearest_distance(x: Tensor, z: Tensor, block: int = 1024) -> Tensor:
     """Distance (n,) of each point of x, (n, F), to the nearest of z, (m, F)."""
-    return torch.cat([_distance(x, z, rows, squared.argmin(1)) for rows, squared, _ in _blocks(x, z, block)])
+    return torch.cat(
+        [_distance(x, z, rows, squared.argmin(1)) for rows, squared, _ in _blocks(x, z, block)]
+    )
 
 
 def pairs_within(centres: Tensor, radii: Tensor, points: Tensor, block: int = 1024) -> Pairs:
@@ -80,10 +82,14 @@ def pairs_within(centres: Tensor, radii: Tensor, points: Tensor, block: int = 10
 
 
 def _blocks(x: Tensor, z: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Row indices of a block of x, their squared distances from all of z up to rounding, and the scale of that rounding."""
+    """Row indices of a block of x, their squared distances from all of z up to rounding, and the
+    scale of that rounding.
+    """
     mean = z.double().mean(0)
-    x, z = x.double() - mean, z.double() - mean
-    norms_x, norms_z = x.square().sum(1), z.square().sum(1)
+    x = x.double() - mean
+    z = z.double() - mean
+    norms_x = x.square().sum(1)
+    norms_z = z.square().sum(1)
     scale = norms_x.amax() + norms_z.amax()
     for rows in torch.arange(len(x), device=x.device).split(block):
         yield rows, torch.addmm(norms_x[rows][:, None] + norms_z, x[rows], z.T, alpha=-2), scale

@@ -1,4 +1,5 @@
-r"""Measurements that need the true distribution: a table p over all images, split into weighted components w_k p_k.
+r"""Measurements that need the true distribution: a table p over all images, split into weighted
+components w_k p_k.
 
 KL(p || q)      sum_x p(x) (log p(x) - log q(x)), in nats, over the whole table: exact where log q is, an upper bound where
                 log q is a lower bound
@@ -6,9 +7,10 @@ high quality    share of samples inside the smallest set of cells that holds 99 
 modes covered   number of components with at least a tenth of the samples that n draws from p would give them; a sample in
                 that set belongs to the component with the largest w_k p_k there
 
-KL draws nothing and has no standard error in a record: it is exact where log q is, and where that is a bound, the noise of its one
-estimate per image is not measured; the other two have that of random halves of the samples. Where log q is an integral taken in
-steps, finer steps move KL by as many nats as they move the mean of -log q, which the likelihood's step error measures.
+KL draws nothing and has no standard error in a record: it is exact where log q is, and where that
+is a bound, the noise of its one estimate per image is not measured; the other two have that of
+random halves of the samples. Where log q is an integral taken in steps, finer steps move KL by as
+many nats as they move the mean of -log q, which the likelihood's step error measures.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from genbench.rng import Rng
 
 __all__ = ["high_density", "kl_divergence", "mode_coverage", "mode_coverage_errors"]
 
-_MASS, _SHARE = 0.99, 0.1
+_MASS = 0.99
+_SHARE = 0.1
 
 
 def kl_divergence(table: np.ndarray, log_q: np.ndarray) -> float:
@@ -54,10 +57,19 @@ def mode_coverage(points: np.ndarray, components: np.ndarray) -> tuple[int, floa
     return int((counts >= _SHARE * expected).sum()), float(inside.mean())
 
 
-def mode_coverage_errors(points: np.ndarray, components: np.ndarray, rng: Rng) -> tuple[float | None, float | None]:
-    """Standard errors of modes covered and of the high-quality share. One half of the samples per stream of the generator."""
+def mode_coverage_errors(
+    points: np.ndarray, components: np.ndarray, rng: Rng
+) -> tuple[float | None, float | None]:
+    """Standard errors of modes covered and of the high-quality share.
+
+    One half of the samples per stream of the generator.
+    """
 
     def error(which: int) -> float | None:
-        return half_sample_error(lambda a: float(mode_coverage(points[a.numpy()], components)[which]), (len(points),), rng)
+        return half_sample_error(
+            lambda a: float(mode_coverage(points[a.numpy()], components)[which]),
+            (len(points),),
+            rng,
+        )
 
     return error(0), error(1)

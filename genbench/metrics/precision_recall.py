@@ -1,6 +1,8 @@
-r"""Precision and recall, density and coverage of generated features among reference features, and recall class by class.
+r"""Precision and recall, density and coverage of generated features among reference features, and
+recall class by class.
 
-Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k-th nearest other point of its own set:
+Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k-th nearest other
+point of its own set:
 
     precision = 1/n sum_j 1[x_j in some closed B(r_i)]      fidelity, k = 3           (Kynkäänniemi et al. 2019, eq. 1-3)
     recall    = 1/m sum_i 1[r_i in some closed B(x_j)]      diversity, k = 3
@@ -8,12 +10,14 @@ Balls B(z_i) around each point of a set, closed (<=) or open (<), reach to the k
     coverage  = 1/m sum_i 1[some x_j in open B(r_i)]        k = 5                     (eq. 5)
     recall of class c: the mean of recall's indicator over the reference images r_i of class c
 
-x_1 ... x_n are generated, r_1 ... r_m are reference. `Balls` finds once who may be in whose ball; every metric is then a
-function of two masks, which images of either set count, so that it is the same function for the whole sets and for halves.
+x_1 ... x_n are generated, r_1 ... r_m are reference. `Balls` finds once who may be in whose ball;
+every metric is then a function of two masks, which images of either set count, so that it is the
+same function for the whole sets and for halves.
 
 References:
-    Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative models. arXiv:1904.06991
-    Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models. arXiv:2002.09797
+    Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative
+    models. arXiv:1904.06991 Naeem et al. (2020), Reliable fidelity and diversity metrics for
+    generative models. arXiv:2002.09797
 """
 
 from __future__ import annotations
@@ -25,7 +29,15 @@ from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 from genbench.metrics.neighbours import nearest_others, pairs_within
 
-__all__ = ["Balls", "class_recall", "covered", "density", "density_coverage", "occupied", "precision_recall"]
+__all__ = [
+    "Balls",
+    "class_recall",
+    "covered",
+    "density",
+    "density_coverage",
+    "occupied",
+    "precision_recall",
+]
 
 
 class Balls:
@@ -34,33 +46,45 @@ class Balls:
     Args:
         centres: Features of shape (m, F).
         points: Features of shape (n, F).
-        reach: Nearest others of a centre that are known. The k-th nearest of a random half is among the first 40 but for one
-            in ten million cases (k = 5); then the ball ends at the last of them.
+        reach: Nearest others of a centre that are known. The k-th nearest of a random half is among
+            the first 40 but for one in ten million cases (k = 5); then the ball ends at the last of
+            them.
     """
 
     def __init__(self, centres: Tensor, points: Tensor, reach: int = 40) -> None:
         require_finite(centres)
         require_finite(points)
         if len(centres) < 2:
-            raise InputError(f"precision and recall need at least 2 images in each set, not {len(centres)}")
+            raise InputError(
+                f"precision and recall need at least 2 images in each set, not {len(centres)}"
+            )
         self.neighbours = nearest_others(centres, reach)
         self.pairs = pairs_within(centres, self.neighbours.distance[:, -1], points)
         self.sizes = len(centres), len(points)
 
     def everything(self) -> tuple[Tensor, Tensor]:
         """Masks of all centres (m,) and all points (n,)."""
-        centres, points = (torch.ones(size, dtype=torch.bool, device=self.pairs.centre.device) for size in self.sizes)
+        centres, points = (
+            torch.ones(size, dtype=torch.bool, device=self.pairs.centre.device)
+            for size in self.sizes
+        )
         return centres, points
 
     def radii(self, k: int, centres: Tensor) -> Tensor:
-        """Distance (m,) from each centre to its k-th nearest other one among those of the mask (m,)."""
+        """Distance (m,) from each centre to its k-th nearest other one among those of the mask
+        (m,).
+        """
         if not 1 <= k < (count := int(centres.sum())):
-            raise InputError(f"precision and recall: k is 1 to the number of images less one, {count - 1}, not {k}")
+            raise InputError(
+                f"precision and recall: k is 1 to the number of images less one, {count - 1}, not {k}"
+            )
         rank = centres[self.neighbours.others].cumsum(1)
         found = (rank < k).sum(1).clamp(max=rank.shape[1] - 1)
         return self.neighbours.distance.gather(1, found[:, None])[:, 0]
 
-    def inside(self, k: int, centres: Tensor, points: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
+    def inside(
+        self, k: int, centres: Tensor, points: Tensor, closed: bool
+    ) -> tuple[Tensor, Tensor]:
         """Centre and point of every pair of which the point is in the centre's ball, both (P,)."""
         centre, point, distance = self.pairs
         radius = self.radii(k, centres)[centre]
@@ -70,7 +94,9 @@ class Balls:
 
 
 def covered(balls: Balls, k: int, centres: Tensor, points: Tensor) -> Tensor:
-    """Which points are in some closed ball, bool (points,): precision's indicator around r, recall's around x."""
+    """Which points are in some closed ball, bool (points,): precision's indicator around r,
+    recall's around x.
+    """
     _, point = balls.inside(k, centres, points, closed=True)
     return _marked(point, points)[points]
 
@@ -96,22 +122,29 @@ def class_recall(balls: Balls, k: int, centres: Tensor, points: Tensor, labels: 
         points: Which reference images count, bool (m,).
         labels: Class of each reference image, int64 (m,).
     """
-    recalled, of = covered(balls, k, centres, points), labels[points]
+    recalled = covered(balls, k, centres, points)
+    of = labels[points]
     classes = int(labels.max()) + 1
     return torch.bincount(of, recalled.double(), classes) / torch.bincount(of, minlength=classes)
 
 
 def precision_recall(x: Tensor, r: Tensor, k: int = 3) -> tuple[float, float]:
-    """Improved precision and recall of generated features x, (n, F), among reference features r, (m, F), n > k and m > k."""
-    of_r, of_x = Balls(r, x), Balls(x, r)
-    precise, recalled = covered(of_r, k, *of_r.everything()), covered(of_x, k, *of_x.everything())
+    """Improved precision and recall of generated features x, (n, F), among reference features r,
+    (m, F), n > k and m > k.
+    """
+    of_r = Balls(r, x)
+    of_x = Balls(x, r)
+    precise = covered(of_r, k, *of_r.everything())
+    recalled = covered(of_x, k, *of_x.everything())
     return precise.double().mean().item(), recalled.double().mean().item()
 
 
 def density_coverage(x: Tensor, r: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage. Arguments as `precision_recall`."""
     balls = Balls(r, x)
-    return density(balls, k, *balls.everything()), occupied(balls, k, *balls.everything()).double().mean().item()
+    return density(balls, k, *balls.everything()), occupied(
+        balls, k, *balls.everything()
+    ).double().mean().item()
 
 
 def _marked(index: Tensor, like: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
-"""Features of a data set's own images, computed once: a file whose name is the hash of everything that they depend on.
+"""Features of a data set's own images, computed once: a file whose name is the hash of everything
+that they depend on.
 
     <root>/features/<data>-<split>-<key>.safetensors     features (N, F) and logits (N, K), float32, row i for image i
-    key = SHA-256 over [content hash of the data, split, levels, name and hash of the extractor, chunk, device class, torch version]
+    key = SHA-256 over [content hash of the data, split, levels, name and hash of the extractor,
+    chunk, device class, torch version]
 
-Other images, weights, or another torch have another name; what a name does not hold is the code of an extractor, which does not
-change under its card. A file appears whole or not at all. It holds the SHA-256 of its key and its rows, which is checked whenever
-it is read: a file that is damaged, or of other images, is made again, and one that cannot be written is done without.
+Other images, weights, or another torch have another name; what a name does not hold is the code of
+an extractor, which does not change under its card. A file appears whole or not at all. It holds the
+SHA-256 of its key and its rows, which is checked whenever it is read: a file that is damaged, or of
+other images, is made again, and one that cannot be written is done without.
 """
 
 from __future__ import annotations
@@ -21,17 +24,21 @@ from torch import Tensor
 
 from genbench.data.images import ImageData, Split, data_root
 from genbench.errors import InputError, Stopped
-from genbench.files import digest, open_regular, remove_abandoned, write_atomic
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features
-from genbench.processes import first_alone, unanimous
+from genbench.system.files import open_regular, write_atomic
+from genbench.system.json_files import digest
+from genbench.system.processes import first_alone, unanimous
+from genbench.system.temporary import remove_abandoned
 
 __all__ = ["feature_file", "feature_key", "load_features", "reference_features", "save_features"]
 
 _log = logging.getLogger("genbench")
 
 
-def feature_file(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> Path:
+def feature_file(
+    data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str
+) -> Path:
     """Where the features of a split lie, whether they are there or not."""
     key = feature_key(data, split, extractor, chunk, device)
     try:
@@ -41,16 +48,24 @@ def feature_file(data: ImageData, split: Split, extractor: Extractor, chunk: int
     return root / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
 
 
-def feature_key(data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str) -> str:
+def feature_key(
+    data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str
+) -> str:
     """SHA-256 of everything that the features of a split depend on."""
     parts = [data.content_hash, split, data.spec.levels, extractor.name, extractor.hash, chunk]
     return digest([*parts, torch.device(device).type, torch.__version__])
 
 
 def reference_features(
-    data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str, compute: Callable[[], Features]
+    data: ImageData,
+    split: Split,
+    extractor: Extractor,
+    chunk: int,
+    device: str,
+    compute: Callable[[], Features],
 ) -> Features:
-    """Features of a split: those of the file, or computed and put there. On several processes all call it.
+    """Features of a split: those of the file, or computed and put there. On several processes all
+    call it.
 
     Args:
         data: Whose images.
@@ -69,7 +84,8 @@ def reference_features(
             stored = load_features(path, key, len(images))
         except (ValueError, OSError) as error:
             _log.warning("%s is damaged (%s); its features are computed again", path, error)
-    # computing is done together: it takes one process without the file, on another node's disk, for all to do it
+    # computing is done together: it takes one process without the file, on another node's disk, for
+    # all to do it
     if unanimous(stored is not None) and stored is not None:
         return Features(stored.features.to(device), stored.logits.to(device))
     features = compute()
@@ -83,7 +99,8 @@ def reference_features(
 
 
 def save_features(path: Path, key: str, features: Features) -> None:
-    """Write features (N, F) and logits (N, K) with the hash of their key and their rows, whole or not at all.
+    """Write features (N, F) and logits (N, K) with the hash of their key and their rows, whole or
+    not at all.
 
     Raises:
         OSError: The place cannot be written.

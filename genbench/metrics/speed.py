@@ -7,11 +7,12 @@
     peak memory     cuda: of the allocator, at the best batch size; cpu: resident set of the process, libraries included,
                     while it is measured
 
-First the batch grows while images/s do and the next size is sure to fit the time; then the time left goes to repeats, of the
-best size and of single images in turn.
+First the batch grows while images/s do and the next size is sure to fit the time; then the time
+left goes to repeats, of the best size and of single images in turn.
 
-Where whole calls of the next size would take most of the time, the batch grows on by parts of calls: each is broken off after n of its
-N network evaluations. What they find best is timed whole, if that fits. With t_b(n) the seconds of a part of b images,
+Where whole calls of the next size would take most of the time, the batch grows on by parts of
+calls: each is broken off after n of its N network evaluations. What they find best is timed whole,
+if that fits. With t_b(n) the seconds of a part of b images,
 
     seconds of a whole call  =  t_b(n) t_1(N) / t_1(n)
 
@@ -49,23 +50,29 @@ _CAUTION = 3
 
 
 def measure_speed(
-    model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any] | None = None, budget_seconds: float = 10.0
+    model: GenerativeModel,
+    device: torch.device | str,
+    options: Mapping[str, Any] | None = None,
+    budget_seconds: float = 10.0,
 ) -> dict[str, Any]:
-    """Sampling speed of a model. Moves the model to the device; leaves its weights and its mode as they were.
+    """Sampling speed of a model. Moves the model to the device; leaves its weights and its mode as
+    they were.
 
     Args:
         model: What samples.
         device: Where.
         options: Options of `model.sample`.
-        budget_seconds: Time that the measurement may take. Two single images are made, however long they take; where they leave
-            less than half of it, parts of calls have another half.
+        budget_seconds: Time that the measurement may take. Two single images are made, however long
+            they take; where they leave less than half of it, parts of calls have another half.
 
     Returns:
-        images_per_second, batch (where that is best), repeats (behind its median), evaluations_timed (n, or None where whole calls
-        were timed), latency_seconds, latency_repeats, network_evaluations, peak_memory_bytes, peak_memory_of ("cuda allocator" or
+        images_per_second, batch (where that is best), repeats (behind its median),
+        evaluations_timed (n, or None where whole calls were timed), latency_seconds,
+        latency_repeats, network_evaluations, peak_memory_bytes, peak_memory_of ("cuda allocator" or
         "process"), device.
     """
-    device, deadline = torch.device(device), time.perf_counter() + budget_seconds
+    device = torch.device(device)
+    deadline = time.perf_counter() + budget_seconds
     sampler = _Sampler(model.to(device), device, dict(options or {}))
     _forget_peak()
     with _evaluating(model), torch.no_grad():
@@ -104,7 +111,9 @@ def measure_speed(
     }
 
 
-def count_evaluations(model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any]) -> int:
+def count_evaluations(
+    model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any]
+) -> int:
     """Calls of the busiest layer while one image is made; 0 where sampling calls no layer."""
     return busiest_layer(model, device, options)[1]
 
@@ -112,16 +121,22 @@ def count_evaluations(model: GenerativeModel, device: torch.device | str, option
 def busiest_layer(
     model: GenerativeModel, device: torch.device | str, options: Mapping[str, Any]
 ) -> tuple[nn.Module | None, int]:
-    """The layer that is called most often while one image is made, and how often; None and 0 where sampling calls no layer."""
+    """The layer that is called most often while one image is made, and how often; None and 0 where
+    sampling calls no layer.
+    """
     calls: Counter[nn.Module] = Counter()
     layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
-    hooks = [layer.register_forward_pre_hook(lambda layer, _: calls.update([layer])) for layer in layers]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, _: calls.update([layer])) for layer in layers
+    ]
     try:
         model.sample(_streams(model, 1, device), _labels(model, 1, device), **options)
     finally:
         for hook in hooks:
             hook.remove()
-    return calls.most_common(1)[0] if calls else (None, 0)
+    if calls:
+        return calls.most_common(1)[0]
+    return (None, 0)
 
 
 def device_name(device: torch.device | str) -> str:
@@ -169,7 +184,9 @@ class _Timing:
 
 
 class _Growth(NamedTuple):
-    """Timings of one image and of the best batch size, and whether the time, and nothing else, ended the growth."""
+    """Timings of one image and of the best batch size, and whether the time, and nothing else,
+    ended the growth.
+    """
 
     latency: _Timing
     best: _Timing
@@ -187,7 +204,10 @@ class _Sampler:
     options: dict[str, Any]
 
     def time(self, timing: _Timing) -> None:
-        """One more call, counted. The same streams every time, so that adaptive samplers do the same work."""
+        """One more call, counted.
+
+        The same streams every time, so that adaptive samplers do the same work.
+        """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._synchronise()
@@ -228,7 +248,10 @@ def _broken_off(part: _Part | None) -> Iterator[None]:
 
 
 def _grow(sampler: _Sampler, deadline: float, caution: int) -> _Growth:
-    """Whole calls, while `caution` of the next size fit. The caller has made one image already, as a warm-up."""
+    """Whole calls, while `caution` of the next size fit.
+
+    The caller has made one image already, as a warm-up.
+    """
     latency = best = _first(sampler, _Timing(1), deadline)
     for batch in _BATCHES[1:]:
         # at worst the time is proportional to the batch
@@ -245,12 +268,16 @@ def _grow(sampler: _Sampler, deadline: float, caution: int) -> _Growth:
     return _Growth(latency, best, late=False)
 
 
-def _grow_by_parts(sampler: _Sampler, growth: _Growth, single: _Timing, share: float, deadline: float) -> _Timing:
-    """Timing of the best batch size, from where whole calls became too long. `single`: one image, by parts, not timed yet; about how
-    much of a call they are is `share`."""
+def _grow_by_parts(
+    sampler: _Sampler, growth: _Growth, single: _Timing, share: float, deadline: float
+) -> _Timing:
+    """Timing of the best batch size, from where whole calls became too long. `single`: one image,
+    by parts, not timed yet; about how much of a call they are is `share`.
+    """
     if time.perf_counter() + share * growth.latency.median > deadline:
         return growth.best
-    best, last = growth.best, _first(sampler, single, deadline)
+    best = growth.best
+    last = _first(sampler, single, deadline)
     for batch in (size for size in _BATCHES if size > growth.best.batch):
         if time.perf_counter() + last.median * batch / last.batch > deadline:
             break
@@ -262,14 +289,19 @@ def _grow_by_parts(sampler: _Sampler, growth: _Growth, single: _Timing, share: f
             break
         best = max(best, last, key=lambda t: t.images_per_second)
     # parts have found the batch: where a whole call of it fits after all, that is what counts
-    if best.part is not None and time.perf_counter() + 1.2 * best.batch / best.images_per_second <= deadline:
+    if (
+        best.part is not None
+        and time.perf_counter() + 1.2 * best.batch / best.images_per_second <= deadline
+    ):
         best = _Timing(best.batch)
         sampler.time(best)
     return best
 
 
 def _first(sampler: _Sampler, timing: _Timing, deadline: float) -> _Timing:
-    """One counted call; where that leaves time in plenty, it was the warm-up and the second one counts."""
+    """One counted call; where that leaves time in plenty, it was the warm-up and the second one
+    counts.
+    """
     sampler.time(timing)
     if time.perf_counter() + 10 * timing.seconds[0] <= deadline:
         sampler.time(timing)
@@ -281,7 +313,10 @@ def _repeat(sampler: _Sampler, timings: list[_Timing], deadline: float) -> None:
     """Repeats of each timing in turn, until there are enough or the next would be late."""
     for _ in range(_REPEATS):
         for timing in timings:
-            if len(timing.seconds) < _REPEATS and time.perf_counter() + max(timing.seconds) <= deadline:
+            if (
+                len(timing.seconds) < _REPEATS
+                and time.perf_counter() + max(timing.seconds) <= deadline
+            ):
                 sampler.time(timing)
 
 
@@ -292,7 +327,9 @@ def _streams(model: GenerativeModel, images: int, device: torch.device | str) ->
 
 def _labels(model: GenerativeModel, images: int, device: torch.device | str) -> Tensor | None:
     """Every class in turn, where the model is one of p(x | y)."""
-    return torch.arange(images, device=device) % model.classes if model.conditional else None
+    if model.conditional:
+        return torch.arange(images, device=device) % model.classes
+    return None
 
 
 @contextmanager
@@ -312,16 +349,22 @@ def _forget_peak() -> None:
 
 
 def _resident_bytes() -> int:
-    """High-water mark of the resident set, since `_forget_peak` where that is possible, else since the process began."""
+    """High-water mark of the resident set, since `_forget_peak` where that is possible, else since
+    the process began.
+    """
     with suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
     # kilobytes on Linux, bytes on macOS
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _cpu_name() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    if names:
+        return names[0]
+    return platform.processor() or platform.machine()

@@ -1,9 +1,11 @@
-r"""What networks of autoregressive models have in common: logits of every pixel given the earlier ones.
+r"""What networks of autoregressive models have in common: logits of every pixel given the earlier
+ones.
 
     p(x) = prod_{i=0}^{D-1} p(x_i | x_0, ..., x_{i-1})            D = C H W
 
-Positions i go in raster order over the pixels with the channels innermost: i = (row W + column) C + channel, so that green is
-drawn given red. One evaluation scores a whole image; drawing one takes D steps.
+Positions i go in raster order over the pixels with the channels innermost: i = (row W + column) C +
+channel, so that green is drawn given red. One evaluation scores a whole image; drawing one takes D
+steps.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class AutoregressiveNet(Net):
             raise ValueError(
                 f"{type(self).__name__}: inputs are (C, H, W) and outputs (levels, C, H, W), not {inputs}, {outputs}"
             )
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
 
     @property
     def levels(self) -> int:
@@ -48,14 +51,19 @@ class AutoregressiveNet(Net):
 
     @abstractmethod
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Args: x of shape (B, C, H, W), integers of any type; cond. Returns logits of shape (B, levels, C, H, W)."""
+        """Args: x of shape (B, C, H, W), integers of any type; cond.
+
+        Returns logits of shape (B, levels, C, H, W).
+        """
 
     @torch.no_grad()
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
-        """Images pixel by pixel. Here by one evaluation of the whole network per position: what faster ways have to equal.
+        """Images pixel by pixel. Here by one evaluation of the whole network per position: what
+        faster ways have to equal.
 
         Args:
-            choose: Called with the logits (B, levels) of position i, and i; returns the pixel values, int64 (B,).
+            choose: Called with the logits (B, levels) of position i, and i; returns the pixel
+                values, int64 (B,).
             batch: Number of images B.
             cond: Conditioning vectors of shape (B, cond), or None.
 
@@ -63,9 +71,13 @@ class AutoregressiveNet(Net):
             int64 of shape (B, C, H, W).
         """
         channels, height, width = self.inputs
-        x = torch.zeros(batch, *self.inputs, dtype=torch.int64, device=next(self.parameters()).device)
+        x = torch.zeros(
+            batch, *self.inputs, dtype=torch.int64, device=next(self.parameters()).device
+        )
         for i in range(channels * height * width):
-            channel, row, column = i % channels, i // channels // width, i // channels % width
+            channel = i % channels
+            row = i // channels // width
+            column = i // channels % width
             x[:, channel, row, column] = choose(self(x, cond)[:, :, channel, row, column], i)
         return x
 

@@ -1,11 +1,12 @@
 """Convolutional networks from images to vectors and back, by DCGAN's rules.
 
-Strided convolutions in place of pooling, no fully connected layers, batch normalisation in all layers but the outermost,
-LeakyReLU on the way down and ReLU on the way up. Normalisation is an argument, so that the same networks serve as the encoder and
-decoder of an autoencoder.
+Strided convolutions in place of pooling, no fully connected layers, batch normalisation in all
+layers but the outermost, LeakyReLU on the way down and ReLU on the way up. Normalisation is an
+argument, so that the same networks serve as the encoder and decoder of an autoencoder.
 
 References:
-    Radford, Metz, Chintala (2016), Unsupervised Representation Learning with Deep Convolutional GANs. arXiv:1511.06434
+    Radford, Metz, Chintala (2016), Unsupervised Representation Learning with Deep Convolutional
+    GANs. arXiv:1511.06434
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Norm = Literal["batch", "group", "none"]
 
 
 class ConvEncoder(Net):
-    """Images (B, C, H, W) -> vectors: a 3x3 convolution, `stages` halvings of the size, one convolution over what is left.
+    """Images (B, C, H, W) -> vectors: a 3x3 convolution, `stages` halvings of the size, one
+    convolution over what is left.
 
     Args:
         inputs: (C, H, W), H and W divisible by 2^stages.
@@ -39,16 +41,31 @@ class ConvEncoder(Net):
     """
 
     def __init__(
-        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, stages: int = 2, norm: Norm = "group"
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        cond: int = 0,
+        width: int = 32,
+        stages: int = 2,
+        norm: Norm = "group",
     ) -> None:
         super().__init__()
         self.outputs = outputs
         channels, height, width_left = _smallest(inputs, stages, width)
         widths = [width * 2**stage for stage in range(stages + 1)]
-        layers: list[nn.Module] = [nn.Conv2d(channels + cond, width, 3, padding=1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels + cond, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+        ]
         for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), _norm(norm, wide), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], math.prod(outputs), (height, width_left)))
+            layers += [
+                nn.Conv2d(narrow, wide, 4, stride=2, padding=1),
+                _norm(norm, wide),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(
+            *layers, nn.Conv2d(widths[-1], math.prod(outputs), (height, width_left))
+        )
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         if cond is not None:
@@ -69,15 +86,27 @@ class ConvDecoder(Net):
     """
 
     def __init__(
-        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, stages: int = 2, norm: Norm = "group"
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        cond: int = 0,
+        width: int = 32,
+        stages: int = 2,
+        norm: Norm = "group",
     ) -> None:
         super().__init__()
         channels, height, width_left = _smallest(outputs, stages, width)
         widths = [width * 2**stage for stage in range(stages, -1, -1)]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))
+        ]
         layers += [_norm(norm, widths[0]), nn.ReLU()]
         for wide, narrow in pairwise(widths):
-            layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), _norm(norm, narrow), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
+                _norm(norm, narrow),
+                nn.ReLU(),
+            ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -90,7 +119,9 @@ def _smallest(shape: Shape, stages: int, base: int) -> Shape:
     if base < 1:
         raise ValueError(f"width is at least 1, not {base}")
     if stages < 0 or height % 2**stages or width % 2**stages:
-        raise ValueError(f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages")
+        raise ValueError(
+            f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages"
+        )
     return channels, height // 2**stages, width // 2**stages
 
 

@@ -1,20 +1,24 @@
-r"""MADE: a multilayer perceptron whose weights are masked so that no output sees its own pixel or a later one.
+r"""MADE: a multilayer perceptron whose weights are masked so that no output sees its own pixel or a
+later one.
 
-Positions i = 0, ..., D - 1 go in raster order, channels innermost. A hidden unit k sees the first m(k) pixels:
+Positions i = 0, ..., D - 1 go in raster order, channels innermost. A hidden unit k sees the first
+m(k) pixels:
 
     M^W_{k, i}   =  1[m(k) > i]            from pixel i to a unit of the first layer                           (eq. 8)
     M^W_{k', k}  =  1[m(k') >= m(k)]       from unit k to unit k' of the next layer                            (eq. 12)
     M^V_{i, k}   =  1[i >= m(k)]           from a unit to the logits of position i                             (eq. 9)
 
-(the paper counts positions from 1). The numbers go round 1, ..., D - 1 in place of random ones, the same in all layers, so that
-a layer may be residual. A conditioning vector is for all to see: it adds units of number 0, which carry it to the first pixel.
+(the paper counts positions from 1). The numbers go round 1, ..., D - 1 in place of random ones, the
+same in all layers, so that a layer may be residual. A conditioning vector is for all to see: it
+adds units of number 0, which carry it to the first pixel.
 
 A pixel enters as a "thermometer", 1[x >= t] for t = 1, ..., levels - 1: p(x_1 | x_0) may change at any level of x_0, which a
-smooth function of the real value can hardly follow, while neighbouring levels share all steps but one, which one-hot vectors do
-not (they overfit the 65,536 cells of a point on 256 x 256 levels).
+smooth function of the real value can hardly follow, while neighbouring levels share all steps but
+one, which one-hot vectors do not (they overfit the 65,536 cells of a point on 256 x 256 levels).
 
 References:
-    Germain, Gregor, Murray, Larochelle (2015), MADE: masked autoencoder for distribution estimation. arXiv:1502.03509
+    Germain, Gregor, Murray, Larochelle (2015), MADE: masked autoencoder for distribution
+    estimation. arXiv:1502.03509
 """
 
 from __future__ import annotations
@@ -32,27 +36,35 @@ __all__ = ["MADE"]
 
 
 class MADE(AutoregressiveNet):
-    """Masked autoencoder (Germain et al. 2015, arXiv:1502.03509) for points and tiny images; residual after the first layer.
+    """Masked autoencoder (Germain et al. 2015, arXiv:1502.03509) for points and tiny images;
+    residual after the first layer.
 
     Args:
         inputs: (C, H, W).
         outputs: (levels, C, H, W).
         cond: Length of the conditioning vector, added in every hidden layer.
-        width: Hidden units per layer; with fewer than D - 1 of them a pixel does not see all earlier ones.
+        width: Hidden units per layer; with fewer than D - 1 of them a pixel does not see all
+            earlier ones.
         depth: Hidden layers, at least one.
     """
 
-    def __init__(self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 256, depth: int = 2) -> None:
+    def __init__(
+        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 256, depth: int = 2
+    ) -> None:
         super().__init__(inputs, outputs)
         if width < 1 or depth < 1:
             raise ValueError(f"MADE: width and depth are at least 1, not {width} and {depth}")
-        dims, levels = math.prod(inputs), self.levels
-        pixel, lowest = torch.arange(dims), 0 if cond else 1
+        dims = math.prod(inputs)
+        levels = self.levels
+        pixel = torch.arange(dims)
+        lowest = 0 if cond else 1
         m = lowest + torch.arange(width) % max(1, dims - lowest)
         self.first = _MaskedLinear((m[:, None] > pixel).repeat_interleave(levels - 1, dim=1))
         self.hidden = nn.ModuleList(_MaskedLinear(m[:, None] >= m) for _ in range(depth - 1))
         self.last = _MaskedLinear((pixel[:, None] >= m).repeat_interleave(levels, dim=0))
-        self.shifts = nn.ModuleList(nn.Linear(cond, width, bias=False) for _ in range(depth if cond else 0))
+        self.shifts = nn.ModuleList(
+            nn.Linear(cond, width, bias=False) for _ in range(depth if cond else 0)
+        )
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         channels, height, width = self.inputs
@@ -61,7 +73,9 @@ class MADE(AutoregressiveNet):
             shift = self.shifts[i](cond) if cond is not None else 0
             step = F.silu(layer(h) + shift)
             h = h + step if i else step
-        return self.last(h).unflatten(1, (height, width, channels, self.levels)).permute(0, 4, 3, 1, 2)
+        return (
+            self.last(h).unflatten(1, (height, width, channels, self.levels)).permute(0, 4, 3, 1, 2)
+        )
 
     def _features(self, x: Tensor) -> Tensor:
         """Pixels (B, D) -> thermometers (B, D * (levels - 1))."""

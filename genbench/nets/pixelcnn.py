@@ -4,25 +4,28 @@ r"""The gated PixelCNN: two stacks of causal convolutions that together see ever
     k       width of the kernels, p = k // 2
     a, b    the halves of what enters a gate:  tanh(a) * sigmoid(b)                                            (eq. 2)
 
-In layer l, with * a convolution, "down" a shift by one row, s a linear map of the conditioning vector:
+In layer l, with * a convolution, "down" a shift by one row, s a linear map of the conditioning
+vector:
 
     c_v  =  W_v * v^{l-1} + s_v                              W_v: (p + 1) x k, rows r - p, ..., r
     v^l  =  gate(c_v)
     c_h  =  W_h * h^{l-1} + down(W_l c_v) + s_h              W_h: 1 x (p + 1), columns j - p, ..., j
     h^l  =  W_o gate(c_h) + h^{l-1}                          no residual in the first layer
 
-Features belong to the channels of the image in equal groups. At the pixel itself, group g sees the groups < g in the first
-layer, whose inputs are the pixels (mask A), and the groups <= g later on (mask B). The vertical stack needs no masks: what it
-knows of a row reaches the horizontal one a row further down.
+Features belong to the channels of the image in equal groups. At the pixel itself, group g sees the
+groups < g in the first layer, whose inputs are the pixels (mask A), and the groups <= g later on
+(mask B). The vertical stack needs no masks: what it knows of a row reaches the horizontal one a row
+further down.
 
-Sampling keeps what each layer has computed. A row of v is made once, when its pixels are drawn; a position costs one window of
-each horizontal layer, for the group of its channel alone, and one call of the head. A whole image costs about as much
-arithmetic as one evaluation of the network, in place of D.
+Sampling keeps what each layer has computed. A row of v is made once, when its pixels are drawn; a
+position costs one window of each horizontal layer, for the group of its channel alone, and one call
+of the head. A whole image costs about as much arithmetic as one evaluation of the network, in place
+of D.
 
 References:
-    van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), Conditional image generation with PixelCNN
-    decoders. arXiv:1606.05328
-    van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks. arXiv:1601.06759 (masks A and B)
+    van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), Conditional image
+    generation with PixelCNN decoders. arXiv:1606.05328 van den Oord, Kalchbrenner, Kavukcuoglu
+    (2016), Pixel recurrent neural networks. arXiv:1601.06759 (masks A and B)
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.likelihood import to_real
+from genbench.formulas.pixels import to_real
 from genbench.nets.autoregressive import AutoregressiveNet, Choose
 from genbench.spec import Shape
 
@@ -42,10 +45,12 @@ __all__ = ["GatedPixelCNN"]
 
 
 class GatedPixelCNN(AutoregressiveNet):
-    """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the head shared by the channels.
+    """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the head shared by the
+    channels.
 
-    A pixel enters as its real value beside a constant one, by which the layers tell the border from mid grey. It sees the
-    earlier pixels up to layers * (kernel // 2) columns and, as the vertical stack comes a row further down, one more rows away.
+    A pixel enters as its real value beside a constant one, by which the layers tell the border from
+    mid grey. It sees the earlier pixels up to layers * (kernel // 2) columns and, as the vertical
+    stack comes a row further down, one more rows away.
 
     Args:
         inputs: (C, H, W).
@@ -56,14 +61,28 @@ class GatedPixelCNN(AutoregressiveNet):
         kernel: Width of the kernels, odd and at least 3.
     """
 
-    def __init__(self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 32, layers: int = 6, kernel: int = 3) -> None:
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        cond: int = 0,
+        width: int = 32,
+        layers: int = 6,
+        kernel: int = 3,
+    ) -> None:
         super().__init__(inputs, outputs)
         if width < 1 or layers < 1:
-            raise ValueError(f"GatedPixelCNN: width and layers are at least 1, not {width} and {layers}")
+            raise ValueError(
+                f"GatedPixelCNN: width and layers are at least 1, not {width} and {layers}"
+            )
         if kernel < 3 or kernel % 2 == 0:
             raise ValueError(f"GatedPixelCNN: kernel is odd and at least 3, not {kernel}")
-        self.layers = nn.ModuleList(_Layer(inputs[0], width, kernel, cond, first=i == 0) for i in range(layers))
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.levels))
+        self.layers = nn.ModuleList(
+            _Layer(inputs[0], width, kernel, cond, first=i == 0) for i in range(layers)
+        )
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.levels)
+        )
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         v = h = self._features(x)
@@ -75,9 +94,13 @@ class GatedPixelCNN(AutoregressiveNet):
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
         channels, height, width = self.inputs
         x = torch.zeros(batch, *self.inputs, dtype=torch.int64, device=self._like.device)
-        caches = [_Cache(layer, batch, width, cond) for layer in cast("Iterable[_Layer]", self.layers)]
+        caches = [
+            _Cache(layer, batch, width, cond) for layer in cast("Iterable[_Layer]", self.layers)
+        ]
         for i in range(channels * height * width):
-            channel, row, column = i % channels, i // channels // width, i // channels % width
+            channel = i % channels
+            row = i // channels // width
+            column = i // channels % width
             if row > 0 and column == channel == 0:
                 v = self._features(x[:, :, row - 1 : row])
                 for cache in caches:
@@ -101,11 +124,16 @@ class GatedPixelCNN(AutoregressiveNet):
 
 
 class _Layer(nn.Module):
-    """One layer of both stacks; `first` reads the pixels' features, two per channel, under mask A and has no residual."""
+    """One layer of both stacks; `first` reads the pixels' features, two per channel, under mask A
+    and has no residual.
+    """
 
     def __init__(self, groups: int, width: int, kernel: int, cond: int, first: bool) -> None:
         super().__init__()
-        self.groups, self.width, self.first, self.reach = groups, width, first, kernel // 2
+        self.groups = groups
+        self.width = width
+        self.first = first
+        self.reach = kernel // 2
         size = 2 if first else width
         gates = 2 * groups * width
         self.vertical = nn.Conv2d(groups * size, gates, (self.reach + 1, kernel))
@@ -123,7 +151,9 @@ class _Layer(nn.Module):
         return self.gate(c_v), out if self.first else out + h
 
     def shifts(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        """s_v and s_h, each of shape (B, gates, 1, 1); without a conditioning vector zeros of shape (1, 1, 1, 1)."""
+        """s_v and s_h, each of shape (B, gates, 1, 1); without a conditioning vector zeros of shape
+        (1, 1, 1, 1).
+        """
         if self.shift is None or cond is None:
             zero = self.vertical.weight.new_zeros(1, 1, 1, 1)
             return zero, zero
@@ -137,7 +167,9 @@ class _Layer(nn.Module):
 
 
 class _CausalConv(nn.Conv2d):
-    """Convolution along a row whose last tap is the pixel itself, where group g sees groups < g (`strict`) or <= g."""
+    """Convolution along a row whose last tap is the pixel itself, where group g sees groups < g
+    (`strict`) or <= g.
+    """
 
     mask: Tensor
 
@@ -158,14 +190,18 @@ class _CausalConv(nn.Conv2d):
 
 
 class _Cache:
-    """What a layer has computed of the images so far: `next_row` moves the vertical stack on, `step` the horizontal one."""
+    """What a layer has computed of the images so far: `next_row` moves the vertical stack on,
+    `step` the horizontal one.
+    """
 
     def __init__(self, layer: _Layer, batch: int, columns: int, cond: Tensor | None) -> None:
-        p, inputs = layer.reach, layer.vertical.in_channels
+        p = layer.reach
+        inputs = layer.vertical.in_channels
         self.layer = layer
         self.s_v, s_h = layer.shifts(cond)
         self.rows = s_h.new_zeros(batch, inputs, p + 1, columns + 2 * p)
-        # left of column 0 lie p zeros; what the present row has not overwritten yet only meets masked weights
+        # left of column 0 lie p zeros; what the present row has not overwritten yet only meets
+        # masked weights
         self.h = s_h.new_zeros(batch, p + columns, inputs)
         self.gates = s_h.new_zeros(batch, layer.groups, layer.width)
         assert layer.horizontal.bias is not None and layer.out.bias is not None
@@ -175,7 +211,9 @@ class _Cache:
         self.out = list(zip(layer.out.bias.chunk(layer.groups), layer.out.matrices(layer.groups)))
 
     def next_row(self, v: Tensor) -> Tensor:
-        """A finished row of the layer's vertical input, (B, inputs, 1, W) -> that of its output, (B, outputs, 1, W)."""
+        """A finished row of the layer's vertical input, (B, inputs, 1, W) -> that of its output,
+        (B, outputs, 1, W).
+        """
         p = self.layer.reach
         self.rows = torch.cat((self.rows[:, :, 1:], F.pad(v, (p, p))), dim=2)
         c_v = self.layer.vertical(self.rows) + self.s_v
@@ -189,13 +227,16 @@ class _Cache:
 
     def step(self, column: int, group: int) -> Tensor:
         """That group of the horizontal output at that column, (B, width)."""
-        width, p = self.layer.width, self.layer.reach
+        width = self.layer.width
+        p = self.layer.reach
         window = self.h[:, column : column + p + 1].flatten(1)
         c_h = torch.addmm(self.above[column, group], window, self.horizontal[group])
         self.gates[:, group] = self.layer.gate(c_h)
         bias, matrix = self.out[group]
         out = torch.addmm(bias, self.gates.flatten(1), matrix)
-        return out if self.layer.first else out + self.h[:, p + column, group * width : (group + 1) * width]
+        if self.layer.first:
+            return out
+        return out + self.h[:, p + column, group * width : (group + 1) * width]
 
     def _by_column(self, c: Tensor) -> Tensor:
         """(B, groups * 2 * width, 1, W) -> (W, groups, B, 2 * width)."""

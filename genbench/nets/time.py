@@ -5,7 +5,8 @@ r"""Features of a scalar time, from which models make the conditioning vector of
 
 References:
     Vaswani et al. (2017), Attention is all you need. arXiv:1706.03762
-    Tancik et al. (2020), Fourier features let networks learn high frequency functions. arXiv:2006.10739
+    Tancik et al. (2020), Fourier features let networks learn high frequency functions.
+    arXiv:2006.10739
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Sinusoidal(_Waves):
     """
 
     def __init__(self, width: int, period: float = 10_000.0) -> None:
-        super().__init__(period ** (-torch.arange(_pairs(width), dtype=torch.float64) / _pairs(width)))
+        super().__init__(
+            period ** (-torch.arange(_pairs(width), dtype=torch.float64) / _pairs(width))
+        )
 
 
 class Fourier(_Waves):
@@ -62,5 +65,7 @@ class Fourier(_Waves):
 
 def _pairs(width: int) -> int:
     if width < 2 or width % 2:
-        raise ValueError(f"time features come in pairs of cosine and sine: their number is even and at least 2, not {width}")
+        raise ValueError(
+            f"time features come in pairs of cosine and sine: their number is even and at least 2, not {width}"
+        )
     return width // 2

@@ -3,11 +3,13 @@ r"""Autoregressive models: the chain rule, one softmax per pixel.
     log p(x) = sum_i log p(x_i | x_0, ..., x_{i-1}),       p(x_i = k | ...) = softmax(logits_i)_k
     log p(x | y) = sum_i log p(x_i | x_0, ..., x_{i-1}, y),    with y in every logit, as the network's conditioning vector
 
-over positions i = 0, ..., D - 1 in raster order, channels innermost. The logits are a network's, whose masks keep the order
-(`genbench.nets.autoregressive`). The sum is the exact probability of the integer image.
+over positions i = 0, ..., D - 1 in raster order, channels innermost. The logits are a network's,
+whose masks keep the order (`genbench.nets.autoregressive`). The sum is the exact probability of the
+integer image.
 
 References:
-    van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks. arXiv:1601.06759
+    van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks.
+    arXiv:1601.06759
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.likelihood import bits_per_dim, sum_dims
-from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.formulas.likelihood import sum_dims
+from genbench.formulas.pixels import bits_per_dim
+from genbench.model import GenerativeModel
 from genbench.nets.autoregressive import AutoregressiveNet, AutoregressiveNetFactory
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["Autoregressive"]
 
 
 class Autoregressive(GenerativeModel):
-    """Pixel by pixel, each from a softmax given the earlier ones (van den Oord et al. 2016, arXiv:1601.06759).
+    """Pixel by pixel, each from a softmax given the earlier ones (van den Oord et al. 2016,
+    arXiv:1601.06759).
 
     Args:
         spec: Shape and levels of the images.
@@ -38,7 +43,11 @@ class Autoregressive(GenerativeModel):
     likelihood = "exact"
 
     def __init__(
-        self, spec: Spec, net: AutoregressiveNetFactory, optimizer: OptimizerFactory, conditional: bool = False
+        self,
+        spec: Spec,
+        net: AutoregressiveNetFactory,
+        optimizer: OptimizerFactory,
+        conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         self.net = net(spec.shape, (spec.levels, *spec.shape), self.classes)
@@ -55,7 +64,9 @@ class Autoregressive(GenerativeModel):
         # the logits may come in half precision; the softmax over them is not taken there
         logits = self.net(x.to(self.dtype), self.condition(y)).to(self.dtype)
         # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
-        nll = F.cross_entropy(logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none")
+        nll = F.cross_entropy(
+            logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
+        )
         return -sum_dims(nll.view(x.shape))
 
     @torch.no_grad()

@@ -3,25 +3,28 @@ r"""Gaussian mixture model: the density model of the first lecture.
     p(v) = sum_k pi_k N(v; mu_k, Sigma_k)                          p(v, y) = p(y) sum_k pi_{k|y} N(v; mu_{yk}, Sigma_{yk})
     v = 2 (x + u) / L - 1 in (-1, 1)^D                             integer image x of L levels, u ~ U[0, 1)^D
 
-Expectation maximisation (Dempster et al.), in passes over the training images at the centres of their cells, u = 1/2:
+Expectation maximisation (Dempster et al.), in passes over the training images at the centres of
+their cells, u = 1/2:
 
     E    h_nk = pi_k N(v_n; mu_k, Sigma_k) / p(v_n)
     M    pi_k = sum_n h_nk / N, and (mu_k, Sigma_k) that maximise sum_n h_nk log N(v_n; mu_k, Sigma_k)   (`covariance.py`)
 
-after which the variance of u is added to every Sigma_k. It starts from the means of k-means (`k_means.py`) and one diagonal
-covariance. Or gradients maximise the likelihood.
+after which the variance of u is added to every Sigma_k. It starts from the means of k-means
+(`k_means.py`) and one diagonal covariance. Or gradients maximise the likelihood.
 
-Integer images. A diagonal Gaussian has the mass of a cell as a product over the pixels, so the mixture's is exact; the outer
-cells reach to infinity, as samples beyond them are clamped:
+Integer images. A diagonal Gaussian has the mass of a cell as a product over the pixels, so the
+mixture's is exact; the outer cells reach to infinity, as samples beyond them are clamped:
 
     P(x) = sum_k pi_k prod_i [Phi((b_i - mu_ki) / s_ki) - Phi((a_i - mu_ki) / s_ki)],     (a_i, b_i) the cell of x_i
 
-Other covariances are scored by uniform dequantisation (K = 1: Theis et al. 2016, arXiv:1511.01844), without what lies beyond (-1, 1):
+Other covariances are scored by uniform dequantisation (K = 1: Theis et al. 2016, arXiv:1511.01844),
+without what lies beyond (-1, 1):
 
     log P(x) >= E_u [ log mean_{j <= K} p(v(u_j)) ] - D log(L / 2)
 
 References:
-    Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J. R. Stat. Soc. B 39
+    Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J.
+    R. Stat. Soc. B 39
 """
 
 from __future__ import annotations
@@ -33,12 +36,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genbench.likelihood import bits_per_dim, dequantise, gaussian_log_mass, importance_weighted, quantise
-from genbench.model import Batch, GenerativeModel, Losses, OptimizerFactory, Player
-from genbench.models.classical.covariance import Diagonal, Full, Gaussians, LowRank, Sums
-from genbench.models.classical.k_means import k_means
+from genbench.batch import Batch
+from genbench.formulas.gaussians import Diagonal, Full, Gaussians, LowRank, Sums
+from genbench.formulas.k_means import k_means
+from genbench.formulas.likelihood import gaussian_log_mass, importance_weighted
+from genbench.formulas.pixels import bits_per_dim, dequantise, quantise
+from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.steps import Losses, OptimizerFactory, Player
 
 __all__ = ["GMM"]
 
@@ -81,39 +87,55 @@ class GMM(GenerativeModel):
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         _check(components, covariance, rank, fit, passes, floor)
-        self.diagonal, self.fit, self.passes, self.floor = covariance == "diagonal", fit, passes, floor * (2 / spec.levels) ** 2
+        self.diagonal = covariance == "diagonal"
+        self.fit = fit
+        self.passes = passes
+        self.floor = floor * (2 / spec.levels) ** 2
         self.likelihood = "exact" if self.diagonal else "bound"
         self.dequantisation = None if self.diagonal else "uniform"
-        groups, learnt = max(self.classes, 1), fit == "gradient"
+        groups = max(self.classes, 1)
+        learnt = fit == "gradient"
         self.gaussians = _gaussians(covariance, groups * components, spec.dims, rank, learnt)
         self.logits = nn.Parameter(torch.zeros(groups, components), requires_grad=learnt)
         self.register_buffer("log_prior", torch.full((groups,), -math.log(groups)))  # log p(y)
 
-    # --- p(x), p(x | y), p(x, y) --------------------------------------------------------------------------------------
+    # --- p(x), p(x | y), p(x, y) ------------------------------------------------------------------
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
-        """log p(x) or log p(x | y), (B,) nats: exact for diagonal covariances, else a stochastic lower bound by K noises."""
+    def log_prob(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
+    ) -> Tensor:
+        """log p(x) or log p(x | y), (B,) nats: exact for diagonal covariances, else a stochastic
+        lower bound by K noises.
+        """
         return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
 
-    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
+    ) -> dict[str, Tensor]:
         """-log P(x); or density and cell volume (K = 1), or the bound of K noises. (B,) nats."""
         if K != 1 and self.diagonal:
             raise ValueError(f"K is 1 for diagonal covariances, whose log_prob is exact; not {K}")
-        rng, group = rng or self.fixed_rng(x), self._group(y, len(x))
+        rng = rng or self.fixed_rng(x)
+        group = self._group(y, len(x))
         if self.diagonal:
             return {"nll": -_of(group, self._log_classes(x, rng))}
-        log_f = importance_weighted(K, lambda k: _of(group, self._log_classes(x, rng.split("dequantise", k))))
+        log_f = importance_weighted(
+            K, lambda k: _of(group, self._log_classes(x, rng.split("dequantise", k)))
+        )
         if K == 1:
             return {"density": -log_f, "cell": torch.full_like(log_f, self._cell)}
         return {"importance-weighted": self._cell - log_f}
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor:
-        """log p(x, y) of every class, (B, classes) nats, p(y) by the frequencies of the training set; as exact as `log_prob`."""
+        """log p(x, y) of every class, (B, classes) nats, p(y) by the frequencies of the training
+        set; as exact as `log_prob`.
+        """
         return self._log_classes(x, rng or self.fixed_rng(x)) - self._cell + self.log_prior.double()
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """k ~ pi, then v ~ N(mu_k, Sigma_k), then the cell that v lies in."""
-        group, K = self._group(y, len(rng)), self.logits.shape[1]
+        group = self._group(y, len(rng))
+        K = self.logits.shape[1]
         cdf = self.logits.double().softmax(1).cumsum(1)[group]
         k = (cdf < rng.uniform((1,)).double()).sum(1).clamp(max=K - 1)
         v = self.gaussians.draw(group * K + k, rng)
@@ -133,33 +155,45 @@ class GMM(GenerativeModel):
     def _log_masses(self, x: Tensor) -> Tensor:
         """(B, C)."""
         assert isinstance(self.gaussians, Diagonal)
-        # the cells are the bins around to_real(x), which is larger than v at a cell's centre by L / (L - 1)
+        # the cells are the bins around to_real(x), which is larger than v at a cell's centre by L /
+        # (L - 1)
         unit = self.spec.levels / (self.spec.levels - 1)
-        mean, log_s = self.gaussians.mean.double() * unit, self.gaussians.log_s.double() + math.log(unit)
+        mean = self.gaussians.mean.double() * unit
+        log_s = self.gaussians.log_s.double() + math.log(unit)
         rows = x.flatten(1)[:, None].split(max(1, _MASSES // mean.numel()))
-        return torch.cat([gaussian_log_mass(part, self.spec.levels, mean, log_s).sum(2) for part in rows])
+        return torch.cat(
+            [gaussian_log_mass(part, self.spec.levels, mean, log_s).sum(2) for part in rows]
+        )
 
     def _group(self, y: Tensor | None, n: int) -> Tensor:
         """The class whose mixture is meant: y, or the only one. int64 (n,)."""
         cond = self.condition(y)
-        return torch.zeros(n, dtype=torch.int64, device=self.logits.device) if cond is None else cond.argmax(1)
+        if cond is None:
+            return torch.zeros(n, dtype=torch.int64, device=self.logits.device)
+        return cond.argmax(1)
 
     @property
     def _cell(self) -> float:
         """-log of a cell's volume, where a density needs it."""
-        return 0.0 if self.diagonal else self.spec.dims * math.log(self.spec.levels / 2)
+        if self.diagonal:
+            return 0.0
+        return self.spec.dims * math.log(self.spec.levels / 2)
 
-    # --- gradients ----------------------------------------------------------------------------------------------------
+    # --- gradients --------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """-log_prob in bits/dim."""
-        return {"loss": bits_per_dim(self.log_prob(x, y, rng), self.spec.dims).mean().to(self.dtype)}
+        return {
+            "loss": bits_per_dim(self.log_prob(x, y, rng), self.spec.dims).mean().to(self.dtype)
+        }
 
     def players(self) -> dict[str, Player]:
         """One, or none where EM does everything."""
-        return {"model": Player(list(self.parameters()), self.loss)} if self.fit == "gradient" else {}
+        if self.fit == "gradient":
+            return {"model": Player(list(self.parameters()), self.loss)}
+        return {}
 
-    # --- expectation maximisation -------------------------------------------------------------------------------------
+    # --- expectation maximisation -----------------------------------------------------------------
 
     @torch.no_grad()
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
@@ -169,39 +203,60 @@ class GMM(GenerativeModel):
             for _ in range(self.passes):
                 self.em_step(batches)
         if self.conditional:
-            counts = torch.stack([nn.functional.one_hot(self._group(b.y, len(b.x)), self.classes).sum(0) for b in batches]).sum(
-                0
-            )
+            counts = torch.stack(
+                [
+                    nn.functional.one_hot(self._group(b.y, len(b.x)), self.classes).sum(0)
+                    for b in batches
+                ]
+            ).sum(0)
             self.log_prior.copy_((counts / counts.sum()).log())
 
     @torch.no_grad()
     def em_step(self, batches: Iterable[Batch]) -> float:
-        """One E-step and one M-step over the batches. Returns the mean log p(v) before it, nats per image."""
-        totals, log_likelihood, images = Sums(), 0.0, 0
+        """One E-step and one M-step over the batches.
+
+        Returns the mean log p(v) before it, nats per image.
+        """
+        totals = Sums()
+        log_likelihood = 0.0
+        images = 0
         for x, y, _ in batches:
-            v, group = self._centre(x), self._group(y, len(x))
+            v = self._centre(x)
+            group = self._group(y, len(x))
             others = torch.arange(len(self.logits), device=v.device) != group[:, None]
-            log_f = self._mixed(self.gaussians.log_density(v)).masked_fill(others[..., None], -math.inf).flatten(1)
+            log_f = (
+                self._mixed(self.gaussians.log_density(v))
+                .masked_fill(others[..., None], -math.inf)
+                .flatten(1)
+            )
             log_p = log_f.logsumexp(1, keepdim=True)
             for name, value in self.gaussians.sums(v, torch.exp(log_f - log_p)).items():
                 totals[name] = totals[name] + value if name in totals else value
-            log_likelihood, images = log_likelihood + float(log_p.sum()), images + len(x)
+            log_likelihood = log_likelihood + float(log_p.sum())
+            images = images + len(x)
         self.gaussians.maximise(totals, self.floor)
         self.logits.copy_(totals["n"].clamp(min=1e-6).log().view(self.logits.shape).log_softmax(1))
         return log_likelihood / images
 
     def _start(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """Means by k-means among the first images, those of its class; for all the variances of these images."""
-        points, groups = list[Tensor](), list[Tensor]()
+        """Means by k-means among the first images, those of its class; for all the variances of
+        these images.
+        """
+        points = list[Tensor]()
+        groups = list[Tensor]()
         for x, y, _ in batches:
             points.append(self._centre(x))
             groups.append(self._group(y, len(x)))
             if sum(map(len, points)) >= _SEEDS:
                 break
-        v, group, K = torch.cat(points), torch.cat(groups), self.logits.shape[1]
+        v = torch.cat(points)
+        group = torch.cat(groups)
+        K = self.logits.shape[1]
         mine = [v[group == y] if (group == y).any() else v for y in range(len(self.logits))]
         means = [k_means(part, K, rng.split("seed", y)) for y, part in enumerate(mine)]
-        self.gaussians.start(torch.cat(means), v.var(0, correction=0) + self.floor, rng.split("factor"))
+        self.gaussians.start(
+            torch.cat(means), v.var(0, correction=0) + self.floor, rng.split("factor")
+        )
         self.logits.zero_()
 
     def _centre(self, x: Tensor) -> Tensor:
@@ -216,15 +271,23 @@ def _of(group: Tensor, log_classes: Tensor) -> Tensor:
 def _gaussians(covariance: str, C: int, D: int, rank: int, learnt: bool) -> Gaussians:
     if covariance == "low-rank":
         return LowRank(C, D, rank, learnt)
-    return Full(C, D, learnt) if covariance == "full" else Diagonal(C, D, learnt)
+    if covariance == "full":
+        return Full(C, D, learnt)
+    return Diagonal(C, D, learnt)
 
 
-def _check(components: int, covariance: str, rank: int, fit: str, passes: int, floor: float) -> None:
+def _check(
+    components: int, covariance: str, rank: int, fit: str, passes: int, floor: float
+) -> None:
     if min(components, rank, passes) < 1:
-        raise ValueError(f"components, rank and passes are at least 1, not {components}, {rank} and {passes}")
+        raise ValueError(
+            f"components, rank and passes are at least 1, not {components}, {rank} and {passes}"
+        )
     if covariance not in ("full", "diagonal", "low-rank"):
         raise ValueError(f"covariance is 'full', 'diagonal' or 'low-rank', not {covariance!r}")
     if fit not in ("em", "gradient"):
         raise ValueError(f"fit is 'em' or 'gradient', not {fit!r}")
     if floor < _LEAST:
-        raise ValueError(f"floor is at least {_LEAST:g} squared grey levels, or constant pixels have no density; not {floor:g}")
+        raise ValueError(
+            f"floor is at least {_LEAST:g} squared grey levels, or constant pixels have no density; not {floor:g}"
+        )

@@ -12,15 +12,18 @@ arXiv:1902.00275, eq. 12); uniform noise is q = 1:
     log P(x) >=  E_u [ log mean_{k <= K} f((x + u_k) / L) / q(u_k | x) ] - D log L
     u = Phi(h),  h = g(eps; x),  eps ~ N(0, I),    log q(u | x) = log N(eps; 0, I) - log|det dh/deps| - log N(h; 0, I)
 
-The conditional model hands y to the network of every coupling, as a one-hot vector, and keeps the prior: z = f(v; y) and
+The conditional model hands y to the network of every coupling, as a one-hot vector, and keeps the
+prior: z = f(v; y) and
 
     log f(v | y) = log N(f(v; y); 0, I) + log|det df/dv|
 
-P(x) is the probability that `sample` gives x: the mass of its cell, where cells at the border reach beyond the unit cube.
+P(x) is the probability that `sample` gives x: the mass of its cell, where cells at the border reach
+beyond the unit cube.
 
-Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an image's density does not
-depend on its batch; the same number of couplings in every group, where the paper has 3, 3 and, at the last scale, 4. Not as
-in Flow++: Phi in place of the sigmoid, so that q is uniform where g is the identity.
+Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an
+image's density does not depend on its batch; the same number of couplings in every group, where the
+paper has 3, 3 and, at the last scale, 4. Not as in Flow++: Phi in place of the sigmoid, so that q
+is uniform where g is the identity.
 
 References:
     Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP. arXiv:1605.08803
@@ -36,17 +39,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from genbench.likelihood import (
-    bits_per_dim,
-    dequantise,
-    gaussian_log_density,
-    importance_weighted,
-    in_cell,
-    quantise,
-    sum_dims,
-)
-from genbench.model import GenerativeModel, Losses, OptimizerFactory
-from genbench.models.flow.coupling import (
+from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
+from genbench.formulas.pixels import bits_per_dim, dequantise, in_cell, quantise
+from genbench.model import GenerativeModel
+from genbench.nets.bijections.coupling import (
     AffineCoupling,
     Bijection,
     Chain,
@@ -60,6 +56,7 @@ from genbench.models.flow.coupling import (
 from genbench.nets.net import NetFactory
 from genbench.rng import Rng
 from genbench.spec import Shape, Spec
+from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["Dequantiser", "RealNVP"]
 
@@ -71,8 +68,10 @@ class RealNVP(GenerativeModel):
         spec: Shape and levels of the images.
         net: Network of a coupling, (C, H, W) -> (2C, H, W).
         optimizer: Optimizer of the weights.
-        scales: Scales s: height and width are halved s - 1 times, and half of the entries leave each time.
-        couplings: Couplings in a row between one change of mask type, squeeze or scale and the next.
+        scales: Scales s: height and width are halved s - 1 times, and half of the entries leave
+            each time.
+        couplings: Couplings in a row between one change of mask type, squeeze or scale and the
+            next.
         alpha: Margin of the logit transform, 0 < alpha < 1/2.
         dequantiser: Network of a coupling of q(u | x), (2C, H, W) -> (4C, H, W); none: u is uniform. It has `couplings` of them.
         conditional: Model p(x | y) of the data's labels in place of p(x).
@@ -94,37 +93,61 @@ class RealNVP(GenerativeModel):
         super().__init__(spec, optimizer, conditional)
         most = _most_scales(spec.shape)
         if not 1 <= scales <= most:
-            raise ValueError(f"RealNVP: images of shape {spec.shape} allow at most {most} scales and at least 1, not {scales}")
+            raise ValueError(
+                f"RealNVP: images of shape {spec.shape} allow at most {most} scales and at least 1, not {scales}"
+            )
         if couplings < 2:
-            raise ValueError(f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone")
+            raise ValueError(
+                f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone"
+            )
         self.flow = Chain(
-            [Logit(alpha), _multi_scale(spec.shape, partial(_coupling, net=net, cond=self.classes), scales, couplings)]
+            [
+                Logit(alpha),
+                _multi_scale(
+                    spec.shape, partial(_coupling, net=net, cond=self.classes), scales, couplings
+                ),
+            ]
         )
-        self.dequantiser = Dequantiser(spec, dequantiser, couplings, self.classes) if dequantiser else None
+        self.dequantiser = (
+            Dequantiser(spec, dequantiser, couplings, self.classes) if dequantiser else None
+        )
         self.dequantisation = "variational" if dequantiser else "uniform"
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """The negative bound of one noise and its parts, in bits/dim."""
-        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng).items()}
+        parts = {
+            name: bits_per_dim(-nats.mean(), self.spec.dims)
+            for name, nats in self.terms(x, y, rng).items()
+        }
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """z ~ N(0, I), then the cell that f^{-1}(z) lies in."""
         return self.decode(rng.normal((self.spec.dims,)), y)
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> Tensor:
-        """A stochastic lower bound of log P(x), or log P(x | y), by K noises per image, tight as K grows. (B,) nats."""
+    def log_prob(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
+    ) -> Tensor:
+        """A stochastic lower bound of log P(x), or log P(x | y), by K noises per image, tight as K
+        grows. (B,) nats.
+        """
         return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
 
-    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1) -> dict[str, Tensor]:
-        """The negative bound as prior, Jacobian, log q and cell volume (K = 1), or that of K noises. (B,) nats each."""
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
+    ) -> dict[str, Tensor]:
+        """The negative bound as prior, Jacobian, log q and cell volume (K = 1), or that of K
+        noises. (B,) nats each.
+        """
         rng = rng or self.fixed_rng(x)
         cell = self.spec.dims * math.log(self.spec.levels)
         if K == 1:
             v, log_q = self._dequantise(x, y, rng, 0)
             prior, jacobian = self._density_parts(v, y)
             terms = {"prior": -prior, "jacobian": -jacobian, "cell": torch.full_like(prior, cell)}
-            return terms if self.dequantiser is None else {**terms, "dequantiser": log_q}
+            if self.dequantiser is None:
+                return terms
+            return {**terms, "dequantiser": log_q}
 
         def log_w(k: int) -> Tensor:
             v, log_q = self._dequantise(x, y, rng, k)
@@ -132,14 +155,16 @@ class RealNVP(GenerativeModel):
 
         return {"importance-weighted": cell - importance_weighted(K, log_w)}
 
-    # --- the continuous model -----------------------------------------------------------------------------------------
+    # --- the continuous model ---------------------------------------------------------------------
 
     def forward(self, v: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """v of shape (B, C, H, W) -> z of shape (B, D) and log|det dz/dv|, nats of shape (B,)."""
         return self.flow(v, self.condition(y))
 
     def inverse(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """z of shape (B, D) -> v of shape (B, C, H, W), in the unit cube or beyond it by less than alpha / (1 - 2 alpha)."""
+        """z of shape (B, D) -> v of shape (B, C, H, W), in the unit cube or beyond it by less than
+        alpha / (1 - 2 alpha).
+        """
         return self.flow.inverse(z, self.condition(y))
 
     def log_density(self, v: Tensor, y: Tensor | None = None) -> Tensor:
@@ -152,14 +177,19 @@ class RealNVP(GenerativeModel):
         return self((x.to(self.dtype) + 0.5) / self.spec.levels, y)[0]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Latents (B, D) -> the integer images in whose cells they lie, uint8. Inverse of `encode`."""
+        """Latents (B, D) -> the integer images in whose cells they lie, uint8.
+
+        Inverse of `encode`.
+        """
         return quantise(self.inverse(z, y), self.spec.levels)
 
     def _dequantise(self, x: Tensor, y: Tensor | None, rng: Rng, k: int) -> tuple[Tensor, Tensor]:
         """v in the cell of x by the k-th noise, and log q(u | x), (B,) nats."""
         rng = rng.split("dequantise", k)
         if self.dequantiser is None:
-            return dequantise(x, self.spec.levels, rng), torch.zeros(len(x), dtype=self.dtype, device=x.device)
+            return dequantise(x, self.spec.levels, rng), torch.zeros(
+                len(x), dtype=self.dtype, device=x.device
+            )
         u, log_q = self.dequantiser(rng.normal(self.spec.shape), self.to_real(x), self.condition(y))
         return in_cell(x, self.spec.levels, u), log_q
 
@@ -185,15 +215,26 @@ class Dequantiser(nn.Module):
         self.flow = Chain(_coupling(mask, net, cond) for mask in masks)
 
     def forward(self, eps: Tensor, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Normal noise eps and images x in [-1, 1], (B, C, H, W) -> u in (0, 1), of that shape, and log q(u | x), (B,) nats."""
+        """Normal noise eps and images x in [-1, 1], (B, C, H, W) -> u in (0, 1), of that shape, and
+        log q(u | x), (B,) nats.
+        """
         both, log_det = self.flow(torch.cat((eps, x), dim=1), cond)
-        h, zero = both.chunk(2, dim=1)[0], torch.zeros_like(eps)
-        log_q = sum_dims(gaussian_log_density(eps, zero, zero) - gaussian_log_density(h, zero, zero)) - log_det
+        h = both.chunk(2, dim=1)[0]
+        zero = torch.zeros_like(eps)
+        log_q = (
+            sum_dims(gaussian_log_density(eps, zero, zero) - gaussian_log_density(h, zero, zero))
+            - log_det
+        )
         return torch.special.ndtr(h), log_q
 
 
-def _multi_scale(shape: Shape, coupling: Callable[[Tensor], Bijection], scales: int, couplings: int) -> Bijection:
-    """Section 3.6: couplings by checkerboard, squeeze, couplings by channel, factor out. No channel masks at the last scale."""
+def _multi_scale(
+    shape: Shape, coupling: Callable[[Tensor], Bijection], scales: int, couplings: int
+) -> Bijection:
+    """Section 3.6: couplings by checkerboard, squeeze, couplings by channel, factor out.
+
+    No channel masks at the last scale.
+    """
     C, H, W = shape
     checkerboard = [coupling(checkerboard_mask(shape, i % 2)) for i in range(couplings)]
     if scales == 1:
@@ -210,7 +251,9 @@ def _coupling(mask: Tensor, net: NetFactory, cond: int) -> AffineCoupling:
 
 
 def _most_scales(shape: Shape) -> int:
-    """How often height and width can be halved, leaving two pixels for the last checkerboard, and one; 0 for a single pixel."""
+    """How often height and width can be halved, leaving two pixels for the last checkerboard, and
+    one; 0 for a single pixel.
+    """
     _, H, W = shape
     if H * W < 2:
         return 0

@@ -6,12 +6,17 @@ r"""Flow matching with the path of optimal transport between a standard normal a
     loss      E_{t, x_0, x_1} |v(x_t, t) - (x_1 - (1 - sigma_min) x_0)|^2 / D,  t ~ U(0, 1)                          (eq. 23)
     sample    dx/dt = v(x, t) from x_0 at t = 0 to t = 1, then the cell that x_1 lies in                              (eq. 1)
     density   log f(x_1) = log N(x_0; 0, I) - int_0^1 tr(dv/dx) dt  along the same curve, from t = 1 back to 0
-                                                                                                   (Chen et al., theorem 1)
+                                                                                                   (Chen
+                                                                                                   et
+                                                                                                   al.,
+                                                                                                   theorem
+                                                                                                   1)
     trace     tr(J) = sum_i b_i^T J b_i over the D basis vectors, or  E e^T J e over e in {-1, 1}^D       (Hutchinson; FFJORD)
 
-sigma_min = 0 is the straight path of rectified flow (Liu et al.). Its paths of different images cross, so the field, a mean over them,
-is curved. Reflow trains again on pairs that the learned flow Z of a teacher has made, whose paths hardly cross: one Euler step goes
-further along them, with the same marginals and no larger transport cost.
+sigma_min = 0 is the straight path of rectified flow (Liu et al.). Its paths of different images
+cross, so the field, a mean over them, is curved. Reflow trains again on pairs that the learned flow
+Z of a teacher has made, whose paths hardly cross: one Euler step goes further along them, with the
+same marginals and no larger transport cost.
 
     reflow    x_1 = Z_1(x_0),  dZ/dt = v_teacher(Z, t),  Z_0 = x_0, in place of an independent image (Liu et al., section 2.2, k = 2)
 
@@ -19,16 +24,18 @@ Images are scored by uniform dequantisation:
 
     log P(x) >= E_u [ log mean_{k <= K} f(x_1(u_k)) ] - D log(L / 2)          (K = 1: Theis et al. 2016, arXiv:1511.01844)
 
-which is a bound for the exact f. The error of the solver and the noise of the random trace go either way, so the declared kind is
-an estimate: with the exact trace and enough steps it is the bound, and with random probes its mean is (for K = 1).
+which is a bound for the exact f. The error of the solver and the noise of the random trace go
+either way, so the declared kind is an estimate: with the exact trace and enough steps it is the
+bound, and with random probes its mean is (for K = 1).
 
 The conditional model of f(x_1 | y) adds a linear map of the one-hot y to the features of t.
 
 References:
-    Lipman, Chen, Ben-Hamu, Nickel, Le (2023), Flow matching for generative modeling. arXiv:2210.02747
-    Liu, Gong, Liu (2023), Flow straight and fast: learning to generate and transfer data with rectified flow. arXiv:2209.03003
-    Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural ordinary differential equations. arXiv:1806.07366
-    Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD. arXiv:1810.01367
+    Lipman, Chen, Ben-Hamu, Nickel, Le (2023), Flow matching for generative modeling.
+    arXiv:2210.02747 Liu, Gong, Liu (2023), Flow straight and fast: learning to generate and
+    transfer data with rectified flow. arXiv:2209.03003 Chen, Rubanova, Bettencourt, Duvenaud
+    (2018), Neural ordinary differential equations. arXiv:1806.07366 Grathwohl, Chen, Bettencourt,
+    Sutskever, Duvenaud (2019), FFJORD. arXiv:1810.01367
 """
 
 from __future__ import annotations
@@ -42,34 +49,40 @@ import torch
 from torch import Tensor, nn
 
 from genbench.errors import InputError
-from genbench.likelihood import dequantise, gaussian_log_density, importance_weighted, quantise, sum_dims
-from genbench.model import GenerativeModel, Losses, OptimizerFactory
+from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
+from genbench.formulas.pixels import dequantise, quantise
+from genbench.formulas.solvers import TOLERANCE, Solver, grid, integrate
+from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
 from genbench.rng import Rng
-from genbench.solvers import TOLERANCE, Solver, grid, integrate
 from genbench.spec import Spec
+from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["FlowMatching", "divergence"]
 
 Trace = Literal["exact", "hutchinson"]
 
-# radians that the fastest feature of time turns while t goes from 0 to 1; the slowest turns one. A field that is rough in t
+# radians that the fastest feature of time turns while t goes from 0 to 1; the slowest turns one. A
+# field that is rough in t
 # would need more steps than the data do
 _TURNS = 100.0
 
 
 class FlowMatching(GenerativeModel):
-    """A velocity field learned by regression; it samples, and scores, by an ordinary differential equation.
+    """A velocity field learned by regression; it samples, and scores, by an ordinary differential
+    equation.
 
     Args:
         spec: Shape and levels of the images.
         net: x_t -> v, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        sigma_min: Standard deviation that the path leaves around an image at t = 1, 0 <= sigma_min < 1.
+        sigma_min: Standard deviation that the path leaves around an image at t = 1, 0 <= sigma_min
+            < 1.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
-        reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x_1 of x_0; 0: x_1 is an image.
+        reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x_1 of
+            x_0; 0: x_1 is an image.
     """
 
     likelihood = "estimate"
@@ -88,20 +101,27 @@ class FlowMatching(GenerativeModel):
         super().__init__(spec, optimizer, conditional)
         if reflow < 0:
             raise ValueError(f"reflow is at least 0, not {reflow}")
-        self.reflow, self.needs = reflow, {"teacher": FlowMatching} if reflow else {}
+        self.reflow = reflow
+        self.needs = {"teacher": FlowMatching} if reflow else {}
         if not 0 <= sigma_min < 1:
             raise ValueError(f"sigma_min is at least 0 and below 1, not {sigma_min}")
         self.sigma_min = sigma_min
         features = Sinusoidal(cond_width, period=_TURNS)
-        self.time = nn.Sequential(features, nn.Linear(cond_width, cond_width), nn.SiLU(), nn.Linear(cond_width, cond_width))
+        self.time = nn.Sequential(
+            features,
+            nn.Linear(cond_width, cond_width),
+            nn.SiLU(),
+            nn.Linear(cond_width, cond_width),
+        )
         self.label = nn.Linear(self.classes, cond_width, bias=False) if conditional else None
         self.net = net(spec.shape, spec.shape, cond_width)
 
-    # --- training -----------------------------------------------------------------------------------------------------
+    # --- training ---------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Eq. 23, a mean square without unit."""
-        t, x_0 = rng.uniform(), rng.normal(self.spec.shape)
+        t = rng.uniform()
+        x_0 = rng.normal(self.spec.shape)
         x_1 = self.carried(x_0, y) if self.reflow else self.to_cell(x, rng.split("dequantise"))
         v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))
         return {"loss": ((v - (x_1 - (1 - self.sigma_min) * x_0)) ** 2).mean()}
@@ -133,13 +153,15 @@ class FlowMatching(GenerativeModel):
     def velocity(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """v(x_t, t), shape of x_t. t: (B,). cond: y as `condition` gives it."""
         features = self.time(_TURNS * t.to(x_t.dtype))
-        return self.net(x_t, features if self.label is None or cond is None else features + self.label(cond))
+        return self.net(
+            x_t, features if self.label is None or cond is None else features + self.label(cond)
+        )
 
     def to_cell(self, x: Tensor, rng: Rng) -> Tensor:
         """Integer images -> x_1, uniform in their cells of (-1, 1)."""
         return 2 * dequantise(x, self.spec.levels, rng) - 1
 
-    # --- the density --------------------------------------------------------------------------------------------------
+    # --- the density ------------------------------------------------------------------------------
 
     def log_prob(
         self,
@@ -155,7 +177,9 @@ class FlowMatching(GenerativeModel):
         tolerance: float | None = None,
     ) -> Tensor:
         """An estimate of log P(x), or log P(x | y), (B,) nats. Options of `terms`."""
-        return -torch.stack(list(self.terms(x, y, rng, K, trace, probes, solver, steps, power, tolerance).values())).sum(0)
+        return -torch.stack(
+            list(self.terms(x, y, rng, K, trace, probes, solver, steps, power, tolerance).values())
+        ).sum(0)
 
     def terms(
         self,
@@ -181,10 +205,12 @@ class FlowMatching(GenerativeModel):
             probes: Probes of a random trace, one derivative each.
             solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5.
             steps: Fixed steps.
-            power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data, whose cells are small.
+            power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data,
+                whose cells are small.
             tolerance: Of dopri5.
         """
-        rng, times = rng or self.fixed_rng(x), grid(steps, power)[::-1]
+        rng = rng or self.fixed_rng(x)
+        times = grid(steps, power)[::-1]
         if solver == "dopri5":
             times = [1.0, 0.0]
         cell = self.spec.dims * math.log(self.spec.levels / 2)
@@ -197,10 +223,14 @@ class FlowMatching(GenerativeModel):
         if K == 1:
             prior, change = parts(0)
             return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
-        return {"importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))}
+        return {
+            "importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))
+        }
 
     def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a smaller one may be out of reach."""
+        """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a
+        smaller one may be out of reach.
+        """
         every = {**self.defaults("log_prob"), **options}
         if every["solver"] == "dopri5":
             return {**options, "tolerance": 10 * (every["tolerance"] or TOLERANCE)}, options
@@ -230,28 +260,36 @@ class FlowMatching(GenerativeModel):
 
         def field(state: Tensor, t: float) -> Tensor:
             x = state[:, :-1].unflatten(1, self.spec.shape)
-            v, trace = divergence(lambda x: self.velocity(x, x.new_full((len(x),), t), cond), x, probes)
+            v, trace = divergence(
+                lambda x: self.velocity(x, x.new_full((len(x),), t), cond), x, probes
+            )
             return torch.cat((v.flatten(1), trace[:, None]), dim=1)
 
         # theorem 1; from 1 back to 0, int tr dt has the sign that log f asks for
         start = torch.cat((x_1.flatten(1), x_1.new_zeros(len(x_1), 1)), dim=1)
         end = deque(integrate(field, start, times, solver, tolerance), maxlen=1).pop()
         x_0 = end[:, :-1]
-        return sum_dims(gaussian_log_density(x_0, torch.zeros_like(x_0), torch.zeros_like(x_0))), end[:, -1]
+        return sum_dims(
+            gaussian_log_density(x_0, torch.zeros_like(x_0), torch.zeros_like(x_0))
+        ), end[:, -1]
 
     def probes(self, rng: Rng, trace: Trace = "exact", probes: int = 1) -> Tensor:
-        """The vectors of a trace, (P, B, C, H, W), scaled such that e^T J e is summed over them: P = D, or P random ones."""
+        """The vectors of a trace, (P, B, C, H, W), scaled such that e^T J e is summed over them: P
+        = D, or P random ones.
+        """
         if trace not in ("exact", "hutchinson"):
             raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
         if probes < 1:
             raise ValueError(f"probes is at least 1, not {probes}")
         if trace == "exact":
-            basis = torch.eye(self.spec.dims, dtype=rng.dtype, device=rng.device).view(-1, 1, *self.spec.shape)
+            basis = torch.eye(self.spec.dims, dtype=rng.dtype, device=rng.device).view(
+                -1, 1, *self.spec.shape
+            )
             return basis.expand(-1, len(rng), *self.spec.shape)
         signs = 1 - 2 * (rng.bits((probes, *self.spec.shape)) & 1)
         return signs.transpose(0, 1).to(rng.dtype) / math.sqrt(probes)
 
-    # --- sampling -----------------------------------------------------------------------------------------------------
+    # --- sampling ---------------------------------------------------------------------------------
 
     def sample(
         self,
@@ -267,13 +305,16 @@ class FlowMatching(GenerativeModel):
         Args:
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
-            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5, with which an image depends on its batch within the
-                tolerance.
-            steps: Fixed steps; Heun and midpoint evaluate the network twice in each, Runge-Kutta four times.
+            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5, with which an image
+                depends on its batch within the tolerance.
+            steps: Fixed steps; Heun and midpoint evaluate the network twice in each, Runge-Kutta
+                four times.
             power: Spacing of the steps, `solvers.grid`.
             tolerance: Of dopri5, absolute and relative. Default: 1e-5.
         """
-        images = self.trajectory(rng.normal(self.spec.shape), rng, y, solver, steps, power, tolerance)
+        images = self.trajectory(
+            rng.normal(self.spec.shape), rng, y, solver, steps, power, tolerance
+        )
         return self.to_levels(deque(images, maxlen=1).pop())
 
     @torch.no_grad()
@@ -287,20 +328,32 @@ class FlowMatching(GenerativeModel):
         power: float = 1.0,
         tolerance: float | None = None,
     ) -> Iterator[Tensor]:
-        """From x_0, the real images at every time of the grid, the last of which is x_1. Arguments as `sample`; no noise is drawn.
+        """From x_0, the real images at every time of the grid, the last of which is x_1. Arguments
+        as `sample`; no noise is drawn.
 
         dopri5 chooses its own steps, and interpolates at the times of the grid.
         """
         yield from integrate(self._field(y), x, grid(steps, power), solver, tolerance)
 
-    def encode(self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50) -> Tensor:
+    def encode(
+        self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
+    ) -> Tensor:
         """Integer images -> latents x_0, (B, D), of the centres of their cells."""
         x_1 = 2 * (x.to(self.dtype) + 0.5) / self.spec.levels - 1
         with torch.no_grad():
-            return deque(integrate(self._field(y), x_1, grid(steps)[::-1], solver), maxlen=1).pop().flatten(1)
+            return (
+                deque(integrate(self._field(y), x_1, grid(steps)[::-1], solver), maxlen=1)
+                .pop()
+                .flatten(1)
+            )
 
-    def decode(self, z: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50) -> Tensor:
-        """Latents (B, D) -> integer images, uint8. Inverse of `encode`, up to the error of the solver."""
+    def decode(
+        self, z: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
+    ) -> Tensor:
+        """Latents (B, D) -> integer images, uint8.
+
+        Inverse of `encode`, up to the error of the solver.
+        """
         images = self.trajectory(z.unflatten(1, self.spec.shape), None, y, solver, steps)
         return self.to_levels(deque(images, maxlen=1).pop())
 
@@ -319,11 +372,13 @@ def divergence(v: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> tupl
     Args:
         v: (B, ...) -> (B, ...).
         x: (B, ...).
-        probes: e, (P, B, ...): the basis gives the trace; random signs over sqrt(P) an unbiased estimate of it.
+        probes: e, (P, B, ...): the basis gives the trace; random signs over sqrt(P) an unbiased
+            estimate of it.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        out, total = v(x), x.new_zeros(len(x))
+        out = v(x)
+        total = x.new_zeros(len(x))
         for e in probes:
             (e_J,) = torch.autograd.grad(out, x, e, retain_graph=True)
             total = total + sum_dims(e_J * e)

@@ -5,9 +5,10 @@ r"""Variational autoencoder.
     log p(x) >= ELBO = E_{q(z|x)} [log p(x|z)] - KL(q(z|x) || p(z))                                     (Kingma & Welling, eq. 3)
     log p(x) >= E_{z_1..z_K ~ q} log 1/K sum_k w_k,    w_k = p(x|z_k) p(z_k) / q(z_k|x)                 (Burda et al., eq. 8)
 
-Weights that are annealed from q(z|x) to p(z|x) are an estimate instead (`genbench.ais`), nearer to log p(x) where q is poor.
+Weights that are annealed from q(z|x) to p(z|x) are an estimate instead (`genbench.formulas.ais`), nearer to log p(x) where q is poor.
 
-The conditional model (Sohn et al.) hands y to both networks, as a one-hot vector, and keeps the prior:
+The conditional model (Sohn et al.) hands y to both networks, as a one-hot vector, and keeps the
+prior:
 
     p(x|y) = \int p(x|z, y) p(z) dz,    q(z|x, y) = N(m(x, y), diag s(x, y)^2)
 
@@ -17,7 +18,8 @@ References:
     Kingma, Welling (2014), Auto-Encoding Variational Bayes. arXiv:1312.6114
     Burda, Grosse, Salakhutdinov (2016), Importance Weighted Autoencoders. arXiv:1509.00519
     Higgins et al. (2017), beta-VAE.
-    Sohn, Lee, Yan (2015), Learning Structured Output Representation using Deep Conditional Generative Models. NeurIPS 28
+    Sohn, Lee, Yan (2015), Learning Structured Output Representation using Deep Conditional
+    Generative Models. NeurIPS 28
 """
 
 from __future__ import annotations
@@ -29,9 +31,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.ais import annealed_importance
-from genbench.likelihood import (
-    bits_per_dim,
+from genbench.formulas.ais import annealed_importance
+from genbench.formulas.likelihood import (
     gaussian_kl,
     gaussian_log_density,
     gaussian_log_mass,
@@ -39,10 +40,12 @@ from genbench.likelihood import (
     logistic_log_mass,
     sum_dims,
 )
-from genbench.model import GenerativeModel, Likelihood, Losses, OptimizerFactory
+from genbench.formulas.pixels import bits_per_dim
+from genbench.model import GenerativeModel, Likelihood
 from genbench.nets.net import NetFactory
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["VAE"]
 
@@ -58,7 +61,8 @@ class VAE(GenerativeModel):
         latent: Dimension of z.
         likelihood_model: p(x|z). `bernoulli` needs two levels.
         beta: Weight of the KL in the training loss; 1 is the ELBO. Evaluation always uses 1.
-        K: Samples of q per image in the training loss: 1 is the ELBO, more the importance-weighted bound, which has no beta.
+        K: Samples of q per image in the training loss: 1 is the ELBO, more the importance-weighted
+            bound, which has no beta.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
@@ -78,26 +82,45 @@ class VAE(GenerativeModel):
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         if likelihood_model == "bernoulli" and spec.levels != 2:
-            raise ValueError(f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use logistic or gaussian")
+            raise ValueError(
+                f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use logistic or gaussian"
+            )
         if likelihood_model not in ("logistic", "gaussian", "bernoulli"):
-            raise ValueError(f"likelihood_model is 'logistic', 'gaussian' or 'bernoulli', not {likelihood_model!r}")
+            raise ValueError(
+                f"likelihood_model is 'logistic', 'gaussian' or 'bernoulli', not {likelihood_model!r}"
+            )
         if latent < 1:
             raise ValueError(f"latent is at least 1, not {latent}")
         if K < 1 or (K > 1 and beta != 1):
-            raise ValueError(f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}")
-        self.latent, self.likelihood_model, self.beta, self.K = latent, likelihood_model, beta, K
+            raise ValueError(
+                f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}"
+            )
+        self.latent = latent
+        self.likelihood_model = likelihood_model
+        self.beta = beta
+        self.K = K
         C, H, W = spec.shape
         self.encoder = encoder(spec.shape, (2 * latent,), self.classes)
-        self.decoder = decoder((latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), self.classes)
+        self.decoder = decoder(
+            (latent,), (C if likelihood_model == "bernoulli" else 2 * C, H, W), self.classes
+        )
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """The negative ELBO and its two parts, or the negative bound of K samples (eq. 8), in bits/dim."""
-        parts = {name: bits_per_dim(-nats.mean(), self.spec.dims) for name, nats in self.terms(x, y, rng, self.K).items()}
+        """The negative ELBO and its two parts, or the negative bound of K samples (eq.
+
+        8), in bits/dim.
+        """
+        parts = {
+            name: bits_per_dim(-nats.mean(), self.spec.dims)
+            for name, nats in self.terms(x, y, rng, self.K).items()
+        }
         if self.K > 1:
             return {"loss": parts["importance-weighted"]}
         return {"loss": parts["reconstruction"] + self.beta * parts["kl"], **parts}
 
-    def sample(self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
+    def sample(
+        self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample"
+    ) -> Tensor:
         """z ~ p(z), then x ~ p(x|z), or the mean of p(x|z) before rounding, which most papers show."""
         theta = self.decoder(rng.normal((self.latent,)), self.condition(y))
         if decoder == "mean":
@@ -108,11 +131,18 @@ class VAE(GenerativeModel):
         if self.likelihood_model == "bernoulli":
             return (u < torch.sigmoid(theta)).to(torch.uint8)
         mean, log_s = _mean_and_scale(theta)
-        noise = torch.logit(u) if self.likelihood_model == "logistic" else math.sqrt(2) * torch.erfinv(2 * u - 1)
+        noise = (
+            torch.logit(u)
+            if self.likelihood_model == "logistic"
+            else math.sqrt(2) * torch.erfinv(2 * u - 1)
+        )
         return self.to_pixels(mean + log_s.exp() * noise)
 
-    def terms(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1) -> dict[str, Tensor]:
-        """-ELBO as reconstruction and KL (K = 1), the negative bound of K weights, or the estimate of annealed ones. (B,) nats.
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1
+    ) -> dict[str, Tensor]:
+        """-ELBO as reconstruction and KL (K = 1), the negative bound of K weights, or the estimate
+        of annealed ones. (B,) nats.
 
         Args:
             x: uint8 (B, C, H, W).
@@ -131,23 +161,34 @@ class VAE(GenerativeModel):
         def log_w(e: Tensor) -> Tensor:
             z = m + log_s.exp() * e
             prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
-            return self.log_likelihood(x, z, y) + sum_dims(prior - gaussian_log_density(z, m, log_s))
+            return self.log_likelihood(x, z, y) + sum_dims(
+                prior - gaussian_log_density(z, m, log_s)
+            )
 
         log_p = importance_weighted(K, lambda k: annealed_importance(log_w, self.latent, rng, ais))
         return {"importance-weighted" if ais == 1 else "annealed": -log_p}
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1) -> Tensor:
-        """A stochastic lower bound of log p(x), or log p(x|y), the ELBO for K = 1; or an estimate. (B,) nats. Options of `terms`."""
+    def log_prob(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1
+    ) -> Tensor:
+        """A stochastic lower bound of log p(x), or log p(x|y), the ELBO for K = 1; or an estimate.
+
+        (B,) nats. Options of `terms`.
+        """
         return -torch.stack(list(self.terms(x, y, rng, K, ais).values())).sum(0)
 
     def likelihood_kind(self, **options: Any) -> Likelihood:
-        return "bound" if options.get("ais", 1) == 1 else "estimate"
+        if options.get("ais", 1) == 1:
+            return "bound"
+        return "estimate"
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x|z), or log p(x|z, y), (B,) nats of the integer image."""
         theta = self.decoder(z, self.condition(y))
         if self.likelihood_model == "bernoulli":
-            return -sum_dims(F.binary_cross_entropy_with_logits(theta, x.to(theta.dtype), reduction="none"))
+            return -sum_dims(
+                F.binary_cross_entropy_with_logits(theta, x.to(theta.dtype), reduction="none")
+            )
         mass = logistic_log_mass if self.likelihood_model == "logistic" else gaussian_log_mass
         return sum_dims(mass(x, self.spec.levels, *_mean_and_scale(theta)))
 
@@ -168,5 +209,6 @@ class VAE(GenerativeModel):
 
 def _mean_and_scale(theta: Tensor) -> tuple[Tensor, Tensor]:
     mean, log_s = theta.chunk(2, dim=1)
-    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but overflow
+    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but
+    # overflow
     return mean, log_s.clamp(min=-7.0, max=5.0)

@@ -1,0 +1,164 @@
+"""genbench data"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from genbench.cli.arguments import Parser, amount, path_argument, positive
+
+__all__ = ["add_data"]
+
+
+def add_data(commands: Any) -> None:
+    data = commands.add_parser("data", help="data sets: list, fetch, import one's own images, show")
+    actions = data.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=Parser
+    )
+    lister = actions.add_parser("list", help="every data set, its sizes, and whether it is here")
+    lister.set_defaults(act=_data_list)
+
+    fetch = actions.add_parser("fetch", help="download a published data set, checked by its hash")
+    fetch.add_argument("name", help="as in genbench data list")
+    fetch.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="a folder laid out like the data's root, instead of the publisher ($GENBENCH_MIRROR)",
+    )
+    fetch.set_defaults(act=_data_fetch)
+
+    weights = actions.add_parser(
+        "fetch-weights",
+        help="download a published feature extractor into $GENBENCH_WEIGHTS, else weights/ among the data; checked by its hash",
+    )
+    weights.add_argument("name", help="a card in configs/features: inception, dinov2")
+    weights.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="a folder with weights/FILE, instead of the publisher ($GENBENCH_MIRROR)",
+    )
+    weights.set_defaults(act=_data_fetch_weights)
+
+    importer = actions.add_parser(
+        "import", help="decode a folder or a zip of pictures, or an npz file, into a data set"
+    )
+    importer.add_argument(
+        "path",
+        type=path_argument,
+        help="folder (class folders give labels), zip, npz with images and labels, or npy",
+    )
+    importer.add_argument("--name", required=True, help="of the data set")
+    importer.add_argument(
+        "--size",
+        type=positive,
+        required=True,
+        help="height and width: the central square, reduced by Lanczos; never enlarged",
+    )
+    importer.add_argument(
+        "--channels",
+        choices=("auto", "grey", "rgb"),
+        default="auto",
+        help="auto: grey if every picture is",
+    )
+    importer.add_argument(
+        "--val",
+        type=amount,
+        help="pictures held out for validation, a number or a share below 1 (0.1)",
+    )
+    importer.add_argument(
+        "--test", type=amount, help="pictures held out for testing, likewise (0.1)"
+    )
+    importer.add_argument(
+        "--skip-bad", action="store_true", help="leave out pictures that are damaged or too small"
+    )
+    importer.add_argument(
+        "--leave-out", action="append", default=[], metavar="PATH",
+        help="leave out a file or a folder, by its path inside the folder or zip; may be repeated",
+    )  # fmt: skip
+    importer.add_argument(
+        "--no-classes",
+        action="store_true",
+        help="pictures without classes, whatever folders they lie in",
+    )
+    importer.add_argument(
+        "--white",
+        type=positive,
+        metavar="LEVEL",
+        help="the value of white in grey pictures of more than 8 bits (65535)",
+    )
+    importer.add_argument(
+        "--replace", action="store_true", help="replace another data set of this name"
+    )
+    importer.set_defaults(act=_data_import)
+
+    show = actions.add_parser(
+        "show", help="a grid of images, counts, shape, levels and hash of a data set"
+    )
+    show.add_argument("name", help="as in genbench data list")
+    show.add_argument(
+        "-o",
+        "--out",
+        type=path_argument,
+        help="where the grid goes, a .png file (runs/data, in the checkout or here)",
+    )
+    show.set_defaults(act=_data_show)
+    for action in (lister, fetch, weights, importer, show):
+        action.add_argument(
+            "--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)"
+        )
+
+
+def _data_list(given: Any) -> None:
+    from genbench.data.commands import lines
+
+    for line in lines(given.root):
+        print(line)
+
+
+def _data_fetch(given: Any) -> None:
+    from genbench.data.commands import named
+    from genbench.data.fetch import fetch
+
+    for line in fetch(named(given.name, given.root), given.mirror):
+        print(line, flush=True)
+
+
+def _data_fetch_weights(given: Any) -> None:
+    from genbench.metrics.extractor import fetch_weights
+
+    for line in fetch_weights(given.name, given.mirror, given.root):
+        print(line, flush=True)
+
+
+def _data_import(given: Any) -> None:
+    from genbench.data.importing import Import, import_images
+
+    root = path_argument(given.root) if given.root else None
+    plan = Import(
+        given.path,
+        given.name,
+        given.size,
+        root,
+        given.channels,
+        given.val,
+        given.test,
+        given.skip_bad,
+        given.replace,
+        given.white,
+        not given.no_classes,
+        tuple(given.leave_out),
+    )
+
+    def progress(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"{done:,} pictures read", file=sys.stderr)
+
+    for line in import_images(plan, progress):
+        print(line, flush=True)
+
+
+def _data_show(given: Any) -> None:
+    from genbench.data.commands import named, show
+
+    for line in show(named(given.name, given.root), given.out):
+        print(line)

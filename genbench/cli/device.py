@@ -1,0 +1,26 @@
+"""The device of a command."""
+
+from __future__ import annotations
+
+from genbench.errors import InputError
+
+__all__ = ["find_device"]
+
+
+def find_device(given: str) -> str:
+    import torch
+
+    from genbench.system.processes import settle_torch
+
+    settle_torch()
+    if given == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "cpu"
+    if given.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {given}: auto, cpu, cuda, cuda:1, ... or mps")
+    try:
+        torch.empty(1, device=given)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {given}: {str(error).splitlines()[0]}") from None
+    return given

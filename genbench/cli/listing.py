@@ -1,0 +1,140 @@
+"""What `genbench list` prints: models with their papers, recipes, suites, and runs with their
+state. Imports no model.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from genbench.cluster.queue import Job, jobs
+from genbench.config.find import configs
+from genbench.errors import GenbenchError
+from genbench.runs.folder import find_runs
+from genbench.system.discover import classes
+from genbench.system.locations import project_root, shipped
+from genbench.system.lock import in_use
+
+__all__ = ["Paper", "class_lines", "lines", "papers"]
+
+_WIDTH = 100
+
+# the beginning of an entry of a section References: authors (year), title. where
+_REFERENCE = re.compile(r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. ")
+
+
+class Paper(NamedTuple):
+    """A model and the paper that it comes from: the first of the References in the docstring of its
+    file.
+    """
+
+    model: str
+    family: str
+    authors: str
+    title: str
+    year: str
+
+
+def papers() -> list[Paper]:
+    """Every model of genbench, sorted by year."""
+    entries = []
+    for class_path in classes("models", "GenerativeModel"):
+        module, _, model = class_path.rpartition(".")
+        path = shipped(*module.split(".")).with_suffix(".py")
+        reference = first_reference(ast.get_docstring(ast.parse(path.read_text())) or "")
+        entries.append(Paper(model, module.split(".")[2], *reference))
+    return sorted(entries, key=lambda paper: (paper.year, paper.model))
+
+
+def first_reference(docstring: str) -> tuple[str, str, str]:
+    """Authors, title and year of the first entry of a section References; three times nothing
+    without one.
+    """
+    _, _, section = docstring.partition("References:\n")
+    entry = _REFERENCE.match(" ".join(section.split()) + " ")
+    if entry:
+        return (entry["authors"], entry["title"], entry["year"])
+    return ("", "", "")
+
+
+def lines() -> Iterator[str]:
+    """Models, recipes, suites and runs, each section under a line that names the command that takes
+    its names.
+    """
+    yield "models (genbench list --classes: class paths of models, data sets and networks):"
+    yield f"  {'model':<17} {'family':<15} {'year':<5} paper"
+    for paper in papers():
+        source = textwrap.shorten(
+            f"{short(paper.authors)}: {paper.title}", _WIDTH - 42, placeholder=" ..."
+        )
+        yield f"  {paper.model:<17} {paper.family:<15} {paper.year:<5} {source}".rstrip()
+    yield "configurations (genbench train -c DATA/NAME):"
+    recipes = defaultdict(list)
+    for name in configs():
+        data, _, recipe = name.partition("/")
+        recipes[data].append(recipe)
+    for data, names in recipes.items():
+        yield from folded(f"{data}/", names)
+    yield "suites (genbench bench NAME):"
+    yield from folded("", sorted(path.stem for path in shipped("configs", "suites").glob("*.yaml")))
+    yield "runs:"
+    runs = list(run_lines(project_root() / "runs"))
+    yield from runs or ["  none yet"]
+
+
+def class_lines() -> Iterator[str]:
+    """Class paths with the first line of their documentation, as a configuration names them."""
+    for title, package, base in (
+        ("models", "models", "GenerativeModel"),
+        ("data", "data", "ImageData"),
+        ("networks", "nets", "Net"),
+    ):
+        yield f"{title}:"
+        for path, summary in classes(package, base).items():
+            yield f"  {path:<58} {summary}"
+
+
+def short(authors: str) -> str:
+    """One or two authors, or the first one and the others."""
+    names = authors.split(", ")
+    if len(names) < 3:
+        return " and ".join(names)
+    return f"{names[0]} et al."
+
+
+def folded(head: str, names: list[str]) -> list[str]:
+    """Names in as few lines as they need, beside a head."""
+    begin = f"  {head:<17} " if head else "  "
+    return textwrap.wrap("  ".join(names), _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin),
+                         break_on_hyphens=False, break_long_words=False)  # fmt: skip
+
+
+def run_lines(folder: Path) -> Iterator[str]:
+    """A line about every run below a folder, and about those that wait in the queue of a cluster."""
+    submitted: dict[str, Job] = {}
+    try:
+        submitted = {job.run_dir: job for job in jobs(folder)}
+    except GenbenchError as error:
+        yield f"  submitted runs are not shown: {error}"
+    for run in find_runs(folder):
+        try:
+            state = run.state()
+            job = submitted.pop(str(run.path), None)
+            status = (
+                "stopped"
+                if state["status"] == "running" and not in_use(run.path)
+                else state["status"]
+            )
+            line = f"{job.state if job else status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+            line += f"  {job.line}" if job and job.state == "failed" else ""
+        except (GenbenchError, KeyError):
+            line = "damaged state.json"
+        yield f"  {run.path.relative_to(project_root())!s:<44} {line}"
+    for job in submitted.values():  # not begun
+        yield f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip()

@@ -1,0 +1,58 @@
+"""genbench wandb"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genbench.cli.arguments import Parser, path_argument
+
+__all__ = ["add_wandb"]
+
+
+def add_wandb(commands: Any) -> None:
+    wandb = commands.add_parser(
+        "wandb", help="a dashboard on wandb; upload what was logged offline"
+    )
+    actions = wandb.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=Parser
+    )
+    dashboard = actions.add_parser(
+        "dashboard", help="a workspace that compares families: saved, or its JSON without a login"
+    )
+    dashboard.add_argument("--entity", help="team or user (the login's own)")
+    dashboard.add_argument("--project", default="genbench", help="project of the runs (genbench)")
+    dashboard.add_argument(
+        "--data", default="digits", metavar="NAME", help="the runs of this data set (digits)"
+    )
+    dashboard.add_argument(
+        "-o",
+        "--out",
+        type=path_argument,
+        metavar="FILE",
+        help="write its JSON here (wandb-dashboard.json)",
+    )
+    dashboard.set_defaults(act=_wandb_dashboard)
+    sync = actions.add_parser(
+        "sync", help="upload the runs that were logged offline, where there is a network"
+    )
+    sync.add_argument(
+        "folder",
+        nargs="?",
+        type=path_argument,
+        help="everything below it (runs, in the checkout or here)",
+    )
+    sync.set_defaults(act=_wandb_sync)
+
+
+def _wandb_dashboard(given: Any) -> None:
+    from genbench.tracking.dashboard import dashboard
+
+    print(dashboard(given.entity, given.project, given.data, given.out))
+
+
+def _wandb_sync(given: Any) -> None:
+    from genbench.system.locations import project_root
+    from genbench.tracking.dashboard import sync
+
+    for line in sync(given.folder or project_root() / "runs"):
+        print(line, flush=True)

@@ -1,0 +1,117 @@
+"""A suite as jobs of a SLURM cluster: an array over the runs that are lacking, then one job for the
+tables.
+
+Runs that need others are arrays of their own, one for all that need the same: each waits until
+those have succeeded (afterok), and is cancelled where one fails. The tables wait until all have
+ended, well or not.
+
+Every submission has a folder <runs>/slurm/<name>: the manifest, the two batch scripts
+(slurm/*.sbatch with the site's lines filled in), and a log for every run. <name> is also the jobs'
+name, by which the queue is asked who still waits or works.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from genbench.cluster.queue import jobs, sbatch
+from genbench.cluster.script import Submission, job_arrays, prepare, ranges
+from genbench.cluster.site import Cluster
+from genbench.errors import GenbenchError, InputError
+from genbench.system.files import write_atomic
+from genbench.system.lock import lock
+
+if TYPE_CHECKING:
+    from genbench.suites.suite import Suite
+
+__all__ = ["submit"]
+
+
+def submit(
+    suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: bool = False
+) -> Iterator[str]:
+    """Submit what a suite lacks; yields lines that say what was done, or would be.
+
+    Runs that wait or work in the queue are not submitted again.
+
+    Raises:
+        InputError: The suite, its data or the cluster's settings are wrong; or sbatch is missing or
+            refuses.
+    """
+    if shutil.which("sbatch") is None and not dry_run:
+        raise InputError(
+            "no sbatch on the PATH: --slurm is for the login node of a SLURM cluster; --dry-run prints the scripts"
+        )
+    if dry_run:
+        yield from _submit(suite, cluster, trust, dry_run)
+        return
+    with lock(
+        suite.runs / "slurm"
+    ):  # two submissions at once would both find the same runs lacking
+        yield from _submit(suite, cluster, trust, dry_run)
+
+
+def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
+    from genbench.suites.manifest import Manifest
+    from genbench.suites.plan import lacking, out_of_reach, plan_suite
+
+    plans = plan_suite(suite, cluster.device, trust)
+    missing = lacking(plans)
+    here = {str(plan.run.path) for plan in plans}
+    queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
+    tasks = [
+        k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued
+    ]
+    counts = f"{len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
+    yield f"{suite.name}: {len(plans)} runs, {counts}"
+    yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
+    earlier = tuple(sorted({job.array for job in queued.values()}))
+    if not tasks:
+        if not queued:
+            yield f"nothing to submit; the tables, at once: genbench table {suite.out} --write"
+        newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
+        if (
+            newest is not None and not newest.tables
+        ):  # sbatch refused them, or somebody cancelled them
+            submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
+            yield (
+                shlex.join(submission.tables(()))
+                if dry_run
+                else f"job {sbatch(submission.tables(()))}: tables, after all"
+            )
+        return
+    name = f"{suite.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    folder = suite.runs / "slurm" / name
+    manifest = Manifest.of(folder / "manifest.json", suite, plans, cluster.device, tasks)
+    layouts = {(plans[k].config.trainer.devices, plans[k].config.trainer.num_nodes) for k in tasks}
+    submission = prepare(
+        folder, cluster, layouts, job_arrays(plans, tasks, queued), earlier, tuple(trust)
+    )
+    numbers: dict[int, str] = {}
+    if dry_run:
+        for i, array in enumerate(submission.arrays):
+            yield shlex.join(submission.array(array, numbers))
+            numbers |= dict.fromkeys(array.tasks, f"ARRAY{i or ''}")
+        yield shlex.join(submission.tables(dict.fromkeys(numbers.values())))
+        for file, text in submission.files.items():
+            yield f"\n{folder / file}:\n{text}"
+        return
+    manifest.write()
+    for file, text in submission.files.items():
+        write_atomic(folder / file, text)
+    for array in submission.arrays:
+        try:
+            number = sbatch(submission.array(array, numbers))
+        except GenbenchError:
+            if not numbers:
+                shutil.rmtree(folder)
+            raise
+        numbers |= dict.fromkeys(array.tasks, number)
+        after = f" after {', '.join(map(str, array.after))}" if array.after else ""
+        yield f"job {number}: runs {ranges(array.tasks)}{after}; logs: {folder}"
+    yield f"job {sbatch(submission.tables(dict.fromkeys(numbers.values())))}: tables, after all"

@@ -1,0 +1,230 @@
+"""What a key of a configuration may hold, from the signatures of the classes that the configuration
+names.
+
+A key that is a text by its annotation (`str`, or a `Literal` of texts) takes what the user wrote,
+letter by letter; any other takes the value that YAML reads there. null is taken where the
+annotation has None, or the default is None.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from genbench.config.settings import Budget, Evaluation, TrainerSettings, WandbSettings
+from genbench.optimization import Optimization
+from genbench.system.yaml12 import plain, source
+
+__all__ = [
+    "GROUPS",
+    "annotation",
+    "described",
+    "is_text",
+    "members",
+    "parameters",
+    "settled",
+    "takes_null",
+    "takes_text",
+]
+
+GROUPS: dict[str, Any] = {
+    "budget": Budget,
+    "optimization": Optimization,
+    "trainer": TrainerSettings,
+    "wandb": WandbSettings,
+}
+_TOP: dict[str, Any] = {
+    "seed": int,
+    "name": str | None,
+    "recipe": str | None,
+    "run_dir": str | None,
+    "protocol": str | None,
+    "base": str,
+}
+
+
+def annotation(tree: dict[str, Any], key: Sequence[str], trusted: Sequence[str]) -> Any:
+    """The annotation of a key; Any where there is no such key.
+
+    Args:
+        tree: The configuration. Its class paths decide what the keys beside them are.
+        key: Its parts, such as ("model", "optimizer", "lr").
+        trusted: Packages that may be imported for a signature.
+    """
+    first, *rest = key
+    if first == "needs" and len(rest) > 1:
+        needed = (tree.get("needs") or {}).get(rest[0])
+        if isinstance(needed, dict):
+            return annotation(needed, rest[1:], trusted)
+        return Any
+    if first in ("data", "model"):
+        return _argument(tree.get(first), rest, trusted)
+    if first in GROUPS and len(rest) == 1:
+        return get_type_hints(GROUPS[first]).get(rest[0], Any)
+    if first == "evaluations" and len(rest) == 3 and rest[1] in Evaluation.__dataclass_fields__:
+        model = tree.get("model")
+        path = model.get("class_path") if isinstance(model, dict) else None
+        return parameters(path, rest[1], tuple(trusted)).get(rest[2], Any)
+    if rest:
+        return Any
+    return _TOP.get(first, Any)
+
+
+def _argument(node: Any, key: Sequence[str], trusted: Sequence[str]) -> Any:
+    """The annotation of an argument of the class that a node names, or of a class below it."""
+    if not key or not isinstance(node, dict):
+        return Any
+    if len(key) > 1:
+        return _argument(node.get(key[0]), key[1:], trusted)
+    if key[0] == "class_path":
+        return str
+    return parameters(node.get("class_path"), "__init__", tuple(trusted)).get(key[0], Any)
+
+
+@cache
+def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[str, Any]:
+    """The annotations of a method's parameters by their names; none where the class is not trusted
+    or does not exist.
+    """
+    if not isinstance(class_path, str) or not class_path.startswith(
+        tuple(f"{package}." for package in trusted)
+    ):
+        return {}
+    module, _, name = class_path.rpartition(".")
+    try:
+        function = getattr(getattr(importlib.import_module(module), name), method)
+        hints = get_type_hints(function)
+        defaults = {
+            key: parameter.default
+            for key, parameter in inspect.signature(function).parameters.items()
+        }
+    except (ImportError, AttributeError, NameError, TypeError, ValueError):
+        return {}  # whoever makes the object says what is wrong
+    return {
+        key: hint | None if defaults.get(key, hint) is None else hint for key, hint in hints.items()
+    }
+
+
+def settled(tree: dict[str, Any], trusted: Sequence[str]) -> dict[str, Any]:
+    """A configuration with each value as its annotation takes it, in plain Python values.
+
+    Raises:
+        ValueError: A value is null, or a text in place of a list, where the annotation does not
+            take it.
+    """
+
+    def settle(value: Any, key: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {part: settle(item, (*key, part)) for part, item in value.items()}
+        return _settled(value, annotation(tree, key, trusted), ".".join(key))
+
+    return {part: settle(value, (part,)) for part, value in tree.items()}
+
+
+def _settled(value: Any, hint: Any, key: str) -> Any:
+    if value is None and not takes_null(hint):
+        raise ValueError(f"{key} is null; right is {described(hint)}")
+    if isinstance(value, list):
+        return [_settled(item, _element(hint, i), key) for i, item in enumerate(value)]
+    text = source(value)
+    if text is not None and is_text(hint):
+        return text
+    # jsonargparse would read a text anew, and by YAML 1.1
+    if isinstance(value, str) and not takes_text(hint):
+        raise ValueError(f"{key} is the text {value!r}; right is {described(hint)}")
+    return plain(value)
+
+
+def members(hint: Any) -> list[Any]:
+    """The members of a union, without None; a type that is no union is its only member.
+
+    >>> members(int | None), members(str)
+    ([<class 'int'>], [<class 'str'>])
+    """
+    union = get_origin(hint) in (Union, types.UnionType)
+    return [member for member in (get_args(hint) if union else (hint,)) if member is not type(None)]
+
+
+def is_text(hint: Any) -> bool:
+    """Whether the values of an annotation are texts, apart from null.
+
+    >>> is_text(str | None), is_text(Literal["a", "b"]), is_text(int | str), is_text(Any)
+    (True, True, False, False)
+    """
+    return all(
+        member is str
+        or (
+            get_origin(member) is Literal
+            and all(isinstance(value, str) for value in get_args(member))
+        )
+        for member in members(hint)
+    )
+
+
+def takes_text(hint: Any) -> bool:
+    """Whether a text may stand there: always for what is no plain value.
+
+    >>> takes_text(int | str), takes_text(float), takes_text(list[str]), takes_text(Any)
+    (True, False, False, True)
+    """
+    kinds = [get_origin(member) or member for member in members(hint) if _is_plain(member)]
+    return not kinds or str in kinds or Literal in kinds
+
+
+def takes_null(hint: Any) -> bool:
+    """Whether null may stand there: always for what is no plain value, such as a class, about which
+    its maker has the say.
+
+    >>> takes_null(int | None), takes_null(int), takes_null(list[str]), takes_null(Any)
+    (True, False, False, True)
+    """
+    union = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return type(None) in union or not any(_is_plain(member) for member in union)
+
+
+def _is_plain(member: Any) -> bool:
+    return (get_origin(member) or member) in (int, float, bool, str, list, tuple, dict, Literal)
+
+
+def _element(hint: Any, i: int) -> Any:
+    """The annotation of element i of a list or a tuple."""
+    for member in members(hint):
+        elements = get_args(member)
+        if get_origin(member) is list or (get_origin(member) is tuple and elements[-1] is Ellipsis):
+            return elements[0]
+        if get_origin(member) is tuple and i < len(elements):
+            return elements[i]
+    return Any
+
+
+def described(hint: Any) -> str:
+    """An annotation in words.
+
+    >>> described(int | None), described(Literal["fp32", "bf16-mixed"]), described(tuple[float, float])
+    ('a whole number or null', 'fp32 or bf16-mixed', 'a list such as [0.5, 0.9]')
+    """
+    words = [_described(member) for member in members(hint) if _is_plain(member)]
+    return " or ".join([*words, "null"] if takes_null(hint) else words)
+
+
+def _described(member: Any) -> str:
+    origin = get_origin(member) or member
+    if origin is Literal:
+        return " or ".join(map(str, get_args(member)))
+    numbers = [
+        element for element in get_args(member) if float in members(element) or element is float
+    ]
+    if origin is tuple:
+        example = ", ".join(["0.5", "0.9", "0.99"][: len(get_args(member))]) if numbers else "a, b"
+        return f"a list such as [{example}]"
+    return {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        list: "a list",
+    }.get(origin, "a mapping")

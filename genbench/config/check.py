@@ -1,0 +1,253 @@
+"""From a YAML file and overrides to a checked configuration.
+
+A configuration names classes by `class_path`; the other keys beside it are the arguments of that
+class, typed by its Python signature:
+
+    model:
+      class_path: genbench.models.vae.vae.VAE
+      latent: 16
+      encoder: {class_path: genbench.nets.mlp.MLP, width: 256}
+
+`--model.encoder.width=64` on the command line overrides it. A class_path may name a data set, a
+model or a network of `genbench`, an optimizer of `torch.optim`, and whatever is in modules that the
+user trusts (`--trust my_module`). The module is checked before anything is imported, and what it
+names before anything is called.
+
+A model that learns from a finished run, such as a teacher, names the recipe of that run:
+
+    needs: {teacher: digits/flow_matching}
+
+The needed run has the same seed and the same data. Its whole configuration, resolved, stands under
+`needs.teacher` of the resolved one, so that `--needs.teacher.budget.images=64` overrides it, and
+another teacher is another configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from genbench.config.annotations import GROUPS, settled
+from genbench.config.class_paths import TRUSTED, check_paths
+from genbench.config.config import Config
+from genbench.config.explain import explain
+from genbench.config.settings import Evaluation
+from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
+from genbench.errors import InputError, nearest
+from genbench.system.files import NAME
+from genbench.system.locations import expand_home
+from genbench.system.yaml12 import source
+
+__all__ = ["another_seed", "check_config", "settings_of"]
+
+# Stands for the data's spec while arguments are checked: the data injects the real one.
+_ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
+
+
+def settings_of(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value of a recipe's tree with its path; a group without keys is a value."""
+
+    def below(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                yield from below((*path, key), item)
+        else:
+            yield path, value
+
+    for key, value in tree.items():
+        yield from below(tuple(key.split(".")), value)
+
+
+def another_seed(where: str, theirs: Any, mine: Any) -> InputError:
+    return InputError(
+        f"{where} has the seed {theirs}; a needed run has that of the run that needs it, {mine}"
+    )
+
+
+def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: str) -> Config:
+    """Validate a tree of plain values, and those of the runs that it needs, against the signatures
+    of the classes that it names.
+    """
+    tree, needs = dict(tree), tree.get("needs") or {}
+    tree.pop("needs", None)
+    for key in (key for key in GROUPS if not isinstance(tree.get(key, {}), dict)):
+        raise InputError(
+            f"{origin}: {key} is a group of settings: {', '.join(GROUPS[key].__dataclass_fields__)}"
+        )
+    for key in ("data", "model"):
+        if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
+            raise InputError(
+                f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}"
+            )
+    check_paths(tree, trust, origin)
+    try:
+        tree = settled(tree, (*TRUSTED, *trust))
+    except ValueError as error:
+        raise InputError(f"{origin}: {error}") from None
+    _expand_folders(tree)
+    _check_names(tree, name, origin)
+    tree["evaluations"] = _checked_evaluations(tree, origin)
+    from jsonargparse import ArgumentError
+
+    from genbench.records.store import check_stem
+
+    parser = _parser()
+    try:
+        if "spec" in tree["model"]:
+            raise ValueError("Option 'spec' is not accepted")
+        with own_warnings_only():
+            parsed = parser.parse_object(
+                nested({**tree, "model": {**tree["model"], "spec": _ANY_SPEC}})
+            ).as_dict()
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{origin}: {explain(str(error), tree)}") from None
+    parsed["model"]["init_args"].pop("spec", None)
+    resolved = flatten(json.loads(json.dumps(parsed)))
+    if (
+        needs
+    ):  # no key where there are none: such a configuration is what it was before there were any
+        resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
+    config = Config(name, resolved, tuple(trust))
+    try:
+        for group, settings in GROUPS.items():
+            settings(**resolved[group])
+        for options in resolved["evaluations"].values():
+            Evaluation(**options)
+        for variant in config.evaluations:
+            check_stem(name, variant, config.seed)
+        if not 0 <= config.seed < 2**63:
+            raise ValueError(f"seed is at least 0 and below 2^63, not {config.seed}")
+    except (ValueError, TypeError, InputError) as error:
+        raise InputError(f"{origin}: {error}") from None
+    return config
+
+
+def _expand_folders(tree: dict[str, Any]) -> None:
+    """Write out the home folder in the folders that a configuration names."""
+    for node, key in ((tree, "run_dir"), (tree["data"], "root")):
+        if isinstance(node.get(key), str):
+            node[key] = str(expand_home(node[key]))
+    # evaluation may be called from another folder than training
+    if isinstance(tree.get("protocol"), str) and tree["protocol"].endswith(".yaml"):
+        tree["protocol"] = str(expand_home(tree["protocol"]).absolute())
+
+
+def _checked_needs(
+    needs: Any, resolved: dict[str, Any], trust: Sequence[str], origin: str
+) -> dict[str, Any]:
+    """The resolved trees of the needed runs: of the same seed, on the same data."""
+    if not isinstance(needs, dict):
+        raise InputError(
+            f"{origin}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}"
+        )
+    checked = {}
+    for key, tree in needs.items():
+        where = f"{origin}: needs.{key}"
+        if not re.fullmatch(r"[^\W\d]\w*", str(key)) or not isinstance(tree, dict):
+            raise InputError(
+                f"{where}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}"
+            )
+        tree = dict(tree)
+        recipe = source(tree.pop("recipe", None))
+        needed = check_config(tree, source(tree.pop("name", None)) or key, trust, where)
+        mine, theirs = (
+            {k: v for k, v in one.items() if k not in ("batch_size", "root")}
+            for one in (resolved["data"], needed.resolved["data"])
+        )
+        for k in sorted(mine.keys() | theirs.keys()):
+            if mine.get(k) != theirs.get(k):
+                raise InputError(
+                    f"{where} is about other data: its data.{k} is {theirs.get(k)}, here it is {mine.get(k)}"
+                )
+        if needed.seed != resolved["seed"]:
+            raise another_seed(where, needed.seed, resolved["seed"])
+        checked[key] = {"recipe": recipe, "name": needed.name, **needed.resolved}
+    return checked
+
+
+def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The evaluations without those that are null. Done by hand: jsonargparse lets unknown keys
+    pass in a mapping of dataclasses.
+    """
+    right = list(Evaluation.__dataclass_fields__)
+    evaluations = tree.get("evaluations") or {}
+    if not isinstance(evaluations, dict) or not all(
+        isinstance(options, dict | None) for options in evaluations.values()
+    ):
+        raise InputError(
+            f"{origin}: evaluations maps names of rows to their options: {', '.join(right)}"
+        )
+    for name, options in evaluations.items():
+        for key, value in ({} if options is None else options).items():
+            if key not in right:
+                raise InputError(
+                    f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, right)}"
+                )
+            if not isinstance(value, dict):
+                raise InputError(
+                    f"{origin}: evaluations.{name}.{key} maps options to values, and is {value!r}"
+                )
+            _check_options(
+                tree["model"]["class_path"], key, value, f"{origin}: evaluations.{name}.{key}"
+            )
+    return {name: options for name, options in evaluations.items() if options is not None}
+
+
+def _check_options(class_path: str, method: str, options: dict[str, Any], origin: str) -> None:
+    """Options of `sample` or `log_prob` against the signature of the model's method."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    module, _, name = class_path.rpartition(".")
+    parser = ArgumentParser(exit_on_error=False)
+    given = {"rng", "y", "x"}
+    with own_warnings_only():
+        parser.add_method_arguments(
+            getattr(importlib.import_module(module), name), method, skip=given
+        )
+        right = [key for key in parser.get_defaults().as_dict() if key not in given]
+        for key in options:
+            if key not in right:
+                raise InputError(f"{origin}: unknown option {key}; {nearest(key, right)}")
+        try:
+            parser.parse_object(options)
+        except ArgumentError as error:
+            raise InputError(f"{origin}.{explain(str(error), {})}") from None
+
+
+def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
+    """Names become parts of file names; numbers of JSON."""
+    evaluations = tree.get("evaluations")
+    for text in (name, *(evaluations if isinstance(evaluations, dict) else ())):
+        if not NAME.fullmatch(str(text)):
+            raise InputError(
+                f"{origin}: the name {str(text)!r} is part of a file name; letters, digits, and . _ + - are right"
+            )
+    for key, value in leaves_of(tree):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{origin}: {key} is {value}, not a finite number")
+        if any(
+            part.startswith("__") for part in key.split(".")
+        ):  # jsonargparse keeps notes of its own under such names
+            raise InputError(f"{origin}: unknown key {key}")
+
+
+def _parser() -> Any:
+    from jsonargparse import ArgumentParser
+
+    from genbench.data.images import ImageData
+    from genbench.model import GenerativeModel
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run_dir", type=str | None, default=None)
+    parser.add_argument("--protocol", type=str | None, default=None)
+    for name, settings in GROUPS.items():
+        parser.add_class_arguments(settings, name)
+    parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
+    parser.add_subclass_arguments(ImageData, "data", required=True)
+    parser.add_subclass_arguments(GenerativeModel, "model", required=True)
+    return parser

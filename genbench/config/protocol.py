@@ -1,0 +1,162 @@
+"""A protocol says how a model is judged. Records of different protocols never share a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import get_args
+
+from genbench.data.images import Split, among_data
+from genbench.errors import InputError, nearest
+from genbench.records.catalogue import IMAGE_METRICS, MOMENT_METRICS, TABLE_METRICS
+from genbench.rng import Rng
+from genbench.system.files import NAME
+from genbench.system.locations import expand_home, shipped
+from genbench.system.typed import Count, Natural, read_value
+from genbench.system.yaml12 import load_settings
+
+__all__ = ["Protocol", "load_protocol", "protocol_file"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a model is judged.
+
+    Args:
+        name: Name of its file.
+        metrics: Which sample metrics; those of images need an extractor, those of a table a known
+            distribution.
+        images: Number of generated images.
+        extractor: Card in configs/features/, or None.
+        split: What is the reference.
+        evaluation_seed: With a training seed it gives the seed of that training's samples, of the
+            noise in log_prob and of what metrics draw.
+        chunk: Images computed at once: the same arithmetic on any number of processes.
+        scored_images: The likelihood is that of the first so many images of the split; null: of
+            all.
+        repeats: How often a likelihood that is not exact is measured with other noise.
+        statistics: An .npz file of another tool with mu and sigma, in statistics/ among the data
+            (or its full path), that is the reference in place of a split.
+        seeds: Training seeds that a row needs before it is called best. The samplers are the
+            recipes' own: their evaluations.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    images: Natural
+    extractor: str | None = None
+    split: Split = "test"
+    evaluation_seed: Count = 0
+    chunk: Natural = 256
+    scored_images: Natural | None = None
+    repeats: Natural = 1
+    statistics: str | None = None
+    seeds: Natural = 1
+
+    def seed_of(self, training_seed: int) -> int:
+        """The seed by which one training is evaluated: 32 bits, a function of `evaluation_seed` and
+        the training seed.
+
+        Trainings are evaluated by seeds of their own, so that the spread over the trainings of a
+        row holds the noise of sampling too. All samplers of one training share the seed: their rows
+        are compared in pairs. Two models share it where their training seeds are equal. Common
+        noise can only make their values move together, by which Welch's interval, made for
+        independent values, is too wide rather than too narrow.
+        """
+        return int(
+            Rng(self.evaluation_seed, [training_seed]).split("evaluation of a training").bits()
+        )
+
+    def of_training(self, training_seed: int) -> Protocol:
+        """This protocol with the seed of one training: what samples, likelihoods and metrics are
+        computed by.
+        """
+        return replace(self, evaluation_seed=self.seed_of(training_seed))
+
+    def statistics_file(self, root: Path | None = None) -> Path:
+        """Where `statistics` lies, for data of a root."""
+        assert self.statistics is not None
+        return among_data(Path("statistics") / expand_home(self.statistics), root)
+
+    def __post_init__(self) -> None:
+        if self.split not in get_args(Split):
+            raise InputError(
+                f"protocol {self.name}: no split {self.split!r}; {nearest(str(self.split), get_args(Split))}"
+            )
+        if len(set(self.metrics)) < len(self.metrics):
+            raise InputError(
+                f"protocol {self.name}: a metric is named twice in {', '.join(map(str, self.metrics))}"
+            )
+        if "memorisation" in self.metrics and self.split == "train":
+            raise InputError(
+                f"protocol {self.name}: memorisation compares with held-out images, not with the split train"
+            )
+        for metric in map(str, self.metrics):
+            if metric not in IMAGE_METRICS + TABLE_METRICS:
+                raise InputError(
+                    f"protocol {self.name}: no metric {metric!r}; {nearest(metric, IMAGE_METRICS + TABLE_METRICS)}"
+                )
+        if any(metric in IMAGE_METRICS for metric in self.metrics) and self.extractor is None:
+            raise InputError(f"protocol {self.name}: {', '.join(self.metrics)} need an extractor")
+        if self.statistics is not None and (
+            needs := sorted(set(self.metrics) - set(MOMENT_METRICS))
+        ):
+            raise InputError(
+                f"protocol {self.name}: {', '.join(needs)} need reference images, not their statistics alone"
+            )
+        scored = 1 if self.scored_images is None else self.scored_images
+        if "fid_infinity" in self.metrics and self.images < 30:
+            raise InputError(
+                f"protocol {self.name}: fid_infinity needs at least 30 images, not {self.images}"
+            )
+        if (
+            self.images < 2
+            or self.evaluation_seed < 0
+            or min(self.chunk, scored, self.repeats, self.seeds) < 1
+        ):
+            raise InputError(
+                f"protocol {self.name}: images is at least 2, chunk, scored_images, repeats and seeds at least 1, "
+                "evaluation_seed at least 0"
+            )
+
+
+def protocol_file(name: str) -> Path:
+    """The file of a protocol.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name.endswith(".yaml"):
+        path = expand_home(name)
+        if not path.is_file():
+            raise InputError(f"no protocol file {path}")
+        if not NAME.fullmatch(path.stem):
+            raise InputError(
+                f"{path}: the name {path.stem!r} names boards; letters, digits, and . _ + - are right"
+            )
+        return path
+    known = {path.stem: path for path in shipped("configs", "protocols").glob("*.yaml")}
+    if name not in known:
+        raise InputError(
+            f"no protocol {name!r} in configs/protocols; {nearest(name, known)}, or a path that ends in .yaml"
+        )
+    return known[name]
+
+
+def load_protocol(name: str) -> Protocol:
+    """A protocol of configs/protocols/ by its name, or of a file by its path, which ends in .yaml.
+
+    Raises:
+        InputError: There is none of that name, or its file is not one.
+    """
+    path = protocol_file(name)
+    tree = load_settings(path, ("extractor", "split", "statistics"))
+    right = [field.name for field in fields(Protocol) if field.name != "name"]
+    for key in tree:
+        if key not in right:
+            raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
+    try:
+        protocol: Protocol = read_value(Protocol, {"name": path.stem, **tree})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return protocol

@@ -1,0 +1,176 @@
+"""Grids of integer images as PNG: big enough to see, with gaps between the images."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from genbench.errors import InputError
+from genbench.spec import Spec
+from genbench.system.files import stop_if_disk_full, write_atomic
+from genbench.system.temporary import folder_beside
+
+__all__ = [
+    "check_folder",
+    "grid",
+    "output_kind",
+    "picture_name",
+    "pixels",
+    "png",
+    "save_folder",
+    "save_grid",
+]
+
+_GAP = 4
+_PAPER = (255, 255, 255)
+_IMAGE_PIXELS = 48
+
+# what nobody calls a folder
+_OTHER_FILES = (
+    ".bmp", ".csv", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".npy", ".pdf", ".pt", ".svg", ".tar", ".tif", ".tiff", ".txt", ".webp",
+    ".yaml", ".yml", ".zip",
+)  # fmt: skip
+
+
+def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = None) -> None:
+    """Write uint8 images (N, C, H, W) as one PNG, atomically."""
+    write_atomic(path, png(grid(images, spec, columns)))
+
+
+def output_kind(path: Path) -> Literal["grid", "arrays", "folder"]:
+    """What samples are written as: one grid (.png), arrays (.npz), or a folder of pictures, whose
+    name may have any dots.
+
+    Raises:
+        InputError: It ends like a file of another kind.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in (".png", ".npz", *_OTHER_FILES):
+        return "folder"
+    if suffix in _OTHER_FILES:
+        raise InputError(f"--out {path}: a .png file (grid), an .npz file, or a folder")
+    if suffix == ".png":
+        return "grid"
+    return "arrays"
+
+
+def picture_name(i: int) -> str:
+    """The file of sample i in a folder."""
+    return f"{i:06d}.png"
+
+
+def check_folder(folder: Path, n: int) -> None:
+    """Refuse a folder into which n samples would go beside something else.
+
+    Raises:
+        InputError: It is a file, or holds anything but n samples, which may be the same.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; a new or an empty folder is right")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and names != {picture_name(i) for i in range(n)}:
+        raise InputError(
+            f"--out {folder} holds {len(names):,} other files; a new or an empty folder is right"
+        )
+
+
+def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
+    """Write uint8 images (N, C, H, W) as one PNG each, pixel for pixel; the folder appears whole or
+    not at all.
+
+    Raises:
+        InputError: It holds other images, or cannot be put in its place.
+        Stopped: The disk is full.
+    """
+    check_folder(folder, len(images))
+    files = {picture_name(i): png(pixels(image, spec)) for i, image in enumerate(images)}
+    folder = folder.resolve()
+    if folder.is_dir() and any(folder.iterdir()):
+        if any((folder / name).read_bytes() != content for name, content in files.items()):
+            raise InputError(
+                f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is right"
+            )
+        return
+    with stop_if_disk_full(folder), folder_beside(folder) as fresh:
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
+        try:
+            fresh.rename(folder)
+        except OSError as error:
+            raise InputError(
+                f"--out {folder} cannot be put in place ({error.strerror}); name a new folder"
+            ) from None
+
+
+def png(picture: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) uint8 -> PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
+    """One image (C, H, W), pixel for pixel -> (H, W) or (H, W, 3) uint8; fewer than 256 levels are
+    spread over 0 to 255.
+    """
+    spread = np.round(image.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
+    if len(image) == 1:
+        return spread[0]
+    return spread[:3].transpose(1, 2, 0)
+
+
+def grid(
+    images: np.ndarray,
+    spec: Spec,
+    columns: int | None = None,
+    gap: int = _GAP,
+    paper: tuple[int, int, int] = _PAPER,
+) -> np.ndarray:
+    """Images (N, C, H, W) in reading order, enlarged by whole factors; points (1, 1, 2) as one
+    scatter plot. (H, W, 3) uint8.
+    """
+    if spec.shape == (1, 1, 2):
+        return _scatter(images, spec.levels)
+    n, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    scale = max(1, _IMAGE_PIXELS // max(height, width))
+    grey = np.round(images.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
+    colour = np.repeat(grey, 3, axis=1) if channels == 1 else grey[:, :3]
+    large = colour.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)
+    h = height * scale + gap
+    w = width * scale + gap
+    rows = -(-n // columns)
+    picture = np.full((rows * h + gap, columns * w + gap, 3), paper, dtype=np.uint8)
+    for i, image in enumerate(large):
+        top = i // columns * h + gap
+        left = i % columns * w + gap
+        picture[top : top + h - gap, left : left + w - gap] = image
+    return picture
+
+
+def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
+    """Each point darkens its cell; first axis to the right, second upwards.
+
+    About 400 pixels square.
+    """
+    counts = np.zeros((levels, levels))
+    np.add.at(counts, (points[:, 0, 0, 0], points[:, 0, 0, 1]), 1)
+    scale = max(1, 416 // levels)
+    # a point covers 3 x 3 cells of 256, or it could not be seen from the back row
+    reach = levels // 170
+    padded = np.pad(counts, reach)
+    spread = sum(
+        padded[i : i + levels, j : j + levels]
+        for i in range(2 * reach + 1)
+        for j in range(2 * reach + 1)
+    )
+    ink = 1 - np.exp(-0.9 * spread)
+    shade = np.array([31, 58, 110]) * ink[..., None] + 255 * (1 - ink[..., None])
+    return (
+        np.round(shade).astype(np.uint8).transpose(1, 0, 2)[::-1].repeat(scale, 0).repeat(scale, 1)
+    )

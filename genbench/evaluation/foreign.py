@@ -1,0 +1,189 @@
+"""Images that another tool made, scored as if a model here had made them: one record, marked as
+foreign in the table.
+
+What is known of them is their pixels. There is no likelihood, no speed and no cost, and nothing
+vouches for how they came about.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL.Image import DecompressionBombWarning
+from torch import Tensor
+
+from genbench.config.protocol import load_protocol
+from genbench.data.canonical import canonical_order, content_order
+from genbench.data.containers import PIXELS, Picture, open_container, printable
+from genbench.data.images import ImageData
+from genbench.data.prepare import Decoded, Depth, refuse_dark
+from genbench.errors import InputError
+from genbench.evaluation.draw import save_picture
+from genbench.evaluation.identity import device_class, protocol_identity
+from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.score import score_samples
+from genbench.records.parts import Cost, is_file_name
+from genbench.records.record import FOREIGN, NOISE_FLOOR, Record, record_id
+from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
+from genbench.spec import Spec
+from genbench.system.json_files import digest
+from genbench.system.processes import agreed, first_alone
+
+__all__ = ["content_hash", "evaluate_samples", "read_samples"]
+
+
+def evaluate_samples(
+    path: Path,
+    data: ImageData,
+    name: str,
+    out: Path,
+    seed: int = 0,
+    protocol_name: str | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Measure images and write their record and their grid.
+
+    Args:
+        path: A folder or a zip of pictures, or an npz file: images, or arr_0, uint8 (N, H, W[, C])
+            or (N, C, H, W); levels (256); or an npy file of images alone.
+        data: What they should look like.
+        name: What to call them: a row of the table.
+        out: Folder with records/ and pictures/.
+        seed: Which training of the other tool they come from: the seeds of one name are one row.
+        protocol_name: How they are judged. Default: as the data are.
+        device: Where to compute.
+
+    Returns:
+        The record's file. An existing record of the same images is left as it is.
+
+    Raises:
+        InputError: They are not images of that shape and those levels, or fewer than the protocol
+            asks for.
+    """
+    if not is_file_name(name) or name == NOISE_FLOOR:
+        raise InputError(
+            f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading dot; not {NOISE_FLOOR}"
+        )
+    check_stem(name, "", seed)
+    protocol = load_protocol(protocol_name or data.protocol)
+    images = read_samples(path, data.spec)
+    identity = protocol_identity(protocol, data)
+    if len(images) < protocol.images:
+        raise InputError(
+            f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}"
+        )
+    protocol = protocol.of_training(seed)
+    config = {"samples": content_hash(images)}
+    # files come in the order of their names, often class by class
+    images = images[content_order(images.numpy(), protocol.evaluation_seed)[: protocol.images]]
+    id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
+    target = record_path(out, data.name, name, "", seed, id8)
+    if agreed(target.exists()):
+        known = read_record(target)
+        if known.family != FOREIGN or known.provenance.config != config:
+            raise InputError(
+                f"{target} is a record of other images under the name {name}; choose another --name or --seed"
+            )
+        return target
+    for other in target.parent.glob(f"{glob.escape(name)}-s*.json"):
+        if (known := read_record(other)).provenance.config == config and known.protocol == identity:
+            raise InputError(
+                f"{other} is a record of the same images as --seed {known.seed}; seeds are trainings of their own"
+            )
+    check_place(out, data.name, name, "", seed, id8)
+    images = images.to(device)
+    metrics = score_samples(images, data, protocol, device)
+    with first_alone() as first:
+        if first:
+            record = Record(
+                dataset=data.name, model=name, family=FOREIGN, variant="", seed=seed, device_class=device_class(device),
+                status="done", density="-", protocol=identity, metrics=metrics, likelihood=None,
+                sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
+                provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
+            )  # fmt: skip
+            save_picture(images, record, out)
+            write_record(out, record)
+    return target
+
+
+def content_hash(images: Tensor) -> str:
+    """SHA-256 of a set of images, uint8 (N, C, H, W), in whatever order they come."""
+    order = canonical_order(images.numpy(), None)
+    return hashlib.sha256(images[order].numpy().tobytes()).hexdigest()
+
+
+def read_samples(path: Path, spec: Spec) -> Tensor:
+    """Images of exactly the shape of the data, uint8 (N, C, H, W), in the order of their names.
+    Nothing is resized.
+
+    Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other
+    levels must be the data's.
+    """
+    container = open_container(path, PIXELS)
+    if container.unreadable:
+        name, reason = container.unreadable[0]
+        raise InputError(f"{path}: {printable(name)}: {reason}")
+    images: list[Tensor] = []
+    depths: dict[bool, Depth] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DecompressionBombWarning)
+        for picture in container.pictures:
+            decoded = _decoded(path, picture)
+            images.append(_image(path, picture.name, decoded.pixels, spec))
+            if decoded.depth is not None:
+                kind = decoded.depth.is_high_byte
+                depths[kind] = decoded.depth.over(depths.get(kind))
+    for depth in depths.values():
+        try:
+            refuse_dark(depth, "make files of 8 bits of them, scaled as is right")
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
+    return _scaled(path, torch.stack(images), container.levels, spec.levels)
+
+
+def _decoded(path: Path, picture: Picture) -> Decoded:
+    try:
+        return picture.read()
+    except Exception as error:  # decoders of damaged files raise what they like
+        raise InputError(
+            f"{path}: {printable(picture.name)}: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from None
+
+
+def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
+    """A picture as an image (C, H, W) of the data's shape."""
+    channels, height, width = spec.shape
+    if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., 0]  # grey, stored in colour
+    if channels == 3 and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
+        kind = "grey" if pixels.ndim == 2 else "colour"
+        wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
+        raise InputError(
+            f"{path}: {printable(name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}"
+        )
+    return (
+        torch.from_numpy(np.array(pixels))
+        .reshape(height, width, channels)
+        .permute(2, 0, 1)
+        .contiguous()
+    )
+
+
+def _scaled(path: Path, images: Tensor, given: int, wanted: int) -> Tensor:
+    if given == wanted:
+        return images
+    if given != 256:
+        raise InputError(f"{path}: its images have {given} levels; the data have {wanted}")
+    if int(images.max()) < wanted:
+        raise InputError(
+            f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's {wanted} levels, say so in an npz file: "
+            f"levels={wanted}"
+        )
+    return (images.double() * ((wanted - 1) / 255)).round().to(torch.uint8)

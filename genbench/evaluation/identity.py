@@ -1,0 +1,138 @@
+"""What makes two records comparable: protocol, data, statistics, options, device."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genbench.config.check import check_config
+from genbench.config.protocol import Protocol, load_protocol
+from genbench.config.settings import Evaluation
+from genbench.data.images import ImageData
+from genbench.errors import InputError, nearest
+from genbench.metrics.extractor import load_extractor
+from genbench.records.catalogue import TABLE_METRICS
+from genbench.records.parts import Protocol as RecordedProtocol
+from genbench.records.record import FOREIGN, record_id
+from genbench.records.store import read_record, record_path
+from genbench.runs.build import Loaded
+from genbench.system.files import file_digest
+
+__all__ = [
+    "device_class",
+    "evaluation_of",
+    "expected_record",
+    "protocol_identity",
+    "protocol_of",
+    "row_hash",
+]
+
+
+def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
+    """Where the record of an evaluation lies, whether it is there or not."""
+    config = loaded.config
+    kind = device_class(device)
+    options = evaluation_of(loaded, variant)
+    identity = protocol_identity(protocol_of(loaded), loaded.data)
+    row = row_hash(loaded, out)
+    id8 = record_id(row, identity, variant, options.sample, options.log_prob, kind)
+    return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+
+
+def row_hash(loaded: Loaded, out: Path) -> str:
+    """The hash of the configuration, as it was when the first record of its row was written: an
+    argument that came later, and is at its default, makes no other row.
+    """
+    config = loaded.config
+    found = []
+    folder = record_path(out, loaded.data.name, config.name, "", 0, "").parent
+    for path in folder.glob(f"{glob.escape(config.name)}*.json"):
+        record = read_record(path)
+        if record.model != config.name or record.family == FOREIGN:
+            continue
+        try:
+            same = (
+                check_config(record.provenance.config, config.name, config.trust, str(path)).hash
+                == config.hash
+            )
+        except InputError:  # a class or an argument of its time is gone
+            continue
+        if same:
+            found.append((record.evaluated_at, record.provenance.config_hash))
+    if found:
+        return min(found)[1]
+    return config.hash
+
+
+def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
+    """Everything that a number depends on besides the model: what two records must share to share a
+    table.
+
+    Raises:
+        InputError: The protocol does not fit the data.
+    """
+    if "class_recall" in protocol.metrics and data.spec.labels is None:
+        raise InputError(
+            f"protocol {protocol.name} measures class_recall, which needs labels; {data.name} has none"
+        )
+    if data.known_components is None and (
+        needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))
+    ):
+        raise InputError(
+            f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}"
+        )
+    extractor = load_extractor(protocol.extractor, root=data.root) if protocol.extractor else None
+    if extractor and "is" in protocol.metrics and not extractor.classes:
+        raise InputError(
+            f"protocol {protocol.name} measures is, which needs class scores; extractor {extractor.name} has none"
+        )
+    return RecordedProtocol(
+        name=protocol.name,
+        dataset=data.name,
+        data_hash=data.content_hash,
+        split=protocol.split,
+        shape=data.spec.shape,
+        levels=data.spec.levels,
+        reference_images=len(data.arrays(protocol.split)[0]) if protocol.statistics is None else 0,
+        generated_images=protocol.images,
+        extractor=protocol.extractor,
+        extractor_hash=extractor.hash if extractor else None,
+        evaluation_seed=protocol.evaluation_seed,
+        chunk=protocol.chunk,
+        metrics=protocol.metrics,
+        scored_images=protocol.scored_images,
+        repeats=protocol.repeats,
+        seeds=protocol.seeds,
+        evaluated_by="own seeds",
+        statistics=protocol.statistics and protocol.statistics_file().name,
+        statistics_hash=protocol.statistics and _statistics_hash(protocol, data),
+    )
+
+
+def _statistics_hash(protocol: Protocol, data: ImageData) -> str:
+    path = protocol.statistics_file(data.root)
+    if not path.is_file():
+        raise InputError(f"protocol {protocol.name}: no statistics file {path}")
+    return file_digest(path)
+
+
+def protocol_of(loaded: Loaded) -> Protocol:
+    return load_protocol(loaded.config.resolved["protocol"] or loaded.data.protocol)
+
+
+def evaluation_of(loaded: Loaded, variant: str) -> Evaluation:
+    known = loaded.config.evaluations
+    if variant not in known:
+        names = [name or "default" for name in known]
+        raise InputError(
+            f"{loaded.run.path} has no evaluation {variant or 'default'!r}; {nearest(variant, names)}"
+        )
+    return known[variant]
+
+
+def device_class(device: str) -> Any:
+    """cpu, cuda or mps: of a record."""
+    return torch.device(device).type

@@ -1,0 +1,54 @@
+"""The record of a perfect model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from genbench.config.protocol import load_protocol
+from genbench.data.images import ImageData
+from genbench.evaluation.draw import save_picture
+from genbench.evaluation.identity import device_class, protocol_identity
+from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.score import score_samples
+from genbench.records.parts import Cost
+from genbench.records.record import NOISE_FLOOR, Record, record_id
+from genbench.records.store import record_path, write_record
+from genbench.rng import Rng
+
+__all__ = ["noise_floor"]
+
+
+def noise_floor(
+    data: ImageData, seed: int, out: Path, device: str = "cpu", protocol_name: str | None = None
+) -> Path | None:
+    """The record of a perfect model: as many training images as a protocol generates, against the
+    same reference.
+
+    The seed decides which training images, where there are more than needed; None where there are
+    fewer. The protocol is that of the data, unless another is named.
+    """
+    protocol = load_protocol(protocol_name or data.protocol)
+    identity = protocol_identity(protocol, data)
+    kind = device_class(device)
+    path = record_path(
+        out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind)
+    )
+    x, _ = data.tensors("train", device)
+    if len(x) < protocol.images or path.exists():
+        if path.exists():
+            return path
+        return None
+    order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
+    images = x[order[: protocol.images]]
+    metrics = score_samples(images, data, protocol.of_training(seed), device)
+    metrics.pop("memorisation", None)  # they are the training images
+    record = Record(
+        dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
+        protocol=identity, metrics=metrics, likelihood=None,
+        sample_options={}, log_prob_options={}, speed=None,
+        cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
+    )  # fmt: skip
+    save_picture(images, record, out)
+    return write_record(out, record)

@@ -1,0 +1,128 @@
+r"""Formulas that likelihood models share. Everything is in nats of integer images.
+
+    bits/dim            -log p(x) / (D ln 2)
+    Gaussian KL         KL(N(m_q, s_q^2) || N(m_p, s_p^2)) = log s_p/s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
+    bin mass            P(x = k) = F(v_k + h) - F(v_k - h),  v_k = 2k/(L-1) - 1,  h = 1/(L-1);  the outer bins reach to infinity
+    dequantisation      log p(x) >= E_{u ~ U[0,1)^D} log f((x + u)/L) - D log L          (Theis et al. 2016, arXiv:1511.01844)
+    the same with q     log p(x) >= E_{u ~ q(u|x)} log f((x + u)/L) / q(u|x) - D log L       (Ho et al. 2019, arXiv:1902.00275)
+    K weights           log p(x) >= E log 1/K sum_k w_k  where  E w_k = p(x)             (Burda et al. 2016, arXiv:1509.00519, eq. 8)
+
+Pixels become reals in [-1, 1] by `to_real`, at the bin centres v_k, and integers again by
+`to_pixels`, which rounds to the nearest centre. The bins of v_k meet half-way, so the masses of the
+L bins add up to one exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genbench.formulas.pixels import to_real
+
+__all__ = [
+    "gaussian_kl",
+    "gaussian_log_density",
+    "gaussian_log_mass",
+    "importance_weighted",
+    "logistic_log_mass",
+    "sum_dims",
+]
+
+
+def sum_dims(v: Tensor) -> Tensor:
+    """(B, ...) -> (B,): the sum over an image."""
+    return v.flatten(1).sum(1)
+
+
+def importance_weighted(K: int, log_w: Callable[[int], Tensor]) -> Tensor:
+    """log 1/K sum_k w_k in nats, (B,), from log_w(0), ..., log_w(K - 1), asked for one after the
+    other and not kept.
+
+    Raises:
+        ValueError: K is below 1.
+    """
+    if K < 1:
+        raise ValueError(f"K is at least 1, not {K}")
+    total = first = log_w(0)
+    for k in range(1, K):
+        # in float64: thousands of additions to a large number
+        total = torch.logaddexp(total.double(), log_w(k).double())
+    return (total - math.log(K)).to(first.dtype)
+
+
+def gaussian_kl(m_q: Tensor, log_s_q: Tensor, m_p: Tensor, log_s_p: Tensor) -> Tensor:
+    """KL(N(m_q, s_q^2) || N(m_p, s_p^2)) in nats, elementwise, by the log standard deviations."""
+    return (
+        log_s_p
+        - log_s_q
+        + 0.5
+        * (torch.exp(2 * (log_s_q - log_s_p)) + (m_q - m_p) ** 2 * torch.exp(-2 * log_s_p) - 1)
+    )
+
+
+def gaussian_log_density(z: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
+    """log N(z; m, s^2) in nats, elementwise."""
+    return -0.5 * ((z - m) * torch.exp(-log_s)) ** 2 - log_s - 0.5 * math.log(2 * math.pi)
+
+
+def logistic_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Tensor:
+    """Log mass in nats of pixel x under a logistic(mean, s) on [-1, 1] cut into `levels` bins,
+    elementwise.
+
+    Salimans et al. (2017), PixelCNN++, arXiv:1701.05517, eq. 2. With a = (v - h - mean)/s and b =
+    (v + h - mean)/s, log(sigma(b) - sigma(a)) = log(1 - exp(a - b)) + log sigma(b) + log sigma(-a),
+    which no tail can cancel.
+    """
+    lower, upper = _edges(x, levels, mean, log_s)
+    width = torch.exp(-log_s) * (2 / (levels - 1))
+    inner = torch.log(-torch.expm1(-width)) + F.logsigmoid(upper) + F.logsigmoid(-lower)
+    return _with_tails(x, levels, inner, F.logsigmoid(upper), F.logsigmoid(-lower))
+
+
+def gaussian_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Tensor:
+    """Log mass in nats of pixel x under N(mean, s^2) on [-1, 1] cut into `levels` bins,
+    elementwise.
+
+    Ho et al. (2020), arXiv:2006.11239, eq. 13. Differences are taken in the tail where they are
+    small: by symmetry Phi(b) - Phi(a) = Phi(-a) - Phi(-b), so both edges are moved to the lower
+    side first.
+    """
+    lower, upper = _edges(x, levels, mean, log_s)
+    flip = lower + upper > 0
+    a = torch.where(flip, -upper, lower)
+    b = torch.where(flip, -lower, upper)
+    log_a = _log_ndtr(a)
+    log_b = _log_ndtr(b)
+    # log(e^log_b - e^log_a); the clamp keeps the gradient finite where a bin is narrower than
+    # rounding
+    inner = log_b + torch.log(-torch.expm1((log_a - log_b).clamp(max=-1e-7)))
+    return _with_tails(x, levels, inner, _log_ndtr(upper), _log_ndtr(-lower))
+
+
+def _log_ndtr(t: Tensor) -> Tensor:
+    """log Phi(t).
+
+    The values are those of torch.special.log_ndtr, whose float32 gradient is lost in the lower
+    tail.
+    """
+    tail = t < -1
+    low = torch.where(tail, t, -1)
+    high = torch.where(tail, -1, t)
+    # Phi(t) = erfcx(-t / sqrt 2) exp(-t^2 / 2) / 2
+    log_tail = torch.log(0.5 * torch.special.erfcx(-math.sqrt(0.5) * low)) - 0.5 * low**2
+    return torch.where(tail, log_tail, torch.special.log_ndtr(high))
+
+
+def _edges(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
+    centred = to_real(x, levels, mean.dtype) - mean
+    half = 1 / (levels - 1)
+    inverse = torch.exp(-log_s)
+    return (centred - half) * inverse, (centred + half) * inverse
+
+
+def _with_tails(x: Tensor, levels: int, inner: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    return torch.where(x == 0, lowest, torch.where(x == levels - 1, highest, inner))

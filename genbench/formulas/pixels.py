@@ -1,0 +1,46 @@
+"""Integer pixels and reals: the one pair of functions between them, dequantisation, and the unit of
+likelihoods.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genbench.rng import Rng
+
+__all__ = ["bits_per_dim", "dequantise", "in_cell", "quantise", "to_pixels", "to_real"]
+
+
+def to_real(x: Tensor, levels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Integer pixels 0 .. levels - 1 -> bin centres in [-1, 1]."""
+    return x.to(dtype) * (2 / (levels - 1)) - 1
+
+
+def to_pixels(v: Tensor, levels: int) -> Tensor:
+    """Reals -> the nearest pixel value, uint8. Inverse of `to_real`."""
+    return ((v + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
+
+
+def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:
+    """Integer pixels -> uniform in their cells, (x + u) / levels in (0, 1)."""
+    return in_cell(x, levels, rng.uniform(x.shape[1:]))
+
+
+def in_cell(x: Tensor, levels: int, u: Tensor) -> Tensor:
+    """Integer pixels and where in their cells, u in (0, 1) -> (x + u) / levels in (0, 1)."""
+    # u this near to 0 or 1 would be rounded into a neighbouring cell, or to 1 itself
+    rounding = levels * torch.finfo(u.dtype).eps
+    return (x.to(u.dtype) + u.clamp(rounding, 1 - rounding)) / levels
+
+
+def quantise(v: Tensor, levels: int) -> Tensor:
+    """Reals in (0, 1) -> the pixel in whose cell they lie, uint8. Inverse of `dequantise`."""
+    return (v * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+
+
+def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
+    """Nats of an image -> bits per dimension."""
+    return -log_prob / (dims * math.log(2))

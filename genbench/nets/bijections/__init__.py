@@ -1,0 +1,1 @@
+"""Bijections of reals with their log-determinants."""

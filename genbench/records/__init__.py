@@ -1,0 +1,1 @@
+"""What is stored of evaluated runs: immutable JSON, read back through types."""

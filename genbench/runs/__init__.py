@@ -1,0 +1,1 @@
+"""Run folders, and the data and models of configurations."""

@@ -1,0 +1,209 @@
+"""From a checked configuration to its data and its model."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jsonargparse import ArgumentParser
+
+from genbench.config.config import Config
+from genbench.config.keys import changes
+from genbench.config.recipe import train_command
+from genbench.config.tree import nested, one_line, own_warnings_only
+from genbench.data.images import ImageData
+from genbench.errors import InputError
+from genbench.model import GenerativeModel
+from genbench.runs.folder import Run, find_run, run_folder
+from genbench.runs.weights import load_weights
+
+__all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]
+
+
+def build(config: Config) -> tuple[ImageData, GenerativeModel]:
+    """The data module and the model, whose initial weights are a function of the seed alone.
+
+    The model loads the runs that it needs when it first asks for them, not before.
+
+    Args:
+        config: A checked configuration.
+
+    Raises:
+        InputError: A class refuses its arguments, or the needed runs are not those that the model
+            learns from.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        data = instantiate(ImageData, config.resolved["data"])
+        spec = dataclasses.asdict(data.spec)
+        model = instantiate(GenerativeModel, {**config.resolved["model"], "spec": spec})
+        try:
+            model.configure_optimizers()
+        except ValueError as error:
+            raise InputError(f"model.optimizer: {one_line(str(error))}") from None
+    model.optimization = config.optimization
+    data.seed = config.seed
+    data.budget = config.budget.images
+    check_needs(model, config)
+    model.provide({name: partial(load_needed, config, name, data.name) for name in config.needs})
+    return data, model
+
+
+def instantiate(base: type, node: dict[str, Any]) -> Any:
+    """An object of the class that a node of a configuration names, with the node's other keys as
+    arguments.
+
+    Args:
+        base: What the class is derived from.
+        node: class_path and arguments, as in a configuration.
+
+    Raises:
+        InputError: The class refuses its arguments; the line is what its constructor said.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "it", required=True)
+    try:
+        with own_warnings_only():
+            return parser.instantiate(parser.parse_object({"it": nested(node)})).it
+    except (ValueError, TypeError) as error:
+        # the constructor's message stands between the lines of jsonargparse
+        reason = re.search(
+            r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
+        )
+        raise InputError(one_line(reason[1] if reason else str(error))) from None
+
+
+def check_needs(model: GenerativeModel, config: Config) -> None:
+    """Compare the finished runs that a model asks for with those that its configuration names.
+
+    Args:
+        model: `model.needs` maps names to the classes of model that it learns from.
+        config: `config.needs` maps names to the configurations of those runs.
+
+    Raises:
+        InputError: A run is missing, unasked for, or of another class of model.
+    """
+    kind = type(model).__name__
+    for name in sorted(model.needs.keys() ^ config.needs.keys()):
+        if name in model.needs:
+            raise InputError(
+                f"model: this {kind} learns from a finished run: needs.{name} names its recipe"
+            )
+        teachers = " and ".join(model.needs) or "no other run"
+        raise InputError(f"needs.{name}: this {kind} learns from {teachers}")
+    for name, needed in config.needs.items():
+        module, _, class_name = needed.resolved["model"]["class_path"].rpartition(".")
+        needed_class = getattr(importlib.import_module(module), class_name)
+        if not issubclass(needed_class, model.needs[name]):
+            raise InputError(
+                f"needs.{name} is a {class_name}; {kind} learns from a {model.needs[name].__name__}"
+            )
+
+
+class Loaded(NamedTuple):
+    """A finished run, ready for measuring."""
+
+    run: Run
+    config: Config
+    data: ImageData
+    model: GenerativeModel
+
+
+def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "cpu") -> Loaded:
+    """The model of a finished run with its recorded weights, and its data.
+
+    Raises:
+        InputError: There is no such run, it is not finished, or its weights are damaged.
+    """
+    run = name if isinstance(name, Run) else find_run(name)
+    run.refuse_links()
+    state = run.state()
+    status = state["status"]
+    if status != "done":
+        raise InputError(
+            f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
+        )
+    from genbench.runs.checkpoint import largest_count
+
+    config = run.recorded_config(trust)
+    data, model = build(config)
+    run.check_data(data)
+    seen = largest_count(config.budget.images, data.batch_size) if model.players() else 0
+    if state["images_seen"] != seen:
+        raise InputError(
+            f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of {config.budget.images:,} in batches of "
+            f"{data.batch_size} makes {seen:,}; remove it, and the same genbench train goes on from the checkpoint"
+        )
+    load_weights(model, run.weights, state["weights_hash"])
+    return Loaded(run, config, data, model.eval().to(device))
+
+
+def load(run: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> GenerativeModel:
+    """The model of a finished run with its recorded weights, in evaluation mode.
+
+    Args:
+        run: Run folder.
+        trust: Modules outside genbench that its configuration may name.
+        device: Where to put it.
+    """
+    return open_run(run, trust, device).model
+
+
+def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:
+    """The model of the run that another one calls `name`.
+
+    Args:
+        config: Of the run that needs it.
+        name: Of `config.needs`.
+        dataset: Name of the data.
+
+    Raises:
+        InputError: It is missing, not finished or of another configuration. The line has the
+            command that makes it.
+    """
+    needed = config.needs[name]
+    run = run_folder(needed, dataset)
+    said = f"needs.{name}, {run.path}"
+    status = run.state()["status"]
+    if status == "diverged":
+        raise InputError(f"{said}: it diverged, which is final; another seed is another run")
+    finished = run.is_done(0)
+    taken = ""
+    if (run.path / "config.yaml").exists():
+        begun = run.config(config.trust)
+        if differences := changes(begun.resolved, needed.resolved):
+            raise InputError(
+                f"{said}: it is another run: {'; '.join(differences)}; name its folder by --needs.{name}.run_dir="
+            )
+        if finished and begun.budget != needed.budget:
+            finished = False
+            taken = f"; or take it as it is: --needs.{name}.budget.images={begun.budget.images}"
+    if not finished:
+        stands = f"{status}, {run.state()['images_seen']:,} images" if status else "not begun"
+        raise InputError(
+            f"{said}: it is not finished ({stands}); first: {train_command(config, name)}{taken}"
+        )
+    return open_run(run, config.trust).model
+
+
+def needed_facts(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
+    """What a record says of the runs that a run needs, and by `teacher.teacher` of those that they
+    needed: which and what cost.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    for name, needed in config.needs.items():
+        state = run_folder(needed, dataset).state()
+        facts[name] = {
+            "config_hash": needed.hash,
+            "weights_hash": state["weights_hash"],
+            "images_seen": state["images_seen"] + state["finalize_images"],
+            "train_seconds": round(state["seconds"], 1),
+        }
+        facts |= {f"{name}.{key}": value for key, value in state["needs"].items()}
+    return facts

@@ -1,0 +1,166 @@
+"""Whether a checkpoint is one of a run: the hash in its name says that it was written whole, and
+not that it fits.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from genbench.config.config import Config
+from genbench.config.keys import changes
+from genbench.errors import InputError
+from genbench.model import GenerativeModel
+from genbench.system.typed import Amount, Natural, one_line, read_value
+
+__all__ = ["check_checkpoint", "largest_count"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a checkpoint holds.
+
+    Attributes:
+        images_seen: Training images over all players and processes.
+        model: Parameters and buffers of the model by name.
+        optimizers: The state of each player's optimizer.
+        ema: Moving averages of the parameters, in their order; none without a half-life.
+        keeper: Seconds of training, and the sums of losses since the last line of the metrics file.
+        config: `Config.decisive` of the training that wrote it. None in the checkpoints of versions
+            that did not note it.
+    """
+
+    images_seen: Natural
+    model: dict[str, Any]
+    optimizers: list[dict[str, Any]]
+    ema: list[Any]
+    keeper: Keeper
+    config: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """See `genbench.training.keeper.Keeper`."""
+
+    seconds: Amount
+    sums: dict[str, Any]
+    counts: dict[str, Natural]
+
+
+def largest_count(budget: int, batch_size: int) -> int:
+    """Images seen at the end of a budget, which is rounded up to whole batches.
+
+    >>> largest_count(50, 32)
+    64
+    """
+    return batch_size * math.ceil(budget / batch_size)
+
+
+def check_checkpoint(
+    state: dict[str, Any], config: Config, model: GenerativeModel, batch_size: int
+) -> None:
+    """Check structure, shapes and ranges of a checkpoint against the model and the configuration of
+    its run.
+
+    Args:
+        state: Content of the file.
+        config: Of the run.
+        model: Of the run, with any weights.
+        batch_size: Images of a step over all processes.
+
+    Raises:
+        InputError: It is of another configuration or another model.
+        ValueError: Something else is not as training writes it; the message says what.
+    """
+    content: Content = read_value(Content, state)
+    if content.config is not None:
+        _check_configuration(content.config, config)
+    _check_model(content.model, model)
+    end = largest_count(config.budget.images, batch_size)
+    if content.images_seen > end or content.images_seen % batch_size:
+        raise ValueError(
+            f"images_seen is {content.images_seen}, not a multiple of {batch_size} up to {end}"
+        )
+    parameters = list(model.parameters())
+    averages = parameters if config.optimization.ema_half_life else []
+    if len(content.ema) != len(averages):
+        raise ValueError(f"ema has {len(content.ema)} tensors, not {len(averages)}")
+    for i, (average, parameter) in enumerate(zip(content.ema, averages, strict=True)):
+        _check_tensor(average, parameter, f"ema[{i}]")
+    _check_optimizers(content.optimizers, model)
+    if content.keeper.sums.keys() != content.keeper.counts.keys():
+        raise ValueError("keeper.sums and keeper.counts are about other losses")
+    for name, value in content.keeper.sums.items():
+        if not (isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()):
+            raise ValueError(f"keeper.sums.{name} is not a number")
+
+
+def _check_configuration(noted: dict[str, Any], config: Config) -> None:
+    """Refuse weights of a configuration that differs in more than a smaller budget."""
+    differences = changes(noted, config.decisive)
+    if differences:
+        text = one_line("; ".join(differences))[:500]
+        raise InputError(f"of another configuration: {text}; train with that one")
+
+
+def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
+    right = model.state_dict()
+    same = saved.keys() == right.keys() and all(
+        isinstance(saved[name], Tensor) and saved[name].shape == value.shape
+        for name, value in right.items()
+    )
+    if not same:
+        try:
+            copy.deepcopy(model).load_state_dict(saved)
+            message = "other names or shapes"
+        except (RuntimeError, TypeError) as error:
+            message = one_line(str(error))[:200]
+        raise InputError(f"of another model: {message}; remove it")
+    trained = {name for name, _ in model.named_parameters()}
+    for name, value in right.items():
+        _check_tensor(saved[name], value, f"model.{name}", finite=name in trained)
+
+
+def _check_tensor(value: Any, right: Tensor, where: str, finite: bool = True) -> None:
+    if not isinstance(value, Tensor) or value.shape != right.shape or value.dtype != right.dtype:
+        raise ValueError(f"{where} is not a tensor {tuple(right.shape)} of {right.dtype}")
+    if finite and not torch.isfinite(value).all():
+        raise ValueError(f"{where} is not finite")
+
+
+def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> None:
+    optimizers: list[Optimizer] = model.configure_optimizers()
+    if len(saved) != len(optimizers):
+        raise ValueError(f"optimizers has {len(saved)} entries, not {len(optimizers)}")
+    for i, (state, optimizer) in enumerate(zip(saved, optimizers, strict=True)):
+        groups = optimizer.state_dict()["param_groups"]
+        try:
+            optimizer.load_state_dict(copy.deepcopy(state))
+        except Exception as error:  # whatever torch, or the optimizer, makes of it
+            raise ValueError(f"optimizers[{i}]: {one_line(str(error))[:200]}") from None
+        for right, group in zip(groups, state["param_groups"], strict=True):
+            for key in sorted(
+                (right.keys() & group.keys()) - {"lr", "params"}
+            ):  # the rate is set at every step
+                if right[key] != group[key]:
+                    raise ValueError(
+                        f"optimizers[{i}] has {key} {group[key]!r}, not {right[key]!r}"
+                    )
+        for value in _tensors(state["state"]):
+            if not torch.isfinite(value).all():
+                raise ValueError(f"optimizers[{i}] holds what is not finite")
+
+
+def _tensors(tree: Any) -> Iterable[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from _tensors(value)

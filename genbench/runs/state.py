@@ -1,0 +1,69 @@
+"""The content of state.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genbench.records.consistency import needed_names
+from genbench.records.parts import Need
+from genbench.system.typed import Count, Line, Seconds, Sha256, Text, read_value
+
+__all__ = ["State"]
+
+# of every configuration that training has noted
+_SECTIONS = {
+    "name": Text,
+    "seed": Count,
+    "data": dict[str, Any],
+    "model": dict[str, Any],
+    "budget": dict[str, Any],
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """The content of state.json; by default that of a run that was not begun.
+
+    Attributes:
+        status: Empty before training begins.
+        images_seen: Training images over all players and processes.
+        finalize_images: Images that `finalize` went through.
+        seconds: Of training and `finalize`.
+        device: What trained.
+        diverged_at: Image count of the batch whose loss was not finite.
+        weights_hash: SHA-256 of model.safetensors.
+        data_hash: Content hash of the data at the beginning.
+        needs: The needed runs at the beginning.
+        config: The configuration with the name, as the last `genbench train` wrote it to
+            config.yaml. None for a run of a version that did not note it.
+    """
+
+    status: Literal["", "running", "stopped", "done", "diverged"] = ""
+    images_seen: Count = 0
+    finalize_images: Count = 0
+    seconds: Seconds = 0.0
+    device: Line = "-"
+    diverged_at: Count | None = None
+    weights_hash: Sha256 | None = None
+    data_hash: Sha256 | None = None
+    needs: dict[str, Need] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.status == "diverged") != (self.diverged_at is not None):
+            raise ValueError(
+                f"diverged_at is {self.diverged_at}, where the status is {self.status!r}"
+            )
+        if self.data_hash is None and (self.status == "done" or self.config is not None):
+            raise ValueError("data_hash is null, where training notes the hash of its images")
+        if self.config is not None:
+            for section, kind in _SECTIONS.items():
+                if section not in self.config:
+                    raise ValueError(f"config.{section} is missing")
+                read_value(kind, self.config[section], f"config.{section}")
+            if differences := self.needs.keys() ^ needed_names(self.config):
+                name = min(differences)
+                raise ValueError(
+                    f"needs.{name} is in one of needs and config, and not in the other"
+                )

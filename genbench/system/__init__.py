@@ -1,0 +1,1 @@
+"""What the machine needs: files, locks, processes, progress. Nothing here knows of models."""

@@ -1,0 +1,34 @@
+"""The classes of a package's modules, found without a registry."""
+
+from __future__ import annotations
+
+import ast
+
+from genbench.system.locations import shipped
+
+__all__ = ["classes"]
+
+
+def classes(package: str, base: str) -> dict[str, str]:
+    """Class paths below genbench.<package> of the leaves of `base`, with the first line of their
+    documentation; imports nothing.
+    """
+    folder = shipped("genbench", package)
+    found = {}
+    bases = dict[str, set[str]]()
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(("genbench", package, *path.relative_to(folder).with_suffix("").parts))
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = (
+                    f"{module}.{node.name}",
+                    (ast.get_docstring(node) or "").split("\n")[0],
+                )
+                bases[node.name] = {ast.unparse(parent) for parent in node.bases}
+    derived = set[str]()
+    parents = {base}
+    while parents:
+        parents = {name for name, its in bases.items() if its & parents}
+        derived |= parents
+    leaves = derived - set[str]().union(*bases.values())
+    return dict(entry for name, entry in found.items() if name in leaves)

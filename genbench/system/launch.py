@@ -1,0 +1,84 @@
+"""Which of how many processes this is, by what started it: srun, torchrun, or the command itself.
+
+Known before torch is.
+"""
+
+from __future__ import annotations
+
+import os
+
+from genbench.errors import InputError
+
+__all__ = ["check_layout", "in_slurm_step", "is_primary", "taken_for_slurm"]
+
+
+def in_slurm_step() -> bool:
+    """Whether srun started this process: a batch script, and a shell in an allocation, have a job
+    but no step.
+    """
+    return "SLURM_STEP_ID" in os.environ and not _interactive()
+
+
+def taken_for_slurm() -> bool:
+    """Whether Lightning takes this for a task of SLURM: a batch script without srun, too."""
+    return (
+        "SLURM_NTASKS" in os.environ
+        and not _interactive()
+        and "TORCHELASTIC_RUN_ID" not in os.environ
+    )
+
+
+def is_primary() -> bool:
+    """Whether this process is the first of all, the one that writes."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return os.environ.get("RANK", "0") == "0"
+    if in_slurm_step():
+        return os.environ.get("SLURM_PROCID", "0") == "0"
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def check_layout(devices: int, num_nodes: int) -> None:
+    """Compare what is asked for with what was started, before anything waits for a process that
+    never comes.
+
+    Args:
+        devices: Processes per node.
+        num_nodes: Nodes.
+
+    Raises:
+        InputError: Another number was started, or none where a cluster must.
+    """
+    asked = f"{devices} device{'s' * (devices > 1)} on {num_nodes} node{'s' * (num_nodes > 1)}"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        if (started := int(os.environ["WORLD_SIZE"])) != devices * num_nodes:
+            raise InputError(
+                f"torchrun started {started} processes, for {asked}; both numbers must be the same"
+            )
+    elif in_slurm_step():
+        tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+        nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
+        if (tasks, nodes) != (devices * num_nodes, num_nodes):
+            raise InputError(
+                f"srun started {tasks} tasks on {nodes} nodes, for {asked}; "
+                f"right is srun --nodes={num_nodes} --ntasks-per-node={devices}"
+            )
+        if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+            raise InputError(
+                f"srun was told a number of tasks, but not --ntasks-per-node={devices}, which is needed"
+            )
+    elif "SLURM_JOB_ID" in os.environ and not _interactive() and "LOCAL_RANK" not in os.environ:
+        if devices * num_nodes > 1:
+            raise InputError(
+                f"a SLURM job without srun is one process, for {asked}; put srun before the command"
+            )
+        if (tasks := int(os.environ.get("SLURM_NTASKS", "1"))) > 1:
+            raise InputError(
+                f"the SLURM job has {tasks} tasks, for {asked}; put srun before the command, or ask for one task"
+            )
+    elif num_nodes > 1 and "MASTER_ADDR" not in os.environ:
+        raise InputError(f"no cluster started this command, for {asked}; srun or torchrun would")
+
+
+def _interactive() -> bool:
+    """A shell that SLURM gave: Lightning, too, does not take its tasks for the processes of a run."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")

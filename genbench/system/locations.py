@@ -1,0 +1,52 @@
+"""Where configurations, the leaderboard and a user's folders are."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from genbench.errors import InputError
+
+__all__ = ["checkout", "expand_home", "project_root", "shipped"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def checkout() -> Path | None:
+    """The checkout that genbench runs from; None where it was installed as a wheel."""
+    folder = _PACKAGE.parent
+    if (folder / "configs").is_dir() and (folder / "pyproject.toml").is_file():
+        return folder
+    return None
+
+
+def project_root() -> Path:
+    """The folder of runs/ and leaderboards/: the checkout, else the working folder."""
+    return checkout() or Path.cwd()
+
+
+def shipped(*parts: str) -> Path:
+    """What comes with genbench: `shipped("configs", "suites")`, `shipped("slurm")`,
+    `shipped("genbench", ...)`.
+    """
+    path = Path(*parts)
+    if checkout() is not None or path.parts[:1] == ("genbench",):
+        return _PACKAGE.parent / path
+    return _PACKAGE / "shipped" / path
+
+
+def expand_home(path: str | Path) -> Path:
+    """A path with `~` and `~user` at its beginning replaced by the home folder.
+
+    Raises:
+        InputError: The home folder is not known, or the path holds a NUL or another control
+            character.
+    """
+    if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
+        raise InputError(f"{str(path)!r}: a path with control characters; name another one")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: the home folder that it begins with is not known; write the whole path"
+        ) from None

@@ -1,0 +1,60 @@
+"""Temporary files and folders beside their targets, and the removal of those that killed processes
+left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from genbench.errors import InputError
+from genbench.system.files import ABANDONED, TEMPORARY, errors_about, temporary_path
+from genbench.system.lock import in_use, lock
+
+__all__ = ["folder_beside", "remove_abandoned"]
+
+
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """An empty folder on the disk of another one, to be filled and then renamed to it: so that
+    appears whole or not at all.
+
+    What is left of it at the end is removed, and so is what killed processes have left beside.
+    """
+    remove_abandoned(folder.parent)
+    beside = temporary_path(folder)
+    try:
+        with errors_about(folder), lock(beside):
+            content = beside / "content"
+            content.mkdir()
+            yield content
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes have left in a folder, and
+    nothing that may be in use.
+    """
+    with suppress(OSError):  # a folder that is not there, or not for reading
+        for path in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
+            with suppress(OSError):
+                if not _is_abandoned(path):
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether the process that was writing has ended: the owner of a folder's lock, if it has one;
+    else whoever took a day.
+    """
+    if (path / "lock").is_file():
+        with suppress(InputError):  # no lock of genbench
+            return not in_use(path)
+    return abs(time.time() - path.lstat().st_mtime) > ABANDONED

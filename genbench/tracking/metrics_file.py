@@ -1,0 +1,77 @@
+"""metrics.jsonl: one line per log point, append-only, never lost."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from genbench.system.files import stop_if_disk_full, write_atomic
+from genbench.system.json_files import parse_json
+from genbench.system.typed import Count, read_value
+from genbench.tracking.wandb_log import log
+
+__all__ = ["MetricsFile", "cut_metrics", "read_metrics"]
+
+
+class MetricsFile(Logger):
+    """One JSON line per log point; the x-axis is `images`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
+        """The configuration has a file of its own."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        with stop_if_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"images": step, **metrics}) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; one that a crash or a disk has damaged is left out, and a
+    warning says how many.
+    """
+    lines: list[dict[str, Any]] = []
+    damaged: list[int] = []
+    content = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    for number, text in enumerate(content.split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = parse_json(text)
+            read_value(dict[str, float], line)
+            read_value(Count, line.get("images"))
+            lines.append(line)
+        except ValueError:
+            damaged.append(number)
+    if damaged:
+        log.warning(
+            "%s: %d damaged lines are left out, the first of them line %d",
+            path,
+            len(damaged),
+            damaged[0],
+        )
+    return lines
+
+
+def cut_metrics(path: Path, images: int) -> None:
+    """Forget what was logged after the checkpoint at `images`: it is about to be logged again."""
+    kept = [line for line in read_metrics(path) if line["images"] <= images]
+    write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -1,0 +1,57 @@
+"""Whether a wandb server can be reached."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+__all__ = ["has_login", "reach_server"]
+
+
+def has_login() -> bool:
+    """Whether a login exists: the environment's or netrc's, without asking anybody."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+        return urlparse(_server()).hostname in netrc.read_text().split()
+    except (OSError, RuntimeError, ValueError):  # no file, no home, no text, no address
+        return False
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+
+
+def reach_server(seconds: float = 5.0) -> None:
+    """Ask wandb's server for anything: wandb itself would try for a minute and a half.
+
+    Args:
+        seconds: How long it has for an answer, by whatever name servers and proxies.
+
+    Raises:
+        OSError: There is no network, nobody answers in time, or WANDB_BASE_URL is no address.
+    """
+    server = _server()
+    failures = list[Exception]()
+
+    def ask() -> None:
+        try:
+            with suppress(HTTPError), urlopen(server, timeout=seconds):
+                pass
+        except Exception as error:
+            failures.append(error)
+
+    # where a name server is silent, no time limit of urlopen counts
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if asking.is_alive():
+        raise TimeoutError(f"{server} does not answer within {seconds:.0f} seconds")
+    if failures:
+        raise OSError(f"{server} cannot be reached: {failures[0]}") from None

@@ -1,0 +1,74 @@
+"""Moving averages of the weights, with a half-life in images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genbench.model import GenerativeModel
+
+__all__ = ["EMA", "evaluation_mode"]
+
+
+class EMA(Callback):
+    """Moving average of the parameters, with a half-life in images; buffers are taken as they are.
+
+    After n images with a half-life of h, the old average keeps the weight 2^(-n/h). Early on, h is
+    at most a twentieth of the images seen, so that the random start is forgotten (Karras et al.
+    2022, arXiv:2206.00364, appendix F).
+    """
+
+    def __init__(self, half_life: int) -> None:
+        self.half_life = half_life
+        self.average = list[Tensor]()
+        self._seen = 0
+
+    def begin(self, model: GenerativeModel, state: list[Tensor] | None) -> None:
+        """Start from the weights as they are, or go on from a checkpoint."""
+        self._seen = model.images_seen
+        parameters = list(model.parameters()) if self.half_life else []
+        self.average = [p.detach().clone() for p in parameters]
+        if state is not None:
+            for average, saved in zip(self.average, state, strict=True):
+                average.copy_(saved)
+
+    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+        assert isinstance(model, GenerativeModel)
+        n = model.images_seen - self._seen
+        self._seen = model.images_seen
+        if self.half_life:
+            half_life = min(self.half_life, model.images_seen / 20)
+            torch._foreach_lerp_(
+                self.average, [p.detach() for p in model.parameters()], 1 - 0.5 ** (n / half_life)
+            )
+
+    @contextmanager
+    def applied(self, model: GenerativeModel) -> Iterator[None]:
+        """The averaged weights inside; the training weights, and the buffers that `finalize`
+        changes, again afterwards.
+        """
+        tensors = [p.detach() for p in model.parameters()] if self.half_life else []
+        buffers = list(model.buffers())
+        before = [tensor.clone() for tensor in (*tensors, *buffers)]
+        for tensor, average in zip(tensors, self.average):
+            tensor.copy_(average)
+        try:
+            yield
+        finally:
+            for tensor, old in zip((*tensors, *buffers), before):
+                tensor.copy_(old)
+
+
+@contextmanager
+def evaluation_mode(model: GenerativeModel) -> Iterator[None]:
+    """Evaluation mode without gradients inside, training mode again afterwards."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        yield
+    model.train(training)

@@ -1,0 +1,45 @@
+"""Reduced precision and compilation of the networks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from genbench.config.settings import TrainerSettings
+from genbench.model import GenerativeModel
+from genbench.nets.net import Net
+
+__all__ = ["prepare_nets"]
+
+
+def prepare_nets(model: GenerativeModel, settings: TrainerSettings) -> None:
+    """Precision and compilation concern the networks alone: losses and log-determinants stay in
+    float32, uncompiled.
+    """
+    for net in _outermost_nets(model):
+        if settings.precision == "bf16-mixed":
+            _autocast_in_training(net)
+        if settings.compile:
+            net.compile()
+
+
+def _outermost_nets(module: nn.Module) -> Iterator[Net]:
+    for child in module.children():
+        if isinstance(child, Net):
+            yield child
+        else:
+            yield from _outermost_nets(child)
+
+
+def _autocast_in_training(net: Net) -> None:
+    forward = net.forward
+
+    def in_bf16(x: Tensor, cond: Tensor | None = None) -> Tensor:
+        if not net.training:
+            return forward(x, cond)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return forward(x, cond).float()
+
+    net.forward = in_bf16  # type: ignore[method-assign]

@@ -1,0 +1,56 @@
+"""What a newcomer sees first: `genbench` alone, and `genbench list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genbench.cli.listing import first_reference, papers
+from genbench.cli.main import _parser, main
+from genbench.system.locations import project_root
+
+
+def test_every_model_is_listed_with_the_paper_that_it_comes_from(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    lines = shown[: shown.index("\nruns:")].splitlines()
+    assert max(map(len, lines)) <= 100
+    assert (
+        "  VAE               vae             2014  Kingma and Welling: Auto-Encoding Variational Bayes"
+        in lines
+    )
+    assert len(lines) < 30 and not any("genbench.models" in line for line in lines)
+    for paper in papers():
+        assert paper.authors and paper.title and 1900 < int(paper.year) < 2100, paper
+    folders = Path(project_root() / "genbench" / "models").glob("*/__init__.py")
+    assert {paper.family for paper in papers()} == {path.parent.name for path in folders}
+    assert main(["list", "--classes"]) == 0
+    assert "genbench.models.vae.vae.VAE" in capsys.readouterr().out
+
+
+def test_that_there_are_no_runs_yet_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("genbench.cli.listing.project_root", lambda: tmp_path)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.endswith("\nruns:\n  none yet\n")
+
+
+def test_the_paper_is_the_first_of_the_references():
+    text = "A model.\n\nReferences:\n    Ho, Jain (2020), Denoising\n    diffusion. arXiv:1\n    Song (2021), More. arXiv:2\n"
+    assert first_reference(text) == ("Ho, Jain", "Denoising diffusion", "2020")
+    assert first_reference("A model of Ho, Jain (2020), Denoising diffusion. arXiv:1") == (
+        "",
+        "",
+        "",
+    )
+
+
+def test_genbench_alone_shows_its_help_and_how_to_begin(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert "usage: genbench" in shown and max(map(len, shown.splitlines())) <= 100
+    commands = [
+        line.strip().split("  ")[0].split()
+        for line in shown.partition("to begin with:")[2].strip().splitlines()
+    ]
+    assert [words[0] for words in commands] == ["genbench"] * 3
+    for _, *words in commands:
+        _parser().parse_known_args(words)

@@ -1,0 +1,77 @@
+"""The comparison on a terminal: one line a model, within its width, and sentences that are true of the numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from test_leaderboard import lecture, make, write
+
+from genbench.leaderboard.board import boards
+from genbench.leaderboard.terminal import print_comparison, rounded, sentences
+
+
+def board_of(*rows):
+    (board,) = boards([record for records in rows for record in records])
+    return board
+
+
+GAN = make("gan", (2.0, 2.1, 2.2), "gan", density="implicit", speed=100.0)
+VAE = make("vae", (5.0, 5.1, 5.2), kind="bound", bits=(1.96,), speed=40_000.0)
+PIXELCNN = make(
+    "pixelcnn", (4.0, 4.1, 4.2), "autoregressive", kind="exact", bits=(1.78,), speed=2_500.0
+)
+
+
+def test_two_sentences_say_what_the_numbers_say():
+    first, second = sentences(board_of(GAN, VAE, PIXELCNN))
+    assert (
+        first
+        == "gan has the lowest FID, 2.10, at 100 images/s; vae, with FID 5.10, makes 400 times as many."
+    )
+    assert (
+        second
+        == "The lowest likelihood figure is that of pixelcnn, 1.78 bits/dim (exact); by FID it is number 2 of 3."
+    )
+    close = make("gan", (2.0, 4.1, 6.2), "gan", density="implicit", speed=100.0)
+    assert "4.10 (its lead may be chance), at" not in sentences(board_of(GAN, PIXELCNN))[0]
+    assert "(its lead may be chance)" in sentences(board_of(close, VAE))[0]
+    fast = make("gan", (2.0, 2.1, 2.2), "gan", density="implicit", speed=10**6)
+    assert sentences(board_of(fast, VAE))[0].endswith(
+        "2.10, and is the fastest, with 1,000,000 images/s."
+    )
+    assert sentences(board_of(GAN)) == []
+    assert [rounded(x) for x in (0.191, 9.96, 45.6, 2_345.0)] == ["0.19", "10", "46", "2,300"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_every_model_has_one_line_that_fits(tmp_path, width):
+    write(tmp_path, lecture())
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=width, highlight=False, color_system=None
+    )
+    print_comparison(tmp_path, console)
+    lines = console.file.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= min(width, 100)
+    for model in ("vae", "iwae", "ddpm@ddim50", "noise-floor"):
+        assert len([line for line in lines if re.match(rf"{model}\s", line)]) == 1
+    if width >= 80:
+        assert not any("…" in line for line in lines)
+
+
+def test_what_is_printed_elsewhere_is_markdown_and_needs_no_torch(tmp_path):
+    write(tmp_path, lecture())
+    code = (
+        "import sys; from pathlib import Path; from genbench.leaderboard.terminal import print_comparison\n"
+        "print_comparison(Path(sys.argv[1]))\n"
+        "assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("## digits: protocol digits") and "| Model |" in done.stdout

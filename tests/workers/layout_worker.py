@@ -1,0 +1,79 @@
+"""One process of several that evaluate finished runs together, by small protocols and without timing.
+
+python layout_worker.py RUNS OUT DEVICES        under LOCAL_RANK, MASTER_ADDR, MASTER_PORT; RUNS holds one run folder per recipe
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+import genbench.evaluation.evaluate
+from genbench.config.protocol import Protocol
+from genbench.data.images import ImageData
+from genbench.evaluation.draw import draw
+from genbench.evaluation.evaluate import evaluate
+from genbench.runs.build import open_run
+from genbench.system.processes import gathered, join, rank
+
+CHUNKS = (
+    16,
+    32,
+)  # of 40 images: three uneven shards for two processes, and fewer chunks than three processes
+
+
+def small(data: ImageData, chunk: int) -> Protocol:
+    if data.protocol == "likelihood":
+        return Protocol("small", (), 40, chunk=chunk, scored_images=40)
+    if data.name == "points2d":
+        return Protocol(
+            "small",
+            ("energy_distance", "modes_covered", "high_quality"),
+            40,
+            chunk=chunk,
+            scored_images=40,
+        )
+    return Protocol(
+        "small",
+        ("fid", "is", "kid", "precision", "recall", "density", "coverage"),
+        40,
+        "digits",
+        chunk=chunk,
+        scored_images=40,
+    )
+
+
+def main(runs: Path, out: Path, devices: int) -> None:
+    torch.set_num_threads(1)
+    device = join(devices, 1, "cpu")
+    speed = {
+        "images_per_second": 1.0,
+        "batch": 1,
+        "latency_seconds": 1.0,
+        "network_evaluations": 1,
+        "repeats": 1,
+    }
+    genbench.metrics.speed.measure_speed = lambda *_, **__: {
+        **speed,
+        "peak_memory_bytes": 1,
+        "device": "-",
+    }
+    for run in sorted(runs.iterdir()):
+        loaded = open_run(run)
+        variant = next(iter(loaded.config.evaluations))
+        options = loaded.config.evaluations[variant].sample
+        for chunk in CHUNKS:
+            protocol = small(loaded.data, chunk)
+            genbench.evaluation.identity.protocol_of = lambda _, protocol=protocol: protocol
+            evaluate(run, variant, out / f"chunk{chunk}" / run.name)
+            with torch.no_grad():
+                parts = list(draw(loaded, 40, 0, chunk, options, device))
+            images = gathered(parts, device)
+            if rank() == 0:
+                torch.save(images, out / f"chunk{chunk}" / run.name / "images.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
