@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench.rng import Rng
 
-__all__ = ["Decodes", "Diffuses", "Encodes", "HasCells", "HasLatent", "HasTrajectory"]
+__all__ = ["Decodes", "Diffuses", "Encodes", "HasLatent", "HasTrajectory"]
 
 
 @runtime_checkable
@@ -49,20 +49,11 @@ class Diffuses(Protocol):
 
 
 @runtime_checkable
-class HasCells(Protocol):
-    """A pixel is the cell that a real lies in, of the density of uniformly dequantised images, and
-    not the nearest bin centre.
-    """
-
-    def to_levels(self, x_1: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
 class HasTrajectory(Protocol):
-    """A sampler whose steps can be seen: from standard normal x, the reals after every step; takes
-    the options of `sample`.
+    """A sampler whose steps can be seen: from standard normal x, the reals after every step, the
+    last of which `to_pixels` makes an image. Its options are those of `sample`.
     """
 
     def trajectory(
-        self, x: Tensor, rng: Rng, y: Tensor | None = None, **options: Any
+        self, x: Tensor, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any
     ) -> Iterator[Tensor]: ...

@@ -1,11 +1,16 @@
 r"""The contract that every model keeps, and the training step that none has to write.
 
-A leaf implements `loss`, `sample` and, where it has a density, `log_prob`, all about integer images
+A leaf implements `loss`, `sample` and, where it has a density, `terms`, all about integer images
 x in {0, ..., levels - 1}:
 
     loss      what is minimised, in whatever unit the method uses
     sample    uint8 images, a function of the random streams alone
-    log_prob  nats of the integer image: `exact`, a lower `bound`, or an `estimate`, as the class declares
+    terms     named parts of -log p, nats of the integer image, that add up to it: `exact`, of a
+              lower `bound`, or of an `estimate`, as the class declares
+
+A sampler that goes from noise to an image in steps writes `trajectory` in place of `sample`. Options
+are arguments of `terms`, `sample` and `trajectory` with a type and a default: the configuration's
+check, the records' list of defaults and the help read these signatures.
 
 Adversarial methods override `players`. Everything else (data, optimizer steps, gradient reduction,
 averaging of weights, counting, logging, checkpoints, evaluation) is the same for all and lives
@@ -16,8 +21,9 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, cast
+from typing import Any, cast, final
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,8 +31,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genbench.batch import Batch
+from genbench.capabilities import HasTrajectory
 from genbench.formulas.pixels import to_pixels, to_real
 from genbench.optimization import Optimization
+from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import (
@@ -39,9 +47,10 @@ from genbench.steps import (
     warmup_factor,
 )
 
-__all__ = ["GenerativeModel", "Likelihood"]
+__all__ = ["GenerativeModel"]
 
-Likelihood = Literal["exact", "bound", "estimate"]
+# arguments of `sample`, `trajectory` and `terms` that are no options
+_NO_OPTIONS = ("self", "x", "y", "rng")
 
 
 class GenerativeModel(LightningModule, ABC):
@@ -64,7 +73,7 @@ class GenerativeModel(LightningModule, ABC):
             `needs` calls them, and what they are models of. `needed` gives them.
     """
 
-    likelihood: Likelihood | None = None
+    likelihood: LikelihoodKind | None = None
     dequantisation: str | None = None
     batch_coupled: bool = False
     gathers_batch: bool = False
@@ -72,6 +81,7 @@ class GenerativeModel(LightningModule, ABC):
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
         super().__init__()
+        self.options_method("sample")  # refuses a class without a sampler
         if conditional and spec.labels is None:
             raise ValueError(
                 "conditional is true, but the data have no labels y to condition on; p(x) needs conditional: false"
@@ -96,18 +106,37 @@ class GenerativeModel(LightningModule, ABC):
         H, W); y: int64 (B,).
         """
 
-    @abstractmethod
-    def sample(self, rng: Rng, y: Tensor | None = None, **options: Any) -> Tensor:
-        """One image per stream of `rng`: uint8 (len(rng), C, H, W). Options are typed by the leaf's
-        signature.
+    def sample(self, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
+        """One image per stream of `rng`: uint8 (len(rng), C, H, W).
 
-        A model of p(x | y) needs labels y, int64 (len(rng),); a model of p(x) does not look at them.
+        A leaf writes this method, with its options as typed arguments, or `trajectory`
+        (`capabilities.HasTrajectory`), whose last state is rounded to an image here.
+
+        Args:
+            rng: One stream per image.
+            y: int64 (len(rng),) labels, which a model of p(x | y) needs; a model of p(x) does not
+                look at them.
+            args: Options of `trajectory` by their position.
+            options: Options of `trajectory`.
         """
+        assert isinstance(self, HasTrajectory)
+        noise = rng.normal(self.spec.shape)
+        states = self.trajectory(noise, rng, y, *args, **options)
+        return self.to_pixels(deque(states, maxlen=1).pop())
 
-    def log_prob(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any
-    ) -> Tensor:
-        """Nats of the integer images x, uint8 (B, C, H, W) -> (B,): log p(x), or log p(x | y). `rng=None` is a fixed one.
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, *args: Any, **options: Any
+    ) -> dict[str, Tensor]:
+        """Named parts that add up to -log p(x), or to -log p(x | y): (B,) nats each.
+
+        A leaf with a density writes this method, with its options as typed arguments.
+
+        Args:
+            x: Integer images, uint8 (B, C, H, W).
+            y: int64 (B,) labels, which a model of p(x | y) needs.
+            rng: One stream per image. Default: fixed ones, `fixed_rng`.
+            args: Options of the leaf by their position.
+            options: Options of the leaf.
 
         Raises:
             TypeError: The density is implicit.
@@ -116,16 +145,17 @@ class GenerativeModel(LightningModule, ABC):
             f"{type(self).__name__} has an implicit density: it samples, but has no log_prob"
         )
 
-    def terms(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, **options: Any
-    ) -> dict[str, Tensor]:
-        """The parts of -log_prob, each (B,) nats, that add up to it.
+    @final
+    def log_prob(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, *args: Any, **options: Any
+    ) -> Tensor:
+        """log p(x), or log p(x | y), of integer images: minus the sum of `terms`, (B,) nats.
 
-        Takes the options of `log_prob`.
+        Takes the arguments of `terms`, and raises what that raises.
         """
-        return {"nll": -self.log_prob(x, y, rng, **options)}
+        return -torch.stack(list(self.terms(x, y, rng, *args, **options).values())).sum(0)
 
-    def likelihood_kind(self, **options: Any) -> Likelihood | None:
+    def likelihood_kind(self, **options: Any) -> LikelihoodKind | None:
         """What `log_prob` is with these options of it, where they decide."""
         return self.likelihood
 
@@ -138,13 +168,44 @@ class GenerativeModel(LightningModule, ABC):
         """
         return None
 
-    def defaults(self, method: str, given: Iterable[str] = ()) -> dict[str, Any]:
-        """The options of `sample` or `log_prob` that are not given, with the values they have."""
-        known = inspect.signature(getattr(self, method)).parameters.values()
+    @final
+    @classmethod
+    def options_method(cls, method: str) -> str:
+        """The method whose signature has the options of `sample` or `log_prob`.
+
+        Raises:
+            TypeError: The class writes neither `sample` nor `trajectory`.
+        """
+        if method == "log_prob":
+            return "terms"
+        if cls.sample is not GenerativeModel.sample:
+            return "sample"
+        if not hasattr(cls, "trajectory"):
+            raise TypeError(f"{cls.__name__} has neither a method `sample` nor `trajectory`")
+        return "trajectory"
+
+    @final
+    @classmethod
+    def options(cls, method: str) -> dict[str, inspect.Parameter]:
+        """The options of `sample` or `log_prob` by their names, each with its type and default."""
+        function = getattr(cls, cls.options_method(method))
         return {
-            p.name: p.default
-            for p in known
-            if p.default is not p.empty and p.name not in ("y", "rng", *given)
+            name: parameter
+            for name, parameter in inspect.signature(function).parameters.items()
+            if name not in _NO_OPTIONS
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        }
+
+    @final
+    def defaults(self, method: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+        """The options of `sample` or `log_prob` that `overrides` does not name, with their default
+        values.
+        """
+        names = set(overrides)
+        return {
+            name: parameter.default
+            for name, parameter in self.options(method).items()
+            if name not in names
         }
 
     def players(self) -> dict[str, Player]:

@@ -89,6 +89,11 @@ def _argument(node: Any, key: Sequence[str], trusted: Sequence[str]) -> Any:
 def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[str, Any]:
     """The annotations of a method's parameters by their names; none where the class is not trusted
     or does not exist.
+
+    Args:
+        class_path: The class.
+        method: `__init__`, or what a model has options of: `sample` or `log_prob`.
+        trusted: Packages that may be imported.
     """
     if not isinstance(class_path, str) or not class_path.startswith(
         tuple(f"{package}." for package in trusted)
@@ -96,7 +101,10 @@ def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[s
         return {}
     module, _, name = class_path.rpartition(".")
     try:
-        function = getattr(getattr(importlib.import_module(module), name), method)
+        owner = getattr(importlib.import_module(module), name)
+        if method != "__init__":
+            method = owner.options_method(method)
+        function = getattr(owner, method)
         hints = get_type_hints(function)
         defaults = {
             key: parameter.default

@@ -202,16 +202,16 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
     from jsonargparse import ArgumentError, ArgumentParser
 
     module, _, name = class_path.rpartition(".")
+    model_class = getattr(importlib.import_module(module), name)
+    allowed_keys = list(model_class.options(method))
+    for key in options:
+        if key not in allowed_keys:
+            raise InputError(f"{origin}: unknown option {key}; {nearest(key, allowed_keys)}")
     parser = ArgumentParser(exit_on_error=False)
-    given = {"rng", "y", "x"}
     with own_warnings_only():
         parser.add_method_arguments(
-            getattr(importlib.import_module(module), name), method, skip=given
+            model_class, model_class.options_method(method), skip={"x", "y", "rng"}
         )
-        right = [key for key in parser.get_defaults().as_dict() if key not in given]
-        for key in options:
-            if key not in right:
-                raise InputError(f"{origin}: unknown option {key}; {nearest(key, right)}")
         try:
             parser.parse_object(options)
         except ArgumentError as error:

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from torch import Tensor
 
-from genbench.capabilities import Diffuses, HasCells, HasTrajectory
+from genbench.capabilities import Diffuses, HasTrajectory
 from genbench.config.protocol import load_protocol
 from genbench.errors import InputError
 from genbench.explore.latent import (
@@ -591,12 +591,7 @@ def _strip(
 ) -> Drawing:
     """Columns are times; rows are images, or one row of scatter plots where images are points."""
     if not subject.is_points:
-        pixels = (
-            subject.model.to_levels
-            if isinstance(subject.model, HasCells)
-            else subject.model.to_pixels
-        )
-        x = torch.stack([pixels(state) for state in states], 1)
+        x = torch.stack([subject.model.to_pixels(state) for state in states], 1)
         return _sheet_of(subject, title, caption, x.flatten(0, 1), len(states), [], names)
     caption = caption.replace("images", "points").replace(
         "values beyond black and white are cut", "each panel is [-2, 2]^2"

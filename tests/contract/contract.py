@@ -6,7 +6,6 @@ fixed seeds, and refuse what has a probability below 1e-6 where the model is rig
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -236,11 +235,7 @@ def masses_are_means(model: GenerativeModel, options: dict[str, Any]) -> bool:
     A bound with neither of them, such as an ELBO of one draw whose divergence is in closed form, is lower.
     """
     exact = model.likelihood_kind(**options) == "exact"
-    return (
-        exact
-        or model.dequantisation is not None
-        or "K" in inspect.signature(model.log_prob).parameters
-    )
+    return exact or model.dequantisation is not None or "K" in model.options("log_prob")
 
 
 def mean_weights(
@@ -361,14 +356,14 @@ def bounds_are_ordered(
     The mass is how often samples are there, where `masses_are_means` says that samples and scores are of one law.
     """
     choices = [log_prob_options]
-    if "K" in inspect.signature(model.log_prob).parameters:
+    if "K" in model.options("log_prob"):
         choices.append({**log_prob_options, "K": 8})
     if takes_steps(model, log_prob_options):
         one_step_is_below(model, y, log_prob_options)
     images = images_of(model.spec, _BOUND_IMAGES)
     draws = _SOLVED_DRAWS if images.drawn or takes_steps(model, log_prob_options) else _BOUND_DRAWS
     bounds = [log_weights(model, y, options, images.x, draws).double() for options in choices]
-    if "K" in inspect.signature(model.log_prob).parameters:
+    if "K" in model.options("log_prob"):
         differences = (bounds[1] - bounds[0]).mean(1)
         error = float(differences.std()) / draws**0.5
         rise = float(differences.mean())
@@ -451,7 +446,7 @@ def streams_are_used_once(
             return
         choices = [log_prob_options]
         kind = model.likelihood_kind(**log_prob_options)
-        if kind != "exact" and "K" in inspect.signature(model.log_prob).parameters:
+        if kind != "exact" and "K" in model.options("log_prob"):
             choices.append({**log_prob_options, "K": 3})
         for options in choices:
             with draws_counted() as drawn:

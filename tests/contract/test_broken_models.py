@@ -214,10 +214,10 @@ def masses_without_tails(self, x):
 
 
 def pixels_in_the_order_of_sampling_reversed(self, x, y=None, rng=None):
-    return log_prob_of(self, x.flip(3), y)
+    return terms_of_pixels(self, x.flip(3), y)
 
 
-log_prob_of = Autoregressive.log_prob
+terms_of_pixels = Autoregressive.terms
 
 
 class Broken(NamedTuple):
@@ -283,10 +283,10 @@ BROKEN = {
     "vae: one stream for all images": Broken("vae", VAE, "sample", one_latent_for_all_images),
     "gmm: outer cells without their tails": Broken("gmm", GMM, "_log_masses", masses_without_tails),
     "made: scores mirrored images": Broken(
-        "made", Autoregressive, "log_prob", pixels_in_the_order_of_sampling_reversed
+        "made", Autoregressive, "terms", pixels_in_the_order_of_sampling_reversed
     ),
     "made: score of the next label": Broken(
-        "made", Autoregressive, "log_prob", shifted(log_prob_of, 1), True
+        "made", Autoregressive, "terms", shifted(terms_of_pixels, 1), True
     ),
     "made: samples of the next label": Broken(
         "made", Autoregressive, "sample", shifted(Autoregressive.sample, 1), True

@@ -384,7 +384,7 @@ def weighs_latents(model: GenerativeModel) -> bool:
     return (
         model.dequantisation is None
         and model.likelihood == "bound"
-        and "K" in inspect.signature(model.log_prob).parameters
+        and "K" in model.options("log_prob")
     )
 
 

@@ -112,7 +112,7 @@ def test_the_field_is_learnt_at_the_time_of_its_image(double):
 def test_dequantised_images_stay_in_their_cells(double):
     model = small()
     x_1 = model.to_cell(PIXELS, streams(256))
-    assert x_1.min() > -1 and x_1.max() < 1 and torch.equal(model.to_levels(x_1), PIXELS)
+    assert x_1.min() > -1 and x_1.max() < 1 and torch.equal(model.to_pixels(x_1), PIXELS)
 
 
 def test_the_minimiser_is_the_conditional_expectation(double):

@@ -60,14 +60,17 @@ class Autoregressive(GenerativeModel):
         """Bits per dimension."""
         return {"loss": bits_per_dim(self.log_prob(x, y), self.spec.dims).mean()}
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None) -> Tensor:
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
+    ) -> dict[str, Tensor]:
+        """-log p(x), or -log p(x | y): the cross-entropies of the pixels, added up. (B,) nats."""
         # the logits may come in half precision; the softmax over them is not taken there
         logits = self.net(x.to(self.dtype), self.condition(y)).to(self.dtype)
         # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
         nll = F.cross_entropy(
             logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
         )
-        return -sum_dims(nll.view(x.shape))
+        return {"nll": sum_dims(nll.view(x.shape))}
 
     @torch.no_grad()
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:

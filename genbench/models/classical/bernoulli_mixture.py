@@ -94,9 +94,12 @@ class BernoulliMixture(GenerativeModel):
         """-log p in nats; nobody steps on it."""
         return {"loss": -self.log_prob(x, y).mean()}
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None) -> Tensor:
+    def terms(
+        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
+    ) -> dict[str, Tensor]:
+        """-log p(x), or -log p(x | y). (B,) nats."""
         log_groups = self._log_joint(x.double().flatten(1)).logsumexp(2)
-        return log_groups.gather(1, self._group(y, len(x))[:, None])[:, 0]
+        return {"nll": -log_groups.gather(1, self._group(y, len(x))[:, None])[:, 0]}
 
     @torch.no_grad()
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:

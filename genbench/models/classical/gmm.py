@@ -101,14 +101,6 @@ class GMM(GenerativeModel):
 
     # --- p(x), p(x | y), p(x, y) ------------------------------------------------------------------
 
-    def log_prob(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
-    ) -> Tensor:
-        """log p(x) or log p(x | y), (B,) nats: exact for diagonal covariances, else a stochastic
-        lower bound by K noises.
-        """
-        return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
-
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
     ) -> dict[str, Tensor]:

@@ -50,7 +50,6 @@ References:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
@@ -293,17 +292,6 @@ class DDPM(GenerativeModel):
             "L_0": self._first(*given).sum(1),
         }
 
-    def log_prob(
-        self,
-        x: Tensor,
-        y: Tensor | None = None,
-        rng: Rng | None = None,
-        timesteps: int | None = None,
-        clip: bool = True,
-    ) -> Tensor:
-        """A stochastic lower bound of log p(x), or log p(x | y), (B,) nats. Options of `terms`."""
-        return -torch.stack(list(self.terms(x, y, rng, timesteps, clip).values())).sum(0)
-
     def term_per_step(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True
     ) -> Tensor:
@@ -377,32 +365,6 @@ class DDPM(GenerativeModel):
 
     # --- sampling ---------------------------------------------------------------------------------
 
-    def sample(
-        self,
-        rng: Rng,
-        y: Tensor | None = None,
-        sampler: Sampler = "ancestral",
-        steps: int | None = None,
-        eta: float = 0.0,
-        clip: bool = True,
-        guidance: float = 0.0,
-    ) -> Tensor:
-        """x_T ~ N(0, I), then down to x_0, rounded.
-
-        Args:
-            rng: One stream per image.
-            y: int64 (B,) labels of a model of p(x | y).
-            sampler: Ancestral, or DDIM.
-            steps: Evaluations of the network, 1 to T. Default: T.
-            eta: Noise of DDIM: 0 is deterministic given x_T, 1 has the posterior variance.
-            clip: x0_hat is set to [-1, 1] in every step.
-            guidance: w >= 0; away from 0 a step takes two evaluations of the network.
-        """
-        images = self.trajectory(
-            rng.normal(self.spec.shape), rng, y, sampler, steps, eta, clip, guidance
-        )
-        return self.to_pixels(deque(images, maxlen=1).pop())
-
     @torch.no_grad()
     def trajectory(
         self,
@@ -417,7 +379,15 @@ class DDPM(GenerativeModel):
     ) -> Iterator[Tensor]:
         """From x_T, the real images after every step, the last of which is x_0.
 
-        Arguments as `sample`.
+        Args:
+            x: x_T, (B, C, H, W).
+            rng: One stream per image.
+            y: int64 (B,) labels of a model of p(x | y).
+            sampler: Ancestral, or DDIM.
+            steps: Evaluations of the network, 1 to T. Default: T.
+            eta: Noise of DDIM: 0 is deterministic given x_T, 1 has the posterior variance.
+            clip: x0_hat is set to [-1, 1] in every step.
+            guidance: w >= 0; away from 0 a step takes two evaluations of the network.
         """
         if sampler not in ("ancestral", "ddim"):
             raise ValueError(f"sampler is 'ancestral' or 'ddim', not {sampler!r}")

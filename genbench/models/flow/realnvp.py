@@ -125,14 +125,6 @@ class RealNVP(GenerativeModel):
         """z ~ N(0, I), then the cell that f^{-1}(z) lies in."""
         return self.decode(rng.normal((self.spec.dims,)), y)
 
-    def log_prob(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
-    ) -> Tensor:
-        """A stochastic lower bound of log P(x), or log P(x | y), by K noises per image, tight as K
-        grows. (B,) nats.
-        """
-        return -torch.stack(list(self.terms(x, y, rng, K).values())).sum(0)
-
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
     ) -> dict[str, Tensor]:

@@ -163,24 +163,6 @@ class FlowMatching(GenerativeModel):
 
     # --- the density ------------------------------------------------------------------------------
 
-    def log_prob(
-        self,
-        x: Tensor,
-        y: Tensor | None = None,
-        rng: Rng | None = None,
-        K: int = 1,
-        trace: Trace = "exact",
-        probes: int = 1,
-        solver: Solver = "heun",
-        steps: int = 50,
-        power: float = 1.0,
-        tolerance: float | None = None,
-    ) -> Tensor:
-        """An estimate of log P(x), or log P(x | y), (B,) nats. Options of `terms`."""
-        return -torch.stack(
-            list(self.terms(x, y, rng, K, trace, probes, solver, steps, power, tolerance).values())
-        ).sum(0)
-
     def terms(
         self,
         x: Tensor,
@@ -291,32 +273,6 @@ class FlowMatching(GenerativeModel):
 
     # --- sampling ---------------------------------------------------------------------------------
 
-    def sample(
-        self,
-        rng: Rng,
-        y: Tensor | None = None,
-        solver: Solver = "heun",
-        steps: int = 50,
-        power: float = 1.0,
-        tolerance: float | None = None,
-    ) -> Tensor:
-        """x_0 ~ N(0, I), then along the field to x_1, and the cell that it lies in.
-
-        Args:
-            rng: One stream per image.
-            y: int64 (B,) labels of a model of p(x | y).
-            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5, with which an image
-                depends on its batch within the tolerance.
-            steps: Fixed steps; Heun and midpoint evaluate the network twice in each, Runge-Kutta
-                four times.
-            power: Spacing of the steps, `solvers.grid`.
-            tolerance: Of dopri5, absolute and relative. Default: 1e-5.
-        """
-        images = self.trajectory(
-            rng.normal(self.spec.shape), rng, y, solver, steps, power, tolerance
-        )
-        return self.to_levels(deque(images, maxlen=1).pop())
-
     @torch.no_grad()
     def trajectory(
         self,
@@ -328,10 +284,21 @@ class FlowMatching(GenerativeModel):
         power: float = 1.0,
         tolerance: float | None = None,
     ) -> Iterator[Tensor]:
-        """From x_0, the real images at every time of the grid, the last of which is x_1. Arguments
-        as `sample`; no noise is drawn.
+        """From x_0 along the field, the real images at every time of the grid, the last of which is
+        x_1. No noise is drawn.
 
         dopri5 chooses its own steps, and interpolates at the times of the grid.
+
+        Args:
+            x: x_0, (B, C, H, W).
+            rng: Not used.
+            y: int64 (B,) labels of a model of p(x | y).
+            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5, with which an image
+                depends on its batch within the tolerance.
+            steps: Fixed steps; Heun and midpoint evaluate the network twice in each, Runge-Kutta
+                four times.
+            power: Spacing of the steps, `solvers.grid`.
+            tolerance: Of dopri5, absolute and relative. Default: 1e-5.
         """
         yield from integrate(self._field(y), x, grid(steps, power), solver, tolerance)
 
@@ -355,11 +322,11 @@ class FlowMatching(GenerativeModel):
         Inverse of `encode`, up to the error of the solver.
         """
         images = self.trajectory(z.unflatten(1, self.spec.shape), None, y, solver, steps)
-        return self.to_levels(deque(images, maxlen=1).pop())
+        return self.to_pixels(deque(images, maxlen=1).pop())
 
-    def to_levels(self, x_1: Tensor) -> Tensor:
-        """Reals -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
-        return quantise((x_1 + 1) / 2, self.spec.levels)
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """Reals in [-1, 1] -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
+        return quantise((v + 1) / 2, self.spec.levels)
 
     def _field(self, y: Tensor | None) -> Callable[[Tensor, float], Tensor]:
         cond = self.condition(y)

@@ -41,8 +41,9 @@ from genbench.formulas.likelihood import (
     sum_dims,
 )
 from genbench.formulas.pixels import bits_per_dim
-from genbench.model import GenerativeModel, Likelihood
+from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
+from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
@@ -168,16 +169,7 @@ class VAE(GenerativeModel):
         log_p = importance_weighted(K, lambda k: annealed_importance(log_w, self.latent, rng, ais))
         return {"importance-weighted" if ais == 1 else "annealed": -log_p}
 
-    def log_prob(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1, ais: int = 1
-    ) -> Tensor:
-        """A stochastic lower bound of log p(x), or log p(x|y), the ELBO for K = 1; or an estimate.
-
-        (B,) nats. Options of `terms`.
-        """
-        return -torch.stack(list(self.terms(x, y, rng, K, ais).values())).sum(0)
-
-    def likelihood_kind(self, **options: Any) -> Likelihood:
+    def likelihood_kind(self, **options: Any) -> LikelihoodKind:
         if options.get("ais", 1) == 1:
             return "bound"
         return "estimate"

@@ -1,0 +1,94 @@
+"""What the contract's base derives from the methods of a leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from genbench.config.annotations import parameters
+from genbench.model import GenerativeModel
+from genbench.rng import Rng
+from genbench.spec import Spec
+from genbench.steps import Losses
+
+SPEC = Spec((1, 2, 2), 5)
+sgd = partial(torch.optim.SGD, lr=0.1)
+
+
+class Plain(GenerativeModel):
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        return {"loss": x.double().mean()}
+
+
+class Stepwise(Plain):
+    """Halves the noise in every step; its score is two parts that depend on the options."""
+
+    def terms(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        rng: Rng | None = None,
+        K: int = 2,
+        solver: Literal["euler", "heun"] = "heun",
+    ) -> dict[str, Tensor]:
+        brightness = x.flatten(1).double().sum(1)
+        return {"first": K * brightness, "second": torch.full_like(brightness, len(solver))}
+
+    def trajectory(
+        self, x: Tensor, rng: Rng, y: Tensor | None = None, steps: int = 3, scale: float = 1.0
+    ) -> Iterator[Tensor]:
+        for _ in range(steps):
+            x = x / 2
+            yield scale * x
+
+
+def test_log_prob_is_minus_the_sum_of_the_terms_with_their_options():
+    model = Stepwise(SPEC, sgd)
+    x = torch.tensor([0, 1, 2, 3], dtype=torch.uint8).view(1, 1, 2, 2)
+    assert float(model.log_prob(x)) == -(2 * 6 + 4)
+    assert float(model.log_prob(x, None, None, 5, solver="euler")) == -(5 * 6 + 5)
+
+
+def test_sample_is_the_last_state_of_the_trajectory_with_its_options():
+    model = Stepwise(SPEC, sgd)
+    rng = Rng(0, range(3))
+    noise = rng.normal(SPEC.shape)
+    streams = Rng(0, range(3))
+    drawn = model.sample(streams, steps=2, scale=0.5)
+    assert torch.equal(drawn, model.to_pixels(noise / 8))
+    assert drawn.dtype == torch.uint8 and drawn.shape == (3, *SPEC.shape)
+    assert torch.equal(model.sample(Rng(0, range(3)), None, 2, 0.5), drawn)
+
+
+def test_one_signature_has_the_options_their_types_and_their_defaults():
+    model = Stepwise(SPEC, sgd)
+    assert model.defaults("sample") == {"steps": 3, "scale": 1.0}
+    assert model.defaults("sample", {"steps": 9}) == {"scale": 1.0}
+    assert model.defaults("log_prob") == {"K": 2, "solver": "heun"}
+    path = "genbench.models.vae.vae.VAE"
+    assert parameters(path, "log_prob", ("genbench",))["ais"] is int
+    assert set(parameters("genbench.models.diffusion.ddpm.DDPM", "sample", ("genbench",))) >= {
+        "sampler",
+        "steps",
+    }
+
+
+def test_a_density_that_is_implicit_has_no_options_and_no_score():
+    class Implicit(Plain):
+        def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
+            return self.to_pixels(rng.normal(self.spec.shape))
+
+    model = Implicit(SPEC, sgd)
+    assert model.defaults("log_prob") == {} == model.defaults("sample")
+    with pytest.raises(TypeError, match="Implicit has an implicit density"):
+        model.log_prob(torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+def test_a_class_without_a_sampler_is_refused():
+    with pytest.raises(TypeError, match="Plain has neither a method `sample` nor `trajectory`"):
+        Plain(SPEC, sgd)
