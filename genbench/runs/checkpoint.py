@@ -18,7 +18,8 @@ from genbench.config.config import Config
 from genbench.config.keys import changes
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
-from genbench.system.typed import Amount, Natural, one_line, read_value
+from genbench.runs.origin import Origin
+from genbench.system.typed import Amount, Natural, Sha256, one_line, read_value
 
 __all__ = ["check_checkpoint", "largest_count"]
 
@@ -33,8 +34,11 @@ class Content:
         optimizers: The state of each player's optimizer.
         ema: Moving averages of the parameters, in their order; none without a half-life.
         keeper: Seconds of training, and the sums of losses since the last line of the metrics file.
-        config: `Config.decisive` of the training that wrote it. None in the checkpoints of versions
-            that did not note it.
+        config: `Config.decisive` of the training that wrote it.
+        data_hash: Content hash of the images.
+        needs: SHA-256 of the recorded weights of each needed run, by name.
+
+    The last three are None in the checkpoints of versions that did not note them.
     """
 
     images_seen: Natural
@@ -43,6 +47,8 @@ class Content:
     ema: list[Any]
     keeper: Keeper
     config: dict[str, Any] | None = None
+    data_hash: Sha256 | None = None
+    needs: dict[str, Sha256] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,24 +70,30 @@ def largest_count(budget: int, batch_size: int) -> int:
 
 
 def check_checkpoint(
-    state: dict[str, Any], config: Config, model: GenerativeModel, batch_size: int
+    state: dict[str, Any], origin: Origin, model: GenerativeModel, batch_size: int
 ) -> None:
-    """Check structure, shapes and ranges of a checkpoint against the model and the configuration of
-    its run.
+    """Check structure, shapes and ranges of a checkpoint against the model and the origin of its
+    run.
 
     Args:
         state: Content of the file.
-        config: Of the run.
+        origin: Configuration, images and needed runs of the run.
         model: Of the run, with any weights.
         batch_size: Images of a step over all processes.
 
     Raises:
-        InputError: It is of another configuration or another model.
+        InputError: It is of another configuration, other images, another needed run or another
+            model.
         ValueError: Something else is not as training writes it; the message says what.
     """
     content: Content = read_value(Content, state)
+    config = origin.config
     if content.config is not None:
         _check_configuration(content.config, config)
+    if content.data_hash is not None:
+        _check_images(content.data_hash, origin.data_hash)
+    if content.needs is not None:
+        _check_needs(content.needs, origin.needed_weights)
     _check_model(content.model, model)
     end = largest_count(config.budget.images, batch_size)
     if content.images_seen > end or content.images_seen % batch_size:
@@ -108,6 +120,24 @@ def _check_configuration(noted: dict[str, Any], config: Config) -> None:
     if differences:
         text = one_line("; ".join(differences))[:500]
         raise InputError(f"of another configuration: {text}; train with that one")
+
+
+def _check_images(noted: str, data_hash: str) -> None:
+    """Refuse weights that were trained on other images."""
+    if noted != data_hash:
+        raise InputError(
+            f"of other images: they had the content hash {noted[:12]}, now it is {data_hash[:12]}; "
+            "restore them"
+        )
+
+
+def _check_needs(noted: dict[str, str], needed_weights: dict[str, str]) -> None:
+    """Refuse weights that were learnt from other runs."""
+    if noted.keys() != needed_weights.keys():
+        raise ValueError(f"needs has {sorted(noted)}, not {sorted(needed_weights)}")
+    for name in sorted(noted):
+        if noted[name] != needed_weights[name]:
+            raise InputError(f"of other weights of needs.{name}; restore them")
 
 
 def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:

@@ -5,8 +5,8 @@ state.json          status (running, stopped, done, diverged), images seen, seco
                     training noted it: config.yaml is checked against that wherever a run is opened
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
-checkpoints/        <images>-<hash>.ckpt, the last two; each notes the configuration that it is of,
-                    and is restored under no other one
+checkpoints/        <images>-<hash>.ckpt, the last two; each notes the configuration, the images and
+                    the needed runs that it is of, and is restored under no others
 previews/           sample grids during training
 model.safetensors   the recorded weights: moving averages, after `finalize`
 lock                who is training here
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "find_run", "find_runs", "run_folder"]
 
-# "config" may stand beside them: a version that did not note it left it out
 _CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
+# these may stand beside them: versions that did not note them left them out
+_ORIGIN = {"config", "data_hash", "needs"}
 
 
 @dataclass(frozen=True)
@@ -168,16 +169,9 @@ class Run:
         return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
 
     def write_state(self, **state: Any) -> None:
-        """Replace state.json.
-
-        The content hash of the data, the needed runs and the configuration stay where none are
-        given.
-        """
-        before = self.state()
-        kept = {key: before[key] for key in ("data_hash", "needs", "config")}
-        tree = {**kept, **state}
-        read_value(State, tree)  # what is written can be read
-        write_json(self.path / "state.json", tree)
+        """Replace state.json."""
+        read_value(State, state)  # what is written can be read
+        write_json(self.path / "state.json", state)
 
     def check_data(self, data: ImageData) -> None:
         """Refuse images other than those that the run was begun with.
@@ -192,6 +186,24 @@ class Run:
                 f"{self.path} was begun on other images: {data.name} had the content hash {begun[:12]}, now it is {here[:12]}; "
                 "restore them, or choose another run_dir"
             )
+
+    def check_needs(self, needs: dict[str, dict[str, Any]]) -> None:
+        """Refuse needed runs whose weights are not those that the run was begun with.
+
+        Args:
+            needs: The needed runs by name, as in `State`.
+
+        Raises:
+            InputError: One was trained again.
+        """
+        begun = self.state()["needs"]
+        # other names are those of another configuration, which is refused as such
+        for name in sorted(begun.keys() & needs.keys()):
+            if begun[name]["weights_hash"] != needs[name]["weights_hash"]:
+                raise InputError(
+                    f"{self.path} was begun with other weights of needs.{name}; restore them, or "
+                    "choose another run_dir"
+                )
 
     def state(self) -> dict[str, Any]:
         """The fields of `State` by name; those of a run that was not begun where there is no
@@ -266,7 +278,7 @@ class Run:
                 if path.is_file() and file_digest(path)[:16] == path.stem.partition("-")[2]:
                     _refuse_packed(path)
                     state = dict(torch.load(path, map_location="cpu", weights_only=True))
-                    if state.keys() - {"config"} != _CHECKPOINT:
+                    if state.keys() - _ORIGIN != _CHECKPOINT:
                         raise TypeError("other contents")
                     reason = _misfit(state, path, check)
                     if not reason:

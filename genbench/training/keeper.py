@@ -13,10 +13,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 
 from genbench.batch import Batch
-from genbench.config.config import Config
 from genbench.errors import Stopped
 from genbench.model import GenerativeModel
 from genbench.runs.folder import Run
+from genbench.runs.origin import Origin
 from genbench.steps import Losses
 from genbench.training.ema import EMA
 from genbench.training.stop import StopRequest
@@ -33,7 +33,8 @@ class Keeper(Callback):
     def __init__(
         self,
         run: Run,
-        config: Config,
+        origin: Origin,
+        device: str,
         ema: EMA,
         log_every: int,
         checkpoint_every: int,
@@ -43,7 +44,8 @@ class Keeper(Callback):
         self.ema = ema
         self.stop = StopRequest()
         self.report = report
-        self.config = config
+        self.origin = origin
+        self.device = device
         self.log_every = log_every
         self.checkpoint_every = checkpoint_every
         self.seconds = 0.0
@@ -156,7 +158,7 @@ class Keeper(Callback):
         self.check_place()
         if trainer.is_global_zero:
             state = {
-                "config": self.config.decisive,
+                **self.origin.in_checkpoint,
                 "images_seen": model.images_seen,
                 "model": model.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
@@ -165,7 +167,11 @@ class Keeper(Callback):
             }
             self.run.save_checkpoint(state, model.images_seen)
             self.run.write_state(
-                **{**self.run.state(), "images_seen": model.images_seen, "seconds": self.seconds}
+                **self.origin.in_state,
+                status="running",
+                images_seen=model.images_seen,
+                seconds=self.seconds,
+                device=self.device,
             )
 
 

@@ -25,7 +25,8 @@ from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.runs.build import build, needed_facts
 from genbench.runs.checkpoint import check_checkpoint
-from genbench.runs.folder import Run, config_tree, run_folder
+from genbench.runs.folder import Run, run_folder
+from genbench.runs.origin import Origin
 from genbench.runs.weights import save_weights
 from genbench.system.files import file_digest
 from genbench.system.launch import check_layout, is_primary, taken_for_slurm
@@ -106,18 +107,19 @@ def train(
     check_fit(config, data, model)
     _check_layout(config)
     run.refuse_links()
-    final = run.is_done(budget) or run.state()["status"] == "diverged"
-    needs = {} if final else _needs(run, config, data, model)
+    _origin(run, config, data, model, budget)  # refuses before anything is written
     with (
         lock(run.path) if is_primary() else contextlib.nullcontext(),
         log_to_file(run.path / "log.txt"),
     ):
+        # anew: weights may have vanished since then
         done = run.is_done(budget)
-        checkpoint = _check_folder(run, config, data, model, done)
-        _begin(run, config, data, done, needs)
+        origin = _origin(run, config, data, model, budget)
+        checkpoint = _check_folder(run, origin, data, model, done)
+        _begin(run, origin, done)
         if done:
             return run
-        callbacks = _callbacks(run, config, report)
+        callbacks = _callbacks(run, origin, report)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         prepare_nets(model, config.trainer)
         model.micro_batches = config.trainer.accumulate
@@ -131,7 +133,7 @@ def train(
                 with stop_if_process_lost(str(run.path)):
                     trainer.fit(model, datamodule=data, weights_only=True)
         except FloatingPointError:
-            raise _diverged(run, config, callbacks[-1]) from None
+            raise _diverged(run, origin, callbacks[-1]) from None
         except SystemExit:  # Lightning's answer to an interrupt before the first batch
             raise KeyboardInterrupt from None
         finally:
@@ -144,14 +146,18 @@ def train(
         if seen < budget:
             if is_primary():
                 run.write_state(
-                    status="stopped", images_seen=seen, seconds=seconds, device=_device(config)
+                    **origin.in_state,
+                    status="stopped",
+                    images_seen=seen,
+                    seconds=seconds,
+                    device=_device(config),
                 )
             raise Stopped(
                 f"stopped at image {seen:,} of {budget:,}; the same command goes on from there"
             )
         callbacks[-1].stop.listen()  # `finalize` is not interrupted, and what follows it is
         try:
-            _finish(run, config, data, model, callbacks)
+            _finish(run, origin, data, model, callbacks)
         finally:
             callbacks[-1].stop.release()
         if callbacks[-1].stop.signal is not None:
@@ -161,46 +167,42 @@ def train(
     return run
 
 
-def _needs(
-    run: Run, config: Config, data: ImageData, model: GenerativeModel
-) -> dict[str, dict[str, Any]]:
-    """Load the runs that a model needs, before anything is written; they are those that the run was
-    begun with.
+def _origin(
+    run: Run, config: Config, data: ImageData, model: GenerativeModel, budget: int
+) -> Origin:
+    """Configuration, images and needed runs of a training.
+
+    The needed runs are loaded, unless the run is finished or diverged: then they are those that it
+    has noted, which may be gone.
 
     Raises:
-        InputError: One is missing, not finished, or was trained again.
+        InputError: A needed run is missing or not finished.
     """
+    state = run.state()
+    if state["status"] == "diverged" or run.is_done(budget):
+        return Origin(config, data.content_hash, state["needs"])
     for name in model.needs:
         model.needed(name)
-    facts = needed_facts(config, data.name)
-    before = run.state()["needs"]
-    both = (
-        before.keys() & facts.keys()
-    )  # where the names differ, so do the configurations, which is said later
-    for name in sorted(
-        name for name in both if before[name]["weights_hash"] != facts[name]["weights_hash"]
-    ):
-        raise InputError(
-            f"{run.path} was begun with other weights of needs.{name}; restore them, or choose another run_dir"
-        )
-    return facts
+    return Origin(config, data.content_hash, needed_facts(config, data.name))
 
 
 def _check_folder(
     run: Run,
-    config: Config,
+    origin: Origin,
     data: ImageData,
     model: GenerativeModel,
     done: bool,
 ) -> dict[str, Any] | None:
-    """Check, before anything is written, that a folder is one of this configuration.
+    """Check, before anything is written, that a folder is one of this origin.
 
     Returns:
         The checkpoint that training goes on from; None for the beginning.
 
     Raises:
-        InputError: The folder, its data or its checkpoint is of another configuration.
+        InputError: The folder or its checkpoint is of another configuration, of other images or of
+            another needed run.
     """
+    config = origin.config
     state = run.state()
     run.check_config_file()
     old = run.begun_config(config.trust)
@@ -213,31 +215,33 @@ def _check_folder(
                 f"{run.path} holds a run of another configuration: {'; '.join(differences)}. Choose another run_dir"
             )
     run.check_data(data)
+    run.check_needs(origin.needs)
     final = done or state["status"] == "diverged"
     if final and state["config"] is not None:
         return None
-    checkpoint = _newest_checkpoint(run, config, model, data.batch_size)
+    checkpoint = _newest_checkpoint(run, origin, model, data.batch_size)
     if checkpoint is None or final:
         return checkpoint
     # one of a former version is believed where state.json notes what it is of
-    if checkpoint.get("config") is None and state["config"] is None:
+    missing = [entry for entry in origin.in_checkpoint if checkpoint.get(entry) is None]
+    if missing and state["config"] is None:
         raise InputError(
-            f"{run.checkpoints}: the newest is of a version that noted no configuration in it, and "
-            "state.json notes none either; restore state.json, or choose another run_dir"
+            f"{run.checkpoints}: the newest is of a version that noted no {' and no '.join(missing)} "
+            "in it, and state.json notes none either; restore state.json, or choose another run_dir"
         )
     return checkpoint
 
 
 def _newest_checkpoint(
     run: Run,
-    config: Config,
+    origin: Origin,
     model: GenerativeModel,
     batch_size: int,
 ) -> dict[str, Any] | None:
-    """The newest whole checkpoint, which must be one of this configuration and this model."""
+    """The newest whole checkpoint, which must be one of this origin and this model."""
 
     def check(content: dict[str, Any]) -> None:
-        check_checkpoint(content, config, model, batch_size)
+        check_checkpoint(content, origin, model, batch_size)
 
     try:
         checkpoint, damaged = run.newest_checkpoint(check)
@@ -251,16 +255,15 @@ def _newest_checkpoint(
 
 def _begin(
     run: Run,
-    config: Config,
-    data: ImageData,
+    origin: Origin,
     done: bool,
-    needs: dict[str, dict[str, Any]],
 ) -> None:
-    """Note the configuration in the folder, and that training runs where it is not done.
+    """Note the origin in the folder, and that training runs where it is not done.
 
     Raises:
         Diverged: Nothing can be trained further.
     """
+    config = origin.config
     state = run.state()
     if state["status"] == "diverged":
         if state["config"] is None and is_primary():
@@ -275,23 +278,23 @@ def _begin(
         run.note_config(config)
     elif is_primary():
         run.write_state(
+            **origin.in_state,
             status="running",
             images_seen=state["images_seen"],
             seconds=state["seconds"],
             device=_device(config),
-            data_hash=data.content_hash,
-            needs=needs,
-            config=config_tree(config),
         )
 
 
-def _callbacks(run: Run, config: Config, report: Report) -> tuple[EMA, Preview, Keeper]:
+def _callbacks(run: Run, origin: Origin, report: Report) -> tuple[EMA, Preview, Keeper]:
+    config = origin.config
     settings = config.trainer
     budget = config.budget.images
     ema = EMA(config.optimization.ema_half_life)
     keeper = Keeper(
         run,
-        config,
+        origin,
+        _device(config),
         ema,
         settings.log_every or max(1, budget // 100),
         settings.checkpoint_every or max(1, budget // 10),
@@ -356,7 +359,7 @@ def _restore(
 
 def _finish(
     run: Run,
-    config: Config,
+    origin: Origin,
     data: ImageData,
     model: GenerativeModel,
     callbacks: tuple[EMA, Preview, Keeper],
@@ -364,6 +367,7 @@ def _finish(
     """The recorded weights: the final averages, after `finalize`."""
     if not is_primary():
         return
+    config = origin.config
     ema, _, keeper = callbacks
     model.to("cpu")
     ema.average = [average.cpu() for average in ema.average]
@@ -377,10 +381,11 @@ def _finish(
         losses = [player.loss(*batch)["loss"] for player in model.players().values()]
         if not all(torch.isfinite(value).all() for value in (*losses, *model.parameters())):
             keeper.diverged_at = model.images_seen
-            raise _diverged(run, config, keeper)
+            raise _diverged(run, origin, keeper)
         keeper.check_place()
         save_weights(model, run.weights)
     run.write_state(
+        **origin.in_state,
         status="done",
         images_seen=model.images_seen,
         finalize_images=passes.images,
@@ -390,15 +395,16 @@ def _finish(
     )
 
 
-def _diverged(run: Run, config: Config, keeper: Keeper) -> Diverged:
+def _diverged(run: Run, origin: Origin, keeper: Keeper) -> Diverged:
     at = keeper.diverged_at or 0
     if is_primary():
         run.write_state(
+            **origin.in_state,
             status="diverged",
             images_seen=at,
             seconds=keeper.seconds,
             diverged_at=at,
-            device=_device(config),
+            device=keeper.device,
         )
     return Diverged(
         f"{run.path}: the loss, or the weights after it, are not finite in the batch at image {at:,}; the last good checkpoint is kept"

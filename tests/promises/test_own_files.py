@@ -25,10 +25,16 @@ from genbench.leaderboard.noise_study import noise_text
 from genbench.leaderboard.reproductions import read_list
 from genbench.runs.build import build, open_run
 from genbench.runs.folder import Run, find_runs
-from genbench.runs.weights import load_weights
+from genbench.runs.weights import load_weights, save_weights
 from genbench.suites.manifest import read_manifest
 from genbench.suites.suite import load_suite
-from genbench.system.files import check_target, files_below, write_atomic, write_once
+from genbench.system.files import (
+    check_target,
+    file_digest,
+    files_below,
+    write_atomic,
+    write_once,
+)
 from genbench.system.lock import in_use, lock
 from genbench.system.temporary import folder_beside
 from genbench.tracking.metrics_file import read_metrics
@@ -316,6 +322,16 @@ FORGERIES = {
         64,
         "config is {0: 7}, not",
     ),
+    "a hash of images that is none": (
+        lambda s: s.update(data_hash="digits"),
+        64,
+        "data_hash is 'digits', not a SHA-256",
+    ),
+    "a needed run that its configuration does not name": (
+        lambda s: s.update(needs={"teacher": "0" * 64}),
+        64,
+        "needs has ['teacher'], not []",
+    ),
     "sums that are none": (
         lambda s: s["keeper"].update(sums={"loss": 1}, counts={"loss": 1}),
         64,
@@ -393,11 +409,12 @@ def contents(run: Run) -> dict[str, bytes]:
     return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
 
 
-def without_config(run: Run) -> None:
-    """Make a run's one checkpoint one of a version that noted no configuration in it."""
+def of_former_version(run: Run, *absent: str) -> None:
+    """Make a run's one checkpoint one of a version that did not note these entries in it."""
     (path,) = run.checkpoints.glob("*.ckpt")
     state = torch.load(path, weights_only=True)
-    del state["config"]
+    for entry in absent:
+        del state[entry]
     path.unlink()
     rewrite(path, state, state["images_seen"])
 
@@ -463,14 +480,28 @@ def test_what_is_final_is_not_vouched_for_under_another_config(begun, status, ca
     assert contents(begun) == before
 
 
-def test_a_checkpoint_without_config_is_believed_beside_a_state_that_has_it(begun, tiny):
-    without_config(begun)
+ORIGIN = ("config", "data_hash", "needs")
+
+
+@pytest.mark.parametrize(
+    ("absent", "noted"),
+    [
+        (ORIGIN, "no config and no data_hash and no needs"),
+        (ORIGIN[1:], "no data_hash and no needs"),
+    ],
+    ids=len,
+)
+def test_a_checkpoint_of_a_former_version_is_believed_beside_a_state_that_notes_more(
+    absent, noted, begun, tiny
+):
+    of_former_version(begun, *absent)
     steps = ("budget.images=128", "trainer.checkpoint_every=64", *STEPS)
     state = (begun.path / "state.json").read_bytes()
     (begun.path / "state.json").unlink()
     before = contents(begun)
     for _ in range(2):
-        with pytest.raises(InputError, match=r"notes none either; restore state\.json, or choose"):
+        says = f"noted {noted} in it, and state.json notes none either; restore state.json, or"
+        with pytest.raises(InputError, match=re.escape(says)):
             train(tiny(TRAINED, *steps))
         assert contents(begun) == before
     (begun.path / "state.json").write_bytes(state)
@@ -478,12 +509,120 @@ def test_a_checkpoint_without_config_is_believed_beside_a_state_that_has_it(begu
 
 
 def test_a_finished_run_of_a_former_version_can_be_vouched_for(begun, tiny):
-    without_config(begun)
+    of_former_version(begun, *ORIGIN)
     edit(begun.path / "state.json", "config", None)
     weights = begun.weights.read_bytes()
     train(tiny(TRAINED, "budget.images=64", "trainer.checkpoint_every=64", *STEPS))
     assert begun.weights.read_bytes() == weights
     assert open_run(begun.path).config.seed == 0
+
+
+def test_without_its_state_a_run_does_not_go_on_over_other_images(begun, tiny, monkeypatch):
+    config = tiny(TRAINED, "budget.images=128", "trainer.checkpoint_every=64", *STEPS)
+    begun_on = begun.state()["data_hash"]
+    (begun.path / "state.json").unlink()
+    before = contents(begun)
+    with monkeypatch.context() as patch:
+        patch.setattr("genbench.data.digits.Digits.content_hash", "f" * 64)
+        says = f"the newest is of other images: they had the content hash {begun_on[:12]}, now it"
+        for _ in range(2):
+            with pytest.raises(InputError, match=says) as error:
+                train(config)
+            assert "\n" not in str(error.value)
+            assert contents(begun) == before
+    assert goes_on(config) == 80
+
+
+def test_a_checkpoint_of_other_images_is_refused_beside_a_state_of_these(begun, tiny):
+    """As where a checkpoint was copied from another folder."""
+    (path,) = begun.checkpoints.glob("*.ckpt")
+    state = torch.load(path, weights_only=True)
+    path.unlink()
+    rewrite(path, {**state, "data_hash": "f" * 64}, 64)
+    before = contents(begun)
+    with pytest.raises(
+        InputError, match=r"the newest is of other images: they had .* ffffffffffff"
+    ):
+        train(tiny(TRAINED, "budget.images=128", "trainer.checkpoint_every=64", *STEPS))
+    assert contents(begun) == before
+
+
+def test_a_state_that_is_removed_while_training_runs_is_written_again(tiny):
+    steps = ("budget.images=64", "trainer.checkpoint_every=32", *STEPS)
+    config = tiny(TRAINED, *steps)
+    run = Run(Path(config.resolved["run_dir"]))
+    whole = train(tiny(TRAINED, *steps, folder="whole"))
+
+    def remove(images: int, loss: float | None) -> None:
+        if images in (16, 64):
+            (run.path / "state.json").unlink()
+
+    train(config, remove)
+    fields = ("status", "images_seen", "device", *ORIGIN)
+    state, expected = run.state(), whole.state()
+    expected["config"]["run_dir"] = str(run.path)
+    assert [state[field] for field in fields] == [expected[field] for field in fields]
+
+
+# --- needed runs ------------------------------------------------------------------------------------------------------------
+
+
+STUDENT = "points2d/reflow"
+STUDENT_STEPS = (
+    "budget.images=64",
+    "needs.teacher.budget.images=48",
+    "trainer.log_every=16",
+    "trainer.checkpoint_every=32",
+)
+
+
+def test_without_its_state_a_run_does_not_go_on_from_another_teacher(tiny):
+    config = tiny(STUDENT, *STUDENT_STEPS)
+    teacher = train(config.needs["teacher"])
+    student = train(config)
+    (student.path / "state.json").unlink()
+    student.weights.unlink()
+    longer = tiny(STUDENT, *STUDENT_STEPS[1:], "budget.images=128")
+    before = contents(student)
+    weights = teacher.weights.read_bytes()
+    weights_hash = teacher.state()["weights_hash"]
+    model = open_run(teacher).model
+    with torch.no_grad():
+        next(model.parameters()).mul_(2)
+    save_weights(model, teacher.weights)
+    edit(teacher.path / "state.json", "weights_hash", file_digest(teacher.weights))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"newest is of other weights of needs\.teacher; rest"):
+            train(longer)
+        assert contents(student) == before
+    teacher.weights.write_bytes(weights)
+    edit(teacher.path / "state.json", "weights_hash", weights_hash)
+    assert goes_on(longer) == 80
+    assert student.state()["needs"]["teacher"]["weights_hash"] == weights_hash
+
+
+def test_weights_that_vanish_while_a_finished_run_is_opened_are_made_again(tiny, monkeypatch):
+    """By another process, between the first look at the folder and the one under its lock."""
+    config = tiny(STUDENT, *STUDENT_STEPS)
+    train(config.needs["teacher"])
+    student = train(config)
+    weights = student.weights.read_bytes()
+    needs = student.state()["needs"]
+    looks = []
+
+    def is_done(run: Run, budget: int) -> bool:
+        done = look(run, budget)
+        if run == student and done:
+            looks.append(run)
+            student.weights.unlink()
+        return done
+
+    look = Run.is_done
+    monkeypatch.setattr(Run, "is_done", is_done)
+    train(config)
+    assert looks == [student]
+    assert student.weights.read_bytes() == weights
+    assert student.state()["needs"] == needs
 
 
 # --- what is no file ----------------------------------------------------------------------------------------------------------
