@@ -740,7 +740,7 @@ MUTATIONS = (
     ),
     Mutation(
         "random probes are not scaled by their number",
-        "models/flow_matching/flow_matching.py",
+        "formulas/solvers.py",
         "/ math.sqrt(probes)",
         "/ 1",
         ("models/test_flow_matching.py::test_divergence_is_the_trace_of_the_jacobian",),
@@ -804,8 +804,8 @@ MUTATIONS = (
     Mutation(
         "the cosine schedule without its offset",
         "formulas/noise.py",
-        "+ 0.008) / 1.008",
-        ") / 1.0",
+        "return (t + _OFFSET) / (1 + _OFFSET) * (math.pi / 2)",
+        "return t * (math.pi / 2)",
         ("models/test_diffusion.py::test_schedules_agree_with_diffusers",),
     ),
     Mutation(

@@ -9,6 +9,11 @@ A step goes from t to s = t + h; with k_1 = f(x, t):
                                                         k_4 = f(x + h k_3, s)
     dopri5      embedded formulas of order 5 and 4, whose difference chooses h          (torchdiffeq; Dormand & Prince 1980)
 
+The log density of x along a curve changes by the divergence of the field, so that from its start to its end
+
+    log p_start(x_start) = log p_end(x_end) + int_start^end tr(df/dx) dt                       (Chen et al., theorem 1)
+    tr(J) = sum_i b_i^T J b_i over the D basis vectors, or  E e^T J e over e in {-1, 1}^D      (Hutchinson; FFJORD)
+
 The error of n steps of order p is O(n^-p). With fixed steps, a row of x sees no other row; dopri5
 takes one h for the whole batch, so that a row depends on its batch within the tolerance.
 
@@ -16,10 +21,15 @@ References:
     Hairer, Noersett, Wanner (1993), Solving ordinary differential equations I, chapter II
     Dormand, Prince (1980), A family of embedded Runge-Kutta formulae.
     doi:10.1016/0771-050X(80)90013-3
+    Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural ordinary differential equations.
+    arXiv:1806.07366
+    Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD. arXiv:1810.01367
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -27,24 +37,32 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from genbench.formulas.likelihood import sum_dims
+from genbench.rng import Rng
+
 __all__ = [
     "FIXED",
     "TOLERANCE",
     "Field",
     "FixedStep",
     "Solver",
+    "Trace",
+    "divergence",
     "dopri5",
     "euler",
     "grid",
     "heun",
     "integrate",
+    "integrate_with_divergence",
     "midpoint",
     "rk4",
+    "trace_probes",
 ]
 
 # (x, t) -> dx/dt, of the shape of x
 Field = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
+Trace = Literal["exact", "hutchinson"]
 TOLERANCE = 1e-5
 
 
@@ -158,3 +176,75 @@ def grid(steps: int, power: float = 1.0) -> list[float]:
     if steps < 1 or power < 1:
         raise ValueError(f"steps and power are at least 1, not {steps} and {power}")
     return [1 - (1 - i / steps) ** power for i in range(steps + 1)]
+
+
+@torch.no_grad()
+def integrate_with_divergence(
+    field: Field,
+    x: Tensor,
+    probes: Tensor,
+    times: Sequence[float],
+    solver: Solver = "heun",
+    tolerance: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """x at the last of the times, (B, ...), and int tr(df/dx) dt from the first to the last, (B,)
+    nats.
+
+    Args:
+        field: f, which maps each row of x by itself.
+        x: At the first of the times, (B, ...).
+        probes: Of `divergence`.
+        times: Increasing or decreasing.
+        solver: Of `integrate`.
+        tolerance: Of dopri5.
+    """
+    shape = x.shape[1:]
+
+    def joint(state: Tensor, t: float) -> Tensor:
+        x = state[:, :-1].unflatten(1, shape)
+        v, trace = divergence(lambda x: field(x, t), x, probes)
+        return torch.cat((v.flatten(1), trace[:, None]), dim=1)
+
+    start = torch.cat((x.flatten(1), x.new_zeros(len(x), 1)), dim=1)
+    end = deque(integrate(joint, start, times, solver, tolerance), maxlen=1).pop()
+    return end[:, :-1].unflatten(1, shape), end[:, -1]
+
+
+def divergence(v: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
+    """v(x) and sum_p e_p^T (dv/dx) e_p, (B,), for a field that maps each row by itself.
+
+    Args:
+        v: (B, ...) -> (B, ...).
+        x: (B, ...).
+        probes: e, (P, B, ...): the basis gives the trace; random signs over sqrt(P) an unbiased
+            estimate of it.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        out = v(x)
+        total = x.new_zeros(len(x))
+        for e in probes:
+            (e_J,) = torch.autograd.grad(out, x, e, retain_graph=True)
+            total = total + sum_dims(e_J * e)
+    return out.detach(), total.detach()
+
+
+def trace_probes(rng: Rng, shape: Sequence[int], trace: Trace = "exact", probes: int = 1) -> Tensor:
+    """The vectors of `divergence`, (P, B, *shape), scaled such that e^T J e is summed over them.
+
+    Args:
+        rng: One stream per row.
+        shape: Of a row.
+        trace: By the D basis vectors, or by random ones.
+        probes: Number of random ones.
+    """
+    if trace not in ("exact", "hutchinson"):
+        raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
+    if probes < 1:
+        raise ValueError(f"probes is at least 1, not {probes}")
+    if trace == "exact":
+        dims = math.prod(shape)
+        basis = torch.eye(dims, dtype=rng.dtype, device=rng.device).view(-1, 1, *shape)
+        return basis.expand(-1, len(rng), *shape)
+    signs = 1 - 2 * (rng.bits((probes, *shape)) & 1)
+    return signs.transpose(0, 1).to(rng.dtype) / math.sqrt(probes)

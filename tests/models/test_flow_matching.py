@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from genbench.errors import InputError
 from genbench.formulas.pixels import bits_per_dim
-from genbench.formulas.solvers import grid
+from genbench.formulas.solvers import divergence, grid, trace_probes
 from genbench.metrics.speed import count_evaluations
-from genbench.models.flow_matching.flow_matching import FlowMatching, divergence
+from genbench.models.flow_matching.flow_matching import FlowMatching
 from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
 from genbench.nets.unet import UNet
@@ -49,6 +49,10 @@ class Field(Net):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         return self.v(x, cond[:, :1, None, None])
+
+
+def vectors(model: FlowMatching, rng: Rng, trace="exact", probes=1) -> Tensor:
+    return trace_probes(rng, model.spec.shape, trace, probes)
 
 
 class Time(nn.Module):
@@ -224,14 +228,14 @@ def test_divergence_is_the_trace_of_the_jacobian(double, net):
         ]
     )
     with torch.no_grad():
-        out, trace = divergence(v, x, model.probes(streams(3)))
+        out, trace = divergence(v, x, vectors(model, streams(3)))
         torch.testing.assert_close(out, v(x))
         torch.testing.assert_close(trace, jacobian.diagonal(dim1=1, dim2=2).sum(1))
         # Hutchinson: mean, and variance sum_{i != j} over the symmetric part; 4 standard errors
         estimates = torch.stack(
-            [divergence(v, x, model.probes(streams(3, k), "hutchinson"))[1] for k in range(150)]
+            [divergence(v, x, vectors(model, streams(3, k), "hutchinson"))[1] for k in range(150)]
         )
-        pairs = divergence(v, x, model.probes(streams(3), "hutchinson", 150))[1]
+        pairs = divergence(v, x, vectors(model, streams(3), "hutchinson", 150))[1]
     symmetric = (jacobian + jacobian.mT) / 2
     deviation = (
         2 * (symmetric**2).sum((1, 2)) - 2 * (symmetric.diagonal(dim1=1, dim2=2) ** 2).sum(1)
@@ -254,10 +258,12 @@ def test_divergence_is_the_trace_of_the_jacobian(double, net):
 )
 def test_density_of_a_gaussian(double, options):
     model, x = exact(gaussian(M, S)), M + S * streams(50).normal((1, 1, 2))
-    prior, change = model.density_parts(x, None, model.probes(streams(50)), **options)
+    prior, change = model.density_parts(x, None, vectors(model, streams(50)), **options)
     torch.testing.assert_close(prior + change, log_normal(x), rtol=0, atol=1e-4)
     # the Jacobian is diagonal, so that random signs give the trace itself
-    prior, change = model.density_parts(x, None, model.probes(streams(50), "hutchinson"), **options)
+    prior, change = model.density_parts(
+        x, None, vectors(model, streams(50), "hutchinson"), **options
+    )
     torch.testing.assert_close(prior + change, log_normal(x), rtol=0, atol=1e-4)
 
 

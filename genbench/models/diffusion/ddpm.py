@@ -57,7 +57,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Schedule, betas
+from genbench.formulas.noise import Betas, betas
 from genbench.formulas.pixels import bits_per_dim
 from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
@@ -105,7 +105,7 @@ class DDPM(GenerativeModel):
         net: NetFactory,
         optimizer: OptimizerFactory,
         T: int = 1000,
-        schedule: Schedule = "linear",
+        schedule: Betas = "linear",
         weighting: Literal["simple", "variational"] = "simple",
         variance: Variance = "posterior",
         time: Literal["sinusoidal", "fourier"] = "sinusoidal",

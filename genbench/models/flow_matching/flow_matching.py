@@ -43,7 +43,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,15 @@ from torch import Tensor, nn
 from genbench.errors import InputError
 from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
 from genbench.formulas.pixels import dequantise, quantise
-from genbench.formulas.solvers import TOLERANCE, Solver, grid, integrate
+from genbench.formulas.solvers import (
+    TOLERANCE,
+    Solver,
+    Trace,
+    grid,
+    integrate,
+    integrate_with_divergence,
+    trace_probes,
+)
 from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
@@ -59,9 +67,7 @@ from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
 
-__all__ = ["FlowMatching", "divergence"]
-
-Trace = Literal["exact", "hutchinson"]
+__all__ = ["FlowMatching"]
 
 # radians that the fastest feature of time turns while t goes from 0 to 1; the slowest turns one. A
 # field that is rough in t
@@ -198,7 +204,7 @@ class FlowMatching(GenerativeModel):
         cell = self.spec.dims * math.log(self.spec.levels / 2)
 
         def parts(k: int) -> tuple[Tensor, Tensor]:
-            some = self.probes(rng.split("trace", k), trace, probes)
+            some = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
             x_1 = self.to_cell(x, rng.split("dequantise", k))
             return self.density_parts(x_1, y, some, times, solver, tolerance)
 
@@ -238,38 +244,12 @@ class FlowMatching(GenerativeModel):
             solver: Of `solvers.integrate`.
             tolerance: Of dopri5.
         """
-        cond = self.condition(y)
-
-        def field(state: Tensor, t: float) -> Tensor:
-            x = state[:, :-1].unflatten(1, self.spec.shape)
-            v, trace = divergence(
-                lambda x: self.velocity(x, x.new_full((len(x),), t), cond), x, probes
-            )
-            return torch.cat((v.flatten(1), trace[:, None]), dim=1)
-
         # theorem 1; from 1 back to 0, int tr dt has the sign that log f asks for
-        start = torch.cat((x_1.flatten(1), x_1.new_zeros(len(x_1), 1)), dim=1)
-        end = deque(integrate(field, start, times, solver, tolerance), maxlen=1).pop()
-        x_0 = end[:, :-1]
-        return sum_dims(
-            gaussian_log_density(x_0, torch.zeros_like(x_0), torch.zeros_like(x_0))
-        ), end[:, -1]
-
-    def probes(self, rng: Rng, trace: Trace = "exact", probes: int = 1) -> Tensor:
-        """The vectors of a trace, (P, B, C, H, W), scaled such that e^T J e is summed over them: P
-        = D, or P random ones.
-        """
-        if trace not in ("exact", "hutchinson"):
-            raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
-        if probes < 1:
-            raise ValueError(f"probes is at least 1, not {probes}")
-        if trace == "exact":
-            basis = torch.eye(self.spec.dims, dtype=rng.dtype, device=rng.device).view(
-                -1, 1, *self.spec.shape
-            )
-            return basis.expand(-1, len(rng), *self.spec.shape)
-        signs = 1 - 2 * (rng.bits((probes, *self.spec.shape)) & 1)
-        return signs.transpose(0, 1).to(rng.dtype) / math.sqrt(probes)
+        x_0, change = integrate_with_divergence(
+            self._field(y), x_1, probes, times, solver, tolerance
+        )
+        zero = torch.zeros_like(x_0)
+        return sum_dims(gaussian_log_density(x_0, zero, zero)), change
 
     # --- sampling ---------------------------------------------------------------------------------
 
@@ -331,22 +311,3 @@ class FlowMatching(GenerativeModel):
     def _field(self, y: Tensor | None) -> Callable[[Tensor, float], Tensor]:
         cond = self.condition(y)
         return lambda x, t: self.velocity(x, x.new_full((len(x),), t), cond)
-
-
-def divergence(v: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-    """v(x) and sum_p e_p^T (dv/dx) e_p, (B,), for a field that maps each row by itself.
-
-    Args:
-        v: (B, ...) -> (B, ...).
-        x: (B, ...).
-        probes: e, (P, B, ...): the basis gives the trace; random signs over sqrt(P) an unbiased
-            estimate of it.
-    """
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        out = v(x)
-        total = x.new_zeros(len(x))
-        for e in probes:
-            (e_J,) = torch.autograd.grad(out, x, e, retain_graph=True)
-            total = total + sum_dims(e_J * e)
-    return out.detach(), total.detach()

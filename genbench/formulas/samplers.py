@@ -1,0 +1,170 @@
+r"""Samplers: from noise to an image by a denoiser, along a grid of noise levels.
+
+A denoiser gives D(x_t, t) ~ E[x | x_t]. A grid is a list of levels, `noise.Level`, from the noisiest down to the last, and a
+sampler yields x_s after every step t -> s of it. eps_hat = (x_t - alpha_t D) / sigma_t.
+
+    ancestral     x_s ~ q(x_s | x_t, x = D), or with the variance beta of q(x_t | x_s) in place of its own  (Ho et al., algorithm 2)
+    ddim          x_s = alpha_s D + sqrt(sigma_s^2 - v) eps_hat + sqrt(v) z,   v = eta^2 Var q(x_s | x_t, x)  (Song et al., eq. 12, 16)
+    euler, heun   steps of dy/dr = (y - D) / r,   y = x_t / alpha_t,  r = sigma_t / alpha_t      (Karras et al., eq. 4, algorithm 1)
+    stochastic    before each step of heun, noise is added to the level r (1 + gamma)            (Karras et al., algorithm 2)
+
+with, for the transition from s to t of a path, of which s has less noise:
+
+    beta = sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2        Var q(x_s | x_t, x) = beta sigma_s^2 / sigma_t^2
+
+In y and r every schedule is the same: euler is ddim at eta = 0 for each of them. A step to a level without noise
+is one of Euler's, which shows D, since the field has no value there.
+
+References:
+    Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
+    Song, Meng, Ermon (2021), Denoising diffusion implicit models. arXiv:2010.02502
+    Karras et al. (2022), Elucidating the design space of diffusion-based generative models. arXiv:2206.00364
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor
+
+from genbench.formulas.noise import Level
+from genbench.rng import Rng
+
+__all__ = [
+    "Denoise",
+    "Variance",
+    "ancestral",
+    "ancestral_step",
+    "ddim",
+    "ddim_step",
+    "euler",
+    "heun",
+    "slope",
+    "stochastic",
+]
+
+# (x_t, level) -> E[x | x_t], of the shape of x_t
+Denoise = Callable[[Tensor, Level], Tensor]
+Variance = Literal["posterior", "beta"]
+
+
+def transition(t: Level, s: Level) -> tuple[float, float]:
+    """beta of q(x_t | x_s), and the variance of q(x_s | x_t, x)."""
+    beta = t.sigma**2 - (t.alpha / s.alpha) ** 2 * s.sigma**2
+    return beta, beta * s.sigma**2 / t.sigma**2
+
+
+def ancestral_step(
+    x_t: Tensor, x: Tensor, t: Level, s: Level, variance: Variance = "posterior"
+) -> tuple[Tensor, float]:
+    """Mean and variance of p(x_s | x_t), given the predicted x. At neighbouring times of a chain
+    this is eq. 7 of Ho et al.
+    """
+    beta, posterior = transition(t, s)
+    ratio = t.alpha / s.alpha
+    mean = (s.alpha * beta * x + ratio * s.sigma**2 * x_t) / t.sigma**2
+    if variance == "beta":
+        return mean, beta
+    return mean, posterior
+
+
+def ddim_step(x_t: Tensor, x: Tensor, t: Level, s: Level, eta: float = 0.0) -> tuple[Tensor, float]:
+    """Mean and variance of DDIM's x_s given x_t and the predicted x, whose rest in x_t is the
+    noise.
+    """
+    eps = (x_t - t.alpha * x) / t.sigma
+    # eq. 16, then eq. 12 of Song et al.
+    v = eta**2 * transition(t, s)[1]
+    return s.alpha * x + (s.sigma**2 - v) ** 0.5 * eps, v
+
+
+def ancestral(
+    denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng, variance: Variance = "posterior"
+) -> Iterator[Tensor]:
+    """The states after every step; the last step, to a level without noise, shows the mean."""
+    for t, s in pairwise(grid):
+        x, v = ancestral_step(x, denoise(x, t), t, s, variance)
+        yield (x := _with_noise(x, v if s.sigma > 0 else 0.0, rng))
+
+
+def ddim(
+    denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng, eta: float = 0.0
+) -> Iterator[Tensor]:
+    """The states after every step. eta: 0 is deterministic given x, 1 has the noise of `ancestral`."""
+    for t, s in pairwise(grid):
+        x, v = ddim_step(x, denoise(x, t), t, s, eta)
+        yield (x := _with_noise(x, v, rng))
+
+
+def euler(denoise: Denoise, x: Tensor, grid: Sequence[Level]) -> Iterator[Tensor]:
+    """The states after every step; of first order in its length."""
+    for t, s in pairwise(grid):
+        yield (x := euler_step(denoise, x, t, s))
+
+
+def heun(denoise: Denoise, x: Tensor, grid: Sequence[Level]) -> Iterator[Tensor]:
+    """The states after every step, of second order in its length: algorithm 1 of Karras et al."""
+    for t, s in pairwise(grid):
+        yield (x := heun_step(denoise, x, t, s))
+
+
+def stochastic(
+    denoise: Denoise,
+    x: Tensor,
+    grid: Sequence[Level],
+    rng: Rng,
+    churn: float = 40.0,
+    low: float = 0.05,
+    high: float = 50.0,
+    noise: float = 1.003,
+) -> Iterator[Tensor]:
+    """The states after every step: algorithm 2 of Karras et al., with their values for ImageNet.
+
+    Args:
+        denoise: D.
+        x: At the first level, (B, ...).
+        grid: Levels.
+        rng: One stream per row.
+        churn: S_churn; 0 is `heun`.
+        low: S_tmin, least ratio of noise to image at which noise is added.
+        high: S_tmax, the largest.
+        noise: S_noise, standard deviation of what is added, in units of what the level asks for.
+    """
+    gamma = min(churn / (len(grid) - 1), 2**0.5 - 1)
+    for t, s in pairwise(grid):
+        raised = t
+        if gamma > 0 and low <= t.sigma / t.alpha <= high:
+            raised = Level(t.alpha, t.sigma * (1 + gamma))
+            added = (raised.sigma**2 - t.sigma**2) ** 0.5
+            x = x + added * noise * rng.normal(x.shape[1:])
+        yield (x := heun_step(denoise, x, raised, s))
+
+
+def slope(denoise: Denoise, x: Tensor, t: Level) -> Tensor:
+    """dy/dr = (y - D) / r of the probability-flow equation, eq. 4 of Karras et al. at sigma = r."""
+    return (x / t.alpha - denoise(x, t)) * (t.alpha / t.sigma)
+
+
+def euler_step(denoise: Denoise, x: Tensor, t: Level, s: Level) -> Tensor:
+    """x_s from x_t."""
+    step = s.sigma / s.alpha - t.sigma / t.alpha
+    return s.alpha * (x / t.alpha + step * slope(denoise, x, t))
+
+
+def heun_step(denoise: Denoise, x: Tensor, t: Level, s: Level) -> Tensor:
+    """x_s from x_t, by the mean of the slopes at both ends."""
+    step = s.sigma / s.alpha - t.sigma / t.alpha
+    first = slope(denoise, x, t)
+    y = x / t.alpha
+    end = s.alpha * (y + step * first)
+    if s.sigma == 0:
+        return end
+    return s.alpha * (y + step / 2 * (first + slope(denoise, end, s)))
+
+
+def _with_noise(mean: Tensor, variance: float, rng: Rng) -> Tensor:
+    if variance > 0:
+        return mean + variance**0.5 * rng.normal(mean.shape[1:])
+    return mean

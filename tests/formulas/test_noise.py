@@ -1,0 +1,264 @@
+"""Schedules, the four views of one prediction, and samplers on a Gaussian whose posterior mean is known."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from genbench.formulas import samplers
+from genbench.formulas.noise import (
+    CLEAN,
+    Chain,
+    Cosine,
+    Exploding,
+    Karras,
+    Level,
+    Linear,
+    Straight,
+    SubVP,
+    betas,
+)
+from genbench.nets.denoiser import precondition
+from genbench.rng import Rng
+
+SMOOTH = {
+    "straight": Straight(),
+    "straight with a rest": Straight(0.1),
+    "linear": Linear(),
+    "sub-VP": SubVP(),
+    "cosine": Cosine(),
+    "exploding": Exploding(),
+    "karras": Karras(),
+}
+CHAIN = Chain(torch.cat((torch.ones(1).double(), torch.cumprod(1 - betas("linear", 20), 0))))
+SCHEDULES = {**SMOOTH, "chain": CHAIN}
+M, S = 0.3, 0.5
+
+
+def streams(n: int, seed: int = 0) -> Rng:
+    return Rng(seed, range(n), torch.float64)
+
+
+def posterior_mean(x_t: Tensor, level: Level) -> Tensor:
+    """E[x | x_t] for x ~ N(M, S^2), by the formula for jointly normal variables."""
+    gain = level.alpha * S**2 / (level.alpha**2 * S**2 + level.sigma**2)
+    return M + gain * (x_t - level.alpha * M)
+
+
+def end(states) -> Tensor:
+    *_, x = states
+    return x
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_noise_grows_from_data_to_noise(name):
+    schedule = SCHEDULES[name]
+    t = torch.linspace(0, 1, 21, dtype=torch.float64)
+    alpha = schedule.alpha(t)
+    ratio = schedule.sigma(t) / alpha.clamp(min=1e-30)
+    assert alpha.dtype == ratio.dtype == torch.float64
+    assert float(alpha[0]) == pytest.approx(1)
+    assert (ratio.diff() > 0).all()
+    # what is left of the image, in standard deviations of the noise
+    assert ratio[0] < 0.12
+    assert ratio[-1] > 40
+
+
+def test_schedules_keep_what_their_names_say():
+    t = torch.linspace(0, 1, 21, dtype=torch.float64)
+    for schedule in (Linear(), Cosine(), CHAIN):
+        torch.testing.assert_close(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, t * 0 + 1)
+    torch.testing.assert_close(SubVP().sigma(t), Linear().sigma(t) ** 2)
+    for schedule in (Exploding(), Karras()):
+        assert (schedule.alpha(t) == 1).all()
+    roots = Karras().sigma(t) ** (1 / 7)
+    torch.testing.assert_close(roots.diff(), roots.diff()[:1].expand(20))
+    levels = Karras().levels(18)
+    assert len(levels) == 19
+    assert [levels[0].sigma, levels[17].sigma] == pytest.approx([80, 0.002])
+    assert levels[-1] == CLEAN
+
+
+def test_the_chain_is_the_limit_of_its_schedule():
+    """Its steps tend to the continuous path as they become many."""
+    t = torch.linspace(0.05, 1, 20, dtype=torch.float64)
+    for name, smooth in (("linear", Linear()), ("cosine", Cosine())):
+        errors = []
+        for steps in (1000, 10_000):
+            abar = torch.cumprod(1 - betas(name, steps), 0)
+            chain = Chain(torch.cat((torch.ones(1, dtype=torch.float64), abar)))
+            errors.append(float((chain.alpha(t) - smooth.alpha(t)).abs().max()))
+        assert errors[1] < errors[0] / 4 or errors[0] < 1e-9
+        assert errors[0] < 2e-2
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_rates_are_differences(name):
+    schedule, h = SMOOTH[name], 1e-6
+    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    for function, rate in zip((schedule.alpha, schedule.sigma), schedule.rates(t), strict=True):
+        difference = (function(t + h) - function(t - h)) / (2 * h)
+        torch.testing.assert_close(rate, difference, rtol=1e-6, atol=1e-8)
+    with pytest.raises(TypeError, match="a chain"):
+        CHAIN.rates(t)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_posterior_mean_knows_the_ratio_of_noise_alone(name):
+    """Rescaled to variance-exploding, x_t / alpha_t with sigma_t / alpha_t, it is the same; here by quadrature over two points."""
+    schedule = SCHEDULES[name]
+    points = torch.tensor([-0.5, 0.2, 0.9], dtype=torch.float64)
+    x_t = torch.linspace(-1, 1, 9, dtype=torch.float64)
+
+    def mean(x_t: Tensor, alpha: float, sigma: float) -> Tensor:
+        log_w = -((x_t[:, None] - alpha * points) ** 2) / (2 * sigma**2)
+        return log_w.softmax(1) @ points
+
+    for t in (0.25, 0.5, 0.75):
+        alpha, sigma, _ = schedule.level(t)
+        exploded = mean(x_t / alpha, 1.0, sigma / alpha)
+        torch.testing.assert_close(mean(x_t, alpha, sigma), exploded, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_views_are_inverses_of_each_other(name):
+    schedule, rng = SMOOTH[name], streams(9)
+    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    x = rng.normal((1, 2, 2))
+    eps = rng.normal((1, 2, 2))
+    x_t = schedule.diffuse(x, eps, t)
+    torch.testing.assert_close(schedule.noise_of(x, x_t, t), eps)
+    torch.testing.assert_close(schedule.from_noise(eps, x_t, t), x)
+    h = 1e-6
+    speed = (schedule.diffuse(x, eps, t + h) - schedule.diffuse(x, eps, t - h)) / (2 * h)
+    torch.testing.assert_close(schedule.velocity_of(x, x_t, t), speed, rtol=1e-5, atol=1e-6)
+    for there, back in (
+        (schedule.noise_of, schedule.from_noise),
+        (schedule.velocity_of, schedule.from_velocity),
+        (schedule.score_of, schedule.from_score),
+    ):
+        view = there(x, x_t, t)
+        torch.testing.assert_close(back(view, x_t, t), x, rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(there(back(x, x_t, t), x_t, t), x, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_score_of_a_posterior_mean_is_the_gradient_of_the_density(name):
+    """Tweedie's formula, for a Gaussian."""
+    schedule = SMOOTH[name]
+    x_t = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    for time in (0.3, 0.8):
+        level = schedule.level(time)
+        t = torch.full((5,), time, dtype=torch.float64)
+        variance = level.alpha**2 * S**2 + level.sigma**2
+        expected = (level.alpha * M - x_t) / variance
+        actual = schedule.score_of(posterior_mean(x_t, level), x_t, t)
+        torch.testing.assert_close(actual, expected)
+
+
+# --- samplers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["straight", "cosine", "karras", "linear"])
+@pytest.mark.parametrize(("sampler", "order"), [(samplers.euler, 1), (samplers.heun, 2)])
+def test_order_of_convergence(name, sampler, order):
+    """On N(M, S^2), between two times inside the path: the map is affine, and its slope known."""
+    schedule = SMOOTH[name]
+    x = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    slopes = []
+    first, last = 0.9, 0.4
+    for steps in (40, 80, 160):
+        grid = [schedule.level(first + (last - first) * i / steps) for i in range(steps + 1)]
+        low, high = end(sampler(posterior_mean, x, grid)).flatten()
+        slopes.append(float(high - low) / 2)
+    deviations = [
+        math.sqrt(level.alpha**2 * S**2 + level.sigma**2)
+        for level in (schedule.level(first), schedule.level(last))
+    ]
+    errors = [abs(slope - deviations[1] / deviations[0]) for slope in slopes]
+    for coarse, fine in pairwise(errors):
+        assert math.log2(coarse / fine) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_euler_is_ddim_without_noise_on_every_schedule(name):
+    schedule = SCHEDULES[name]
+    grid = [*[schedule.level(i / 20) for i in range(19, 0, -1)], CLEAN]
+    x = streams(5).normal((2,))
+    ddim = end(samplers.ddim(posterior_mean, x, grid, streams(5)))
+    torch.testing.assert_close(end(samplers.euler(posterior_mean, x, grid)), ddim)
+
+
+def test_the_stochastic_sampler_without_churn_is_heun():
+    grid, x = Karras().levels(9), 80 * streams(5).normal((2,))
+    expected = list(samplers.heun(posterior_mean, x, grid))
+    states = list(samplers.stochastic(posterior_mean, x, grid, streams(5), churn=0.0))
+    assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
+    other = end(samplers.stochastic(posterior_mean, x, grid, streams(5), churn=40.0))
+    assert (other - expected[-1]).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        lambda x, grid, rng: samplers.heun(posterior_mean, x, grid),
+        lambda x, grid, rng: samplers.euler(posterior_mean, x, grid),
+        lambda x, grid, rng: samplers.ancestral(posterior_mean, x, grid, rng),
+        lambda x, grid, rng: samplers.ddim(posterior_mean, x, grid, rng, eta=0.7),
+        lambda x, grid, rng: samplers.stochastic(posterior_mean, x, grid, rng, noise=1.0),
+    ],
+    ids=["heun", "euler", "ancestral", "ddim", "stochastic"],
+)
+def test_samplers_reproduce_a_gaussian(sampler):
+    n, rng = 4000, streams(4000)
+    grid = Karras().levels(150)
+    x = end(sampler(grid[0].sigma * rng.normal((1,)), grid, rng))
+    assert float(x.mean()) == pytest.approx(M, abs=4 * S / math.sqrt(n))
+    assert float(x.std()) == pytest.approx(S, rel=4 / math.sqrt(2 * n) + 0.02)
+
+
+def test_preconditioned_euler_agrees_with_diffusers():
+    """Its scheduler for EDM: levels, the four scalars and the states, in float32."""
+    from diffusers import EDMEulerScheduler
+
+    scheduler = EDMEulerScheduler(sigma_data=0.5)
+    scheduler.set_timesteps(9)
+
+    def net(x: Tensor, noise: Tensor) -> Tensor:
+        return torch.tanh(0.7 * x + noise)
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        c = precondition(torch.tensor(level.sigma, dtype=x.dtype), 0.5)
+        return c.skip * x + c.out * net(c.inner * x, c.noise)
+
+    grid = Karras().levels(9)
+    x = theirs = 80 * streams(5).normal((2,)).float()
+    for t in scheduler.timesteps:
+        output = net(scheduler.scale_model_input(theirs, t), t)
+        theirs = scheduler.step(output, t, theirs).prev_sample
+    torch.testing.assert_close(end(samplers.euler(denoise, x, grid)), theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_heun_agrees_with_diffusers():
+    from diffusers import HeunDiscreteScheduler
+
+    scheduler = HeunDiscreteScheduler(use_karras_sigmas=True, prediction_type="sample")
+    scheduler.set_timesteps(9)
+    sigmas = scheduler.sigmas.tolist()
+    grid = [Level(1.0, sigma) for sigma in (sigmas[0], *sigmas[1:-1:2], sigmas[-1])]
+    assert len(grid) == 10
+    x = theirs = grid[0].sigma * streams(5).normal((2,)).float()
+    for k, t in enumerate(scheduler.timesteps):
+        scheduler.scale_model_input(theirs, t)
+        mean = posterior_mean(theirs, Level(1.0, sigmas[k]))
+        theirs = scheduler.step(mean, t, theirs).prev_sample
+    ours = end(samplers.heun(posterior_mean, x, grid))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
