@@ -23,6 +23,10 @@ class Spec:
         shape: (C, H, W).
         levels: Number of values of a pixel, 2 to 256.
         labels: Number of classes of `y`, or None where the data has no labels.
+
+    Examples:
+        >>> Spec((1, 8, 8), levels=17, labels=10).dims
+        64
     """
 
     shape: tuple[int, int, int]

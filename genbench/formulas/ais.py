@@ -56,6 +56,13 @@ def annealed_importance(log_w: LogWeight, d: int, rng: Rng, T: int = 1) -> Tenso
 
     Raises:
         ValueError: T is below 1.
+
+    Examples:
+        A weight that is constant has Z = w, whatever the chain does:
+
+        >>> log_w = lambda e: 0 * e.sum(1) + 3.0
+        >>> annealed_importance(log_w, d=2, rng=Rng(0, range(3)), T=4).tolist()
+        [3.0, 3.0, 3.0]
     """
     if T < 1:
         raise ValueError(f"ais is at least 1 temperature, not {T}")
@@ -74,7 +81,12 @@ def annealed_importance(log_w: LogWeight, d: int, rng: Rng, T: int = 1) -> Tenso
 
 
 def temperatures(T: int) -> list[float]:
-    """beta_0 = 0, ..., beta_T = 1: close together at both ends."""
+    """beta_0 = 0, ..., beta_T = 1: close together at both ends.
+
+    Examples:
+        >>> [round(beta, 3) for beta in temperatures(4)]
+        [0.0, 0.105, 0.5, 0.895, 1.0]
+    """
     s = torch.sigmoid(4 * (2 * torch.arange(T + 1, dtype=torch.float64) / T - 1))
     return ((s - s[0]) / (s[-1] - s[0])).tolist()
 

@@ -104,6 +104,16 @@ class Diagonal(Gaussians):
         C: Number of Gaussians.
         D: Dimensions.
         learnt: Whether by gradients.
+
+    Examples:
+        One Gaussian, fitted to four points with equal responsibilities, has their mean and their
+        standard deviation:
+
+        >>> v = torch.tensor([[0.0], [2.0], [4.0], [6.0]], dtype=torch.float64)
+        >>> gaussian = Diagonal(C=1, D=1, learnt=False)
+        >>> gaussian.maximise(gaussian.sums(v, torch.ones(4, 1, dtype=torch.float64)), floor=0.0)
+        >>> round(gaussian.mean.item(), 4), round(gaussian.log_s.exp().item() ** 2, 4)
+        (3.0, 5.0)
     """
 
     log_s: Tensor
@@ -315,6 +325,13 @@ def squared_residuals(v: Tensor, scale: Tensor, loading: Tensor, z: Tensor) -> T
 
     Returns:
         (B, C).
+
+    Examples:
+        (3 - 1)^2 + (4 - 1)^2 for one point, one Gaussian and one column:
+
+        >>> v = torch.tensor([[3.0, 4.0]])
+        >>> squared_residuals(v, torch.ones(1, 2), torch.ones(1, 2, 1), torch.ones(1, 1, 1)).item()
+        13.0
     """
     parts = []
     # few enough points at once for the residuals to stay in the cache

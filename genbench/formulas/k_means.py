@@ -21,7 +21,15 @@ __all__ = ["k_means"]
 
 
 def k_means(v: Tensor, K: int, rng: Rng) -> Tensor:
-    """Means (K, D) of the points v (N, D). `rng` has one stream."""
+    """Means (K, D) of the points v (N, D). `rng` has one stream.
+
+    Examples:
+        Two pairs of points on a line, far apart:
+
+        >>> v = torch.tensor([[0.0], [2.0], [10.0], [12.0]])
+        >>> k_means(v, K=2, rng=Rng(0, [0])).sort(dim=0).values.flatten().tolist()
+        [1.0, 11.0]
+    """
     return _lloyd(v, _k_means_plus_plus(v, K, rng))
 
 
