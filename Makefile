@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test leaderboard figures lint
+.PHONY: install quickstart test leaderboard figures lint docs
 
 # A torch that is already there is kept: the environment then sees the packages of PYTHON.
 .venv/bin/python:
@@ -17,6 +17,10 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
 install: .venv/installed
 
 quickstart: install
@@ -29,6 +33,10 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# README, docs/ and the docstrings as pages in site/; warnings are errors
+docs: .venv/installed-docs
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 leaderboard: install
 	$(BIN)/genbench bench leaderboard

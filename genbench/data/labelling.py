@@ -53,7 +53,7 @@ _LARGEST_CLASS = 65_535
 class Place(NamedTuple):
     """Where a picture lies.
 
-    Args:
+    Attributes:
         split: Its split, where folders decide.
         folders: Names of the folders below the split, or below what lies around everything, in
             Unicode's composed form.
@@ -66,7 +66,7 @@ class Place(NamedTuple):
 class Labels(NamedTuple):
     """Classes of pictures.
 
-    Args:
+    Attributes:
         labels: Label of each picture by its name; empty where there are no classes.
         classes: Names of the classes by label.
         note: What a reader of the report should know of the numbers; may be empty.

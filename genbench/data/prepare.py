@@ -55,7 +55,7 @@ _FORMATS = (
 class Depth(NamedTuple):
     """The values of pictures of more than 8 bits.
 
-    Args:
+    Attributes:
         lowest: The smallest value.
         highest: The largest one.
         white: The value that becomes 255.
@@ -83,7 +83,7 @@ class Depth(NamedTuple):
 class Decoded(NamedTuple):
     """A picture by steps 1 and 2.
 
-    Args:
+    Attributes:
         pixels: uint8 (H, W) for grey, (H, W, 3) for colour, upright.
         changes: What the steps did that an eye could miss, such as "laid over white where
             transparent".
