@@ -50,7 +50,7 @@ def model_class(name: str) -> type[GenerativeModel]:
 
 def is_implicit(name: str) -> bool:
     """Whether the recipe's model has no density."""
-    return model_class(name).log_prob is GenerativeModel.log_prob
+    return model_class(name).terms is GenerativeModel.terms
 
 
 def takes_labels(name: str) -> bool:
