@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -17,14 +18,18 @@ BLOCK = re.compile(r"^```(python|yaml|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def sections() -> dict[str, str]:
-    """The sections of the page that hold a command, by title."""
+    """The sections of the page that hold an example, by title."""
     _, *parts = re.split(r"^## ", PAGE, flags=re.MULTILINE)
     texts = dict(part.split("\n", 1) for part in parts)
-    return {title: text for title, text in texts.items() if "```sh" in text}
+    return {title: text for title, text in texts.items() if "```python" in text}
 
 
 def write_files(text: str, folder: Path) -> list[str]:
-    """Write the blocks that begin with a file name; the commands of the others."""
+    """Write the Python and YAML blocks, which begin with their file names.
+
+    Returns:
+        The commands of the other blocks.
+    """
     commands = []
     for language, block in BLOCK.findall(text):
         if language == "sh":
@@ -38,12 +43,14 @@ def write_files(text: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize("title", sections())
 def test_examples_of_the_page_run(title, tmp_path, monkeypatch):
     commands = write_files(sections()[title], tmp_path)
-    assert commands
+    modules = [path.stem for path in tmp_path.glob("*.py")]
+    assert modules
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    for module in [path.stem for path in tmp_path.glob("*.py")]:
+    for module in modules:
         monkeypatch.delitem(sys.modules, module, raising=False)
+        importlib.import_module(module)
     for command in commands:
         assert main([*command.split()[1:], *run_folder(command, tmp_path)]) == 0, command
 
@@ -54,8 +61,10 @@ def run_folder(command: str, folder: Path) -> list[str]:
 
 
 def test_table_names_classes_that_exist():
-    rows = re.findall(r"^\| (an? [\w ]+) \| `genbench\.([\w.]+)` \| `(\S+)` \|", PAGE, re.MULTILINE)
-    assert len(rows) >= 2
+    rows = re.findall(
+        r"^\| (an? [\w -]+) \| `genbench\.([\w.]+)` \| `(\S+)` \|", PAGE, re.MULTILINE
+    )
+    assert len(rows) >= 4
     for part, path, folder in rows:
         module, _, name = path.rpartition(".")
         file = ROOT / "genbench" / f"{module.replace('.', '/')}.py"
