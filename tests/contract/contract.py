@@ -7,11 +7,13 @@ fixed seeds, and refuse what has a probability below 1e-6 where the model is rig
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from scipy.stats import chi2, norm
@@ -493,6 +495,27 @@ def assert_once(drawn: Counter[tuple[int, int, int]], what: str) -> None:
     assert twice == 0, (
         f"{what}: {twice} of {len(drawn)} blocks of random numbers are used more than once"
     )
+
+
+@contextmanager
+def no_global_randomness() -> Iterator[None]:
+    """Within it, nothing is drawn from the global generators of torch, numpy and Python."""
+    before = global_states()
+    yield
+    for name, state in global_states().items():
+        assert np.array_equal(state, before[name]), (
+            f"something was drawn from the global generator of {name}"
+        )
+
+
+def global_states() -> dict[str, np.ndarray]:
+    """The states of the global generators, by the name of their library."""
+    numpy_state = np.random.get_state(legacy=False)["state"]
+    return {
+        "torch": torch.get_rng_state().numpy().copy(),
+        "numpy": np.array([*numpy_state["key"], numpy_state["pos"]]),
+        "Python": np.array(random.getstate()[1]),
+    }
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------------
