@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -39,9 +39,11 @@ from genbench.system.files import BROKEN_ARRAY, open_regular, stop_if_disk_full
 from genbench.system.json_files import canonical_json, digest, read_json
 from genbench.system.locations import expand_home
 from genbench.system.temporary import folder_beside
+from genbench.system.typed import Sha256, read_value
 
 __all__ = [
     "Arrays",
+    "Card",
     "Download",
     "ImageData",
     "Passes",
@@ -49,6 +51,7 @@ __all__ = [
     "among_data",
     "data_root",
     "has_default_root",
+    "read_card",
     "store",
     "write_copy",
     "writing_to",
@@ -127,6 +130,32 @@ class Download:
     urls: tuple[str, ...]
     path: str
     md5: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The file card.json beside decoded arrays.
+
+    Args:
+        source: What decided the arrays, apart from the bytes of the source.
+        hash: SHA-256 of shape, levels, images and labels.
+        digest: SHA-256 of the two above; None in cards of older versions.
+    """
+
+    source: dict[str, Any]
+    hash: Sha256
+    digest: Sha256 | None = None
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card of a folder of decoded arrays.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not a card.
+    """
+    card: Card = read_value(Card, read_json(folder / "card.json"))
+    return card
 
 
 def _read_only(folder: Path) -> bool:
@@ -268,28 +297,27 @@ class ImageData(LightningDataModule, ABC):
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over shape, levels, images and labels of every split, in order."""
-        return str(self._card["hash"])
+        return self._card.hash
 
     @cached_property
-    def _card(self) -> dict[str, object]:
-        path = self.folder / "card.json"
+    def _card(self) -> Card:
         try:
-            card = read_json(path)
+            card = read_card(self.folder)
             arrays: dict[Split, Arrays] = {split: self._read(split) for split in get_args(Split)}
             if empty := _empty(arrays):
                 raise ValueError(f"no images for {empty[0]}")
-            if card["hash"] != _content_hash(self.spec, arrays):
+            if card.hash != _content_hash(self.spec, arrays):
                 raise ValueError("its arrays do not have the hash of its card")
-            if canonical_json(card["source"]) != canonical_json(self.source):
-                raise ValueError(f"its card is that of {card['source'].get('name')}")
+            if canonical_json(card.source) != canonical_json(self.source):
+                raise ValueError(f"its card is that of {card.source.get('name')}")
             # cards of older versions have none
-            if "digest" in card and card["digest"] != _card_digest(card["source"], card["hash"]):
+            if card.digest not in (None, _card_digest(card.source, card.hash)):
                 raise ValueError("its card does not have the hash that it states")
         except BROKEN_ARRAY as error:
             raise InputError(
                 f"damaged data in {self.folder} ({error}); delete that folder, it is decoded again"
             ) from None
-        return dict(card)
+        return card
 
     def arrays(self, split: Split) -> Arrays:
         """Memory-mapped uint8 images (N, C, H, W) and int64 labels (N,) or None of a split,
@@ -321,7 +349,7 @@ class ImageData(LightningDataModule, ABC):
                 f"no {path}; genbench data fetch {self.name}, or data.root: the folder that has it"
             )
         store(folder, self.spec, self.source, self.decode)
-        if self.published not in (None, read_json(folder / "card.json")["hash"]):
+        if self.published not in (None, read_card(folder).hash):
             _log.warning(
                 "%s: these are not the published images of %s, by their content hash",
                 self.root,

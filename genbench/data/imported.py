@@ -5,23 +5,50 @@ and a card with the spec.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from torch import Tensor
 
 from genbench.data.draws import flip
-from genbench.data.images import Arrays, ImageData, Split, data_root
+from genbench.data.images import Arrays, ImageData, Split, data_root, read_card
 from genbench.errors import InputError, nearest
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.system.files import NAME
-from genbench.system.json_files import read_json
+from genbench.system.typed import Natural, Range, read_value
 
 __all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
 
 
 # bytes; names of files, which are made of it, have 255
 _LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the card of imported images says about them.
+
+    Args:
+        name: As given to `genbench data import`.
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        labels: Number of classes; None: there are none.
+        classes: Their names, by label.
+        sizes: Number of images for training, validation and testing.
+    """
+
+    name: str
+    shape: tuple[Natural, Natural, Natural]
+    levels: Annotated[int, Range(2, 256)]
+    labels: Natural | None
+    classes: tuple[str, ...]
+    sizes: tuple[Natural, Natural, Natural]
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != (self.labels or 0):
+            raise ValueError(f"{len(self.classes)} names of {self.labels or 0} classes")
 
 
 class Imported(ImageData):
@@ -48,26 +75,23 @@ class Imported(ImageData):
         if reason := reason_against(name):
             raise ValueError(f"data.name {reason}")
         try:
-            self._source = read_json(self._copy / "card.json")["source"]
-            if self._source["name"] != name:
-                raise ValueError(f"it is that of {self._source['name']!r}")
-            c, h, w = (int(n) for n in self._source["shape"])
-            self.spec = Spec((c, h, w), int(self._source["levels"]), self._source["labels"])
-            train, val, test = (int(n) for n in self._source["sizes"])
-            self.sizes = train, val, test
-            if len(self.classes) != (self.spec.labels or 0):
-                raise ValueError(f"{len(self.classes)} names of {self.spec.labels or 0} classes")
+            self._source = read_card(self._copy).source
+            source: Source = read_value(Source, self._source, "source")
+            if source.name != name:
+                raise ValueError(f"it is that of {source.name!r}")
         except (FileNotFoundError, NotADirectoryError):
             known = imported_names(self.root)
             right = f"{nearest(name, known)}; or" if known else "first"
             raise ValueError(
                 f"no imported data {name!r} in {self.root}: {right} genbench data import PATH --name {name} --size N"
             ) from None
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        except (ValueError, OSError) as error:
             raise ValueError(
-                f"damaged: {self._copy / 'card.json'} ({why}); import {name} again with --replace"
+                f"damaged: {self._copy / 'card.json'} ({error}); import {name} again with --replace"
             ) from None
+        self.spec = Spec(source.shape, source.levels, source.labels)
+        self.sizes = source.sizes
+        self.names_of_classes = source.classes
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:
@@ -86,7 +110,7 @@ class Imported(ImageData):
     @property
     def classes(self) -> list[str]:
         """Names of the classes by label."""
-        return [str(name) for name in self._source["classes"]]
+        return list(self.names_of_classes)
 
     def decode(self) -> dict[Split, Arrays]:
         raise InputError(

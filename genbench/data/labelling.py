@@ -14,15 +14,17 @@ A folder around everything is left away.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from genbench.data.images import Split
 from genbench.errors import InputError
+from genbench.system.json_files import parse_json
+from genbench.system.typed import read_value
 
 __all__ = [
     "CARD",
@@ -233,26 +235,20 @@ def card_labels(
         raise InputError(_card_error(origin, card, str(error))) from None
 
 
-def _read_card(content: bytes, folder: PurePosixPath, pictures: int) -> dict[str, Any] | None:
+def _read_card(content: bytes, folder: PurePosixPath, pictures: int) -> dict[str, int] | None:
     """The class of each path that a card names; None where it says that there are none."""
     if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * pictures:
         raise ValueError(f"it has {len(content) >> 20:,} MiB, for {pictures:,} pictures")
     try:
-        tree = json.loads(content)
-    except (ValueError, RecursionError):
+        tree = parse_json(content)
+    except (JSONDecodeError, UnicodeDecodeError):
         raise ValueError("it is not JSON") from None
     if not isinstance(tree, dict) or "labels" not in tree:
         raise ValueError("it has no 'labels'")
-    pairs = tree["labels"]
-    if pairs is None:
+    if tree["labels"] is None:
         return None
-    if not isinstance(pairs, list):
-        raise ValueError("its 'labels' are no list")
-    labels: dict[str, Any] = {}
-    for pair in pairs:
-        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise ValueError("its 'labels' are not pairs of a path and a class")
-        path, label = pair
+    labels: dict[str, int] = {}
+    for path, label in read_value(list[tuple[str, int]], tree["labels"], "labels"):
         name = composed(str(folder / path.replace("\\", "/")))
         if labels.setdefault(name, label) != label:
             raise ValueError(f"{printable(name)} has two classes")

@@ -15,7 +15,7 @@ The list:
         variant: iw                        optional: which of its evaluations
         method: ...                        what is reproduced, and where it was published
         unit: nats                         or bits/dim
-        published:                         may be empty: no figure whose source was seen
+        published:                         [] where no figure was found whose source could be read
           - {value: 86.76, figure: bound, conditions: ..., source: ..., link: ...}
         difference: ...                    why ours and theirs differ
     not_reproduced:
@@ -28,14 +28,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from genbench.config.find import find_config
-from genbench.errors import InputError, nearest
+from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.rows import Row
 from genbench.records.parts import Likelihood, LikelihoodKind
-from genbench.system.yaml12 import load_yaml
+from genbench.system.typed import Text, read_yaml_as
 
 __all__ = [
     "LIST",
@@ -43,6 +43,7 @@ __all__ = [
     "Figure",
     "NotReproduced",
     "Published",
+    "PublishedList",
     "figure",
     "read_list",
     "reproductions_text",
@@ -77,20 +78,20 @@ class Published:
 
     value: float
     figure: LikelihoodKind
-    conditions: str
-    source: str
-    link: str
+    conditions: Text
+    source: Text
+    link: Text
 
 
 @dataclass(frozen=True)
 class Entry:
     """One reproduction: see the module's docstring."""
 
-    recipe: str
-    method: str
+    recipe: Text
+    method: Text
     unit: Unit
-    published: tuple[Published, ...]
-    difference: str
+    difference: Text
+    published: tuple[Published, ...] = ()
     variant: str = ""
 
 
@@ -98,8 +99,16 @@ class Entry:
 class NotReproduced:
     """What was not tried, and why."""
 
-    method: str
-    reason: str
+    method: Text
+    reason: Text
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """The file of published figures: see the module's docstring."""
+
+    entries: tuple[Entry, ...] = ()
+    not_reproduced: tuple[NotReproduced, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,16 +142,20 @@ def reproductions_text(found: Sequence[Board], path: Path) -> str:
     Raises:
         InputError: The list is wrong, or a recipe has several rows.
     """
-    entries, rest = read_list(path)
+    content = read_list(path)
+    entries = content.entries
     rows = [_row(entry, found) for entry in entries]
     head = "| Recipe | Ours | Published | Unit | Kind | Images scored | Seeds | Images trained on | Train s |\n"
     head += "| :--- | ---: | ---: | :--- | :--- | ---: | ---: | ---: | ---: |\n"
     table = head + "\n".join(_line(entry, row) for entry, row in zip(entries, rows, strict=True))
     sections = [_section(entry, row) for entry, row in zip(entries, rows, strict=True)]
     last = "## Not reproduced\n\n" + "\n".join(
-        f"- **{item.method}**: {item.reason}" for item in rest
+        f"- **{item.method}**: {item.reason}" for item in content.not_reproduced
     )
-    return "\n\n".join([_INTRODUCTION, table, *sections, *([last] if rest else [])]) + "\n"
+    return (
+        "\n\n".join([_INTRODUCTION, table, *sections, *([last] if content.not_reproduced else [])])
+        + "\n"
+    )
 
 
 def figure(row: Row, unit: Unit) -> Figure | None:
@@ -161,81 +174,16 @@ def figure(row: Row, unit: Unit) -> Figure | None:
     return Figure(mean, error, found[0].kind, _meaning(found[0]), seeds, found[0].images)
 
 
-def read_list(path: Path) -> tuple[list[Entry], list[NotReproduced]]:
-    """The entries of a list of published figures.
+def read_list(path: Path) -> PublishedList:
+    """Read a list of published figures.
 
     Raises:
-        InputError: One line that names what is wrong.
+        InputError: It is not such a list, or there is no recipe of a name; one line.
     """
-    tree = load_yaml(path)
-    _keys(tree, ("entries", "not_reproduced"), f"{path}")
-    entries = [
-        _entry(item, f"{path}: entry {i}")
-        for i, item in enumerate(_items(tree, "entries", f"{path}"), 1)
-    ]
-    rest = [
-        NotReproduced(**_texts(item, ("method", "reason"), f"{path}: not_reproduced {i}"))
-        for i, item in enumerate(_items(tree, "not_reproduced", f"{path}"), 1)
-    ]
-    return entries, rest
-
-
-def _entry(item: Any, where: str) -> Entry:
-    texts = (
-        {key: value for key, value in item.items() if key != "published"}
-        if isinstance(item, dict)
-        else item
-    )
-    _texts(texts, ("recipe", "method", "unit", "difference"), where, optional=("variant",))
-    if texts["unit"] not in _DIGITS:
-        raise InputError(f"{where}: unit is nats or bits/dim, not {texts['unit']!r}")
-    find_config(texts["recipe"])
-    published = tuple(
-        _published(each, f"{where}: published {i}")
-        for i, each in enumerate(_items(item, "published", where), 1)
-    )
-    return Entry(**texts, published=published)
-
-
-def _items(tree: dict[str, Any], key: str, where: str) -> list[Any]:
-    """A list that may be left out."""
-    items = tree.get(key)
-    if not isinstance(items, list | None):
-        raise InputError(f"{where}: {key} is a list, not {items!r}")
-    return items or []
-
-
-def _published(item: Any, where: str) -> Published:
-    value = item.get("value") if isinstance(item, dict) else None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise InputError(f"{where}: value is a number, not {value!r}")
-    texts = _texts(
-        {k: v for k, v in item.items() if k != "value"},
-        ("figure", "conditions", "source", "link"),
-        where,
-    )
-    if texts["figure"] not in _SIGN:
-        raise InputError(f"{where}: figure is {', '.join(_SIGN)}; not {texts['figure']!r}")
-    return Published(value=float(value), **texts)
-
-
-def _texts(
-    item: Any, names: Sequence[str], where: str, optional: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Checks that these and no other keys are there, and are texts."""
-    _keys(item, (*names, *optional), where)
-    for name in names:
-        if not isinstance(item.get(name), str) or not item[name].strip():
-            raise InputError(f"{where}: {name} is a text, not {item.get(name)!r}")
-    return dict(item)
-
-
-def _keys(item: Any, right: Sequence[str], where: str) -> None:
-    if not isinstance(item, dict):
-        raise InputError(f"{where}: it is a group of {', '.join(right)}; not {item!r}")
-    for key in item:
-        if key not in right:
-            raise InputError(f"{where}: unknown key {key}; {nearest(str(key), right)}")
+    content = read_yaml_as(PublishedList, path)
+    for entry in content.entries:
+        find_config(entry.recipe)
+    return content
 
 
 # --- from records to words ------------------------------------------------------------------------

@@ -22,9 +22,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +31,14 @@ from torch.nn import functional as F
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError, nearest
 from genbench.formulas.pixels import to_real
+from genbench.metrics.card import Recipe, read_card
 from genbench.rng import Rng
 from genbench.spec import Shape
 from genbench.system.discover import classes
 from genbench.system.files import file_digest, write_atomic
 from genbench.system.locations import shipped
-from genbench.system.typed import read_value
-from genbench.system.yaml12 import load_yaml
 
-__all__ = ["Classifier", "Recipe", "accuracy", "augment", "main", "train"]
+__all__ = ["Classifier", "ResidualClassifier", "accuracy", "augment", "main", "train"]
 
 
 class Classifier(nn.Module):
@@ -116,35 +113,6 @@ def _unit(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a classifier is trained.
-
-    Args:
-        images: Training images seen.
-        batch_size: Images per step.
-        learning_rate: Of AdamW, at the start; it falls to 0 by a cosine.
-        weight_decay: Of AdamW.
-        label_smoothing: eps.
-        rotation: Largest angle in degrees, either way.
-        scale: Largest relative change of size, either way.
-        shift: Largest shift in pixels, either way, per axis.
-        flip: Whether every second image is mirrored.
-        seed: Of everything random.
-    """
-
-    images: int
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    rotation: float = 12.0
-    scale: float = 0.1
-    shift: float = 1.0
-    flip: bool = False
-    seed: int = 0
-
-
 def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
     """T v: images in [-1, 1], each rotated, scaled, shifted and mirrored by its own stream; what
     comes in is background, -1.
@@ -215,30 +183,21 @@ def main(card: Path) -> None:
     from safetensors.torch import save
 
     torch.set_num_threads(1)  # sums in one order
-    plan = _plan(load_yaml(card), card)
-    data = _data(str(plan["data"]), card)
-    levels = plan["levels"]
-    module, _, name = str(plan["class_path"]).rpartition(".")
-    net: nn.Module = getattr(importlib.import_module(module), name)(**plan["init_args"])
+    plan = read_card(card)
+    if plan.data is None or plan.recipe is None:
+        raise InputError(f"{card}: a card that says how to train has data and a recipe")
+    data = _data(plan.data, card)
+    levels = plan.levels
+    module, _, name = plan.class_path.rpartition(".")
+    net: nn.Module = getattr(importlib.import_module(module), name)(**plan.arguments)
     (x, y) = data.tensors("train")
     (x_test, y_test) = data.tensors("test")
     assert y is not None and y_test is not None
-    train(net, x, y, levels, plan["recipe"])
-    weights = shipped(plan["weights"])
+    train(net, x, y, levels, plan.recipe)
+    weights = shipped(plan.weights)
     write_atomic(weights, save(net.state_dict()))
     print(f"sha256: {file_digest(weights)}")
     print(f"test_accuracy: {accuracy(net.double(), x_test, y_test, levels):.4f}")
-
-
-def _plan(plan: Any, card: Path) -> dict[str, Any]:
-    missing = {"data", "levels", "class_path", "init_args", "recipe", "weights"} - set(plan)
-    if missing:
-        raise InputError(f"{card}: the card lacks {', '.join(sorted(missing))}")
-    try:
-        recipe = read_value(Recipe, plan["recipe"], "recipe")
-    except ValueError as error:
-        raise InputError(f"{card}: {error}") from None
-    return {**plan, "recipe": recipe}
 
 
 def _data(class_path: str, card: Path) -> ImageData:

@@ -17,25 +17,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from genbench.data.fetch import download
 from genbench.data.images import data_root
-from genbench.errors import InputError, nearest
+from genbench.errors import InputError
 from genbench.formulas.pixels import to_real
+from genbench.metrics.card import Card, card_file, read_card
 from genbench.spec import Shape
 from genbench.system.files import file_digest
 from genbench.system.locations import expand_home, shipped
-from genbench.system.typed import Pattern, Range, Sha256, Share, read_value
-from genbench.system.yaml12 import load_yaml
 
 __all__ = [
     "Extractor",
     "NetworkExtractor",
     "PhotographExtractor",
+    "check_weights",
     "fetch_weights",
     "load_extractor",
     "weights_file",
@@ -198,19 +198,23 @@ def load_extractor(
         InputError: There is no such card, the card is incomplete, or the weights are missing or not
             the card's.
     """
-    card = _card(name)
+    card = read_card(card_file(name))
     path = _weights(card, root)
-    found = _checked(name, card, path)
+    check_weights(name, card, path)
     net = _network(card, path).to(device).requires_grad_(False).eval()
-    known = int(card["levels"])
-    arguments = card["init_args"]
-    features = int(arguments["features"])
-    classes = int(arguments["classes"])
-    if "url" in card:
-        return PhotographExtractor(name, found, features, classes, levels or known, net)
-    shape = tuple(arguments["shape"])
+    if card.url is not None:
+        return PhotographExtractor(
+            name, card.sha256, card.features, card.classes, levels or card.levels, net
+        )
     return NetworkExtractor(
-        name, found, features, classes, shape, known, levels or known, net.double()
+        name,
+        card.sha256,
+        card.features,
+        card.classes,
+        card.shape,
+        card.levels,
+        levels or card.levels,
+        net.double(),
     )
 
 
@@ -228,14 +232,14 @@ def fetch_weights(name: str, mirror: str | None = None, root: str | None = None)
         InputError: The extractor comes with the package, no address answers, or the file has
             another hash.
     """
-    card = _card(name)
+    card = read_card(card_file(name))
     mirror = mirror or os.environ.get("GENBENCH_MIRROR")
-    path = weights_folder(root) / card["weights"]
-    if "url" not in card:
+    path = weights_folder(root) / card.weights
+    if card.url is None:
         raise InputError(f"extractor {name} needs no download: its weights come with the package")
-    url = f"{mirror.rstrip('/')}/weights/{path.name}" if mirror else str(card["url"])
-    here = not download((url,), path, str(card["sha256"]), "sha256")
-    yield f"{path}: {'was here' if here else 'downloaded'}, SHA-256 {card['sha256']}"
+    url = f"{mirror.rstrip('/')}/weights/{path.name}" if mirror else card.url
+    is_new = download((url,), path, card.sha256, "sha256")
+    yield f"{path}: {'downloaded' if is_new else 'was here'}, SHA-256 {card.sha256}"
 
 
 def weights_folder(root: str | None = None) -> Path:
@@ -252,96 +256,54 @@ def weights_folder(root: str | None = None) -> Path:
 
 def weights_file(name: str, root: Path | None = None) -> Path:
     """Where the weights of a card lie, whether they are there or not; `root` is that of the data."""
-    return _weights(_card(name), root)
+    return _weights(read_card(card_file(name)), root)
 
 
-def _card(name: str) -> dict[str, Any]:
-    cards = {path.stem: path for path in shipped("configs", "features").glob("*.yaml")}
-    if name not in cards:
-        raise InputError(f"no feature extractor {name!r}: {nearest(name, cards)}")
-    return _read(cards[name])
+def _weights(card: Card, root: Path | None) -> Path:
+    if card.url is None:
+        return shipped(card.weights)
+    if root is not None:
+        beside_data = weights_folder(str(root)) / card.weights
+        if beside_data.is_file():
+            return beside_data
+    return weights_folder() / card.weights
 
 
-@dataclass(frozen=True)
-class Card:
-    """A file of configs/features/.
+def check_weights(name: str, card: Card, path: Path) -> None:
+    """Check that a file of weights is the one that a card states.
 
-    Attributes:
-        class_path: The network, a class of genbench.
-        init_args: Its arguments.
-        levels: Grey levels of the images that it takes.
-        weights: File of its weights: in the checkout, or among the fetched ones where there is a
-            `url`.
-        sha256: Of that file.
-        url: Where the weights are published.
-        data: What it was trained on here.
-        recipe: How it was trained here: arguments of `genbench.metrics.classifier.Recipe`.
-        test_accuracy: Share of the test images that it classifies rightly.
+    Args:
+        name: Name of the card.
+        card: Its content.
+        path: The file.
+
+    Raises:
+        InputError: There is no file, or it has another SHA-256.
     """
-
-    class_path: Annotated[str, Pattern(r"genbench(\.\w+)+", "a class of genbench")]
-    init_args: dict[str, Any]
-    levels: Annotated[int, Range(2, 65_536)]
-    weights: str
-    sha256: Sha256
-    url: str | None = None
-    data: str | None = None
-    recipe: dict[str, Any] | None = None
-    test_accuracy: Share | None = None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    card = load_yaml(path)
-    missing = {"class_path", "init_args", "levels", "weights", "sha256"} - set(card)
-    if missing:
-        raise InputError(f"{path}: the card lacks {', '.join(sorted(missing))}")
-    if not str(card["class_path"]).startswith("genbench."):
-        raise InputError(f"{path}: class_path names a class of genbench, not {card['class_path']}")
-    try:
-        read_value(Card, card)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    return dict(card)
-
-
-def _weights(card: dict[str, Any], root: Path | None) -> Path:
-    if "url" not in card:
-        return shipped(card["weights"])
-    beside_data = (
-        weights_folder(str(root)) / card["weights"] if root else weights_folder() / card["weights"]
-    )
-    if beside_data.is_file():
-        return beside_data
-    return weights_folder() / card["weights"]
-
-
-def _checked(name: str, card: dict[str, Any], path: Path) -> str:
-    """SHA-256 of the weights, which is the card's."""
-    if "url" in card and not path.is_file():
+    if card.url is not None and not path.is_file():
         fetch = f"genbench data fetch-weights {name}"
         raise InputError(
             f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)"
         )
-    found = file_digest(path) if path.is_file() else "no file"
-    if found != card["sha256"]:
-        expected = str(card["sha256"])[:12]
+    digest = file_digest(path) if path.is_file() else "no file"
+    if digest != card.sha256:
         raise InputError(
-            f"extractor {name}: sha256 of {path} is {found[:12]}, the card says {expected}; restore the file"
+            f"extractor {name}: sha256 of {path} is {digest[:12]},"
+            f" the card says {card.sha256[:12]}; restore the file"
         )
-    return found
 
 
-def _network(card: dict[str, Any], path: Path) -> nn.Module:
-    module, _, cls = str(card["class_path"]).rpartition(".")
+def _network(card: Card, path: Path) -> nn.Module:
+    module, _, cls = card.class_path.rpartition(".")
     make = getattr(importlib.import_module(module), cls)
-    if "url" in card:
-        net: nn.Module = make(_tensors(path), **card["init_args"])
+    if card.url is not None:
+        net: nn.Module = make(_tensors(path), **card.arguments)
         return net
     from safetensors.torch import load_file
 
     # on the meta device no weights are drawn, only to be overwritten
     with torch.device("meta"):
-        net = make(**card["init_args"])
+        net = make(**card.arguments)
     net.load_state_dict(load_file(path), assign=True)
     return net
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from genbench.errors import GenbenchError
 from genbench.system.files import file_digest
 from genbench.system.json_files import digest, read_json, write_json
 from genbench.system.locations import shipped
+from genbench.system.typed import Sha256, read_value
 from genbench.system.yaml12 import files_read
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ _GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 _SHOWN = ("records", "pictures", "explore", "noise")
 
 
+@dataclass(frozen=True)
+class Note:
+    """What a complete suite leaves behind.
+
+    Args:
+        digest: SHA-256 of everything that its results depend on.
+        files: Paths of files outside genbench that are part of it.
+    """
+
+    digest: Sha256
+    files: tuple[str, ...]
+
+
 def is_complete(suite: Suite, device: str, trust: Sequence[str]) -> bool:
     """Whether nothing is left to do, as far as this can be said without torch.
 
@@ -48,10 +62,10 @@ def is_complete(suite: Suite, device: str, trust: Sequence[str]) -> bool:
     if trust or not runs_on_cpu(device):
         return False
     try:
-        note = read_json(note_file(suite))
-        files = [Path(name) for name in note["files"]]
-        return bool(note["digest"] == everything(suite, program_digest(), files))
-    except (OSError, ValueError, TypeError, KeyError, GenbenchError):
+        note: Note = read_value(Note, read_json(note_file(suite)))
+        files = [Path(name) for name in note.files]
+        return note.digest == everything(suite, program_digest(), files)
+    except (OSError, ValueError, GenbenchError):
         return False
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from genbench.config.config import Config
 from genbench.config.find import find_config
@@ -13,18 +13,52 @@ from genbench.config.overrides import Override
 from genbench.config.recipe import load_config
 from genbench.errors import InputError, nearest
 from genbench.system.locations import checkout, expand_home, project_root, shipped
-from genbench.system.yaml12 import plain, read_yaml, source
+from genbench.system.typed import Count, Filled, Pattern, Text, read_yaml_as
 
-__all__ = ["Entry", "Suite", "load_suite"]
+__all__ = ["Entry", "Suite", "SuiteFile", "load_suite"]
+
+
+Folder = Annotated[str, Pattern(r"[^\0]+", "a folder such as runs/mine")]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a suite: a recipe and which of its evaluations become rows."""
+    """One line of a suite: a recipe, and which of its evaluations become rows.
 
-    config: str
+    Args:
+        config: Name or path of the recipe.
+        evaluations: Names of evaluations; None: all of the recipe.
+        overrides: Keys of the recipe and their values. They count more than those of the suite.
+    """
+
+    config: Text
     evaluations: tuple[str, ...] | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_seed(self.overrides)
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """What the file of a suite may say.
+
+    Args:
+        entries: What is trained, in this order, for every seed.
+        out: Folder of records and boards, seen from the checkout; empty: runs/<name of the suite>.
+        runs: Folder of the run folders; empty: that of `out`.
+        seeds: Training seeds of every entry.
+        overrides: Keys of recipes and their values, for every entry.
+    """
+
+    entries: Annotated[tuple[Entry, ...], Filled()]
+    out: Folder = ""
+    runs: Folder = ""
+    seeds: Annotated[tuple[Count, ...], Filled()] = (0,)
+    overrides: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_seed(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -63,7 +97,8 @@ class Suite:
         """An entry's configuration; those that it needs are what this suite would train under their
         names.
         """
-        given: list[Override] = [*{**self.overrides, **entry.overrides, "seed": seed}.items()]
+        overrides = {**self.overrides, **(entry.overrides or {}), "seed": seed}
+        given: list[Override] = [*overrides.items()]
         config = load_config(entry.config, given, trust)
         if not config.needs:
             return config
@@ -92,77 +127,40 @@ def load_suite(name: str | Path) -> Suite:
         InputError: It is missing, or not a suite.
     """
     folder = shipped("configs", "suites")
-    path = next((p for p in (expand_home(name), folder / f"{name}.yaml") if p.is_file()), None)
-    if path is None:
-        raise InputError(
-            f"no suite {str(name)!r}; {nearest(str(name), [p.stem for p in folder.glob('*.yaml')])}"
-        )
-    tree = read_yaml(path)
-    right = ["out", "runs", "seeds", "overrides", "entries"]
-    for key in tree:
-        if key not in right:
-            raise InputError(f"{path}: unknown key {key}; {nearest(key, right)}")
-    entries = tree.get("entries")
-    seeds = tree.get("seeds", [0])
-    out = source(tree.get("out", f"runs/{path.stem}"))
-    runs = source(tree["runs"]) if "runs" in tree else out
-    places = {
-        key: _folder(text, f"{path}: {key}", path.stem)
-        for key, text in (("out", out), ("runs", runs))
-    }
-    _check_mapping(tree, path)
-    if (
-        not isinstance(entries, list)
-        or not entries
-        or not all(isinstance(e, dict) and "config" in e for e in entries)
-    ):
-        raise InputError(f"{path}: entries is a list of mappings, each with a config")
-    if not isinstance(seeds, list) or not all(
-        type(plain(seed)) is int and seed >= 0 for seed in seeds
-    ):
-        raise InputError(f"{path}: seeds is a list of integers, at least 0")
+    for path in (expand_home(name), folder / f"{name}.yaml"):
+        if path.is_file():
+            return _read_suite(path)
+    names = [path.stem for path in folder.glob("*.yaml")]
+    raise InputError(f"no suite {str(name)!r}; {nearest(str(name), names)}")
+
+
+def _read_suite(path: Path) -> Suite:
+    file = read_yaml_as(SuiteFile, path)
+    out = file.out or f"runs/{path.stem}"
     return Suite(
         name=path.stem,
-        out=places["out"],
-        runs=places["runs"],
-        seeds=tuple(map(int, seeds)),
-        overrides=tree.get("overrides") or {},
-        entries=tuple(_entry(entry, path) for entry in entries),
+        out=_folder(out, f"{path}: out"),
+        runs=_folder(file.runs or out, f"{path}: runs"),
+        seeds=file.seeds,
+        overrides=file.overrides or {},
+        entries=file.entries,
     )
 
 
-def _folder(text: str | None, where: str, name: str) -> Path:
+def _folder(text: str, where: str) -> Path:
     """A folder of a suite, seen from the checkout."""
-    if not text or "\0" in text:
-        raise InputError(f"{where} is a folder such as runs/{name}, not {text!r}")
     path = project_root() / expand_home(text)
     root = checkout()
     if root is not None and root.is_relative_to(path.resolve()):
         raise InputError(
-            f"{where} is {text!r}, the checkout itself or above it; right is a folder such as runs/{name}"
+            f"{where} is {text!r}, the checkout itself or above it,"
+            " not a folder below it, such as runs/mine"
         )
     return path
 
 
-def _entry(tree: dict[str, Any], path: Path) -> Entry:
-    right = ["config", "evaluations", "overrides"]
-    for key in tree:
-        if key not in right:
-            raise InputError(f"{path}: unknown key {key} of an entry; {nearest(key, right)}")
-    _check_mapping(tree, path)
-    config = source(tree["config"])
-    evaluations = tree.get("evaluations")
-    names = [source(name) for name in evaluations] if isinstance(evaluations, list) else []
-    if config is None or not isinstance(evaluations, list | None) or None in names:
-        raise InputError(f"{path}: config of an entry is a name, evaluations a list of names")
-    chosen = None if evaluations is None else tuple(name for name in names if name is not None)
-    return Entry(config, chosen, tree.get("overrides") or {})
-
-
-def _check_mapping(tree: dict[str, Any], path: Path) -> None:
-    if not isinstance(tree.get("overrides") or {}, dict):
-        raise InputError(f"{path}: overrides maps keys to values, and is {tree['overrides']!r}")
-    if "seed" in (tree.get("overrides") or {}):
-        raise InputError(
-            f"{path}: overrides cannot set the seed; seeds of the suite are those of every entry"
+def _refuse_seed(overrides: dict[str, Any] | None) -> None:
+    if overrides is not None and "seed" in overrides:
+        raise ValueError(
+            "overrides cannot set the seed; seeds of the suite are those of every entry"
         )

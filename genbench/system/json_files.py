@@ -41,8 +41,8 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path))
 
 
-def parse_json(text: str) -> Any:
-    """The plain value of a text of JSON.
+def parse_json(text: str | bytes) -> Any:
+    """The plain value of a text of JSON, or of its bytes in UTF-8, UTF-16 or UTF-32.
 
     Raises:
         ValueError: It is not JSON, nests too deep, has a key twice in one group, or holds NaN or an

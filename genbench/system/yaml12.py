@@ -12,7 +12,6 @@ A number or a truth value keeps the text that it was read from, since a text may
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ __all__ = [
     "dump_yaml",
     "files_read",
     "key_lines",
-    "load_settings",
     "load_yaml",
     "parse_yaml",
     "plain",
@@ -246,24 +244,6 @@ def load_yaml(path: Path) -> dict[str, Any]:
         InputError: It cannot be read, is not YAML, or holds something else.
     """
     return dict(plain(read_yaml(path)))
-
-
-def load_settings(path: Path, texts: Container[str]) -> dict[str, Any]:
-    """A YAML file that holds a mapping, in plain Python values; those of some keys are texts, as
-    they are written.
-
-    Args:
-        path: The file.
-        texts: Names of the keys whose values are texts, or null.
-
-    Raises:
-        InputError: It cannot be read, is not YAML, or holds something else.
-    """
-    tree = read_yaml(path)
-    return {
-        key: source(value) if key in texts and source(value) is not None else plain(value)
-        for key, value in tree.items()
-    }
 
 
 def source(value: Any) -> str | None:

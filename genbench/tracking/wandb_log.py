@@ -18,13 +18,17 @@ import uuid
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from genbench.system.json_files import digest, read_json, write_json
+from genbench.errors import InputError
+from genbench.system.json_files import digest, write_json
+from genbench.system.typed import Line, Pattern, read_json_as
 from genbench.tracking.names import summary
 from genbench.tracking.server import has_login, reach_server
 
@@ -32,9 +36,23 @@ if TYPE_CHECKING:
     from genbench.config.config import Config
     from genbench.records.record import Record
 
-__all__ = ["WandbLog", "log", "log_record"]
+__all__ = ["Page", "WandbLog", "log", "log_record"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The file wandb.json of a run folder: which page of wandb is that of the run.
+
+    Args:
+        id: The id of the run on wandb; None: that of its configuration. wandb makes it a part of
+            file names.
+        suite: Name of the suite that asked for the run.
+    """
+
+    id: Annotated[str, Pattern(r"[\w-]{1,64}", "1 to 64 letters, digits, _ and -")] | None = None
+    suite: Line | None = None
 
 
 class WandbLog(Logger):
@@ -91,9 +109,8 @@ class WandbLog(Logger):
 
     @property
     def version(self) -> str:
-        kept = self._kept().get("id", "")
-        if re.fullmatch(r"[\w-]{1,64}", kept):  # a part of file names
-            return kept
+        if self._page.id is not None:
+            return self._page.id
         return digest([self.dataset, self.config.name, self.config.hash, self.config.seed])[:12]
 
     @property
@@ -101,7 +118,7 @@ class WandbLog(Logger):
         """Family, data set, suite and those of the configuration; wandb takes 64 characters of
         each.
         """
-        suite = self.suite or self._kept().get("suite")
+        suite = self.suite or self._page.suite
         tags = [self.config.family, self.dataset, *([suite] if suite else []), *self.settings.tags]
         return list(dict.fromkeys(tag[:64] for tag in tags if tag))
 
@@ -179,7 +196,7 @@ class WandbLog(Logger):
     def _begin(self) -> Any:
         write_json(
             self.folder / "wandb.json",
-            {"id": self.version, "suite": self.suite or self._kept().get("suite")},
+            {"id": self.version, "suite": self.suite or self._page.suite},
         )
         self._require_space()
         mode = self._mode()
@@ -322,14 +339,17 @@ class WandbLog(Logger):
             return values
         return {"seconds": self._seconds + now - self._clock, **values}
 
-    def _kept(self) -> dict[str, str]:
+    @cached_property
+    def _page(self) -> Page:
+        """The page that the run folder names. A file that is damaged is warned of, once."""
         try:
-            kept = read_json(self.folder / "wandb.json")
-        except (OSError, ValueError):
-            return {}
-        if isinstance(kept, dict):
-            return {key: value for key, value in kept.items() if isinstance(value, str)}
-        return {}
+            cure = "it is written anew, for the page of the configuration"
+            return read_json_as(Page, self.folder / "wandb.json", cure)
+        except FileNotFoundError:
+            return Page()
+        except InputError as error:
+            log.warning("%s", error)
+            return Page()
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:

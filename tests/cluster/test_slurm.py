@@ -146,11 +146,11 @@ def test_shipped_clusters_are_valid():
         ("time: 24:00:00 # a day\ntime: 1", "line 2: the key time is given twice"),
         ("time: [24]", "a word, such as 24:00:00"),
         ("cpus: 0", "at least 1"),
-        ("cpus: true", "at least 1"),
+        ("cpus: true", "an integer"),
         ("setup: module load python", "a list of texts"),
-        ("options: [exclusive]", "options of sbatch"),
+        ("options: [exclusive]", "an option of sbatch"),
         ('partition: "gpu --wrap=x"', "a word"),
-        ("device: gpu", "cpu or cuda"),
+        ("device: gpu", "one of cpu, cuda"),
     ],
 )
 def test_wrong_settings_of_a_site_are_one_line(tmp_path, text, says):

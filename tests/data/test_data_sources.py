@@ -1041,12 +1041,17 @@ def test_cards_of_several_folders_are_one(tmp_path):
         ('{"name": "birds", "files": 3}', "it has no 'labels'"),
         ('["labels"]', "it has no 'labels'"),
         ("name: birds", "it is not JSON"),
-        ('{"labels": 3}', "its 'labels' are no list"),
-        ('{"labels": {"0.png": 1}}', "its 'labels' are no list"),
+        ('{"labels": 3}', "labels is 3, not a list of values"),
+        ('{"labels": {"0.png": 1}}', "labels is {'0.png': 1}, not a list of values"),
         ('{"labels": [["0.png", 1], ["0.png", 2]]}', "deep/er/0.png has two classes"),
-        ('{"labels": [[1, 2]]}', "its 'labels' are not pairs of a path and a class"),
-        ('{"labels": ["ab"]}', "its 'labels' are not pairs of a path and a class"),
-        ('{"labels": [["0.png", 1, 2]]}', "its 'labels' are not pairs of a path and a class"),
+        ('{"labels": [[1, 2]]}', "labels[0][0] is 1, not a text"),
+        ('{"labels": ["ab"]}', "labels[0] is 'ab', not a list of 2 values"),
+        ('{"labels": [["0.png", 1, 2]]}', "labels[0] is ['0.png', 1, 2], not a list of 2 values"),
+        ('{"labels": [["0.png", "1"]]}', "labels[0][1] is '1', not an integer"),
+        (
+            '{"labels": [["0.png", 1]], "labels": [["0.png", 2]]}',
+            "the key 'labels' stands twice in one group",
+        ),
     ],
 )
 def test_a_foreign_card_is_named_with_its_path(tmp_path, card, reason):

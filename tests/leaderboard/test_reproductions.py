@@ -102,17 +102,20 @@ def test_two_rows_of_a_recipe_are_not_chosen_between(tmp_path):
     ("change", "message"),
     [
         ({"recipe": "digits/vaee"}, "no configuration|digits/vae"),
-        ({"unit": "bits"}, "entry 1: unit is nats or bits/dim, not 'bits'"),
-        ({"difference": ""}, "entry 1: difference is a text"),
-        ({"note": "x"}, "entry 1: unknown key note"),
-        ({"published": [{"value": "86"}]}, "entry 1: published 1: value is a number, not '86'"),
+        ({"unit": "bits"}, r"entries\[0\]\.unit is 'bits', not one of nats, bits/dim"),
+        ({"difference": ""}, r"entries\[0\]\.difference is '', not a text that is not empty"),
+        ({"note": "x"}, r"unknown key entries\[0\]\.note"),
+        (
+            {"published": [ENTRY["published"][0] | {"value": "86"}]},
+            r"entries\[0\]\.published\[0\]\.value is '86', not a finite number",
+        ),
         (
             {"published": [ENTRY["published"][0] | {"figure": "guess"}]},
-            "published 1: figure is exact, bound, estimate; not 'guess'",
+            r"published\[0\]\.figure is 'guess', not one of exact, bound, estimate",
         ),
         (
             {"published": [{"value": 86.0, "figure": "bound", "conditions": "x", "link": "y"}]},
-            "published 1: source is a text",
+            r"published\[0\]\.source is missing",
         ),
     ],
 )
@@ -132,9 +135,10 @@ def test_build_writes_the_document_where_there_is_a_list(tmp_path):
 
 def test_the_committed_document_prints_no_figure_of_its_own():
     """Every published figure is in the list, with a source and an address; nothing is left to be filled in."""
-    entries, rest = read_list(COMMITTED / LIST)
+    content = read_list(COMMITTED / LIST)
+    entries = content.entries
     text = (COMMITTED / "reproductions.md").read_text()
-    assert rest
+    assert content.not_reproduced
     assert entries
     assert "TODO" not in text
     for entry in entries:

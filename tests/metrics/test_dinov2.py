@@ -107,6 +107,7 @@ def test_extractor_of_a_file(tmp_path, monkeypatch):
     torch.save({**theirs(98).state_dict(), "mask_token": torch.zeros(1, 24)}, path)
     tiny = {**card, "init_args": {**SIZES, "size": 42}, "sha256": file_digest(path)}
     (folder / "dinov2.yaml").write_text(yaml.safe_dump(tiny))
+    monkeypatch.setattr("genbench.metrics.card.shipped", tmp_path.joinpath)
     monkeypatch.setattr(extractor, "shipped", tmp_path.joinpath)
     monkeypatch.delenv("GENBENCH_WEIGHTS", raising=False)
     monkeypatch.setenv("GENBENCH_DATA", str(tmp_path / "data"))

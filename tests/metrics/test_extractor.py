@@ -11,7 +11,8 @@ import yaml
 from genbench.data.digits import Digits
 from genbench.errors import InputError
 from genbench.metrics import classifier, extractor
-from genbench.metrics.classifier import Classifier, Recipe, accuracy, augment, train
+from genbench.metrics.card import Recipe
+from genbench.metrics.classifier import Classifier, accuracy, augment, train
 from genbench.metrics.extractor import load_extractor
 from genbench.rng import Rng
 from genbench.system.files import file_digest
@@ -32,6 +33,7 @@ def cards(tmp_path, monkeypatch):
         copy = tmp_path / path.relative_to(project_root())
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)
+    monkeypatch.setattr("genbench.metrics.card.shipped", tmp_path.joinpath)
     monkeypatch.setattr(extractor, "shipped", tmp_path.joinpath)
     monkeypatch.setattr(classifier, "shipped", tmp_path.joinpath)
     return tmp_path
@@ -137,8 +139,11 @@ def test_other_weights_are_refused(cards):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"class_path": "os.system"}, "names a class of genbench"),
-        ({"levels": None}, "lacks levels"),
+        ({"class_path": "os.system"}, "class_path is 'os.system', not a class of genbench"),
+        ({"levels": None}, "levels is missing"),
+        ({"levels": 1}, "levels is 1, not from 2 to 65536"),
+        ({"init_args": {"features": 3}}, r"init_args\.classes is missing"),
+        ({"recipe": {"images": 0}}, r"recipe\.images is 0, not at least 1"),
     ],
 )
 def test_broken_cards_are_refused(cards, change, line):

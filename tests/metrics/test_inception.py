@@ -61,6 +61,7 @@ def here(tmp_path, monkeypatch, weights):
     (folder / CARD.name).write_text(
         yaml.safe_dump({**yaml.safe_load(CARD.read_text()), "sha256": file_digest(weights)})
     )
+    monkeypatch.setattr("genbench.metrics.card.shipped", tmp_path.joinpath)
     monkeypatch.setattr(extractor, "shipped", tmp_path.joinpath)
     monkeypatch.setenv("GENBENCH_WEIGHTS", str(tmp_path / "weights"))
     return tmp_path

@@ -213,7 +213,7 @@ def test_statistics_that_do_not_fit_are_named(data, tmp_path):
     np.savez(tmp_path / "statistics" / "x.npz", mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(InputError, match=r"x\.npz is about 3 features; extractor digits has 32"):
         score_samples(data.tensors("train")[0][:719], data, protocol, "cpu")
-    with pytest.raises(InputError, match="kid need reference images, not their statistics alone"):
+    with pytest.raises(ValueError, match="kid need reference images, not their statistics alone"):
         Protocol("p", ("fid", "kid"), 719, "digits", statistics="x.npz")
 
 

@@ -680,7 +680,7 @@ def test_damaged_lines_of_the_metrics_are_counted(tmp_path, caplog):
 def test_a_suite_does_not_write_into_the_checkout_itself(key, folder, tmp_path):
     text = folder if folder.startswith('"') else json.dumps(folder)
     (tmp_path / "suite.yaml").write_text(f"{key}: {text}\nentries: [{{config: digits/gmm}}]\n")
-    with pytest.raises(InputError, match=rf"suite\.yaml: {key} is .*such as runs/suite"):
+    with pytest.raises(InputError, match=rf"suite\.yaml: {key} is .*such as runs/mine"):
         load_suite(tmp_path / "suite.yaml")
 
 

@@ -433,7 +433,7 @@ def test_an_endless_file_among_pictures_is_not_read(tmp_path, capsys):
         ('{"labels": [["../../etc/passwd", 0], ["../a.png", 0]]}', "it has no label for a.png"),
         ('{"labels": ' + "[" * 100_000, "dataset.json"),
         ('{"labels": [' + "[]," * 1_000_000, "it has 2 MiB, for 1 pictures"),
-        ('{"labels": [["a.png", 1e999]]}', "a class is a number"),
+        ('{"labels": [["a.png", 1e999]]}', "1e999 is not a finite number"),
         ('{"labels": [["a.png", 999999999]]}', "a class is a number"),
     ],
 )
@@ -756,14 +756,24 @@ def test_a_link_to_a_run_is_not_measured_and_folders_above_may_be_links(tiny, tm
     assert main(["sample", str(run.path), "-n", "1", "-o", str(tmp_path / "x.png")]) == 0
 
 
-def test_an_id_of_a_run_is_no_path(tiny, tmp_path):
+def test_an_id_of_a_run_is_no_path(tiny, tmp_path, caplog):
     """wandb makes a folder of the id that it finds in a run folder."""
     config = tiny(RECIPE)
     plain = WandbLog(config, tmp_path, "digits").version
     for evil in ("../../owned", "a/b", "", "x" * 200, {"a": 1}, "a\nb"):
-        (tmp_path / "wandb.json").write_text(json.dumps({"id": evil, "suite": ["x"]}))
-        assert WandbLog(config, tmp_path, "digits").version == plain
-        assert WandbLog(config, tmp_path, "digits").tags == ["vae", "digits"]
+        caplog.clear()
+        (tmp_path / "wandb.json").write_text(json.dumps({"id": evil, "suite": "x"}))
+        page = WandbLog(config, tmp_path, "digits")
+        assert page.version == page.version == plain
+        assert page.tags == ["vae", "digits"]
+        (said,) = caplog.messages
+        assert said.startswith(f"{tmp_path}/wandb.json is damaged: id is ")
+        assert "not 1 to 64 letters, digits, _ and -; it is written anew" in said
+        assert "\n" not in said
+    caplog.clear()
+    (tmp_path / "wandb.json").write_text(json.dumps({"id": "mine-1", "suite": ["x"]}))
+    assert WandbLog(config, tmp_path, "digits").tags == ["vae", "digits"]
+    assert "suite is ['x'], not a text" in caplog.text
     (tmp_path / "wandb.json").write_text(json.dumps({"id": "mine-1"}))
     assert WandbLog(config, tmp_path, "digits").version == "mine-1"
 

@@ -56,16 +56,22 @@ def test_a_suite_runs_once_and_a_repeat_does_nothing(tmp_path, capsys):
         ("[{config: digits/vae, evaluations: [maen]}]", "did you mean 'mean'?"),
         ("[{config: digits/vae, evalutions: [mean]}]", "did you mean 'evaluations'?"),
         ("[{config: digits/vae, overrides: {model.latnt: 3}}]", "did you mean 'latent'?"),
-        ("[]", "entries is a list"),
-        ("[{config: [5]}]", "config of an entry is a name"),
+        ("[]", "entries is [], not a list of at least one"),
+        ("[{config: [5]}]", "entries[0].config is [5], not a text"),
         ("[{config: 5}]", "no configuration '5'"),
-        ("[{config: digits/vae, overrides: [1]}]", "overrides maps keys to values"),
+        (
+            "[{config: digits/vae, overrides: [1]}]",
+            "entries[0].overrides is [1], not a group of fields",
+        ),
         (
             "[{config: digits/vae}, {config: digits/vae, overrides: {model.latent: 3}}]",
             "two entries would train in",
         ),
-        ("[digits/vae]", "entries is a list of mappings"),
-        ("[{config: digits/vae, evaluations: [[1]]}]", "evaluations a list of names"),
+        ("[digits/vae]", "entries[0] is 'digits/vae', not a group of config,"),
+        (
+            "[{config: digits/vae, evaluations: [[1]]}]",
+            "entries[0].evaluations[0] is [1], not a text",
+        ),
         ("[{config: digits/vae, overrides: {seed: 9}}]", "overrides cannot set the seed"),
     ],
 )
@@ -74,6 +80,26 @@ def test_a_wrong_suite_trains_nothing(tmp_path, entries, says):
         bench(load_suite(suite_file(tmp_path, entries)), Lines())
     assert says in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seeds: []", "seeds is [], not a list of at least one"),
+        ("seeds: [-1]", "seeds[0] is -1, not at least 0"),
+        ("seeds: [true]", "seeds[0] is True, not an integer"),
+        ("seeds: 3", "seeds is 3, not a list of integers"),
+        ("out: null", "out is None, not a folder such as runs/mine"),
+        ("overrides: {seed: 1}", "overrides cannot set the seed"),
+        ("seed: [0]", "unknown key seed; did you mean 'seeds'?"),
+    ],
+)
+def test_a_wrong_value_of_a_suite_is_named(tmp_path, text, says):
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"{text}\nentries: [{{config: digits/gmm}}]\n")
+    with pytest.raises(InputError) as error:
+        load_suite(path)
+    assert str(error.value).startswith(f"{path}: {says}")
 
 
 def test_a_diverged_run_is_recorded_and_the_suite_goes_on(tmp_path):
