@@ -33,7 +33,7 @@ from genbench.suites.worker import Task
 __all__ = ["available_cores", "default_jobs", "perform_all"]
 
 # it may be run from anywhere, and must find the modules that this process finds
-_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from genbench.worker import work; work(int(sys.argv[1]))"
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from genbench.suites.worker import work; work(int(sys.argv[1]))"
 
 
 def available_cores() -> int:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from writers_worker import COMMON, EACH, WRITERS
+from writers_worker import COMMON, EACH, WRITERS, of_seed
 
 import genbench
 from genbench.cli.main import main
@@ -70,7 +70,7 @@ def test_the_first_of_two_writers_of_a_record_wins(example, tmp_path, monkeypatc
 def test_a_record_that_comes_while_tables_are_written_is_in_them(example, tmp_path, monkeypatch):
     record = Record.from_json(example.read_text())
     write_record(tmp_path, record)
-    late = [dataclasses.replace(record, seed=seed) for seed in (7, 8)]
+    late = [of_seed(record, seed) for seed in (7, 8)]
 
     def slow(path, content):
         if late:

@@ -156,7 +156,7 @@ def test_what_json_cannot_say_is_not_written(tmp_path, value):
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "state.json")
-    read = "import sys; from pathlib import Path; from genbench.files import read_json; read_json(Path(sys.argv[1]))"
+    read = "import sys; from pathlib import Path; from genbench.system.json_files import read_json; read_json(Path(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", read, str(tmp_path / "state.json")],
         capture_output=True,

@@ -25,6 +25,13 @@ from genbench.records.store import write_record
 WRITERS, EACH, COMMON = 8, 3, 999
 
 
+def of_seed(record: Record, seed: int) -> Record:
+    """A record of another training seed."""
+    config = {**record.provenance.config, "seed": seed}
+    provenance = dataclasses.replace(record.provenance, config=config)
+    return dataclasses.replace(record, seed=seed, provenance=provenance)
+
+
 def write(writer: int, out: Path, record: Record) -> None:
     data, extractor = Digits(), load_extractor("digits")
     protocol = Protocol("p", ("fid",), 100, "digits")
@@ -34,12 +41,9 @@ def write(writer: int, out: Path, record: Record) -> None:
         32,
     )
     for seed in (COMMON, *range(writer * EACH, (writer + 1) * EACH)):
-        write_record(
-            out,
-            dataclasses.replace(
-                record, seed=seed, evaluated_at=f"2026-01-0{writer + 1}T00:00:00+00:00"
-            ),
-        )
+        time = f"2026-01-0{writer + 1}T00:00:00+00:00"
+        another = dataclasses.replace(of_seed(record, seed), evaluated_at=time)
+        write_record(out, another)
     build(out)
 
 
