@@ -25,7 +25,7 @@ from torch import distributed
 
 from genbench.config.recipe import load_config
 from genbench.runs.build import build
-from genbench.training.keeper import Keeper
+from genbench.training.checkpointer import Checkpointer
 from genbench.training.stop import StopRequest
 from genbench.training.train import train
 
@@ -34,9 +34,9 @@ ROUNDS, LOOKS = 15, 2_000
 
 def checkpoints(name: str) -> tuple[float, float, int, float]:
     """Median seconds of a checkpoint, its bytes, parameters, and median seconds of a training step."""
-    seconds, written = [], Keeper.checkpoint
+    seconds, written = [], Checkpointer.save
 
-    def timed(self: Keeper, *arguments: Any) -> None:
+    def timed(self: Checkpointer, *arguments: Any) -> None:
         start = time.perf_counter()
         written(self, *arguments)
         seconds.append(time.perf_counter() - start)
@@ -47,11 +47,11 @@ def checkpoints(name: str) -> tuple[float, float, int, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"run_dir": f"{folder}/run", "wandb.mode": "disabled", "budget.images": images,
                     "trainer.preview_every": 10 * images, "trainer.checkpoint_every": 10 * batch}  # fmt: skip
-        Keeper.checkpoint = timed  # type: ignore[method-assign]
+        Checkpointer.save = timed  # type: ignore[method-assign]
         try:
             run = train(load_config(name, [f"{key}={value}" for key, value in settings.items()]))
         finally:
-            Keeper.checkpoint = written  # type: ignore[method-assign]
+            Checkpointer.save = written  # type: ignore[method-assign]
         size = max(path.stat().st_size for path in run.checkpoints.glob("*.ckpt"))
         steps = (run.state()["seconds"] - sum(seconds)) / (10 * ROUNDS)
     parameters = sum(p.numel() for p in build(config)[1].parameters())
@@ -98,7 +98,7 @@ def main(names: list[str]) -> None:
     collective = answers.get(timeout=300)
     for process in ranks:
         process.join()
-    every = Keeper._AGREE_EVERY
+    every = Checkpointer.AGREE_EVERY
     print(f"look for a signal, one process: {look(1) * 1e6:.2f} microseconds per batch")
     print(
         f"two processes: {collective * 1e3:.2f} ms per look, one every {every} batches: {collective / every * 1e3:.3f} ms per batch"

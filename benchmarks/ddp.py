@@ -69,13 +69,13 @@ def rank(size: int) -> None:
 
     from genbench.config.recipe import load_config
     from genbench.tracking.metrics_file import read_metrics
-    from genbench.training.keeper import Keeper
+    from genbench.training.checkpointer import Checkpointer
     from genbench.training.train import train
 
     torch.set_num_threads(1)
     for line in sys.stdin:
         name, of, every, folder = line.split()
-        batch, Keeper._AGREE_EVERY = int(of), int(every)
+        batch, Checkpointer.AGREE_EVERY = int(of), int(every)
         images = (STEPS + STEPS // 10) * batch
         settings = {
             "run_dir": f"{folder}/run", "wandb.mode": "disabled", "trainer.devices": size, "trainer.accelerator": "cpu",
@@ -92,9 +92,9 @@ def rank(size: int) -> None:
 
 def main(names: list[str]) -> None:
     from genbench.config.recipe import load_config
-    from genbench.training.keeper import Keeper
+    from genbench.training.checkpointer import Checkpointer
 
-    one, two, every = Team(1), Team(2), Keeper._AGREE_EVERY
+    one, two, every = Team(1), Team(2), Checkpointer.AGREE_EVERY
     for name in names:
         batch = load_config(name).resolved["data"]["batch_size"]
         cases = (

@@ -138,11 +138,29 @@ MUTATIONS = (
     ),
     Mutation(
         "a checkpoint that notes no configuration is believed by itself",
-        "training/train.py",
-        'if checkpoint.get("config") is None and state["config"] is None:',
+        "training/begin.py",
+        'if missing and state["config"] is None:',
         "if False:",
         (
-            "promises/test_own_files.py::test_a_checkpoint_without_config_is_believed_beside_a_state_that_has_it",
+            "promises/test_own_files.py::test_a_checkpoint_of_a_former_version_is_believed_beside_a_state_that_notes_more",
+        ),
+    ),
+    Mutation(
+        "a checkpoint of other images is restored",
+        "runs/checkpoint.py",
+        "    if noted != data_hash:",
+        "    if False:",
+        (
+            "promises/test_own_files.py::test_without_its_state_a_run_does_not_go_on_over_other_images",
+        ),
+    ),
+    Mutation(
+        "a checkpoint of another teacher is restored",
+        "runs/checkpoint.py",
+        "        if noted[name] != needed_weights[name]:",
+        "        if False:",
+        (
+            "promises/test_own_files.py::test_without_its_state_a_run_does_not_go_on_from_another_teacher",
         ),
     ),
     Mutation(
@@ -168,7 +186,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the average begins anew after an interruption",
-        "training/keeper.py",
+        "training/checkpointer.py",
         'self.ema.begin(model, state["ema"])',
         "self.ema.begin(model, None)",
         (
@@ -177,44 +195,44 @@ MUTATIONS = (
     ),
     Mutation(
         "optimizers begin anew after an interruption",
-        "training/keeper.py",
-        "            optimizer.load_state_dict(saved)",
-        "            pass",
+        "training/checkpointer.py",
+        "                optimizer.load_state_dict(saved)",
+        "                pass",
         (
             "training/test_train.py::test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit[digits/vae]",
         ),
     ),
     Mutation(
         "training seconds begin at 0 after an interruption",
-        "training/keeper.py",
+        "training/metrics_logger.py",
         'self.seconds = state["seconds"]',
         "self.seconds = 0.0",
         ("training/test_train.py::test_seconds_of_training_go_on_after_an_interruption",),
     ),
     Mutation(
         "sums of losses begin anew after an interruption",
-        "training/keeper.py",
+        "training/metrics_logger.py",
         'self._counts = dict(state["counts"])',
         "self._sums = {}",
         ("training/test_train.py::test_a_mean_of_losses_goes_on_after_an_interruption",),
     ),
     Mutation(
         "weights that are not finite are saved in a checkpoint",
-        "training/keeper.py",
+        "training/divergence.py",
         "first = torch.where((first < 0) & ~finite, model.images_seen, first)",
         "first = torch.where((first < 0) & ~finite, first, first)",
         ("training/test_train.py::test_weights_that_are_not_finite_are_not_kept",),
     ),
     Mutation(
         "a loss that is not finite goes unnoticed",
-        "training/keeper.py",
+        "training/divergence.py",
         "bad = ~torch.isfinite(value) & (self._first_bad < 0)",
         "bad = torch.isnan(value) & ~torch.isfinite(value) & (self._first_bad > 0)",
         ("training/test_train.py::test_a_loss_that_is_not_finite_stops_and_is_final",),
     ),
     Mutation(
         "weights after the last step are not looked at",
-        "training/train.py",
+        "training/finish.py",
         "for value in (*losses, *model.parameters())):",
         "for value in ()):",
         ("training/test_train.py::test_a_divergence_in_the_last_step_is_one",),
@@ -256,16 +274,16 @@ MUTATIONS = (
     ),
     Mutation(
         "images of finalize are missing from the cost",
-        "training/train.py",
+        "training/finish.py",
         "finalize_images=passes.images,",
         "finalize_images=0,",
         ("training/test_train.py::test_images_of_finalize_are_part_of_the_cost",),
     ),
     Mutation(
         "seconds of finalize are missing from the cost",
-        "training/train.py",
-        "seconds=keeper.seconds + finalize_seconds,",
-        "seconds=keeper.seconds,",
+        "training/finish.py",
+        "callbacks.metrics.seconds + finalize_seconds,",
+        "callbacks.metrics.seconds,",
         ("training/test_train.py::test_seconds_of_finalize_are_part_of_the_cost",),
     ),
     Mutation(

@@ -45,15 +45,21 @@ class Content:
     model: dict[str, Any]
     optimizers: list[dict[str, Any]]
     ema: list[Any]
-    keeper: Keeper
+    keeper: Counters
     config: dict[str, Any] | None = None
     data_hash: Sha256 | None = None
     needs: dict[str, Sha256] | None = None
 
 
 @dataclass(frozen=True)
-class Keeper:
-    """See `genbench.training.keeper.Keeper`."""
+class Counters:
+    """What `genbench.training.metrics_logger.MetricsLogger` counts.
+
+    Attributes:
+        seconds: Seconds of training.
+        sums: Sum of each loss since the last line of the metrics file.
+        counts: Number of batches in each sum.
+    """
 
     seconds: Amount
     sums: dict[str, Any]

@@ -16,8 +16,8 @@ from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.runs.folder import Run
 from genbench.tracking.wandb_log import WandbLog
+from genbench.training.cadence import crossed
 from genbench.training.ema import EMA, evaluation_mode
-from genbench.training.keeper import crossed
 
 __all__ = ["Preview"]
 

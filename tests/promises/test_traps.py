@@ -36,7 +36,8 @@ from genbench.runs.folder import Run
 from genbench.tracking.metrics_file import read_metrics
 from genbench.training.ema import EMA
 from genbench.training.precision import prepare_nets
-from genbench.training.train import _trainer, train
+from genbench.training.train import train
+from genbench.training.trainer import make_trainer
 
 RECIPE = "digits/vae"
 ROOT = Path(genbench.__file__).parent
@@ -50,7 +51,7 @@ def used(pattern: str) -> list[str]:
 def trainer(config, run):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hints about the machine, which a run keeps in its log
-        return _trainer(config, run, [], [])
+        return make_trainer(config, run, [], [])
 
 
 # --- numbers ------------------------------------------------------------------------------------------------------------------
@@ -135,18 +136,18 @@ def test_the_average_of_a_game_counts_every_step_of_every_player(tiny, monkeypat
         watch.start = [average.clone() for average in self.average]
 
     monkeypatch.setattr(EMA, "begin", beginning)
-    made = genbench.training.train._callbacks
+    made = genbench.training.train.make_callbacks
     kept = []
 
     def callbacks(*arguments):
         kept.append(made(*arguments))
         return kept[0]
 
-    monkeypatch.setattr(genbench.training.train, "_callbacks", callbacks)
-    construct = genbench.training.train._trainer
+    monkeypatch.setattr(genbench.training.train, "make_callbacks", callbacks)
+    construct = genbench.training.train.make_trainer
     monkeypatch.setattr(
         genbench.training.train,
-        "_trainer",
+        "make_trainer",
         lambda c, r, calls, logs: construct(c, r, [*calls, watch], logs),
     )
     run = train(
@@ -164,7 +165,7 @@ def test_the_average_of_a_game_counts_every_step_of_every_player(tiny, monkeypat
     for step, weights in enumerate(watch.weights, 1):
         keep = 0.5 ** (16 / min(4, step * 16 / 20))
         expected = [keep * old + (1 - keep) * new for old, new in zip(expected, weights)]
-    for found, wanted in zip(kept[0][0].average, expected):
+    for found, wanted in zip(kept[0].ema.average, expected):
         torch.testing.assert_close(found, wanted)
 
 

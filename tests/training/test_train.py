@@ -265,7 +265,8 @@ def test_seconds_of_training_go_on_after_an_interruption(tiny, monkeypatch):
     """By a clock that ticks at every look: what was spent before is in every later line, and in the end."""
     ticks = itertools.count()
     monkeypatch.setattr(
-        "genbench.training.keeper.time", SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+        "genbench.training.metrics_logger.time",
+        SimpleNamespace(perf_counter=lambda: float(next(ticks))),
     )
     config = tiny(
         EXAMPLE,

@@ -26,7 +26,7 @@ def main(out: Path, devices: int, names: list[str]) -> None:
     torch.set_default_dtype(torch.float64)
     rank, finish, broadcast = (
         int(os.environ.get("LOCAL_RANK", 0)),
-        genbench.training.train._finish,
+        genbench.training.train.finish,
         torch.distributed.broadcast,
     )
     broadcasts: list[int] = []
@@ -40,17 +40,17 @@ def main(out: Path, devices: int, names: list[str]) -> None:
         broadcasts.clear()
         folder = out / name.replace("/", "-")
 
-        def keep(run, config, data, model, callbacks, folder=folder):
+        def keep(writer, data, model, callbacks, folder=folder):
             folder.mkdir(parents=True, exist_ok=True)
             state = {
                 "raw": {k: v.clone() for k, v in model.state_dict().items()},
-                "average": list(callbacks[0].average),
+                "average": list(callbacks.ema.average),
             }
             state["broadcasts"] = len(broadcasts)
-            finish(run, config, data, model, callbacks)
+            finish(writer, data, model, callbacks)
             torch.save(state, folder / f"rank{rank}.pt")
 
-        genbench.training.train._finish = keep
+        genbench.training.train.finish = keep
         overrides = [f"trainer.devices={devices}", "wandb.mode=disabled", "trainer.accelerator=cpu"]
         overrides += [f"run_dir={folder}/run", *SHORT]
         for need, needed in load_yaml(find_config(name)).get("needs", {}).items():

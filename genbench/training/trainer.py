@@ -1,0 +1,103 @@
+"""The Lightning trainer: processes, devices, and what of Lightning is switched off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from genbench.config.config import Config
+from genbench.config.settings import TrainerSettings
+from genbench.errors import InputError
+from genbench.metrics.speed import device_name
+from genbench.runs.folder import Run
+from genbench.system.launch import check_layout, taken_for_slurm
+from genbench.system.processes import end_with_lost_process
+
+__all__ = ["check_devices", "devices_name", "make_trainer"]
+
+
+def make_trainer(
+    config: Config, run: Run, callbacks: list[Callback], loggers: list[Any]
+) -> Trainer:
+    """A trainer for one pass over as many batches as the data module deals.
+
+    Args:
+        config: Of the run.
+        run: Where Lightning may write.
+        callbacks: What happens around the training step, in this order.
+        loggers: What each log point is written to.
+    """
+    settings = config.trainer
+    strategy: DDPStrategy | str = "auto"
+    if settings.devices * settings.num_nodes > 1:
+        end_with_lost_process()
+        # gradients are reduced in the training step; the reducer of DDP is never armed
+        strategy = DDPStrategy(broadcast_buffers=False)
+    plugins = []
+    if taken_for_slurm():
+        # Lightning's own requeueing saves inside the signal handler and picks up other jobs'
+        # checkpoints
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    trainer = Trainer(
+        accelerator=accelerator(settings),
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=strategy,
+        callbacks=callbacks,
+        logger=loggers,
+        # in a job of SLURM, Lightning would load any hpc_ckpt_<n>.ckpt that it finds here, which is
+        # the working directory by default
+        default_root_dir=run.path / "lightning",
+        max_epochs=1,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        plugins=plugins or None,
+    )
+    # `StopRequest` handles signals: Lightning's handler raises in mid-loop, and its processes wait
+    # for one another, and for their devices, before every batch to learn of it (#21487)
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def accelerator(settings: TrainerSettings) -> str:
+    """The kind of device that trains: cpu, cuda or mps."""
+    if settings.accelerator != "auto":
+        return settings.accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "cpu"
+
+
+def devices_name(settings: TrainerSettings) -> str:
+    """What trains, for records: the name of the device, such as "2 x NVIDIA H200" of several."""
+    name = device_name(torch.device(accelerator(settings)))
+    processes = settings.devices * settings.num_nodes
+    if processes > 1:
+        return f"{processes} x {name}"
+    return name
+
+
+def check_devices(settings: TrainerSettings) -> None:
+    """Compare the devices that are asked for with those of this machine.
+
+    Raises:
+        InputError: There are fewer, or another number of processes was started.
+    """
+    check_layout(settings.devices, settings.num_nodes)
+    if settings.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise InputError(
+            "trainer.accelerator is mps, which this machine has not; choose auto, cpu or cuda"
+        )
+    if settings.accelerator == "cuda" and torch.cuda.device_count() < settings.devices:
+        raise InputError(
+            f"trainer.devices is {settings.devices}, but this machine has "
+            f"{torch.cuda.device_count()} CUDA devices"
+        )
