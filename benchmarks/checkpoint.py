@@ -47,7 +47,7 @@ def checkpoints(name: str) -> tuple[float, float, int, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"run_dir": f"{folder}/run", "wandb.mode": "disabled", "budget.images": images,
                     "trainer.preview_every": 10 * images, "trainer.checkpoint_every": 10 * batch}  # fmt: skip
-        Checkpointer.save = timed  # type: ignore[method-assign]
+        Checkpointer.save = timed  # type: ignore[method-assign, assignment]
         try:
             run = train(load_config(name, [f"{key}={value}" for key, value in settings.items()]))
         finally:

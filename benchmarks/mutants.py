@@ -297,8 +297,8 @@ MUTATIONS = (
     Mutation(
         "a changed optimization is accepted on an existing run",
         "config/keys.py",
-        "_FREE = (",
-        '_FREE = ("optimization",',
+        "MAY_CHANGE = (",
+        'MAY_CHANGE = ("optimization",',
         (
             "config/test_config.py::test_every_key_that_decides_the_weights_is_refused_on_resume_and_changes_the_hash",
         ),

@@ -50,17 +50,21 @@ class Config:
 
     @property
     def evaluations(self) -> dict[str, Evaluation]:
-        """Row variants; the plain row is "" and the only one where none is named."""
-        given = self.resolved["evaluations"] or {"": {}}
-        return {
-            ("" if name == "default" else name): Evaluation(**options)
-            for name, options in given.items()
-        }
+        """The evaluations by the variants of their rows.
+
+        The default evaluation is "", and the only one where a recipe names none.
+        """
+        evaluations = {}
+        for name, options in (self.resolved["evaluations"] or {"default": {}}).items():
+            variant = "" if name == "default" else name
+            evaluations[variant] = Evaluation(**options)
+        return evaluations
 
     @property
     def needs(self) -> dict[str, Config]:
-        """The configurations of the runs that must be finished before this one begins, by the
-        model's names for them.
+        """The configurations of the needed runs, by the model's names for them.
+
+        Those runs must be finished before this one begins.
         """
         return {name: self._needed(tree) for name, tree in self.resolved.get("needs", {}).items()}
 
@@ -70,7 +74,10 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what decides the weights, those of needed runs too, apart from the seed."""
+        """SHA-256 of every key that decides the weights, but for the seed.
+
+        The keys of needed runs are among them.
+        """
         return digest(
             {
                 key: value
@@ -81,14 +88,20 @@ class Config:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What a checkpoint notes: name, seed, and every key that decides the weights, dotted."""
+        """The name, and every dotted key that decides the weights, with the seed.
+
+        A checkpoint notes it.
+        """
         tree = {"name": self.name, **self.resolved}
         return {key: value for key, value in leaves_of(tree) if not may_change(key)}
 
     @property
     def family(self) -> str:
-        """The folder of the model's class: genbench.models.<family>; the module's name for a user's
-        model.
+        """The family of the model: vae for genbench.models.vae.vae.VAE.
+
+        The family of a user's model is the name of its module.
         """
-        module = self.resolved["model"]["class_path"].split(".")
-        return str(module[2] if module[:2] == ["genbench", "models"] else module[0])
+        module = str(self.resolved["model"]["class_path"]).split(".")
+        if module[:2] == ["genbench", "models"]:
+            return module[2]
+        return module[0]

@@ -11,22 +11,29 @@ __all__ = ["configs", "find_config"]
 
 
 def find_config(name: str | Path) -> Path:
-    """A YAML file, seen from here or from the checkout, or a shipped recipe by its name."""
+    """The file of a recipe.
+
+    Args:
+        name: A path, from the working folder or from the checkout, or the name of a shipped
+            recipe, such as `digits/vae`.
+
+    Raises:
+        InputError: There is none.
+    """
     name = expand_home(name)
     for path in (Path(name), project_root() / name, shipped("configs", f"{name}.yaml")):
         if path.is_file():
             return path
-    raise InputError(
-        f"no configuration {str(name)!r}; {nearest(str(name).removeprefix('configs/').removesuffix('.yaml'), configs())}"
-    )
+    recipe = str(name).removeprefix("configs/").removesuffix(".yaml")
+    raise InputError(f"no configuration {str(name)!r}; {nearest(recipe, configs())}")
 
 
 def configs() -> list[str]:
     """Names of the shipped recipes: <dataset>/<model>."""
     folder = shipped("configs")
-    other = {"protocols", "suites", "features", "cluster"}
+    no_recipes = {"protocols", "suites", "features", "cluster"}
     return sorted(
-        str(p.relative_to(folder).with_suffix(""))
-        for p in folder.glob("*/*.yaml")
-        if p.parent.name not in other
+        str(path.relative_to(folder).with_suffix(""))
+        for path in folder.glob("*/*.yaml")
+        if path.parent.name not in no_recipes
     )

@@ -1,19 +1,26 @@
-"""Which keys of a configuration decide the weights, and what may change from one command to the
-next.
-"""
+"""Which keys of a configuration decide the weights, and which may change between two commands."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from genbench.config.tree import leaves_of
 
-__all__ = ["changes", "decides_needed_run", "edits", "may_change", "own_key"]
+__all__ = [
+    "MAY_CHANGE",
+    "changes",
+    "decides_needed_run",
+    "edits",
+    "is_local",
+    "may_change",
+    "own_key",
+]
 
 # What may differ between two commands on one run folder: where it runs and who watches. None of it
 # changes the weights.
-_FREE = (
+MAY_CHANGE = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -30,66 +37,93 @@ _FREE = (
 _NEED = re.compile(r"^(needs\.[^.]+\.)+")
 
 
-def decides_needed_run(key: str) -> bool:
-    """Whether a needed run would be another, or elsewhere, with another value: its own needs have
-    its seed.
-    """
-    return (not may_change(key) or own_key(key) in ("run_dir", "data.root")) and not (
-        own_key(key) == "seed" != key
-    )
-
-
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two configurations of one run folder and may not: "key was old, is now
-    new".
+    """Differences between two configurations that one run folder may not have.
+
+    A larger budget is allowed, and so are the keys of `MAY_CHANGE`.
+
+    Args:
+        old: The configuration that the run was begun with.
+        new: The configuration of the present command.
+
+    Returns:
+        One text "key was old, is now new" for each such key.
     """
-    before = dict(leaves_of(old))
-    after = dict(leaves_of(new))
-    found = []
-    for key in sorted(before.keys() | after.keys()):
-        was = before.get(key, "absent")
-        now = after.get(key, "absent")
+    lines = []
+    for key, was, now in _differences(old, new):
         larger_budget = (
             key == "budget.images" and isinstance(now, int) and isinstance(was, int) and now > was
         )
-        if was != now and not may_change(key) and not larger_budget:
-            found.append(f"{key} was {was}, is now {now}")
-    return found
-
-
-def edits(noted: dict[str, Any], tree: dict[str, Any]) -> list[str]:
-    """What differs between two configurations and stands in records: everything but folders, and
-    who watches.
-
-    Args:
-        noted: What training has noted.
-        tree: What a file says now.
-
-    Returns:
-        "key was old, is now new", of every such key.
-    """
-    before = dict(leaves_of(noted))
-    after = dict(leaves_of(tree))
-    lines = []
-    for key in sorted(before.keys() | after.keys()):
-        was = before.get(key, "absent")
-        now = after.get(key, "absent")
-        if was != now and not _is_local(key):
+        if not may_change(key) and not larger_budget:
             lines.append(f"{key} was {was}, is now {now}")
     return lines
 
 
-def _is_local(key: str) -> bool:
-    """Whether a key says where a run lies or who watches it."""
-    key = own_key(key)
-    return key in ("run_dir", "data.root", "recipe") or key.partition(".")[0] == "wandb"
+def edits(noted: dict[str, Any], tree: dict[str, Any]) -> list[str]:
+    """Differences between two configurations that would show in records.
+
+    Args:
+        noted: The configuration that training has noted.
+        tree: The configuration in a file.
+
+    Returns:
+        One text "key was old, is now new" for each key that differs and is not local.
+    """
+    return [
+        f"{key} was {was}, is now {now}"
+        for key, was, now in _differences(noted, tree)
+        if not is_local(key)
+    ]
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The keys in which two trees differ, in order, with both values; "absent" for a missing one."""
+    before = dict(leaves_of(old))
+    after = dict(leaves_of(new))
+    for key in sorted(before.keys() | after.keys()):
+        was = before.get(key, "absent")
+        now = after.get(key, "absent")
+        if was != now:
+            yield key, was, now
 
 
 def own_key(key: str) -> str:
-    """A key of a needed run's configuration as that run calls it."""
+    """A key of a needed run's configuration as that run itself calls it.
+
+    >>> own_key("needs.teacher.needs.teacher.budget.images"), own_key("seed")
+    ('budget.images', 'seed')
+    """
     return _NEED.sub("", key)
 
 
 def may_change(key: str) -> bool:
+    """Whether a key may change between two commands on one run folder.
+
+    >>> may_change("trainer.devices"), may_change("needs.teacher.run_dir"), may_change("seed")
+    (True, True, False)
+    """
     key = own_key(key)
-    return any(key == free or key.startswith(free + ".") for free in _FREE)
+    return any(key == free or key.startswith(free + ".") for free in MAY_CHANGE)
+
+
+def is_local(key: str) -> bool:
+    """Whether a key says where a run lies or who watches it.
+
+    >>> is_local("wandb.project"), is_local("evaluations")
+    (True, False)
+    """
+    key = own_key(key)
+    return key in ("run_dir", "data.root", "recipe") or key.partition(".")[0] == "wandb"
+
+
+def decides_needed_run(key: str) -> bool:
+    """Whether another value of a key makes another run of a needed run, or another place for it.
+
+    The seed of what a needed run needs in its turn is not such a key: it is that of the needed run.
+
+    >>> decides_needed_run("run_dir"), decides_needed_run("needs.teacher.seed")
+    (True, False)
+    """
+    if key != "seed" and own_key(key) == "seed":
+        return False
+    return not may_change(key) or own_key(key) in ("run_dir", "data.root")

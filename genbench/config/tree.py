@@ -14,12 +14,23 @@ __all__ = ["flatten", "leaves_of", "nested", "one_line", "own_warnings_only", "s
 
 @contextmanager
 def own_warnings_only() -> Iterator[None]:
+    """Hide the warnings of libraries inside the `with` block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside jsonargparse
         yield
 
 
 def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of a tree in place, with the groups above it.
+
+    Args:
+        tree: The configuration.
+        key: Such as `model.encoder.width`.
+        value: The new value.
+
+    Raises:
+        InputError: A part of the key is a value, not a group.
+    """
     *path, last = key.split(".")
     for part in path:
         child = tree.setdefault(part, {})
@@ -30,6 +41,15 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def leaves_of(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a tree with its dotted key; an empty group is a value.
+
+    Args:
+        tree: The configuration, or a part of it.
+        prefix: The key of that part; empty for the whole.
+
+    >>> list(leaves_of({"a": {"b": 1}, "c": {}}))
+    [('a.b', 1), ('c', {})]
+    """
     if isinstance(tree, dict) and tree:
         for key, value in tree.items():
             yield from leaves_of(value, f"{prefix}.{key}" if prefix else str(key))
@@ -38,7 +58,11 @@ def leaves_of(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nested(tree: Any) -> Any:
-    """Arguments beside `class_path` -> jsonargparse's `init_args`."""
+    """A tree as jsonargparse has it: arguments beside `class_path` go to `init_args`.
+
+    >>> nested({"class_path": "a.B", "width": 3})
+    {'class_path': 'a.B', 'init_args': {'width': 3}}
+    """
     if isinstance(tree, list):
         return [nested(value) for value in tree]
     if not isinstance(tree, dict):
@@ -61,4 +85,5 @@ def flatten(tree: Any) -> Any:
 
 
 def one_line(text: str) -> str:
+    """A text with every run of blanks and line ends as one blank."""
     return " ".join(text.split())

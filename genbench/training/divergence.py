@@ -10,6 +10,7 @@ from torch import Tensor, distributed
 
 from genbench.batch import Batch
 from genbench.model import GenerativeModel
+from genbench.steps import Losses
 
 __all__ = ["DivergenceCheck"]
 
@@ -40,7 +41,8 @@ class DivergenceCheck(Callback):
         assert isinstance(model, GenerativeModel)
         assert self._first_bad is not None
         images = model.images_seen - len(batch.x) * trainer.world_size
-        for name, value in outputs.items():
+        losses: Losses = outputs
+        for name, value in losses.items():
             if name.endswith("loss"):
                 bad = ~torch.isfinite(value) & (self._first_bad < 0)
                 self._first_bad = torch.where(bad, images, self._first_bad)

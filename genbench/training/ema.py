@@ -16,11 +16,14 @@ __all__ = ["EMA", "evaluation_mode"]
 
 
 class EMA(Callback):
-    """Moving average of the parameters, with a half-life in images; buffers are taken as they are.
+    """Moving average of the parameters, with a half-life in images. Buffers are not averaged.
 
     After n images with a half-life of h, the old average keeps the weight 2^(-n/h). Early on, h is
     at most a twentieth of the images seen, so that the random start is forgotten (Karras et al.
     2022, arXiv:2206.00364, appendix F).
+
+    Args:
+        half_life: h, in images; 0 for no average.
     """
 
     def __init__(self, half_life: int) -> None:
@@ -29,10 +32,14 @@ class EMA(Callback):
         self._seen = 0
 
     def begin(self, model: GenerativeModel, state: list[Tensor] | None) -> None:
-        """Start from the weights as they are, or go on from a checkpoint."""
+        """Start the average.
+
+        Args:
+            model: The model, on its device.
+            state: The averages of a checkpoint; None to start from the weights of the model.
+        """
         self._seen = model.images_seen
-        parameters = list(model.parameters()) if self.half_life else []
-        self.average = [p.detach().clone() for p in parameters]
+        self.average = [p.detach().clone() for p in self._averaged(model)]
         if state is not None:
             for average, saved in zip(self.average, state, strict=True):
                 average.copy_(saved)
@@ -43,16 +50,24 @@ class EMA(Callback):
         self._seen = model.images_seen
         if self.half_life:
             half_life = min(self.half_life, model.images_seen / 20)
-            torch._foreach_lerp_(
-                self.average, [p.detach() for p in model.parameters()], 1 - 0.5 ** (n / half_life)
-            )
+            torch._foreach_lerp_(self.average, self._averaged(model), 1 - 0.5 ** (n / half_life))
+
+    def _averaged(self, model: GenerativeModel) -> list[Tensor]:
+        """The parameters that are averaged; none without a half-life."""
+        if not self.half_life:
+            return []
+        return [parameter.detach() for parameter in model.parameters()]
 
     @contextmanager
     def applied(self, model: GenerativeModel) -> Iterator[None]:
-        """The averaged weights inside; the training weights, and the buffers that `finalize`
-        changes, again afterwards.
+        """Give the model its averaged weights inside the `with` block.
+
+        Afterwards it has its training weights again, and its buffers, which `finalize` may change.
+
+        Args:
+            model: The model that is trained.
         """
-        tensors = [p.detach() for p in model.parameters()] if self.half_life else []
+        tensors = self._averaged(model)
         buffers = list(model.buffers())
         before = [tensor.clone() for tensor in (*tensors, *buffers)]
         for tensor, average in zip(tensors, self.average):
@@ -66,7 +81,11 @@ class EMA(Callback):
 
 @contextmanager
 def evaluation_mode(model: GenerativeModel) -> Iterator[None]:
-    """Evaluation mode without gradients inside, training mode again afterwards."""
+    """Evaluation mode without gradients inside the `with` block; the former mode afterwards.
+
+    Args:
+        model: The model that is trained.
+    """
     training = model.training
     model.eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What would clutter the terminal goes to the run's log file."""
+"""The log file of a run, which takes what would clutter the terminal."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ __all__ = ["log_to_file"]
 
 @contextlib.contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """What libraries say goes to the run's log; what genbench warns of goes there and to the
-    terminal.
+    """Write log messages to a file inside the `with` block.
+
+    Messages of libraries go there alone, those of genbench to the terminal as well.
+
+    Args:
+        path: The log file, which is appended to.
     """
     with stop_if_disk_full(path):
-        path.parent.mkdir(
-            parents=True, exist_ok=True
-        )  # a rank may be here before the first one, which makes the rest
+        # one of several processes may come before the first, which makes the rest of the folder
+        path.parent.mkdir(parents=True, exist_ok=True)
     handler = _Log(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
-    named = [
+    loggers = [
         logging.getLogger(name)
         for name in ("genbench", "lightning.pytorch", "lightning.fabric", "py.warnings")
     ]
-    before = [(logger.propagate, list(logger.handlers)) for logger in named]
-    for logger in named:
+    before = [(logger.propagate, list(logger.handlers)) for logger in loggers]
+    for logger in loggers:
         logger.addHandler(handler)
-    for logger in named[1:]:
+    for logger in loggers[1:]:
         logger.propagate = False
         logger.handlers = [handler]
     logging.captureWarnings(True)
@@ -41,7 +44,7 @@ def log_to_file(path: Path) -> Iterator[None]:
             yield
     finally:
         logging.captureWarnings(False)
-        for logger, (propagate, handlers) in zip(named, before):
+        for logger, (propagate, handlers) in zip(loggers, before):
             logger.propagate = propagate
             logger.handlers = handlers
         with contextlib.suppress(OSError):
@@ -49,7 +52,10 @@ def log_to_file(path: Path) -> Iterator[None]:
 
 
 class _Log(logging.FileHandler):
-    """A log that a full disk cuts short: how the run ends is for what it must keep to say."""
+    """A log that a full disk cuts short.
+
+    A full disk ends the run where a checkpoint, the state or the metrics cannot be written.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         pass

@@ -12,6 +12,7 @@ from torch import Tensor, distributed
 
 from genbench.batch import Batch
 from genbench.model import GenerativeModel
+from genbench.steps import Losses
 from genbench.training.cadence import crossed
 from genbench.training.divergence import DivergenceCheck
 from genbench.training.folder_watch import FolderWatch
@@ -70,7 +71,8 @@ class MetricsLogger(Callback):
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         assert isinstance(model, GenerativeModel)
-        for name, value in outputs.items():
+        losses: Losses = outputs
+        for name, value in losses.items():
             if name in self._sums:
                 self._sums[name] = self._sums[name] + value
             else:

@@ -15,8 +15,13 @@ __all__ = ["prepare_nets"]
 
 
 def prepare_nets(model: GenerativeModel, settings: TrainerSettings) -> None:
-    """Precision and compilation concern the networks alone: losses and log-determinants stay in
-    float32, uncompiled.
+    """Set the precision of a model's networks, and compile them, as the settings say.
+
+    This concerns the networks alone: losses and log-determinants stay in float32, uncompiled.
+
+    Args:
+        model: The model; its networks change in place.
+        settings: `precision` and `compile` are read.
     """
     for net in _outermost_nets(model):
         if settings.precision == "bf16-mixed":
@@ -26,6 +31,7 @@ def prepare_nets(model: GenerativeModel, settings: TrainerSettings) -> None:
 
 
 def _outermost_nets(module: nn.Module) -> Iterator[Net]:
+    """The networks of a module that are not parts of other networks."""
     for child in module.children():
         if isinstance(child, Net):
             yield child
@@ -34,6 +40,7 @@ def _outermost_nets(module: nn.Module) -> Iterator[Net]:
 
 
 def _autocast_in_training(net: Net) -> None:
+    """Let a network compute in bfloat16 in training mode, with float32 outputs."""
     forward = net.forward
 
     def in_bf16(x: Tensor, cond: Tensor | None = None) -> Tensor:

@@ -1,14 +1,16 @@
-"""Sample grids during training."""
+"""Sample grids and validation losses during training."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from genbench.batch import Batch
 from genbench.config.settings import Evaluation
+from genbench.data.images import ImageData
 from genbench.data.pictures import save_grid
 from genbench.errors import InputError
 from genbench.formulas.pixels import bits_per_dim
@@ -23,9 +25,15 @@ __all__ = ["Preview"]
 
 
 class Preview(Callback):
-    """Now and then: 64 samples of the averaged weights, and their bits/dim on the validation split.
+    """Draws 64 samples with the averaged weights, and measures their bits/dim on validation images.
 
-    Selection never sees the test split.
+    The test split is never read while a run is trained.
+
+    Args:
+        run: The folder previews/ of it takes the grids.
+        ema: The moving averages.
+        every: Images from one preview to the next.
+        evaluation: Options of `sample` and `log_prob`.
     """
 
     _SAMPLES = 64
@@ -42,34 +50,15 @@ class Preview(Callback):
     ) -> None:
         assert isinstance(model, GenerativeModel)
         now = model.images_seen
-        if (
-            not crossed(now - len(batch.x) * trainer.world_size, now, self.every)
-            or not trainer.is_global_zero
-        ):
+        before = now - len(batch.x) * trainer.world_size
+        if not crossed(before, now, self.every) or not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
+        rng = Rng(data.seed, [0], model.dtype, model.device)
         with self.ema.applied(model), evaluation_mode(model):
-            model.finalize(
-                data.finalize_batches(model),
-                Rng(data.seed, [0], model.dtype, model.device).split("finalize"),
-            )
-            rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
-            images = (
-                model.sample(rng, data.draw_labels(rng), **self.evaluation.sample).cpu().numpy()
-            )
-            values = {}
-            if model.likelihood is not None:
-                x, y = data.tensors("val", model.device)
-                labels = None if y is None else y[: self._VALIDATION]
-                try:
-                    log_prob = model.log_prob(
-                        x[: self._VALIDATION], labels, **self.evaluation.log_prob
-                    )
-                except (TypeError, ValueError) as error:
-                    raise InputError(
-                        f"log_prob options {self.evaluation.log_prob}: {error}"
-                    ) from None
-                values = {"val/bits_per_dim": float(bits_per_dim(log_prob, model.spec.dims).mean())}
+            model.finalize(data.finalize_batches(model), rng.split("finalize"))
+            images = self._samples(model, data)
+            values = self._validation_loss(model, data)
         path = self.run.path / "previews" / f"{now:012d}.png"
         save_grid(images, model.spec, path)
         for logger in trainer.loggers:
@@ -77,3 +66,22 @@ class Preview(Callback):
                 logger.log_metrics(values, step=now)
             if isinstance(logger, WandbLog):
                 logger.log_picture("samples", path, now)
+
+    def _samples(self, model: GenerativeModel, data: ImageData) -> np.ndarray:
+        """Integer images (64, C, H, W), with labels as frequent as in the training images."""
+        rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
+        images = model.sample(rng, data.draw_labels(rng), **self.evaluation.sample)
+        return images.cpu().numpy()
+
+    def _validation_loss(self, model: GenerativeModel, data: ImageData) -> dict[str, float]:
+        """Mean bits/dim of 256 validation images; empty for a model without a density."""
+        if model.likelihood is None:
+            return {}
+        x, y = data.tensors("val", model.device)
+        labels = None if y is None else y[: self._VALIDATION]
+        options = self.evaluation.log_prob
+        try:
+            log_prob = model.log_prob(x[: self._VALIDATION], labels, **options)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"log_prob options {options}: {error}") from None
+        return {"val/bits_per_dim": float(bits_per_dim(log_prob, model.spec.dims).mean())}

@@ -14,7 +14,13 @@ __all__ = ["StopRequest"]
 
 
 class StopRequest:
-    """A signal asks, the loop obeys at the next batch: nothing is ever saved inside a handler."""
+    """Turns SIGINT, SIGTERM and SIGUSR1 into a flag that the training loop reads between batches.
+
+    Handlers never write files. A second SIGINT is a KeyboardInterrupt.
+
+    Attributes:
+        signal: The last signal that arrived; None before.
+    """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -23,12 +29,12 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """From here on."""
+        """Install the signal handlers, if this is the main thread."""
         if threading.current_thread() is threading.main_thread() and not self._before:
             self._before = {number: signal.signal(number, self._handle) for number in self._SIGNALS}
 
     def release(self) -> None:
-        """Give the signals back."""
+        """Restore the handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -39,7 +45,13 @@ class StopRequest:
         self.signal = number
 
     def agreed(self, trainer: Trainer) -> bool:
-        """Whether any process was asked to stop; a collective decision."""
+        """Whether any process was asked to stop.
+
+        All processes call this at the same batch, and get the same answer.
+
+        Args:
+            trainer: Knows the processes and their devices.
+        """
         asked = self.signal is not None
         if trainer.world_size == 1:
             return asked

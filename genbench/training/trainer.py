@@ -37,7 +37,7 @@ def make_trainer(
         end_with_lost_process()
         # gradients are reduced in the training step; the reducer of DDP is never armed
         strategy = DDPStrategy(broadcast_buffers=False)
-    plugins = []
+    plugins: list[Any] = []
     if taken_for_slurm():
         # Lightning's own requeueing saves inside the signal handler and picks up other jobs'
         # checkpoints
