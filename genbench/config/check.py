@@ -35,6 +35,7 @@ from genbench.config.annotations import GROUPS, settled
 from genbench.config.class_paths import TRUSTED, check_paths
 from genbench.config.config import Config
 from genbench.config.explain import explain
+from genbench.config.former import in_todays_words
 from genbench.config.settings import Evaluation
 from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
 from genbench.errors import InputError, nearest
@@ -72,7 +73,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     """Validate a tree of plain values, and those of the runs that it needs, against the signatures
     of the classes that it names.
     """
-    tree, needs = dict(tree), tree.get("needs") or {}
+    tree = dict(in_todays_words(tree))
+    needs = tree.get("needs") or {}
     tree.pop("needs", None)
     for key in (key for key in GROUPS if not isinstance(tree.get(key, {}), dict)):
         raise InputError(

@@ -6,10 +6,11 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
+from genbench.config.annotations import annotation, members
 from genbench.errors import InputError, nearest
 from genbench.system.discover import classes
 
@@ -30,38 +31,34 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
     if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
     for key, value in (*_values(tree["data"], "data"), *_values(tree["model"], "model")):
-        if key.endswith("class_path") and not isinstance(value, str):
-            raise InputError(
-                f"{origin}: {key} is a name such as {next(iter(_right_paths(key)))}, not {value!r}"
-            )
         # jsonargparse would import a dotted name given for a callable: treat every dotted name as
         # one
-        if (
-            not isinstance(value, str)
-            or not (key.endswith("class_path") or _DOTTED.fullmatch(value))
-            or key in _NO_CLASSES
-        ):
+        dotted = isinstance(value, str) and _DOTTED.fullmatch(value) and key not in _NO_CLASSES
+        if not (dotted or key.endswith("class_path")):
             continue
+        admitted, kind = _admitted(tree, key, trusted)
+        if not isinstance(value, str):
+            example = next(iter(_right_paths(key, admitted)))
+            raise InputError(f"{origin}: {key} is a name such as {example}, not {value!r}")
         if not any(value.startswith(module + ".") for module in trusted):
             raise InputError(
                 f"{origin}: {key} names {value!r}, outside the trusted modules ({', '.join(trusted)}); "
-                f"{nearest(value, _right_paths(key))}, or --trust {value.split('.')[0]} if you trust that code"
+                f"{nearest(value, _right_paths(key, admitted))}, or --trust {value.split('.')[0]} if you trust that code"
             )
         module, _, name = value.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             raise InputError(
-                f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key))}"
+                f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key, admitted))}"
             ) from None
-        admitted, kind = _admitted(key)
         # functions would be called, and with arguments of the configuration's choice
         if (
             value.startswith(tuple(f"{module}." for module in TRUSTED))
             or kind in ("model", "data set")
         ) and not (isinstance(found, type) and issubclass(found, admitted)):
             raise InputError(
-                f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key))}"
+                f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key, admitted))}"
             )
 
 
@@ -80,8 +77,16 @@ def _values(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
         yield from _values(value, f"{key}.{name}" if isinstance(tree, dict) else key)
 
 
-def _admitted(key: str) -> tuple[tuple[type, ...], str]:
-    """The classes that a key may name, and what they are called."""
+def _admitted(
+    tree: dict[str, Any], key: str, trusted: Sequence[str]
+) -> tuple[tuple[type, ...], str]:
+    """The classes that a key may name, and what they are called.
+
+    Args:
+        tree: The configuration.
+        key: Such as "model.game.class_path".
+        trusted: Packages that may be imported for a signature.
+    """
     from torch.optim import Optimizer
 
     from genbench.data.images import ImageData
@@ -92,17 +97,41 @@ def _admitted(key: str) -> tuple[tuple[type, ...], str]:
         return (ImageData,), "data set"
     if key == "model.class_path":
         return (GenerativeModel,), "model"
-    return (Net, Optimizer), "network or optimizer"
+    argument = key.removesuffix(".class_path").split(".")
+    kinds = kinds_of(annotation(tree, argument, trusted))
+    if not kinds or all(issubclass(kind, (Net, Optimizer)) for kind in kinds):
+        return (Net, Optimizer), "network or optimizer"
+    return kinds, " or ".join(kind.__name__ for kind in kinds)
 
 
-def _right_paths(key: str) -> dict[str, str]:
+def kinds_of(hint: Any) -> tuple[type, ...]:
+    """The abstract classes of which an annotation takes an instance, or a function that makes one.
+
+    >>> from genbench.nets.net import NetFactory
+    >>> kinds_of(NetFactory | None), kinds_of(int)
+    ((<class 'genbench.nets.net.Net'>,), ())
+    """
+    kinds = []
+    for member in members(hint):
+        made = get_args(member)[-1] if get_origin(member) is Callable else member
+        if isinstance(made, type) and inspect.isabstract(made):
+            kinds.append(made)
+    return tuple(kinds)
+
+
+def _right_paths(key: str, admitted: tuple[type, ...]) -> dict[str, str]:
     if key == "data.class_path":
         return classes("data", "ImageData")
     if key == "model.class_path":
         return classes("models", "GenerativeModel")
-    if "optimizer" not in key:
-        return classes("nets", "Net")
-    return {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+    if "optimizer" in key:
+        return {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
+    return {
+        path: line
+        for kind in admitted
+        if kind.__module__.startswith("genbench.")
+        for path, line in classes(kind.__module__.split(".")[1], kind.__name__).items()
+    }
 
 
 def argument_names(class_path: str) -> list[str]:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from genbench.config.check import check_config
 from genbench.config.config import Config
 from genbench.config.keys import changes
+from genbench.config.tree import set_key
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
 from genbench.runs.origin import Origin
@@ -124,6 +126,8 @@ def _check_configuration(noted: dict[str, Any], config: Config) -> None:
     """Refuse weights of a configuration that differs in more than a smaller budget."""
     differences = changes(noted, config.decisive)
     if differences:
+        differences = changes(_of_today(noted, config), config.decisive)
+    if differences:
         text = one_line("; ".join(differences))[:500]
         raise InputError(f"of another configuration: {text}; train with that one")
 
@@ -144,6 +148,20 @@ def _check_needs(noted: dict[str, str], needed_weights: dict[str, str]) -> None:
     for name in sorted(noted):
         if noted[name] != needed_weights[name]:
             raise InputError(f"of other weights of needs.{name}; restore them")
+
+
+def _of_today(noted: dict[str, Any], config: Config) -> dict[str, Any]:
+    """What a checkpoint notes, as a version of today would note it: arguments that came later are
+    at their defaults, and former words are what they mean.
+    """
+    tree: dict[str, Any] = {}
+    try:
+        for key, value in noted.items():
+            set_key(tree, key, value)
+        name = str(tree.pop("name", config.name))
+        return check_config(tree, name, config.trust, "the checkpoint").decisive
+    except InputError:  # no configuration of today: the comparison says what differs
+        return noted
 
 
 def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:

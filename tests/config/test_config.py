@@ -429,3 +429,33 @@ def test_a_wrong_option_is_not_blamed_on_the_file_alone(tmp_path):
     path.write_text(find_config("digits/vae").read_text().replace("latent:", "latnt:"))
     with pytest.raises(InputError, match=r"wrong\.yaml: unknown key model\.latnt"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word"), [("digits/gan", "non-saturating"), ("points2d/wgan-gp", "wasserstein")]
+)
+def test_former_words_are_the_same_configuration(recipe, word):
+    """A run, a record or a file of a former version goes on being what it was."""
+    config = load_config(recipe)
+    former = copy.deepcopy(config.resolved)
+    former["model"]["game"] = word
+    same = check_config(former, config.name, (), recipe)
+    assert same.hash == config.hash
+    assert same.resolved == config.resolved
+    assert load_config(recipe, [f"model.game={word}"]).hash == config.hash
+    assert load_config(recipe, ["model.game=minimax"]).hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (
+            "model.game.class_path=genbench.models.gan.games.LeastSquare",
+            "did you mean 'genbench.models.gan.games.LeastSquares'",
+        ),
+        ("model.game.class_path=genbench.nets.mlp.MLP", "which is no Game"),
+        ("model.generator.class_path=genbench.models.gan.games.KL", "no network or optimizer"),
+    ],
+)
+def test_a_class_path_names_what_the_constructor_takes(override, says):
+    assert says in complaint(override, name="digits/gan")

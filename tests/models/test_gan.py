@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from genbench.batch import Batch
+from genbench.models.gan.games import Minimax, NonSaturating, Wasserstein
 from genbench.models.gan.gan import GAN
 from genbench.nets.conv import ConvDecoder, ConvEncoder
 from genbench.nets.mlp import MLP
@@ -20,6 +21,7 @@ from genbench.spec import Spec
 
 DIGITS = Spec((1, 8, 8), 17)
 SGD = partial(torch.optim.SGD, lr=0.1)
+NON_SATURATING = NonSaturating()
 
 
 class Logits(Net):
@@ -50,11 +52,17 @@ class Strict(Net):
         return x.flatten(1).mean(1, keepdim=True) + self.bias
 
 
-def gan(D=None, norm="batch", spec=DIGITS, **options):
+def gan(D=None, norm="batch", spec=DIGITS, game=NON_SATURATING, **options):
     """A small DCGAN in float64, weights equal in every run."""
     discriminator = partial(ConvEncoder, width=4, norm=norm) if D is None else lambda *shapes: D
     model = GAN(
-        spec, partial(ConvDecoder, width=4, norm=norm), discriminator, SGD, latent=5, **options
+        spec,
+        partial(ConvDecoder, width=4, norm=norm),
+        discriminator,
+        SGD,
+        game,
+        latent=5,
+        **options,
     ).double()
     for i, parameter in enumerate(model.G.parameters()):
         parameter.data = (
@@ -88,7 +96,7 @@ def test_the_discriminator_minimises_minus_the_value():
 def test_the_wasserstein_game_is_the_difference_of_means():
     """Critic: -(E d(x) - E d(G(z))), here without penalty's share; generator: -E d(G(z))."""
     d_real, d_fake = [2.0, -1.0, 0.3, 4.0], [-3.0, -0.1, -2.0, 1.5]
-    model = gan(Linear(0.0), norm="none", game="wasserstein", gradient_penalty=1e-300)
+    model = gan(Linear(0.0), norm="none", game=Wasserstein(), gradient_penalty=1e-300)
     model.D = Logits(d_real, d_fake, [0.0] * 4)
     model.penalty = lambda *_: torch.zeros(())
     losses = model.discriminator_loss(images(4), None, streams(4))
@@ -120,14 +128,14 @@ class Linear(Net):
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 3.0])
 def test_the_penalty_of_a_linear_critic_is_that_of_its_slope(slope):
     """||grad d|| = |slope| everywhere: lambda (|slope| - 1)^2, with derivative 2 lambda (|slope| - 1), also in a game with logits."""
-    for game in ("wasserstein", "non-saturating"):
+    for game in (Wasserstein(), NonSaturating()):
         D = Linear(slope)
         model = gan(D, game=game, gradient_penalty=10.0)
         losses = model.discriminator_loss(images(4), None, streams(4))
         assert math.isclose(float(losses["penalty"].detach()), (slope - 1) ** 2, abs_tol=1e-12)
         plain = (
             -losses["distance"]
-            if game == "wasserstein"
+            if game.lipschitz
             else gan(D).discriminator_loss(images(4), None, streams(4))["loss"]
         )
         assert math.isclose(
@@ -140,7 +148,7 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_slope(slope):
 
 def test_the_penalty_is_taken_on_lines_between_real_and_generated_images():
     """grad of |x|^2 / 2 is x^: its norms are those of epsilon x + (1 - epsilon) G(z), one epsilon per image."""
-    model = gan(Linear(0.0, 1.0), game="wasserstein", gradient_penalty=1.0)
+    model = gan(Linear(0.0, 1.0), game=Wasserstein(), gradient_penalty=1.0)
     real, fake = (
         torch.full((6, 1, 8, 8), 0.75, dtype=torch.float64),
         torch.zeros(6, 1, 8, 8, dtype=torch.float64),
@@ -155,7 +163,7 @@ def test_the_penalty_is_taken_on_lines_between_real_and_generated_images():
     )
 
 
-@pytest.mark.parametrize(("game", "sign"), [("non-saturating", -1), ("minimax", 1)])
+@pytest.mark.parametrize(("game", "sign"), [(NonSaturating(), -1), (Minimax(), 1)])
 def test_the_generator_minimises_its_side_of_the_game(game, sign):
     """-mean log D(G(z)), or mean log(1 - D(G(z)))."""
     d = [-3.0, 0.5, 2.0]
@@ -176,12 +184,12 @@ def test_the_value_is_minus_log_four_where_nobody_can_tell():
         float(gan(Logits(half)).loss(images(3), None, streams(3))["loss"].detach()), math.log(2)
     )
     assert math.isclose(
-        float(gan(Logits(half), game="minimax").loss(images(3), None, streams(3))["loss"].detach()),
+        float(gan(Logits(half), game=Minimax()).loss(images(3), None, streams(3))["loss"].detach()),
         -math.log(2),
     )
 
 
-@pytest.mark.parametrize("game", ["non-saturating", "minimax"])
+@pytest.mark.parametrize("game", [NonSaturating(), Minimax()])
 def test_generator_gradients_by_the_confidence_of_the_discriminator(game):
     """d/dd of -log sigma(d) is -sigma(-d), of log(1 - sigma(d)) is -sigma(d): at d = -20, e^-20 of it is left."""
 
@@ -195,7 +203,7 @@ def test_generator_gradients_by_the_confidence_of_the_discriminator(game):
     sure, undecided = gradient(-20), gradient(0)
     assert float(undecided.norm()) > 1e-3
     ratio = float(sure.norm() / undecided.norm())
-    assert 1.2 < ratio < 4 if game == "non-saturating" else ratio < 1e-8
+    assert 1.2 < ratio < 4 if isinstance(game, NonSaturating) else ratio < 1e-8
     # the same direction at the start: both want d(G(z)) to grow
     assert float(torch.cosine_similarity(gradient(0), -model_direction(), dim=0)) > 0.95
 
@@ -236,7 +244,7 @@ def test_playing_the_game_moves_a_generator_to_the_data():
     spec = Spec((1, 1, 2), 64)
     adam = partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9))
     net = partial(MLP, width=16)
-    model = GAN(spec, net, net, adam, latent=2, critic_steps=2).double()
+    model = GAN(spec, net, net, adam, NonSaturating(), latent=2, critic_steps=2).double()
     for i, parameter in enumerate(model.parameters()):
         parameter.data = (
             0.3 * Rng(i, [0], torch.float64).split("weights").normal(parameter.shape)[0]
@@ -358,7 +366,9 @@ def test_finalize_draws_labels_as_often_as_the_batches_have_them():
 def test_each_label_gets_its_own_images():
     """Two places of a 64 x 64 plane, one per class."""
     adam, net = partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9)), partial(MLP, width=16)
-    model = GAN(Spec((1, 1, 2), 64, labels=2), net, net, adam, latent=2, conditional=True).double()
+    model = GAN(
+        Spec((1, 1, 2), 64, labels=2), net, net, adam, NonSaturating(), latent=2, conditional=True
+    ).double()
     for i, parameter in enumerate(model.parameters()):
         parameter.data = (
             0.3 * Rng(i, [0], torch.float64).split("weights").normal(parameter.shape)[0]
@@ -412,8 +422,7 @@ def test_it_has_no_density():
     [
         ({"latent": 0}, "at least 1"),
         ({"critic_steps": 0}, "at least 1"),
-        ({"game": "no-such-word"}, "game is"),
-        ({"game": "wasserstein"}, "gradient_penalty above 0"),
+        ({"game": Wasserstein()}, "gradient_penalty above 0"),
         ({"gradient_penalty": -1.0}, "at least 0"),
         (
             {"gradient_penalty": 1.0, "discriminator": partial(ConvEncoder, norm="batch")},
@@ -425,5 +434,11 @@ def test_wrong_arguments(wrong, line):
     with pytest.raises(ValueError, match=line):
         GAN(
             DIGITS,
-            **{"generator": ConvDecoder, "discriminator": ConvEncoder, "optimizer": SGD, **wrong},
+            **{
+                "generator": ConvDecoder,
+                "discriminator": ConvEncoder,
+                "optimizer": SGD,
+                "game": NonSaturating(),
+                **wrong,
+            },
         )

@@ -468,6 +468,24 @@ def test_without_its_state_a_run_goes_on_under_its_own_config(begun, files, tiny
     assert begun.weights.read_bytes() == undisturbed.weights.read_bytes()
 
 
+@pytest.mark.parametrize(("key", "goes"), [("warmup_images", True), ("ema_half_life", False)])
+def test_a_checkpoint_from_before_a_setting_goes_on_where_the_setting_is_at_its_default(
+    begun, key, goes, tiny
+):
+    """Of a run with an average of its weights and without a warm-up."""
+    (path,) = begun.checkpoints.glob("*.ckpt")
+    state = torch.load(path, weights_only=True)
+    del state["config"][f"optimization.{key}"]
+    path.unlink()
+    rewrite(path, state, state["images_seen"])
+    config = tiny(TRAINED, "budget.images=128", "trainer.checkpoint_every=64", *STEPS)
+    if goes:
+        assert goes_on(config) == 80
+    else:
+        with pytest.raises(InputError, match=r"optimization\.ema_half_life was 0, is now"):
+            train(config)
+
+
 @pytest.mark.parametrize("status", ["done", "diverged"])
 def test_what_is_final_is_not_vouched_for_under_another_config(begun, status, capsys):
     diverged_at = {"done": None, "diverged": 64}[status]

@@ -1,18 +1,12 @@
 r"""Generative adversarial network.
 
-    min_G max_D V(D, G) = E_x [log D(x)] + E_z [log(1 - D(G(z)))],    z ~ N(0, I)                     (Goodfellow et al., eq. 1)
+    min_G max_D V(D, G),    V of the logits d(x) of real and d(G(z)) of generated images,    z ~ N(0, I)
 
-Algorithm 1: k steps of D on V, then one step of G, either on V (`minimax`) or on -E_z log D(G(z))
-(`non-saturating`), which has the same fixed point and stronger gradients while D wins. With d the
-logit of D, -log D = softplus(-d) and -log(1 - D) = softplus(d).
+Algorithm 1 of Goodfellow et al.: k steps of D on V, then one step of G. What each of them minimises
+is a value of its own, the game: see `games.py`.
 
-The Wasserstein game (Arjovsky et al., eq. 3) has a critic d without a logarithm around it, and
-values the distance of two distributions where they do not overlap, as long as d is 1-Lipschitz:
-
-    min_G max_d E_x [d(x)] - E_z [d(G(z))]
-
-The gradient penalty (Gulrajani et al., eq. 3) keeps it so between real and generated images; lambda
-> 0 serves the other games too:
+The gradient penalty (Gulrajani et al., eq. 3) keeps d 1-Lipschitz between real and generated images,
+as the Wasserstein game needs it; lambda > 0 serves the other games too:
 
     lambda E [(||grad d(x^)||_2 - 1)^2],    x^ = epsilon x + (1 - epsilon) G(z),    epsilon ~ U(0, 1)
 
@@ -26,26 +20,25 @@ the grid of integers alone.
 
 References:
     Goodfellow et al. (2014), Generative Adversarial Networks. arXiv:1406.2661
-    Arjovsky, Chintala, Bottou (2017), Wasserstein GAN. arXiv:1701.07875
     Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville (2017), Improved Training of Wasserstein GANs.
-    arXiv:1704.00028 Mirza, Osindero (2014), Conditional Generative Adversarial Nets.
-    arXiv:1411.1784 Radford, Metz, Chintala (2016), Deep Convolutional GANs (networks and optimizer
-    settings). arXiv:1511.06434
+    arXiv:1704.00028
+    Mirza, Osindero (2014), Conditional Generative Adversarial Nets. arXiv:1411.1784
+    Radford, Metz, Chintala (2016), Deep Convolutional GANs (networks and optimizer settings).
+    arXiv:1511.06434
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from genbench.batch import Batch
 from genbench.formulas.pixels import dequantise, quantise
 from genbench.model import GenerativeModel
+from genbench.models.gan.games import Game
 from genbench.nets.net import NetFactory
 from genbench.nets.norm import BatchNorm, calibrate
 from genbench.rng import Rng
@@ -64,10 +57,10 @@ class GAN(GenerativeModel):
     Args:
         spec: The images.
         generator: z -> image before tanh.
-        discriminator: image in (-1, 1) -> logit d, or the critic's value d.
+        discriminator: image in (-1, 1) -> logit d.
         optimizer: Optimizer of each player.
+        game: What the players minimise, as functions of the logits.
         latent: Dimension of z.
-        game: What the players minimise.
         critic_steps: k, steps of D per step of G.
         gradient_penalty: lambda; 0 leaves the penalty out.
         conditional: Model p(x | y) of the data's labels in place of p(x).
@@ -81,8 +74,8 @@ class GAN(GenerativeModel):
         generator: NetFactory,
         discriminator: NetFactory,
         optimizer: OptimizerFactory,
+        game: Game,
         latent: int = 64,
-        game: Literal["non-saturating", "minimax", "wasserstein"] = "non-saturating",
         critic_steps: int = 1,
         gradient_penalty: float = 0.0,
         conditional: bool = False,
@@ -92,13 +85,12 @@ class GAN(GenerativeModel):
             raise ValueError(
                 f"latent and critic_steps are at least 1, not {latent} and {critic_steps}"
             )
-        if game not in ("non-saturating", "minimax", "wasserstein"):
-            raise ValueError(f"game is 'non-saturating', 'minimax' or 'wasserstein', not {game!r}")
         if not 0 <= gradient_penalty < math.inf:
             raise ValueError(f"gradient_penalty is at least 0, not {gradient_penalty}")
-        if game == "wasserstein" and not gradient_penalty:
+        if game.lipschitz and not gradient_penalty:
             raise ValueError(
-                "nothing keeps the critic of the wasserstein game Lipschitz: gradient_penalty above 0, such as 10"
+                f"nothing keeps the discriminator of the game {type(game).__name__} Lipschitz: "
+                "gradient_penalty above 0, such as 10"
             )
         self.latent = latent
         self.game = game
@@ -125,9 +117,8 @@ class GAN(GenerativeModel):
         }
 
     def discriminator_loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What D minimises: the negative value of the game, and the penalty.
-
-        Also how often D is right, or the distance it sees.
+        """What D minimises, the negative value of the game and the penalty, with what the game
+        logs beside it.
         """
         cond = self.condition(y)
         real_images = 2 * dequantise(x, self.spec.levels, rng) - 1
@@ -135,15 +126,7 @@ class GAN(GenerativeModel):
             fake_images = self.generate(rng, y)
         real = self.D(real_images, cond)
         fake = self.D(fake_images, cond)
-        if self.game == "wasserstein":
-            distance = real.mean() - fake.mean()
-            losses = {"loss": -distance, "distance": distance}
-        else:
-            accuracy = 0.5 * ((real > 0).float().mean() + (fake < 0).float().mean())
-            losses = {
-                "loss": F.softplus(-real).mean() + F.softplus(fake).mean(),
-                "accuracy": accuracy,
-            }
+        losses = self.game.discriminator(real, fake)
         if self.gradient_penalty:
             penalty = self.penalty(real_images, fake_images, cond, rng)
             losses = {
@@ -163,13 +146,9 @@ class GAN(GenerativeModel):
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What G minimises: -log D(G(z)), log(1 - D(G(z))), or -d(G(z))."""
+        """What G minimises."""
         d = self.D(self.generate(rng, y), self.condition(y))
-        if self.game == "wasserstein":
-            return {"loss": -d.mean()}
-        return {
-            "loss": (F.softplus(-d) if self.game == "non-saturating" else -F.softplus(d)).mean()
-        }
+        return {"loss": self.game.generator(d)}
 
     def generate(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """G(z) for z ~ N(0, I): reals in (-1, 1)."""
