@@ -39,7 +39,7 @@ def test_plain_commands_are_those_of_make():
 
 
 def test_every_command_of_the_readme_parses():
-    from genbench.cli.main import _parser
+    from genbench.cli.main import build_parser
 
     lines = [
         line.partition("#")[0].split()
@@ -59,7 +59,7 @@ def test_every_command_of_the_readme_parses():
         "compare",
     }
     for line in lines:
-        _, rest = _parser().parse_known_args(line[1:])
+        _, rest = build_parser().parse_known_args(line[1:])
         assert all(re.fullmatch(r"--[a-z_.]+=\S+", argument) for argument in rest)
 
 

@@ -9,7 +9,16 @@ from typing import Any, NoReturn
 
 from genbench.errors import InputError
 
-__all__ = ["Parser", "amount", "natural", "overrides", "path_argument", "positive"]
+__all__ = [
+    "Parser",
+    "add_device",
+    "add_trust",
+    "amount",
+    "natural",
+    "overrides",
+    "path_argument",
+    "positive",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,13 +52,37 @@ class _StoreOnce(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def add_trust(command: argparse.ArgumentParser) -> None:
+    """Add the option --trust to a command that reads a configuration."""
+    command.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that a class_path may name",
+    )
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Add the option --device to a command that computes."""
+    command.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda if there is one)"
+    )
+
+
 def path_argument(text: str) -> Path:
+    """A path; `~` is the home folder.
+
+    Raises:
+        InputError: There is no such home folder.
+    """
     from genbench.system.locations import expand_home
 
     return expand_home(text)
 
 
 def amount(text: str) -> float:
+    """A number of pictures, at least 1, or a share of them, between 0 and 1."""
     try:
         value = float(text.replace("_", ""))
         if value > 0 and (value < 1 or value == int(value)):
@@ -62,18 +95,25 @@ def amount(text: str) -> float:
 
 
 def positive(text: str) -> int:
+    """An integer, at least 1."""
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
 def natural(text: str) -> int:
+    """An integer, at least 0."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
     return int(text)
 
 
 def overrides(rest: Sequence[str]) -> list[str]:
+    """Arguments --key=value as the overrides key=value.
+
+    Raises:
+        InputError: An argument has another form.
+    """
     for argument in rest:
         if not argument.startswith("--") or "=" not in argument:
             raise InputError(f"genbench train: {argument!r} is not an override; write --key=value")

@@ -4,11 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.cli.arguments import path_argument
+from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
 from genbench.cli.device import find_device
 from genbench.errors import InputError
 
-__all__ = ["run_bench"]
+__all__ = ["add_bench", "run_bench"]
+
+
+def add_bench(commands: Any) -> None:
+    """Add the command bench."""
+    bench = commands.add_parser(
+        "bench", help="train and evaluate a suite, and write its tables and page"
+    )
+    bench.add_argument(
+        "suite",
+        help="a YAML file, or a name in configs/suites; a manifest with --task and --tables",
+    )
+    bench.add_argument(
+        "--jobs", type=positive, metavar="N",
+        help="runs trained and scored at once, in processes of one thread; speeds are measured afterwards (as many as cores; "
+        "1 with a GPU)",
+    )  # fmt: skip
+    slurm = bench.add_argument_group("on a SLURM cluster")
+    slurm.add_argument(
+        "--slurm",
+        action="store_true",
+        help="submit what is lacking as one job array, and the tables after it",
+    )
+    slurm.add_argument(
+        "--cluster",
+        metavar="NAME",
+        help="the site's settings: a YAML file, or a name in configs/cluster (default)",
+    )
+    slurm.add_argument(
+        "--dry-run", action="store_true", help="print commands and scripts, and submit nothing"
+    )
+    slurm.add_argument(
+        "--task",
+        type=natural,
+        metavar="K",
+        help="train and evaluate run K of a manifest: what the jobs call",
+    )
+    slurm.add_argument(
+        "--tables",
+        action="store_true",
+        help="write tables from the records of a manifest's runs, and say what lacks",
+    )
+    bench.set_defaults(act=run_bench)
+    add_trust(bench)
+    add_device(bench)
 
 
 def run_bench(given: Any) -> None:

@@ -4,9 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
+from genbench.cli.arguments import path_argument
 from genbench.errors import InputError
 
-__all__ = ["run_compare", "run_list", "run_table"]
+__all__ = ["add_tables", "run_compare", "run_list", "run_table"]
+
+
+def add_tables(commands: Any) -> None:
+    """Add the commands table, compare and list."""
+    table = commands.add_parser("table", help="print the tables of a folder of records")
+    table.add_argument(
+        "out",
+        nargs="?",
+        type=path_argument,
+        help="folder with records/ (leaderboards, in the checkout or here)",
+    )
+    table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
+    table.add_argument(
+        "--write",
+        action="store_true",
+        help="also write <dataset>.md and index.html into the folder",
+    )
+    table.set_defaults(act=run_table)
+
+    comparer = commands.add_parser(
+        "compare", help="two rows of a table: better, worse or not resolved"
+    )
+    comparer.add_argument("a", help="a row as the tables name it: ddpm@ddim50, noise-floor")
+    comparer.add_argument("b", help="another row")
+    comparer.add_argument("--dataset", help="only its boards")
+    comparer.add_argument(
+        "--out",
+        type=path_argument,
+        help="folder with records/ (leaderboards, in the checkout or here)",
+    )
+    comparer.set_defaults(act=run_compare)
+
+    lister = commands.add_parser(
+        "list", help="models with their papers, configurations, suites, and runs with their state"
+    )
+    lister.add_argument(
+        "--classes",
+        action="store_true",
+        help="instead: class paths of models, data sets and networks",
+    )
+    lister.set_defaults(act=run_list)
 
 
 def run_table(given: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from genbench.cli.arguments import _StoreOnce
-from genbench.cli.main import _parser, main
+from genbench.cli.main import build_parser, main
 from genbench.config.annotations import GROUPS
 from genbench.config.recipe import load_config
 from genbench.data.pictures import save_folder
@@ -129,7 +129,7 @@ def test_every_option_of_every_command_that_keeps_one_value_keeps_the_first():
             elif action.option_strings:
                 yield action
 
-    kinds = {type(action) for action in options(_parser())}
+    kinds = {type(action) for action in options(build_parser())}
     assert kinds == {
         _StoreOnce,
         argparse._AppendAction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genbench.cli.listing import first_reference, papers
-from genbench.cli.main import _parser, main
+from genbench.cli.main import build_parser, main
 from genbench.system.locations import project_root
 
 
@@ -53,4 +53,4 @@ def test_genbench_alone_shows_its_help_and_how_to_begin(capsys):
     ]
     assert [words[0] for words in commands] == ["genbench"] * 3
     for _, *words in commands:
-        _parser().parse_known_args(words)
+        build_parser().parse_known_args(words)

@@ -126,13 +126,13 @@ def test_commands_name_recipe_seed_and_variant_and_survive_a_shell():
 
 
 def test_commands_parse():
-    from genbench.cli.main import _parser
+    from genbench.cli.main import build_parser
 
     (board,) = boards(lecture())
     lines = source(board.rows[0]).commands.splitlines()
     assert len(lines) > 3
     for line in lines:
-        _, rest = _parser().parse_known_args(line.split()[1:])
+        _, rest = build_parser().parse_known_args(line.split()[1:])
         assert rest in ([], ["--seed=0"], ["--seed=1"], ["--seed=2"])
 
 

@@ -83,7 +83,7 @@ def leave(code: int) -> NoReturn:
 
 def main() -> None:
     torch.set_num_threads(1)
-    genbench.metrics.speed.measure_speed = lambda *_, **__: {
+    genbench.evaluation.evaluate.measure_speed = lambda *_, **__: {
         **SPEED,
         "peak_memory_bytes": 1,
         "device": "-",

@@ -1,0 +1,119 @@
+"""genbench evaluate: measure a finished run, or images of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
+from genbench.cli.device import find_device
+from genbench.errors import InputError
+
+__all__ = ["add_evaluate", "run_evaluate"]
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add the command evaluate."""
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a finished run: one record per evaluation"
+    )
+    evaluate.add_argument("run", nargs="?", help="run folder; left out with --samples")
+    evaluate.add_argument("--variant", help="only this one of the configuration's evaluations")
+    evaluate.add_argument(
+        "--out",
+        type=path_argument,
+        help="folder for records/ and pictures/ (runs, in the checkout or here)",
+    )
+    evaluate.add_argument(
+        "--devices",
+        type=positive,
+        default=1,
+        help="processes per node, one device each: the same record (1)",
+    )
+    evaluate.add_argument(
+        "--num-nodes",
+        type=positive,
+        default=1,
+        help="nodes, of a job that srun or torchrun starts (1)",
+    )
+    other = evaluate.add_argument_group("images of another tool")
+    other.add_argument(
+        "--samples",
+        type=path_argument,
+        metavar="PATH",
+        help="a folder or a zip of pictures, or an npz file with images",
+    )
+    other.add_argument(
+        "--data", metavar="NAME", help="the data set that they imitate, as in genbench data list"
+    )
+    other.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
+    other.add_argument("--name", help="what their row of the table is called")
+    other.add_argument(
+        "--seed",
+        type=natural,
+        help="which training they come from; seeds of a name are one row (0)",
+    )
+    other.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="how they are judged, in configs/protocols (as the data are)",
+    )
+    evaluate.set_defaults(act=run_evaluate)
+    add_trust(evaluate)
+    add_device(evaluate)
+
+
+def run_evaluate(given: Any) -> None:
+    foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
+    if (given.run is None) != all(foreign.values()) or (
+        given.run is not None and any(foreign.values())
+    ):
+        raise InputError(
+            "genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL"
+        )
+    if given.run is not None and any(
+        value is not None for value in (given.protocol, given.seed, given.root)
+    ):
+        raise InputError(
+            "--protocol, --seed and --root are about --samples; a run has its own in its configuration"
+        )
+    if given.samples is not None and given.variant is not None:
+        raise InputError("--variant is about a run; images of another tool have none")
+    from genbench.leaderboard import render_tables
+    from genbench.system.locations import project_root
+    from genbench.system.processes import rank
+
+    out = given.out or project_root() / "runs"
+    written = _evaluate_samples(given, out) if given.samples else _evaluate_run(given, out)
+    if rank() == 0:
+        print("\n".join(map(str, written)), end="\n\n")
+        print(render_tables(out, "md"), end="")
+
+
+def _evaluate_run(given: Any, out: Path) -> list[Path]:
+    from genbench.evaluation.evaluate import evaluate
+    from genbench.runs.folder import find_run
+    from genbench.system.processes import join
+
+    run = find_run(given.run)
+    variants = (
+        list(run.config(given.trust).evaluations)
+        if given.variant is None
+        else [given.variant.replace("default", "")]
+    )
+    device = join(given.devices, given.num_nodes, find_device(given.device))
+    return [evaluate(run, variant, out, tuple(given.trust), device) for variant in variants]
+
+
+def _evaluate_samples(given: Any, out: Path) -> list[Path]:
+    from genbench.data.commands import named
+    from genbench.evaluation.foreign import evaluate_samples
+    from genbench.system.processes import join
+
+    data = named(given.data, given.root)
+    device = join(given.devices, given.num_nodes, find_device(given.device))
+    return [
+        evaluate_samples(
+            given.samples, data, given.name, out, given.seed or 0, given.protocol, device
+        )
+    ]

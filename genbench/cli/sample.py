@@ -1,0 +1,108 @@
+"""genbench sample: images of a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
+from genbench.cli.device import find_device
+from genbench.errors import InputError, nearest
+
+__all__ = ["add_sample", "run_sample"]
+
+
+def add_sample(commands: Any) -> None:
+    """Add the command sample."""
+    sample = commands.add_parser("sample", help="sample from a finished run")
+    sample.add_argument("run", help="run folder")
+    sample.add_argument("-n", type=positive, default=64, help="number of images (64)")
+    sample.add_argument(
+        "-o",
+        "--out",
+        type=path_argument,
+        required=True,
+        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel: a new one, an empty one, or one that holds the"
+        " same samples",
+    )
+    sample.add_argument(
+        "--seed",
+        type=natural,
+        default=0,
+        help="sample i is a function of the weights, this seed and i (0)",
+    )
+    sample.add_argument(
+        "--variant",
+        default="default",
+        help="which of the configuration's evaluations gives the sampler's options",
+    )
+    sample.add_argument(
+        "--label",
+        metavar="NAME",
+        help="the class of every image, of a conditional model: its name, or its number where no class has"
+        " that name (by class frequencies)",
+    )
+    sample.add_argument(
+        "--batch",
+        type=positive,
+        default=256,
+        help="images computed at once; changes none, but by an adaptive solver's tolerance (256)",
+    )
+    sample.set_defaults(act=run_sample)
+    add_trust(sample)
+    add_device(sample)
+
+
+def run_sample(given: Any) -> None:
+    import numpy as np
+    import torch
+
+    from genbench.data.commands import numbered_name
+    from genbench.data.pictures import check_folder, output_kind, save_folder, save_grid
+    from genbench.evaluation.draw import draw
+    from genbench.runs.build import open_run
+    from genbench.system.files import check_target
+
+    kind = output_kind(given.out)
+    if kind == "folder":
+        check_folder(given.out, given.n)
+    if not given.out.is_dir():
+        check_target(given.out)
+    loaded = open_run(given.run, given.trust, find_device(given.device))
+    variant = (
+        "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
+    )
+    if given.variant == "default" and "" not in loaded.config.evaluations:
+        variant = next(iter(loaded.config.evaluations))
+    if variant not in loaded.config.evaluations:
+        raise InputError(
+            f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}"
+        )
+    label = None
+    of_class = ""
+    if given.label is not None:
+        if not loaded.model.conditional:
+            raise InputError(f"--label {given.label}: labels are not for a model of p(x)")
+        label = loaded.data.label_of(given.label)
+        of_class = f", class {numbered_name(label, loaded.data.classes[label])}"
+    options = loaded.config.evaluations[variant].sample
+    device = find_device(given.device)
+    with torch.no_grad():
+        parts = [
+            x.cpu().numpy()
+            for _, x in draw(loaded, given.n, given.seed, given.batch, options, device, label)
+        ]
+    images = np.concatenate(parts)
+    spec = loaded.data.spec
+    if kind == "folder":
+        save_folder(images, spec, given.out)
+    elif kind == "grid":
+        save_grid(images, spec, given.out)
+    else:
+        import io
+
+        from genbench.system.files import write_atomic
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=images, levels=spec.levels)
+        write_atomic(given.out, buffer.getvalue())
+    print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}{of_class}")

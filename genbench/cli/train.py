@@ -1,0 +1,87 @@
+"""genbench train: train one configuration."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from genbench.cli.arguments import add_trust, path_argument
+from genbench.cli.device import find_device
+from genbench.config.settings import argument_table
+
+__all__ = ["add_train", "run_train"]
+
+
+def add_train(commands: Any) -> None:
+    """Add the command train."""
+    train = commands.add_parser(
+        "train", help="train a configuration; the same command again goes on", epilog="keys, each as --key=value:\n" + argument_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage="genbench train -c CONFIG [--a.b=value ...]",
+    )  # fmt: skip
+    train.add_argument(
+        "-c",
+        "--config",
+        required=True,
+        help="a YAML file, or a recipe such as digits/vae (see genbench list)",
+    )
+    train.add_argument(
+        "--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how"
+    )
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check and print the resolved configuration, and stop",
+    )
+    train.add_argument(
+        "--out",
+        type=path_argument,
+        help="where a diverged run is recorded (runs, in the checkout or here)",
+    )
+    train.set_defaults(act=run_train)
+    add_trust(train)
+
+
+def run_train(given: Any) -> None:
+    from genbench.config.recipe import load_config
+
+    config = load_config(given.config, given.overrides, given.trust, given.smoke)
+    from genbench.system.processes import settle_torch
+
+    settle_torch()
+    from genbench.runs.build import build
+
+    data, model = build(config)  # an impossible value ends the command before anything is written
+    from genbench.config.protocol import load_protocol
+    from genbench.errors import Diverged
+    from genbench.evaluation.evaluate import record_divergence
+    from genbench.runs.folder import run_folder
+    from genbench.system.launch import is_primary
+    from genbench.system.locations import project_root
+    from genbench.system.progress import reporter
+    from genbench.training.train import check_fit, train
+
+    check_fit(config, data, model)
+    if config.resolved["protocol"]:
+        load_protocol(config.resolved["protocol"])
+    if given.dry_run:
+        from genbench.system.yaml12 import dump_yaml
+
+        print(dump_yaml({"name": config.name, **config.resolved}), end="")
+        return
+    folder = run_folder(config, data.name)
+    folder.refuse_links()
+    before = folder.state()
+    with reporter() as report:
+        report.step(f"train {config.name} seed {config.seed}", config.budget.images)
+        try:
+            run = train(config, report.progress)
+        except Diverged:
+            out = given.out or project_root() / "runs"
+            record_divergence(folder, out, tuple(given.trust), find_device("auto"))
+            raise
+    state = run.state()
+    if is_primary():
+        again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
+        images = state["images_seen"] + state["finalize_images"]
+        did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
+        print(f"{run.path}: {did}. Next: genbench evaluate {run.path}")
