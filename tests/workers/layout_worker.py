@@ -55,7 +55,7 @@ def main(runs: Path, out: Path, devices: int) -> None:
         "network_evaluations": 1,
         "repeats": 1,
     }
-    genbench.metrics.speed.measure_speed = lambda *_, **__: {
+    genbench.evaluation.evaluate.measure_speed = lambda *_, **__: {
         **speed,
         "peak_memory_bytes": 1,
         "device": "-",
@@ -67,6 +67,7 @@ def main(runs: Path, out: Path, devices: int) -> None:
         for chunk in CHUNKS:
             protocol = small(loaded.data, chunk)
             genbench.evaluation.identity.protocol_of = lambda _, protocol=protocol: protocol
+            genbench.evaluation.evaluate.protocol_of = genbench.evaluation.identity.protocol_of
             evaluate(run, variant, out / f"chunk{chunk}" / run.name)
             with torch.no_grad():
                 parts = list(draw(loaded, 40, 0, chunk, options, device))

@@ -128,12 +128,13 @@ def children(job: dict[str, Any]) -> list[int]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    genbench.metrics.speed.measure_speed = lambda *_, **__: {
+    genbench.evaluation.evaluate.measure_speed = lambda *_, **__: {
         **SPEED,
         "peak_memory_bytes": 1,
         "device": "-",
     }
     genbench.evaluation.identity.protocol_of = lambda loaded: small(loaded.data, 16)
+    genbench.evaluation.evaluate.protocol_of = genbench.evaluation.identity.protocol_of
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     for line in sys.stdin:

@@ -89,6 +89,7 @@ def main() -> None:
         "device": "-",
     }
     genbench.evaluation.identity.protocol_of = lambda loaded: small(loaded.data, 16)
+    genbench.evaluation.evaluate.protocol_of = genbench.evaluation.identity.protocol_of
     assert "wandb" not in sys.modules
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
