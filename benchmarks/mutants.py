@@ -594,15 +594,15 @@ MUTATIONS = (
     Mutation(
         "the discriminator's steps move the generator too",
         "models/gan/gan.py",
-        "list(self.D.parameters()), self.discriminator_loss",
-        "list(self.parameters()), self.discriminator_loss",
+        "list(self.D.parameters()),",
+        "list(self.parameters()),",
         ("models/test_gan.py::test_the_players_partition_the_parameters_and_only_move_their_own",),
     ),
     Mutation(
         "the critic takes one step per step of the generator",
         "models/gan/gan.py",
-        "self.discriminator_loss, self.critic_steps\n",
-        "self.discriminator_loss, 1\n",
+        "                self.critic_steps,\n",
+        "                1,\n",
         ("models/test_gan.py::test_the_players_partition_the_parameters_and_only_move_their_own",),
     ),
     Mutation(

@@ -304,7 +304,10 @@ class GenerativeModel(LightningModule, ABC):
         self._turns = [
             (i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)
         ]
-        optimizers = [self.optimizer(player.parameters) for player in players.values()]
+        optimizers = []
+        for player in players.values():
+            factory = player.optimizer or self.optimizer
+            optimizers.append(factory(player.parameters))
         for group in parameter_groups(optimizers):
             group["initial_lr"] = group["lr"]
         return optimizers

@@ -29,13 +29,14 @@ OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 
 
 class Player(NamedTuple):
-    """One side of a game: its parameters, its loss(x, y, rng), and how many steps it takes in a
-    row.
+    """One side of a game: its parameters, its loss(x, y, rng), how many steps it takes in a row,
+    and what makes its optimizer; None: that of the model.
     """
 
     parameters: list[nn.Parameter]
     loss: Callable[[Tensor, Tensor | None, Rng], Losses]
     steps: int = 1
+    optimizer: OptimizerFactory | None = None
 
 
 def warmup_factor(images: int, warmup_images: int) -> float:

@@ -234,6 +234,15 @@ def test_the_players_partition_the_parameters_and_only_move_their_own():
     assert all(g.abs().max() > 0 for n, g in _gradients(model.G, loss).items() if "bias" not in n)
 
 
+def test_each_player_steps_by_its_own_optimizer():
+    """And by the model's where it has none."""
+    adam = partial(torch.optim.Adam, lr=0.3)
+    for_d, for_g = gan(discriminator_optimizer=adam).configure_optimizers()
+    assert (type(for_d), for_d.defaults["lr"]) == (torch.optim.Adam, 0.3)
+    assert (type(for_g), for_g.defaults["lr"]) == (torch.optim.SGD, 0.1)
+    assert [type(optimizer) for optimizer in gan().configure_optimizers()] == [torch.optim.SGD] * 2
+
+
 def _gradients(net, loss):
     names, parameters = zip(*net.named_parameters())
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))

@@ -59,6 +59,8 @@ class GAN(GenerativeModel):
         generator: z -> image before tanh.
         discriminator: image in (-1, 1) -> logit d.
         optimizer: Optimizer of each player.
+        discriminator_optimizer: Optimizer of D where it has its own, such as another learning rate
+            (Heusel et al. 2017, arXiv:1706.08500). null: `optimizer`.
         game: What the players minimise, as functions of the logits.
         latent: Dimension of z.
         critic_steps: k, steps of D per step of G.
@@ -79,6 +81,7 @@ class GAN(GenerativeModel):
         critic_steps: int = 1,
         gradient_penalty: float = 0.0,
         conditional: bool = False,
+        discriminator_optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         if latent < 1 or critic_steps < 1:
@@ -95,6 +98,7 @@ class GAN(GenerativeModel):
         self.latent = latent
         self.game = game
         self.critic_steps = critic_steps
+        self.discriminator_optimizer = discriminator_optimizer
         self.gradient_penalty = gradient_penalty
         self.G = generator((latent,), spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
@@ -111,7 +115,10 @@ class GAN(GenerativeModel):
         """Algorithm 1: D k times, then G once."""
         return {
             "discriminator": Player(
-                list(self.D.parameters()), self.discriminator_loss, self.critic_steps
+                list(self.D.parameters()),
+                self.discriminator_loss,
+                self.critic_steps,
+                self.discriminator_optimizer,
             ),
             "generator": Player(list(self.G.parameters()), self.loss),
         }
