@@ -253,6 +253,12 @@ class Karras(Schedule):
     sigma_max: float = 80.0
     rho: float = 7.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ValueError(
+                f"sigma_min is above 0 and below sigma_max, not {self.sigma_min} and {self.sigma_max}"
+            )
+
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t, dtype=torch.float64)
 

@@ -12,6 +12,7 @@ with, for the transition from s to t of a path, of which s has less noise:
 
     beta = sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2        Var q(x_s | x_t, x) = beta sigma_s^2 / sigma_t^2
 
+
 In y and r every schedule is the same: euler is ddim at eta = 0 for each of them. A step to a level without noise
 is one of Euler's, which shows D, since the field has no value there.
 

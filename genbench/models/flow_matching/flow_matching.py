@@ -5,13 +5,7 @@ r"""Flow matching with the path of optimal transport between a standard normal a
 
     loss      E_{t, x_0, x_1} |v(x_t, t) - (x_1 - (1 - sigma_min) x_0)|^2 / D,  t ~ U(0, 1)                          (eq. 23)
     sample    dx/dt = v(x, t) from x_0 at t = 0 to t = 1, then the cell that x_1 lies in                              (eq. 1)
-    density   log f(x_1) = log N(x_0; 0, I) - int_0^1 tr(dv/dx) dt  along the same curve, from t = 1 back to 0
-                                                                                                   (Chen
-                                                                                                   et
-                                                                                                   al.,
-                                                                                                   theorem
-                                                                                                   1)
-    trace     tr(J) = sum_i b_i^T J b_i over the D basis vectors, or  E e^T J e over e in {-1, 1}^D       (Hutchinson; FFJORD)
+    density   along the same curve, from t = 1 back to 0                                     (`models.continuous_flow`)
 
 sigma_min = 0 is the straight path of rectified flow (Liu et al.). Its paths of different images
 cross, so the field, a mean over them, is curved. Reflow trains again on pairs that the learned flow
@@ -20,47 +14,27 @@ same marginals and no larger transport cost.
 
     reflow    x_1 = Z_1(x_0),  dZ/dt = v_teacher(Z, t),  Z_0 = x_0, in place of an independent image (Liu et al., section 2.2, k = 2)
 
-Images are scored by uniform dequantisation:
-
-    log P(x) >= E_u [ log mean_{k <= K} f(x_1(u_k)) ] - D log(L / 2)          (K = 1: Theis et al. 2016, arXiv:1511.01844)
-
-which is a bound for the exact f. The error of the solver and the noise of the random trace go
-either way, so the declared kind is an estimate: with the exact trace and enough steps it is the
-bound, and with random probes its mean is (for K = 1).
-
 The conditional model of f(x_1 | y) adds a linear map of the one-hot y to the features of t.
 
 References:
     Lipman, Chen, Ben-Hamu, Nickel, Le (2023), Flow matching for generative modeling.
-    arXiv:2210.02747 Liu, Gong, Liu (2023), Flow straight and fast: learning to generate and
-    transfer data with rectified flow. arXiv:2209.03003 Chen, Rubanova, Bettencourt, Duvenaud
-    (2018), Neural ordinary differential equations. arXiv:1806.07366 Grathwohl, Chen, Bettencourt,
-    Sutskever, Duvenaud (2019), FFJORD. arXiv:1810.01367
+    arXiv:2210.02747
+    Liu, Gong, Liu (2023), Flow straight and fast: learning to generate and
+    transfer data with rectified flow. arXiv:2209.03003
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from genbench.errors import InputError
-from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
-from genbench.formulas.pixels import dequantise, quantise
-from genbench.formulas.solvers import (
-    TOLERANCE,
-    Solver,
-    Trace,
-    grid,
-    integrate,
-    integrate_with_divergence,
-    trace_probes,
-)
+from genbench.formulas.solvers import Field, Solver, grid, integrate
 from genbench.model import GenerativeModel
+from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
 from genbench.rng import Rng
@@ -75,7 +49,7 @@ __all__ = ["FlowMatching"]
 _TURNS = 100.0
 
 
-class FlowMatching(GenerativeModel):
+class FlowMatching(ContinuousFlow):
     """A velocity field learned by regression; it samples, and scores, by an ordinary differential
     equation.
 
@@ -90,9 +64,6 @@ class FlowMatching(GenerativeModel):
         reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x_1 of
             x_0; 0: x_1 is an image.
     """
-
-    likelihood = "estimate"
-    dequantisation = "uniform"
 
     def __init__(
         self,
@@ -163,94 +134,6 @@ class FlowMatching(GenerativeModel):
             x_t, features if self.label is None or cond is None else features + self.label(cond)
         )
 
-    def to_cell(self, x: Tensor, rng: Rng) -> Tensor:
-        """Integer images -> x_1, uniform in their cells of (-1, 1)."""
-        return 2 * dequantise(x, self.spec.levels, rng) - 1
-
-    # --- the density ------------------------------------------------------------------------------
-
-    def terms(
-        self,
-        x: Tensor,
-        y: Tensor | None = None,
-        rng: Rng | None = None,
-        K: int = 1,
-        trace: Trace = "exact",
-        probes: int = 1,
-        solver: Solver = "heun",
-        steps: int = 50,
-        power: float = 1.0,
-        tolerance: float | None = None,
-    ) -> dict[str, Tensor]:
-        """Prior, divergence and cell volume (K = 1), or the estimate by K noises. (B,) nats each.
-
-        Args:
-            x: uint8 (B, C, H, W).
-            y: int64 (B,) labels of a model of p(x | y).
-            rng: One stream per image.
-            K: Dequantisation noises per image.
-            trace: By D derivatives, or by random probes, which stay the same along a curve.
-            probes: Probes of a random trace, one derivative each.
-            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5.
-            steps: Fixed steps.
-            power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data,
-                whose cells are small.
-            tolerance: Of dopri5.
-        """
-        rng = rng or self.fixed_rng(x)
-        times = grid(steps, power)[::-1]
-        if solver == "dopri5":
-            times = [1.0, 0.0]
-        cell = self.spec.dims * math.log(self.spec.levels / 2)
-
-        def parts(k: int) -> tuple[Tensor, Tensor]:
-            some = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
-            x_1 = self.to_cell(x, rng.split("dequantise", k))
-            return self.density_parts(x_1, y, some, times, solver, tolerance)
-
-        if K == 1:
-            prior, change = parts(0)
-            return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
-        return {
-            "importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))
-        }
-
-    def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a
-        smaller one may be out of reach.
-        """
-        every = {**self.defaults("log_prob"), **options}
-        if every["solver"] == "dopri5":
-            return {**options, "tolerance": 10 * (every["tolerance"] or TOLERANCE)}, options
-        return options, {**options, "steps": 2 * every["steps"]}
-
-    @torch.no_grad()
-    def density_parts(
-        self,
-        x_1: Tensor,
-        y: Tensor | None,
-        probes: Tensor,
-        times: list[float],
-        solver: Solver = "heun",
-        tolerance: float | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """log N(x_0; 0, I) and -int_0^1 tr(dv/dx) dt, whose sum is log f(x_1). (B,) nats each.
-
-        Args:
-            x_1: Reals (B, C, H, W).
-            y: int64 (B,) labels of a model of p(x | y).
-            probes: Of `divergence`.
-            times: From 1 down to 0.
-            solver: Of `solvers.integrate`.
-            tolerance: Of dopri5.
-        """
-        # theorem 1; from 1 back to 0, int tr dt has the sign that log f asks for
-        x_0, change = integrate_with_divergence(
-            self._field(y), x_1, probes, times, solver, tolerance
-        )
-        zero = torch.zeros_like(x_0)
-        return sum_dims(gaussian_log_density(x_0, zero, zero)), change
-
     # --- sampling ---------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -280,7 +163,7 @@ class FlowMatching(GenerativeModel):
             power: Spacing of the steps, `solvers.grid`.
             tolerance: Of dopri5, absolute and relative. Default: 1e-5.
         """
-        yield from integrate(self._field(y), x, grid(steps, power), solver, tolerance)
+        yield from integrate(self.field(y), x, grid(steps, power), solver, tolerance)
 
     def encode(
         self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
@@ -289,7 +172,7 @@ class FlowMatching(GenerativeModel):
         x_1 = 2 * (x.to(self.dtype) + 0.5) / self.spec.levels - 1
         with torch.no_grad():
             return (
-                deque(integrate(self._field(y), x_1, grid(steps)[::-1], solver), maxlen=1)
+                deque(integrate(self.field(y), x_1, grid(steps)[::-1], solver), maxlen=1)
                 .pop()
                 .flatten(1)
             )
@@ -304,10 +187,7 @@ class FlowMatching(GenerativeModel):
         images = self.trajectory(z.unflatten(1, self.spec.shape), None, y, solver, steps)
         return self.to_pixels(deque(images, maxlen=1).pop())
 
-    def to_pixels(self, v: Tensor) -> Tensor:
-        """Reals in [-1, 1] -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
-        return quantise((v + 1) / 2, self.spec.levels)
-
-    def _field(self, y: Tensor | None) -> Callable[[Tensor, float], Tensor]:
+    def field(self, y: Tensor | None) -> Field:
+        """v by its time. y: int64 (B,) labels of a model of p(x | y)."""
         cond = self.condition(y)
         return lambda x, t: self.velocity(x, x.new_full((len(x),), t), cond)

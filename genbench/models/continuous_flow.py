@@ -1,0 +1,150 @@
+r"""Densities that are the flow of a normal one along a field: continuous normalizing flows.
+
+    dx/dt = f(x, t),  x_0 ~ N(0, s^2 I) at t = 0,  x_1 a real image at t = 1
+    log p(x_1) = log N(x_0; 0, s^2 I) - int_0^1 tr(df/dx) dt  along the same curve, from 1 back to 0       (Chen et al., theorem 1)
+
+Images are scored by uniform dequantisation, x_1 = 2 (x + u) / L - 1 with one u per entry:
+
+    log P(x) >= E_u [ log mean_{k <= K} p(x_1(u_k)) ] - D log(L / 2)          (K = 1: Theis et al. 2016, arXiv:1511.01844)
+
+which is a bound for the exact p. The error of the solver and the noise of the random trace go
+either way, so the declared kind is an estimate: with the exact trace and enough steps it is the
+bound, and with random probes its mean is (for K = 1).
+
+References:
+    Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural ordinary differential equations.
+    arXiv:1806.07366
+    Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD. arXiv:1810.01367
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
+from genbench.formulas.pixels import dequantise, quantise
+from genbench.formulas.solvers import (
+    TOLERANCE,
+    Field,
+    Solver,
+    Trace,
+    grid,
+    integrate_with_divergence,
+    trace_probes,
+)
+from genbench.model import GenerativeModel
+from genbench.rng import Rng
+
+__all__ = ["ContinuousFlow"]
+
+
+class ContinuousFlow(GenerativeModel):
+    """A field whose flow carries noise to images; a leaf writes the field, and how it is learnt.
+
+    Attributes:
+        noise_scale: s, the standard deviation of x_0.
+    """
+
+    likelihood = "estimate"
+    dequantisation = "uniform"
+    noise_scale = 1.0
+
+    @abstractmethod
+    def field(self, y: Tensor | None) -> Field:
+        """f, from noise at t = 0 to images at t = 1. y: int64 (B,) labels of a model of p(x | y)."""
+
+    def terms(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        rng: Rng | None = None,
+        K: int = 1,
+        trace: Trace = "exact",
+        probes: int = 1,
+        solver: Solver = "heun",
+        steps: int = 50,
+        power: float = 1.0,
+        tolerance: float | None = None,
+    ) -> dict[str, Tensor]:
+        """Prior, divergence and cell volume (K = 1), or the estimate by K noises. (B,) nats each.
+
+        Args:
+            x: uint8 (B, C, H, W).
+            y: int64 (B,) labels of a model of p(x | y).
+            rng: One stream per image.
+            K: Dequantisation noises per image.
+            trace: By D derivatives, or by random probes, which stay the same along a curve.
+            probes: Probes of a random trace, one derivative each.
+            solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5.
+            steps: Fixed steps.
+            power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data,
+                whose cells are small.
+            tolerance: Of dopri5.
+        """
+        rng = rng or self.fixed_rng(x)
+        times = grid(steps, power)[::-1]
+        if solver == "dopri5":
+            times = [1.0, 0.0]
+        cell = self.spec.dims * math.log(self.spec.levels / 2)
+
+        def parts(k: int) -> tuple[Tensor, Tensor]:
+            some = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
+            x_1 = self.to_cell(x, rng.split("dequantise", k))
+            return self.density_parts(x_1, y, some, times, solver, tolerance)
+
+        if K == 1:
+            prior, change = parts(0)
+            return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
+        return {
+            "importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))
+        }
+
+    def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a
+        smaller one may be out of reach.
+        """
+        every = {**self.defaults("log_prob"), **options}
+        if every["solver"] == "dopri5":
+            return {**options, "tolerance": 10 * (every["tolerance"] or TOLERANCE)}, options
+        return options, {**options, "steps": 2 * every["steps"]}
+
+    @torch.no_grad()
+    def density_parts(
+        self,
+        x_1: Tensor,
+        y: Tensor | None,
+        probes: Tensor,
+        times: list[float],
+        solver: Solver = "heun",
+        tolerance: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """log N(x_0; 0, s^2 I) and -int_0^1 tr(df/dx) dt, whose sum is log p(x_1). (B,) nats each.
+
+        Args:
+            x_1: Reals (B, C, H, W).
+            y: int64 (B,) labels of a model of p(x | y).
+            probes: Of `divergence`.
+            times: From 1 down to 0.
+            solver: Of `solvers.integrate`.
+            tolerance: Of dopri5.
+        """
+        # theorem 1; from 1 back to 0, int tr dt has the sign that log p asks for
+        x_0, change = integrate_with_divergence(
+            self.field(y), x_1, probes, times, solver, tolerance
+        )
+        zero = torch.zeros_like(x_0)
+        log_s = zero + math.log(self.noise_scale)
+        return sum_dims(gaussian_log_density(x_0, zero, log_s)), change
+
+    def to_cell(self, x: Tensor, rng: Rng) -> Tensor:
+        """Integer images -> x_1, uniform in their cells of (-1, 1)."""
+        return 2 * dequantise(x, self.spec.levels, rng) - 1
+
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """Reals in [-1, 1] -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
+        return quantise((v + 1) / 2, self.spec.levels)

@@ -1,0 +1,119 @@
+r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. (2022, arXiv:2206.00364) do.
+
+    v         an image x, uniform in the cells of its pixels;   v_s = v + s eps,  eps ~ N(0, I)
+    loss      E lambda(s) |D(v_s; s) - v|^2 / D,  log s ~ N(P_mean, P_std^2)      (eq. 2, table 1)
+    sample    dv/ds = (v - D(v; s)) / s, from s = sigma_max down to 0           (algorithms 1 and 2)
+    density   by the same equation, from sigma_min up to sigma_max      (`models.continuous_flow`)
+
+An untrained network has the loss 1 at every s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genbench.formulas.noise import Karras, expand
+from genbench.formulas.samplers import Denoise, heun, slope, stochastic
+from genbench.formulas.solvers import Field
+from genbench.models.continuous_flow import ContinuousFlow
+from genbench.nets.denoiser import Denoiser
+from genbench.nets.net import NetFactory
+from genbench.rng import Rng
+from genbench.spec import Spec
+from genbench.steps import Losses, OptimizerFactory
+
+__all__ = ["EDM"]
+
+
+class EDM(ContinuousFlow):
+    """A denoiser at every noise level; it samples, and scores, by the probability-flow equation.
+
+    Args:
+        spec: The images.
+        net: F of the preconditioned D, conditioned on features of the noise level, and of y.
+        optimizer: Optimizer of all parameters.
+        sigma_data: Root mean square of the images as reals in (-1, 1).
+        P_mean: Mean of log s in training.
+        P_std: Standard deviation of log s in training.
+        sigma_min: Least noise of a sampler, whose last step goes from there to 0.
+        sigma_max: Largest noise of a sampler.
+        cond_width: Length of the conditioning vector, even.
+        conditional: Model p(x | y) of the data's labels in place of p(x).
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        net: NetFactory,
+        optimizer: OptimizerFactory,
+        sigma_data: float = 0.5,
+        P_mean: float = -1.2,
+        P_std: float = 1.2,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        cond_width: int = 128,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(spec, optimizer, conditional)
+        self.log_noise = (P_mean, P_std)
+        self.schedule = Karras(sigma_min, sigma_max)
+        self.noise_scale = sigma_max
+        self.denoiser = Denoiser(net, spec.shape, sigma_data, cond_width, self.classes)
+
+    def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
+        """Eq. 2 with the weights of table 1, without unit."""
+        mean, deviation = self.log_noise
+        s = (mean + deviation * rng.normal()).exp()
+        v = self.to_cell(x, rng.split("dequantise"))
+        noisy = v + expand(s, v) * rng.normal(self.spec.shape)
+        error = self.denoiser(noisy, s, self.condition(y)) - v
+        return {"loss": (expand(self.denoiser.weight(s), v) * error**2).mean()}
+
+    def denoise(self, y: Tensor | None) -> Denoise:
+        """D as samplers ask for it. y: int64 (B,) labels of a model of p(x | y)."""
+        cond = self.condition(y)
+        return lambda v, level: self.denoiser(v, v.new_full((len(v),), level.sigma), cond)
+
+    def field(self, y: Tensor | None) -> Field:
+        """dv/dt = dv/ds ds/dt, at the level of 1 - t: grids are even in the root of eq. 5."""
+        denoise = self.denoise(y)
+
+        def field(v: Tensor, t: float) -> Tensor:
+            time = torch.tensor(1 - t, dtype=torch.float64)
+            _, rate = self.schedule.rates(time)
+            return -float(rate) * slope(denoise, v, self.schedule.level(1 - t))
+
+        return field
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        x: Tensor,
+        rng: Rng,
+        y: Tensor | None = None,
+        sampler: Literal["heun", "stochastic"] = "heun",
+        steps: int = 18,
+        churn: float = 40.0,
+    ) -> Iterator[Tensor]:
+        """From standard normal x, the states after every step, the last of which is an image.
+
+        Args:
+            x: (B, C, H, W).
+            rng: One stream per image.
+            y: int64 (B,) labels of a model of p(x | y).
+            sampler: Algorithm 1, or algorithm 2, which adds noise.
+            steps: Steps, each of two evaluations of the network, the last of one.
+            churn: S_churn of algorithm 2.
+        """
+        if sampler not in ("heun", "stochastic"):
+            raise ValueError(f"sampler is 'heun' or 'stochastic', not {sampler!r}")
+        levels = self.schedule.levels(steps)
+        v = levels[0].sigma * x
+        if sampler == "heun":
+            yield from heun(self.denoise(y), v, levels)
+        else:
+            yield from stochastic(self.denoise(y), v, levels, rng, churn)
