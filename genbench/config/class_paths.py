@@ -99,9 +99,11 @@ def _admitted(
         return (GenerativeModel,), "model"
     argument = key.removesuffix(".class_path").split(".")
     kinds = kinds_of(annotation(tree, argument, trusted))
-    if not kinds or all(issubclass(kind, (Net, Optimizer)) for kind in kinds):
+    if not kinds:
+        # an argument that is not there is refused with its name later
         return (Net, Optimizer), "network or optimizer"
-    return kinds, " or ".join(kind.__name__ for kind in kinds)
+    words = {Net: "network", Optimizer: "optimizer"}
+    return kinds, " or ".join(words.get(kind, kind.__name__) for kind in kinds)
 
 
 def kinds_of(hint: Any) -> tuple[type, ...]:
@@ -111,10 +113,12 @@ def kinds_of(hint: Any) -> tuple[type, ...]:
     >>> kinds_of(NetFactory | None), kinds_of(int)
     ((<class 'genbench.nets.net.Net'>,), ())
     """
+    from torch.optim import Optimizer
+
     kinds = []
     for member in members(hint):
         made = get_args(member)[-1] if get_origin(member) is Callable else member
-        if isinstance(made, type) and inspect.isabstract(made):
+        if isinstance(made, type) and (inspect.isabstract(made) or made is Optimizer):
             kinds.append(made)
     return tuple(kinds)
 

@@ -34,6 +34,22 @@ def complaint(*overrides: str, name: str = RECIPE) -> str:
     return line
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bijection", "nets.mlp.MLP", "is no Bijection; "),
+        ("bijection.net", "nets.bijections.nice.NICE", "is no network; "),
+        ("bijection.net", "model.GenerativeModel", "is no network; "),
+        ("optimizer", "nets.mlp.MLP", "is no optimizer; "),
+        ("dequantiser", "nets.bijections.nice.NICE", "is no network; "),
+        ("bijection", "nets.bijections.nice.NICEE", "mean 'genbench.nets.bijections.nice.NICE'?"),
+    ],
+)
+def test_a_key_takes_the_kind_of_class_that_its_annotation_asks_for(key, value, message):
+    line = complaint(f"model.{key}.class_path=genbench.{value}", name="digits/nice")
+    assert message in line and f"model.{key}.class_path names 'genbench.{value}'" in line
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
     config = load_config(name)

@@ -32,7 +32,7 @@ from genbench.formulas.likelihood import (
 from genbench.models.autoregressive.autoregressive import Autoregressive
 from genbench.models.classical.gmm import GMM
 from genbench.models.diffusion.ddpm import DDPM
-from genbench.models.flow.realnvp import RealNVP
+from genbench.models.flow.flow import Flow
 from genbench.models.flow_matching.flow_matching import FlowMatching
 from genbench.models.gan.gan import GAN
 from genbench.models.vae.vae import VAE
@@ -101,7 +101,7 @@ def with_cells_of(width, self, x, y, rng, K):
     }
 
 
-terms_of_flow = RealNVP.terms
+terms_of_flow = Flow.terms
 
 
 def no_dequantisation(self, x, y=None, rng=None, K=1):
@@ -113,7 +113,7 @@ def one_noise_for_all_weights(self, x, y, rng, k):
     return dequantise_at(self, x, y, rng, 0)
 
 
-dequantise_at = RealNVP._dequantise
+dequantise_at = Flow.dequantise
 
 
 def logarithm_with_noise(self, x, y, rng, k):
@@ -252,20 +252,20 @@ BROKEN = {
     "flow: inverse without the scale": Broken(
         "realnvp", AffineCoupling, "inverse", inverse_that_forgets_the_scale
     ),
-    "flow: no cell volume": Broken("realnvp", RealNVP, "terms", no_cell_volume),
-    "flow: volume of L - 1 cells": Broken("realnvp", RealNVP, "terms", volume_of_bins),
+    "flow: no cell volume": Broken("realnvp", Flow, "terms", no_cell_volume),
+    "flow: volume of L - 1 cells": Broken("realnvp", Flow, "terms", volume_of_bins),
     "flow: density at the centre declared a bound": Broken(
-        "realnvp", RealNVP, "terms", no_dequantisation
+        "realnvp", Flow, "terms", no_dequantisation
     ),
-    "flow: bound declared exact": Broken("realnvp", RealNVP, "likelihood", "exact"),
+    "flow: bound declared exact": Broken("realnvp", Flow, "likelihood", "exact"),
     "flow: one noise for K weights": Broken(
-        "realnvp", RealNVP, "_dequantise", one_noise_for_all_weights
+        "realnvp", Flow, "dequantise", one_noise_for_all_weights
     ),
     "flow matching: divergence with its sign turned": Broken(
         "flow_matching", FlowMatching, "density_parts", divergence_turned
     ),
     "flow: noise in the logarithm of weights": Broken(
-        "realnvp", RealNVP, "_dequantise", logarithm_with_noise
+        "realnvp", Flow, "dequantise", logarithm_with_noise
     ),
     "flow matching: estimate declared a bound": Broken(
         "flow_matching", FlowMatching, "likelihood", "bound"

@@ -20,8 +20,9 @@ from genbench.formulas.ais import _hamiltonian, _with_slope, annealed_importance
 from genbench.formulas.likelihood import gaussian_log_mass, importance_weighted
 from genbench.metrics.likelihood import log_table, measure_likelihood, network_rows
 from genbench.model import GenerativeModel
-from genbench.models.flow.realnvp import RealNVP
+from genbench.models.flow.flow import Flow
 from genbench.models.vae.vae import VAE
+from genbench.nets.bijections.realnvp import RealNVP
 from genbench.nets.resnet import ResNet
 from genbench.rng import Rng
 from genbench.runs.build import build
@@ -280,7 +281,7 @@ def log_density(model):
 
 
 def test_uniform_bounds_of_a_flow_are_the_mean_over_the_cell(data):
-    model = recipe("realnvp", "model.net.width=16", noise=0.4)
+    model = recipe("realnvp", "model.bijection.net.width=16", noise=0.4)
     log_f = over_cells(log_density(model), UNIVERSE)
     bound, log_p = log_f @ MASS, (log_f.exp() @ MASS).log()
     one, many = measure(model, data), measure(model, data, K=64)
@@ -302,7 +303,7 @@ def variational():
     overrides = (
         "model.dequantiser.class_path=genbench.nets.mlp.MLP",
         "model.dequantiser.width=16",
-        "model.couplings=4",
+        "model.bijection.couplings=4",
     )
     model, x = recipe("realnvp", *overrides, noise=0.4), Points2d(levels=L).tensors("train")[0]
     for coupling in model.dequantiser.flow.bijections:
@@ -366,7 +367,7 @@ def test_every_variational_noise_is_weighed_by_its_density(variational, data):
     x = data.tensors("test")[0][:6]
     rng = lambda: Rng(2, range(6), torch.float64)  # noqa: E731
     with torch.no_grad():
-        noises = [variational._dequantise(x, None, rng(), k) for k in range(3)]
+        noises = [variational.dequantise(x, None, rng(), k) for k in range(3)]
         log_w = torch.stack([variational.log_density(v) - density for v, density in noises])
         expected = log_w.logsumexp(0) - math.log(3) - 2 * math.log(data.spec.levels)
         torch.testing.assert_close(
@@ -384,7 +385,15 @@ def test_variational_bounds_of_a_universe_add_up_to_less_than_one(variational, d
 
 def test_variational_dequantisation_of_labelled_images_learns_with_every_parameter():
     spec, net = Spec((1, 8, 8), 17, labels=3), partial(ResNet, width=8, blocks=1)
-    model = RealNVP(spec, net, torch.optim.Adam, couplings=2, dequantiser=net, conditional=True)
+    bijection = partial(RealNVP, net=net, couplings=2)
+    model = Flow(
+        spec,
+        bijection,
+        torch.optim.Adam,
+        dequantiser=net,
+        dequantiser_couplings=2,
+        conditional=True,
+    )
     for i, p in enumerate(model.parameters()):
         p.data.add_(0.1 * Rng(i, [0], torch.float64).normal(p.shape)[0])
     x, y = Rng(0, range(4)).integers(17, spec.shape).to(torch.uint8), torch.tensor([0, 1, 2, 0])

@@ -1,4 +1,4 @@
-"""RealNVP: inverse, Jacobian, the density as a density, and the bound as a bound."""
+"""Flows, RealNVP and NICE: inverse, Jacobian, the density as a density, and the bound as a bound."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
-from zuko.transforms import CouplingTransform, MonotonicAffineTransform
+from zuko.transforms import AdditiveTransform, CouplingTransform, MonotonicAffineTransform
 
 from genbench.formulas.pixels import bits_per_dim
-from genbench.models.flow.realnvp import RealNVP
+from genbench.formulas.priors import from_normal, to_normal
+from genbench.models.flow.flow import Flow
 from genbench.nets.bijections.coupling import (
+    AdditiveCoupling,
     AffineCoupling,
     Logit,
+    Scaling,
     Squeeze,
     channel_mask,
     checkerboard_mask,
+    parity_mask,
 )
+from genbench.nets.bijections.nice import NICE
+from genbench.nets.bijections.realnvp import RealNVP
 from genbench.nets.mlp import MLP
 from genbench.nets.resnet import ResNet
 from genbench.rng import Rng
@@ -40,9 +46,17 @@ MARGIN = 0.05 / 0.9
 
 def flow(spec, net, scales, couplings=3, std=0.2, **options):
     """A flow whose weights are all random: nothing is the identity."""
-    model = RealNVP(
-        spec, net, partial(torch.optim.Adam, lr=1e-3), scales=scales, couplings=couplings, **options
-    )
+    bijection = partial(RealNVP, net=net, scales=scales, couplings=couplings)
+    return random_weights(Flow(spec, bijection, torch.optim.Adam, **options), std)
+
+
+def nice(spec, couplings=4, std=0.3, prior="logistic", **options):
+    """NICE with random weights."""
+    bijection = partial(NICE, net=partial(MLP, width=16), couplings=couplings)
+    return random_weights(Flow(spec, bijection, torch.optim.Adam, prior, **options), std)
+
+
+def random_weights(model, std):
     draw = torch.Generator().manual_seed(3)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=std, generator=draw)
@@ -215,6 +229,94 @@ def test_every_entry_is_transformed_and_mixed_with_others(double):
     assert ((jacobian.abs() > 1e-12).sum(1) > 8).all() and (
         (jacobian.abs() > 1e-12).sum(0) > 8
     ).all()
+
+
+# --- NICE -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2), (1, 8, 8), (2, 5, 3)])
+def test_nice_inverse_and_log_det(shape, double):
+    model = nice(Spec(shape, 17))
+    v = Rng(0, range(2), torch.float64).uniform(shape)
+    z, log_det = model(v)
+    D = math.prod(shape)
+    assert z.shape == (2, D) and (z - v.flatten(1)).abs().mean() > 0.05
+    torch.testing.assert_close(model.inverse(z), v, rtol=0, atol=1e-10)
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0][0]))(v)
+    expected = torch.linalg.slogdet(jacobian.reshape(2, D, D)).logabsdet
+    torch.testing.assert_close(log_det, expected, rtol=1e-12, atol=1e-10)
+    (scaling,) = [f for f in model.modules() if isinstance(f, Scaling)]
+    torch.testing.assert_close(log_det, scaling.log_scale.sum().expand(2))
+
+
+def test_additive_coupling_is_zukos(double):
+    torch.manual_seed(0)
+    mask = parity_mask((1, 2, 3), 1)
+    coupling = AdditiveCoupling(mask, MLP((1, 2, 3), (1, 2, 3), width=8)).requires_grad_(False)
+
+    def meta(constant):
+        x = torch.zeros(len(constant), 1, 2, 3)
+        x[:, mask] = constant
+        return AdditiveTransform(coupling.net(x)[:, ~mask])
+
+    x = torch.randn(5, 1, 2, 3)
+    y, log_det = coupling(x)
+    expected, zero = CouplingTransform(meta, mask.flatten()).call_and_ladj(x.flatten(1))
+    torch.testing.assert_close(y.flatten(1), expected, rtol=1e-12, atol=1e-12)
+    assert not log_det.any() and not zero.any() and not torch.equal(y, x)
+    assert mask.flatten().tolist() == [True, False] * 3
+    assert torch.equal(parity_mask((1, 2, 3), 0), ~mask)
+
+
+def test_three_couplings_of_nice_mix_every_entry_with_every_other(double):
+    model = nice(Spec((1, 2, 3), 17), couplings=3)
+    v = Rng(0, range(1), torch.float64).uniform((1, 2, 3))
+    jacobian = torch.autograd.functional.jacobian(lambda one: model(one)[0][0], v)
+    assert (jacobian.reshape(6, 6).abs() > 1e-9).all()
+
+
+def test_the_logistic_prior_is_scipys_and_its_noise_is_normal(double):
+    eps = torch.linspace(-12, 12, 49)
+    z = from_normal("logistic", eps)
+    torch.testing.assert_close(to_normal("logistic", z), eps, rtol=1e-9, atol=1e-9)
+    quantiles = torch.from_numpy(stats.norm.cdf(eps.numpy()))
+    torch.testing.assert_close(
+        torch.from_numpy(stats.logistic.cdf(z.numpy())), quantiles, rtol=1e-9, atol=0
+    )
+    v = Rng(0, range(5), torch.float64).uniform((1, 1, 2))
+    model = nice(Spec((1, 1, 2), 17))
+    latents, log_det = model(v)
+    expected = torch.from_numpy(stats.logistic.logpdf(latents.numpy())).sum(1) + log_det
+    torch.testing.assert_close(model.log_density(v), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("prior", ["normal", "logistic"])
+def test_samples_of_nice_have_the_probabilities_of_their_cells(prior, double):
+    """Inner cells; the outer ones hold what lies beyond the unit cube."""
+    model = nice(Spec((1, 1, 2), LEVELS), prior=prior, std=0.2)
+    *couplings, scaling, _ = model.bijection.chain.bijections
+    for coupling in couplings:
+        coupling.net.last.bias.fill_(-0.25)
+    scaling.log_scale.fill_(1.5)
+    n = 50_000
+    x = model.sample(Rng(1, range(n), torch.float64)).long().flatten(1)
+    counts = torch.bincount(x[:, 0] * LEVELS + x[:, 1], minlength=LEVELS**2).double()
+    inner = slice(1, -1)
+    observed = counts.view(LEVELS, LEVELS)[inner, inner].flatten()
+    expected = n / LEVELS**2 * inner_cells(model)[0][inner, inner].flatten()
+    assert expected.sum() > n / 20
+    deviation = (observed - expected) / expected.sqrt()
+    assert (deviation**2).sum() < stats.chi2.isf(1e-4, len(expected))
+
+
+@pytest.mark.parametrize("prior", ["normal", "logistic"])
+def test_nice_decodes_what_it_encodes_and_knows_the_label(prior):
+    model = nice(Spec((1, 8, 8), 17, labels=3), prior=prior, std=0.1, conditional=True)
+    x = Rng(0, range(5)).integers(17, (1, 8, 8)).to(torch.uint8)
+    y = torch.tensor([0, 1, 2, 1, 0])
+    z = model.encode(x, y)
+    assert torch.equal(model.decode(z, y), x)
+    assert (model.encode(x, (y + 1) % 3) - z).abs().amax(1).min() > 1e-4
 
 
 # --- the density and the bound --------------------------------------------------------------------------------------------
@@ -391,13 +493,8 @@ def test_log_prob_without_a_stream_is_a_function():
 def test_training_learns_a_table(double):
     """Two clusters of four cells, entropy log 8: the flow gets within 0.5 nats, and its samples fall where the data is."""
     torch.manual_seed(0)
-    model = RealNVP(
-        Spec((1, 1, 2), LEVELS),
-        partial(MLP, width=32),
-        partial(torch.optim.Adam, lr=5e-3),
-        scales=1,
-        couplings=6,
-    )
+    bijection = partial(RealNVP, net=partial(MLP, width=32), scales=1, couplings=6)
+    model = Flow(Spec((1, 1, 2), LEVELS), bijection, partial(torch.optim.Adam, lr=5e-3))
     corner = torch.tensor([[2, 3], [11, 12]])
     x = (
         torch.stack([torch.cartesian_prod(c, c) for c in corner])
@@ -432,7 +529,35 @@ def test_training_learns_a_table(double):
 )
 def test_wrong_arguments(shape, options, message):
     with pytest.raises(ValueError, match=message) as error:
-        RealNVP(Spec(shape, 17), SMALL, torch.optim.Adam, **options)
+        RealNVP(shape, 0, SMALL, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda net: NICE((1, 8, 8), 0, net, couplings=1), "couplings is at least 2"),
+        (lambda net: NICE((1, 1, 1), 0, net), "no second entry"),
+        (
+            lambda net: Flow(
+                Spec((1, 1, 2), 4), partial(NICE, net=net), torch.optim.Adam, prior="cauchy"
+            ),
+            "prior is 'normal' or 'logistic', not 'cauchy'",
+        ),
+        (
+            lambda net: Flow(
+                Spec((1, 1, 2), 4),
+                partial(NICE, net=net),
+                torch.optim.Adam,
+                dequantiser_couplings=1,
+            ),
+            "dequantiser_couplings is at least 2",
+        ),
+    ],
+)
+def test_wrong_arguments_of_nice_and_of_flows(make, message):
+    with pytest.raises(ValueError, match=message) as error:
+        make(partial(MLP, width=4))
     assert "\n" not in str(error.value)
 
 

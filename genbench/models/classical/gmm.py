@@ -17,10 +17,8 @@ mixture's is exact; the outer cells reach to infinity, as samples beyond them ar
 
     P(x) = sum_k pi_k prod_i [Phi((b_i - mu_ki) / s_ki) - Phi((a_i - mu_ki) / s_ki)],     (a_i, b_i) the cell of x_i
 
-Other covariances are scored by uniform dequantisation (K = 1: Theis et al. 2016, arXiv:1511.01844),
-without what lies beyond (-1, 1):
-
-    log P(x) >= E_u [ log mean_{j <= K} p(v(u_j)) ] - D log(L / 2)
+Other covariances are scored by uniform dequantisation, without what lies beyond (-1, 1):
+`models/dequantised.py`.
 
 References:
     Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J.
@@ -39,9 +37,9 @@ from torch import Tensor, nn
 from genbench.batch import Batch
 from genbench.formulas.gaussians import Diagonal, Full, Gaussians, LowRank, Sums
 from genbench.formulas.k_means import k_means
-from genbench.formulas.likelihood import gaussian_log_mass, importance_weighted
-from genbench.formulas.pixels import bits_per_dim, dequantise, quantise
-from genbench.model import GenerativeModel
+from genbench.formulas.likelihood import gaussian_log_mass
+from genbench.formulas.pixels import bits_per_dim
+from genbench.models.dequantised import Dequantised
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory, Player
@@ -56,7 +54,7 @@ _LEAST = 1e-9
 _MASSES = 2**22
 
 
-class GMM(GenerativeModel):
+class GMM(Dequantised):
     """A mixture of Gaussians of all pixels at once.
 
     Args:
@@ -71,6 +69,7 @@ class GMM(GenerativeModel):
         conditional: Model p(x | y) of the data's labels in place of p(x): a mixture of its own for each class.
     """
 
+    interval = (-1.0, 1.0)
     log_prior: Tensor
 
     def __init__(
@@ -104,25 +103,29 @@ class GMM(GenerativeModel):
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
     ) -> dict[str, Tensor]:
-        """-log P(x); or density and cell volume (K = 1), or the bound of K noises. (B,) nats."""
-        if K != 1 and self.diagonal:
+        """-log P(x), exact for diagonal covariances; else a lower bound by K noises, of uniformly
+        dequantised images. (B,) nats.
+        """
+        if not self.diagonal:
+            return super().terms(x, y, rng, K)
+        if K != 1:
             raise ValueError(f"K is 1 for diagonal covariances, whose log_prob is exact; not {K}")
-        rng = rng or self.fixed_rng(x)
-        group = self._group(y, len(x))
-        if self.diagonal:
-            return {"nll": -_of(group, self._log_classes(x, rng))}
-        log_f = importance_weighted(
-            K, lambda k: _of(group, self._log_classes(x, rng.split("dequantise", k)))
-        )
-        if K == 1:
-            return {"density": -log_f, "cell": torch.full_like(log_f, self._cell)}
-        return {"importance-weighted": self._cell - log_f}
+        return {"nll": -_of(self._group(y, len(x)), self._mass_by_class(x))}
+
+    def density_terms(self, v: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """-log p(v), or -log p(v | y), (B,) nats."""
+        return {"density": -_of(self._group(y, len(v)), self._density_by_class(v))}
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor:
         """log p(x, y) of every class, (B, classes) nats, p(y) by the frequencies of the training
         set; as exact as `log_prob`.
         """
-        return self._log_classes(x, rng or self.fixed_rng(x)) - self._cell + self.log_prior.double()
+        log_prior = self.log_prior.double()
+        if self.diagonal:
+            return self._mass_by_class(x) + log_prior
+        v, _ = self.dequantise(x, None, rng or self.fixed_rng(x), 0)
+        cell = self.spec.dims * math.log(self.spec.levels / 2)
+        return self._density_by_class(v) - cell + log_prior
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """k ~ pi, then v ~ N(mu_k, Sigma_k), then the cell that v lies in."""
@@ -131,14 +134,19 @@ class GMM(GenerativeModel):
         cdf = self.logits.double().softmax(1).cumsum(1)[group]
         k = (cdf < rng.uniform((1,)).double()).sum(1).clamp(max=K - 1)
         v = self.gaussians.draw(group * K + k, rng)
-        return quantise((v + 1) / 2, self.spec.levels).unflatten(1, self.spec.shape)
+        return self.to_pixels(v).unflatten(1, self.spec.shape)
 
-    def _log_classes(self, x: Tensor, rng: Rng) -> Tensor:
-        """Log mass of the cell of x, or log density at a v in it, by class: (B, max(classes, 1))."""
-        if self.diagonal:
-            return self._mixed(self._log_masses(x)).logsumexp(2)
-        v = 2 * dequantise(x, self.spec.levels, rng.to(x.device, torch.float64)).flatten(1) - 1
-        return self._mixed(self.gaussians.log_density(v)).logsumexp(2)
+    def dequantise(self, x: Tensor, y: Tensor | None, rng: Rng, k: int) -> tuple[Tensor, Tensor]:
+        """In float64, where covariances are factored."""
+        return super().dequantise(x, y, rng.to(x.device, torch.float64), k)
+
+    def _mass_by_class(self, x: Tensor) -> Tensor:
+        """Log mass of the cell of x by class: (B, max(classes, 1))."""
+        return self._mixed(self._log_masses(x)).logsumexp(2)
+
+    def _density_by_class(self, v: Tensor) -> Tensor:
+        """Log density at v by class: (B, max(classes, 1))."""
+        return self._mixed(self.gaussians.log_density(v.flatten(1))).logsumexp(2)
 
     def _mixed(self, log_gaussians: Tensor) -> Tensor:
         """Of every Gaussian, (B, C) -> with its log pi, (B, max(classes, 1), components)."""
@@ -163,13 +171,6 @@ class GMM(GenerativeModel):
         if cond is None:
             return torch.zeros(n, dtype=torch.int64, device=self.logits.device)
         return cond.argmax(1)
-
-    @property
-    def _cell(self) -> float:
-        """-log of a cell's volume, where a density needs it."""
-        if self.diagonal:
-            return 0.0
-        return self.spec.dims * math.log(self.spec.levels / 2)
 
     # --- gradients --------------------------------------------------------------------------------
 

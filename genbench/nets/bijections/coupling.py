@@ -1,12 +1,15 @@
 r"""Bijections that flows are made of: y = f(x) with log|det df/dx| in nats, and x = f^{-1}(y).
 
+    additive coupling y = x + (1 - b) t,   t = net(b x, c),   log|det| = 0
+    scaling           y = x exp(s),   log|det| = sum s
     affine coupling   y = b x + (1 - b) (x exp(s) + t),   (s, t) = net(b x, c),   log|det| = sum (1 - b) s
     squeeze           (C, H, W) -> (4C, H/2, W/2), a permutation
     factoring out     h = f(x);  (z', h') = halves of h;  y = (z', g(h'))
     logit             y = logit(alpha + (1 - 2 alpha) v)
 
-Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803, sections
-3.2 to 3.6 and 4.1. The mask b is 1 on the entries that stay and that the network sees. A
+Dinh, Krueger, Bengio (2014), NICE, arXiv:1410.8516, sections 3.2 and 3.3; Dinh, Sohl-Dickstein,
+Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803, sections 3.2 to 3.6 and 4.1.
+Equation numbers are those of Real NVP unless NICE is named. The mask b is 1 on the entries that stay and that the network sees. A
 conditioning vector c, where there is one, is given to every coupling's network: f is then one
 bijection of x for each c.
 """
@@ -14,66 +17,73 @@ bijection of x for each c.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from genbench.formulas.likelihood import sum_dims
-from genbench.nets.net import Net
+from genbench.nets.bijections.bijection import Bijection
+from genbench.nets.net import Net, NetFactory
 from genbench.spec import Shape
 
 __all__ = [
+    "AdditiveCoupling",
     "AffineCoupling",
-    "Bijection",
-    "Chain",
     "FactorOut",
     "Flatten",
     "Logit",
+    "Scaling",
     "Squeeze",
     "channel_mask",
     "checkerboard_mask",
+    "parity_mask",
 ]
 
 
-class Bijection(nn.Module, ABC):
-    """An invertible map of images, applied to each one by itself."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x of shape (B, ...), cond c of shape (B, cond) -> y = f(x; c) and log|det df/dx|, nats of
-        shape (B,).
-        """
-
-    @abstractmethod
-    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
-        """y, cond c -> x = f^{-1}(y; c)."""
-
-
-class Chain(Bijection):
-    """f_n o ... o f_1.
+class AdditiveCoupling(Bijection):
+    """Entries outside the mask are shifted by a function of those inside it; volume is preserved.
 
     Args:
-        bijections: f_1, ..., f_n.
+        mask: b, 0 or 1, of shape (C, H, W).
+        net: Network from (C, H, W) to (C, H, W).
     """
 
-    def __init__(self, bijections: Iterable[Bijection]) -> None:
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, net: Net) -> None:
         super().__init__()
-        self.bijections = nn.ModuleList(bijections)
+        self.net = net
+        self.register_buffer("mask", mask.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_det = x.new_zeros(len(x))
-        for f in self.bijections:
-            x, part = f(x, cond)
-            log_det = log_det + part
-        return x, log_det
+        # NICE, section 3.2
+        return x + self._shift(x, cond), x.new_zeros(len(x))
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
-        for f in reversed(self.bijections):
-            y = cast(Bijection, f).inverse(y, cond)
-        return y
+        # b y = b x, so the network sees the same
+        return y - self._shift(y, cond)
+
+    def _shift(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        return (1 - self.mask) * self.net(self.mask * x, cond).to(x.dtype)
+
+
+class Scaling(Bijection):
+    """Every entry is multiplied by a positive number of its own, exp(s).
+
+    Args:
+        shape: (C, H, W).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        # NICE, section 3.3
+        return x * torch.exp(self.log_scale), self.log_scale.sum().expand(len(x))
+
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
+        return y * torch.exp(-self.log_scale)
 
 
 class AffineCoupling(Bijection):
@@ -94,6 +104,12 @@ class AffineCoupling(Bijection):
         self.net = net
         self.register_buffer("mask", mask.to(torch.get_default_dtype()), persistent=False)
         self.bound = nn.Parameter(torch.ones(len(mask), 1, 1))
+
+    @classmethod
+    def with_net(cls, mask: Tensor, net: NetFactory, cond: int) -> AffineCoupling:
+        """A coupling and its network, with a conditioning vector of length `cond`."""
+        C, H, W = mask.shape
+        return cls(mask, net((C, H, W), (2 * C, H, W), cond))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # eq. 9; s = t = 0 where b = 1
@@ -215,3 +231,13 @@ def channel_mask(shape: Shape, parity: int) -> Tensor:
     """
     second = torch.arange(shape[0])[:, None, None] >= shape[0] // 2
     return (second ^ bool(parity)).expand(shape)
+
+
+def parity_mask(shape: Shape, parity: int) -> Tensor:
+    """b = 1 where the index of an entry, counted through the whole image, is odd (parity 0) or even
+    (parity 1): bool, (C, H, W).
+
+    NICE, section 5.1.
+    """
+    index = torch.arange(math.prod(shape)).view(shape)
+    return (index + parity) % 2 == 1

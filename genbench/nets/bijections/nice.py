@@ -1,0 +1,56 @@
+"""NICE: additive couplings, then one scale per entry.
+
+    h_0 = v;   h_i = h_{i-1} + (1 - b_i) net_i(b_i h_{i-1}),   i = 1, ..., n;   z = exp(s) h_n
+    log|det dz/dv| = sum s
+
+The masks b_i hold the entries of odd and of even index, in turn (section 5.1). Without the scaling
+every bijection of this kind would preserve volume.
+
+Reference:
+    Dinh, Krueger, Bengio (2014), NICE: Non-linear independent components estimation.
+    arXiv:1410.8516
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from genbench.nets.bijections.bijection import Bijection, Chain
+from genbench.nets.bijections.coupling import AdditiveCoupling, Flatten, Scaling, parity_mask
+from genbench.nets.net import NetFactory
+from genbench.spec import Shape
+
+__all__ = ["NICE"]
+
+
+class NICE(Bijection):
+    """Additive couplings and a diagonal scaling.
+
+    Args:
+        shape: Shape of an image, (C, H, W).
+        cond: Length of the conditioning vector.
+        net: Network of a coupling, (C, H, W) -> (C, H, W).
+        couplings: Number of couplings; three are needed for every entry to depend on every other.
+    """
+
+    def __init__(self, shape: Shape, cond: int, net: NetFactory, couplings: int = 4) -> None:
+        super().__init__()
+        if couplings < 2:
+            raise ValueError(
+                f"NICE: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone"
+            )
+        if math.prod(shape) < 2:
+            raise ValueError(f"NICE: images of shape {shape} have no second entry to couple with")
+        shifts = [
+            AdditiveCoupling(parity_mask(shape, i % 2), net(shape, shape, cond))
+            for i in range(couplings)
+        ]
+        self.chain = Chain([*shifts, Scaling(shape), Flatten(shape)])
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain(x, cond)
+
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.chain.inverse(y, cond)
