@@ -470,7 +470,7 @@ def test_former_words_are_the_same_configuration(recipe, word):
             "did you mean 'genbench.models.gan.games.LeastSquares'",
         ),
         ("model.game.class_path=genbench.nets.mlp.MLP", "which is no Game"),
-        ("model.generator.class_path=genbench.models.gan.games.KL", "no network or optimizer"),
+        ("model.generator.class_path=genbench.models.gan.games.KL", "which is no network;"),
     ],
 )
 def test_a_class_path_names_what_the_constructor_takes(override, says):

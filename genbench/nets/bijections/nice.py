@@ -1,10 +1,13 @@
 """NICE: additive couplings, then one scale per entry.
 
-    h_0 = v;   h_i = h_{i-1} + (1 - b_i) net_i(b_i h_{i-1}),   i = 1, ..., n;   z = exp(s) h_n
+    h_0 = v - 1/2;   h_i = h_{i-1} + (1 - b_i) net_i(b_i h_{i-1}),   i = 1, ..., n;   z = exp(s) h_n
     log|det dz/dv| = sum s
 
 The masks b_i hold the entries of odd and of even index, in turn (section 5.1). Without the scaling
 every bijection of this kind would preserve volume.
+
+Not as in the paper: v is centred, and exp(s) starts at 2 pi, which gives uniform entries the
+variance of the logistic prior, pi^2 / 3.
 
 Reference:
     Dinh, Krueger, Bengio (2014), NICE: Non-linear independent components estimation.
@@ -47,10 +50,10 @@ class NICE(Bijection):
             AdditiveCoupling(parity_mask(shape, i % 2), net(shape, shape, cond))
             for i in range(couplings)
         ]
-        self.chain = Chain([*shifts, Scaling(shape), Flatten(shape)])
+        self.chain = Chain([*shifts, Scaling(shape, 2 * math.pi), Flatten(shape)])
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.chain(x, cond)
+        return self.chain(x - 0.5, cond)
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.chain.inverse(y, cond)
+        return self.chain.inverse(y, cond) + 0.5
