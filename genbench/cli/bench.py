@@ -1,4 +1,4 @@
-"""genbench bench"""
+"""genbench bench: train and evaluate a suite, on this machine or on a SLURM cluster."""
 
 from __future__ import annotations
 
@@ -56,6 +56,12 @@ def add_bench(commands: Any) -> None:
 
 
 def run_bench(given: Any) -> None:
+    """Do what a suite lacks; or submit it to a cluster; or do a part of a manifest.
+
+    Raises:
+        InputError: Options contradict each other, or something is wrong with the suite.
+        GenbenchError: Some runs could not be evaluated.
+    """
     if given.task is not None or given.tables:
         if given.jobs is not None:
             raise InputError("--jobs is about a suite; --task and --tables are one process")
@@ -95,6 +101,7 @@ def run_bench(given: Any) -> None:
 
 
 def _show_suite(suite: Any, nothing_to_do: bool) -> None:
+    """Print the comparison of a suite's models, and where its page lies."""
     from genbench.leaderboard.terminal import print_comparison
 
     print_comparison(suite.out)
@@ -104,6 +111,7 @@ def _show_suite(suite: Any, nothing_to_do: bool) -> None:
 
 
 def _bench_manifest(given: Any) -> None:
+    """Do one run of a manifest, or write its tables: what the jobs of a cluster call."""
     from genbench.suites.manifest import read_manifest, run_task, write_tables
     from genbench.system.progress import reporter
 

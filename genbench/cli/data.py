@@ -1,4 +1,4 @@
-"""genbench data"""
+"""genbench data: list, fetch, import and show data sets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ __all__ = ["add_data"]
 
 
 def add_data(commands: Any) -> None:
+    """Add the command data and its actions."""
     data = commands.add_parser("data", help="data sets: list, fetch, import one's own images, show")
     actions = data.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=Parser
@@ -109,6 +110,7 @@ def add_data(commands: Any) -> None:
 
 
 def _data_list(given: Any) -> None:
+    """Print every data set."""
     from genbench.data.commands import lines
 
     for line in lines(given.root):
@@ -116,6 +118,7 @@ def _data_list(given: Any) -> None:
 
 
 def _data_fetch(given: Any) -> None:
+    """Download a published data set."""
     from genbench.data.commands import named
     from genbench.data.fetch import fetch
 
@@ -124,6 +127,7 @@ def _data_fetch(given: Any) -> None:
 
 
 def _data_fetch_weights(given: Any) -> None:
+    """Download the weights of a published feature extractor."""
     from genbench.metrics.extractor import fetch_weights
 
     for line in fetch_weights(given.name, given.mirror, given.root):
@@ -131,6 +135,7 @@ def _data_fetch_weights(given: Any) -> None:
 
 
 def _data_import(given: Any) -> None:
+    """Decode pictures of one's own into a data set."""
     from genbench.data.importing import Import, import_images
 
     root = path_argument(given.root) if given.root else None
@@ -158,6 +163,7 @@ def _data_import(given: Any) -> None:
 
 
 def _data_show(given: Any) -> None:
+    """Write a grid of images of a data set, and print what it holds."""
     from genbench.data.commands import named, show
 
     for line in show(named(given.name, given.root), given.out):

@@ -64,6 +64,11 @@ def add_evaluate(commands: Any) -> None:
 
 
 def run_evaluate(given: Any) -> None:
+    """Measure a finished run, or images of another tool, and print the tables of the folder.
+
+    Raises:
+        InputError: Options contradict each other, or the run or the images cannot be measured.
+    """
     foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
     if (given.run is None) != all(foreign.values()) or (
         given.run is not None and any(foreign.values())
@@ -91,6 +96,7 @@ def run_evaluate(given: Any) -> None:
 
 
 def _evaluate_run(given: Any, out: Path) -> list[Path]:
+    """Measure a run; returns the files of its records."""
     from genbench.evaluation.evaluate import evaluate
     from genbench.runs.folder import find_run
     from genbench.system.processes import join
@@ -106,6 +112,7 @@ def _evaluate_run(given: Any, out: Path) -> list[Path]:
 
 
 def _evaluate_samples(given: Any, out: Path) -> list[Path]:
+    """Measure images of another tool; returns the file of their record."""
     from genbench.data.commands import named
     from genbench.evaluation.foreign import evaluate_samples
     from genbench.system.processes import join

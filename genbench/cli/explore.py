@@ -45,6 +45,7 @@ def add_explore(commands: Any) -> None:
 
 
 def run_explore(given: Any) -> None:
+    """Draw the figures of a finished run, and print their files."""
     from genbench.explore import explore
 
     device = find_device(given.device)

@@ -53,6 +53,11 @@ def add_sample(commands: Any) -> None:
 
 
 def run_sample(given: Any) -> None:
+    """Draw images from a finished run, and write them as a grid, an npz file or a folder.
+
+    Raises:
+        InputError: The run, its evaluation, the label or the place of the output is wrong.
+    """
     import numpy as np
     import torch
 

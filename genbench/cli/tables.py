@@ -1,4 +1,4 @@
-"""Commands that read records: table, compare, list."""
+"""genbench table, compare and list: what records and folders say."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ def add_tables(commands: Any) -> None:
 
 
 def run_table(given: Any) -> None:
+    """Print the tables of a folder of records.
+
+    Raises:
+        InputError: The folder has no records.
+    """
     from genbench.leaderboard import build, render_tables
     from genbench.system.locations import project_root
 
@@ -64,6 +69,7 @@ def run_table(given: Any) -> None:
 
 
 def run_compare(given: Any) -> None:
+    """Print which of two rows is better, metric by metric."""
     from genbench.leaderboard.compare import compare
     from genbench.system.locations import project_root
 
@@ -74,6 +80,7 @@ def run_compare(given: Any) -> None:
 
 
 def run_list(given: Any) -> None:
+    """Print models, configurations, suites and runs; or class paths."""
     from genbench.cli.listing import class_lines, lines
 
     for line in class_lines() if given.classes else lines():

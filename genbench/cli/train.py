@@ -42,6 +42,12 @@ def add_train(commands: Any) -> None:
 
 
 def run_train(given: Any) -> None:
+    """Train a configuration, and print where the run lies and how it is measured.
+
+    Raises:
+        InputError: Something is wrong with the configuration, before anything is written.
+        Diverged: The loss became NaN or infinite, which is recorded.
+    """
     from genbench.config.recipe import load_config
 
     config = load_config(given.config, given.overrides, given.trust, given.smoke)

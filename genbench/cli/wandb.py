@@ -1,4 +1,4 @@
-"""genbench wandb"""
+"""genbench wandb: a dashboard, and the upload of runs that were logged offline."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ __all__ = ["add_wandb"]
 
 
 def add_wandb(commands: Any) -> None:
+    """Add the command wandb and its actions."""
     wandb = commands.add_parser(
         "wandb", help="a dashboard on wandb; upload what was logged offline"
     )
@@ -45,12 +46,14 @@ def add_wandb(commands: Any) -> None:
 
 
 def _wandb_dashboard(given: Any) -> None:
+    """Save the workspace on wandb, or write its JSON."""
     from genbench.tracking.dashboard import dashboard
 
     print(dashboard(given.entity, given.project, given.data, given.out))
 
 
 def _wandb_sync(given: Any) -> None:
+    """Upload runs that were logged offline."""
     from genbench.system.locations import project_root
     from genbench.tracking.dashboard import sync
 

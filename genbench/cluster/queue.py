@@ -1,4 +1,4 @@
-"""What SLURM says of jobs."""
+"""The queue of a SLURM cluster: submitting jobs, and asking what became of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,21 @@ __all__ = ["Job", "jobs", "sbatch"]
 
 
 def sbatch(command: Sequence[str]) -> str:
-    """Submit; returns the job's number."""
+    """Submit a job.
+
+    Args:
+        command: The words of the command, of which the first is sbatch.
+
+    Returns:
+        The number of the job.
+
+    Raises:
+        InputError: sbatch refuses.
+    """
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(
-            f"sbatch refuses: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}"
-        )
+        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise InputError(f"sbatch refuses: {reason}")
     return done.stdout.strip().partition(";")[0]
 
 
@@ -32,12 +41,13 @@ class Job:
     """A run that was submitted.
 
     Args:
-        run_dir: Its folder.
-        manifest: Of its submission.
-        array: Number of the job that it is part of, while it is in the queue; else empty.
-        task: Its number there.
+        run_dir: The run folder.
+        manifest: The manifest of the submission.
+        array: Number of the job array that the run is part of, while it is in the queue; else
+            empty.
+        task: Number of the run in that array.
         state: pending, running, preempted (it waits to go on), done, diverged or failed.
-        line: The last line of its log.
+        line: The last line of the log.
         tables: Whether the tables of its submission wait or work.
     """
 
@@ -51,60 +61,68 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether it waits or works."""
+        """Whether the job waits or works."""
         return self.state in ("pending", "running", "preempted")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to, as its job has noted it."""
+    """How a run ended, as its job noted it in <task>.json beside the manifest."""
 
     status: Literal["done", "diverged"]
 
 
 def jobs(folder: Path) -> list[Job]:
-    """Every run below a folder that was submitted, in its last submission.
+    """Every run below a folder that was submitted, as it stands in its last submission.
 
     Raises:
         GenbenchError: The queue does not answer.
+        InputError: A manifest, or a file beside it, is damaged.
     """
     from genbench.suites.manifest import ManifestFile
 
-    found: dict[str, Job] = {}
     manifests = [
         path for path in files_below(folder, "manifest.json") if path.parents[1].name == "slurm"
     ]
+    if not manifests:
+        return []
     manifests.sort(key=lambda path: path.stat().st_mtime)
-    queue = _queue() if manifests else {}
+    queue = _queue()
+    submitted: dict[str, Job] = {}
     for path in manifests:
         try:
             tree = read_value(ManifestFile, read_json(path))
             tables = (path.parent.name, None) in queue
             for k in tree.tasks:
-                run_dir = read_value(
-                    str, tree.runs[k].config.get("run_dir"), f"runs[{k}].config.run_dir"
-                )
-                result = path.with_name(f"{k}.json")
-                ended = (
-                    read_value(Result, read_json(result)).status if result.exists() else "failed"
-                )
+                where = f"runs[{k}].config.run_dir"
+                run_dir = read_value(str, tree.runs[k].config.get("run_dir"), where)
+                ended = _result(path.with_name(f"{k}.json"))
                 state, array = queue.get((path.parent.name, k), (ended, ""))
-                found[run_dir] = Job(
-                    run_dir, path, array, k, state, last_line(path.with_name(f"{k}.log")), tables
-                )
+                line = last_line(path.with_name(f"{k}.log"))
+                submitted[run_dir] = Job(run_dir, path, array, k, state, line, tables)
         except (ValueError, OSError) as error:
             raise InputError(
                 f"{path} or what lies beside it is damaged ({error}); remove its folder"
             ) from None
-    return list(found.values())
+    return list(submitted.values())
+
+
+def _result(path: Path) -> str:
+    """How a run that is no longer in the queue ended."""
+    if not path.exists():
+        return "failed"
+    result: Result = read_value(Result, read_json(path))
+    return result.status
 
 
 def _queue() -> dict[tuple[str, int | None], tuple[str, str]]:
-    """(name, task) -> state, number of the array; of every job that waits or works. Nothing where
-    there is no SLURM.
+    """Ask SLURM for the jobs that wait or work.
 
-    The queue alone is asked, and not a file: a submission that is killed has not noted its last
-    number. No task: tables.
+    Files are not asked: a submission that was killed has not noted its last number.
+
+    Returns:
+        (name, task) -> (state, number of the array). The job of the tables has the task None.
+        Empty where there is no SLURM.
     """
     if shutil.which("squeue") is None:
         return {}
@@ -120,10 +138,20 @@ def _queue() -> dict[tuple[str, int | None], tuple[str, str]]:
         raise GenbenchError("squeue does not answer") from None
     if asked.returncode:
         raise GenbenchError(f"squeue: {' '.join(asked.stderr.split())}")
-    found = dict[tuple[str, int | None], tuple[str, str]]()
+    queue = dict[tuple[str, int | None], tuple[str, str]]()
     for line in asked.stdout.splitlines():
         name, task, state, restarts, array, *_ = line.split("|")
-        waits = "preempted" if restarts.strip() not in ("", "0") else "pending"
-        stands = waits if state in ("PENDING", "REQUEUED", "SUSPENDED", "PREEMPTED") else "running"
-        found[name, int(task) if task.isdigit() else None] = (stands, array)
-    return found
+        number = None
+        if task.isdigit():
+            number = int(task)
+        queue[name, number] = (_stage(state, restarts), array)
+    return queue
+
+
+def _stage(state: str, restarts: str) -> str:
+    """The state of a job in the words of `Job`."""
+    if state not in ("PENDING", "REQUEUED", "SUSPENDED", "PREEMPTED"):
+        return "running"
+    if restarts.strip() in ("", "0"):
+        return "pending"
+    return "preempted"

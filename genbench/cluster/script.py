@@ -23,21 +23,27 @@ __all__ = ["Array", "Submission", "job_arrays", "prepare", "ranges", "script"]
 def script(
     template: str, directives: Sequence[str], setup: Sequence[str], command: Sequence[str]
 ) -> str:
-    """A batch script of slurm/ with the lines of a site in place of those that it has for use by
-    hand.
+    """Put the lines of a site into a batch script of slurm/.
+
+    Args:
+        template: The script. The lines between "# --- site" and "# --- end of site", which serve
+            its use by hand, are replaced.
+        directives: Options of sbatch.
+        setup: Lines of shell before the command.
+        command: The words that call genbench.
+
+    Returns:
+        The script, as text.
     """
-    lines = (
-        [f"#SBATCH {option}" for option in directives]
-        + list(setup)
-        + [f"genbench=({shlex.join(command)})"]
-    )
-    found = re.fullmatch(r"(.*# --- site\n).*?(# --- end of site\n.*)", template, re.DOTALL)
-    assert found is not None
-    return found[1] + "".join(f"{line}\n" for line in lines) + found[2]
+    options = [f"#SBATCH {option}" for option in directives]
+    lines = [*options, *setup, f"genbench=({shlex.join(command)})"]
+    parts = re.fullmatch(r"(.*# --- site\n).*?(# --- end of site\n.*)", template, re.DOTALL)
+    assert parts is not None
+    return parts[1] + "".join(f"{line}\n" for line in lines) + parts[2]
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """0, 1, 2, 5 -> 0-2,5: as --array wants them."""
+    """Numbers as the option --array of sbatch takes them: 0, 1, 2, 5 -> "0-2,5"."""
     parts: list[list[int]] = []
     for n in sorted(numbers):
         if parts and n == parts[-1][1] + 1:
@@ -48,7 +54,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def _literal(path: Path) -> str:
-    """A file name for --output, where a per cent sign begins a pattern."""
+    """A file name for the option --output of sbatch, where a per cent sign begins a pattern."""
     return str(path).replace("%", "%%")
 
 
@@ -57,8 +63,8 @@ class Array:
     """Runs that wait for the same others.
 
     Args:
-        tasks: Their numbers.
-        after: What they need: numbers of runs of this submission, and jobs of earlier ones as
+        tasks: Numbers of the runs.
+        after: What the runs need: numbers of runs of this submission, and jobs of earlier ones as
             <array>_<task>.
     """
 
@@ -66,7 +72,11 @@ class Array:
     after: tuple[int | str, ...] = ()
 
     def dependency(self, numbers: dict[int, str]) -> list[str]:
-        """Options of sbatch, by the array's number for every run that was submitted before."""
+        """Options of sbatch that make the array wait.
+
+        Args:
+            numbers: Number of the array of every run that was submitted before.
+        """
         if not self.after:
             return []
         needed = [f"{numbers[run]}_{run}" if isinstance(run, int) else run for run in self.after]
@@ -78,9 +88,9 @@ class Submission:
     """What will be submitted.
 
     Args:
-        folder: Of manifest, scripts and logs.
+        folder: Folder of the manifest, the scripts and the logs.
         files: Content of the scripts, by name.
-        arrays: The runs; an array comes after those that it waits for.
+        arrays: The runs. An array comes after those that it waits for.
         limit: Runs at once, of each array.
         earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them
             too.
@@ -95,10 +105,15 @@ class Submission:
     trust: tuple[str, ...] = ()
 
     def array(self, array: Array, numbers: dict[int, str]) -> list[str]:
-        """The command that submits an array, by the array's number for every run that was submitted
-        before.
+        """The command that submits an array.
+
+        Args:
+            array: The array.
+            numbers: Number of the array of every run that was submitted before.
         """
-        tasks = f"--array={ranges(array.tasks)}{f'%{self.limit}' if self.limit else ''}"
+        tasks = f"--array={ranges(array.tasks)}"
+        if self.limit:
+            tasks += f"%{self.limit}"
         return [
             "sbatch",
             "--parsable",
@@ -121,7 +136,10 @@ class Submission:
 
     @property
     def arguments(self) -> list[str]:
-        """Of both scripts: the manifest, and what the command line trusts, which no file may say."""
+        """Arguments of both scripts: the manifest, and the modules that the command line trusts.
+
+        A file may not say what is trusted.
+        """
         return [
             str(self.folder / "manifest.json"),
             *(word for module in self.trust for word in ("--trust", module)),
@@ -129,8 +147,16 @@ class Submission:
 
 
 def job_arrays(plans: Sequence[Plan], tasks: Sequence[int], queued: dict[str, Job]) -> list[Array]:
-    """The runs to submit, by what they must wait for: needed runs that are submitted with them, or
-    wait or work already.
+    """Group the runs to submit by what they must wait for.
+
+    Args:
+        plans: Every run of the suite.
+        tasks: Numbers of the runs to submit.
+        queued: Jobs in the queue, by run folder.
+
+    Returns:
+        One array for all runs that wait for the same needed runs. A needed run is submitted with
+        them, or is in the queue already.
     """
     from genbench.suites.plan import needed_by
 
@@ -153,10 +179,10 @@ def prepare(
     earlier: tuple[str, ...] = (),
     trust: tuple[str, ...] = (),
 ) -> Submission:
-    """Commands and scripts, as text.
+    """Write commands and scripts, as text.
 
     Args:
-        folder: Where they will lie; its name is that of the jobs.
+        folder: Where the scripts will lie. The name of the folder is that of the jobs.
         cluster: The site.
         layouts: (devices, nodes) of the runs.
         arrays: The runs.
@@ -164,27 +190,23 @@ def prepare(
         trust: Modules outside genbench that the runs may name.
 
     Raises:
-        InputError: Runs of several layouts, which an array cannot have.
+        InputError: The runs have several layouts, which an array cannot have.
     """
     if len(layouts) > 1:
-        found = ", ".join(f"{devices} x {nodes}" for devices, nodes in sorted(layouts))
+        several = ", ".join(f"{devices} x {nodes}" for devices, nodes in sorted(layouts))
         raise InputError(
-            f"runs of one array share trainer.devices and trainer.num_nodes, and these have {found}: two suites"
+            "runs of one array share trainer.devices and trainer.num_nodes,"
+            f" and these have {several}: two suites"
         )
     ((devices, num_nodes),) = layouts
-    templates = {
-        name: shipped("slurm", name).read_text() for name in ("suite.sbatch", "tables.sbatch")
-    }
     files = {}
-    for file, template in templates.items():
-        log, layout = (
-            ("%a.log", (devices, num_nodes)) if file == "suite.sbatch" else ("tables.log", (1, 1))
-        )
-        directives = [
-            f"--job-name={folder.name}",
-            f"--output={shlex.quote(_literal(folder) + '/' + log)}",
-        ]
-        files[file] = script(
-            template, directives + cluster.directives(*layout), cluster.setup, cluster.command()
-        )
+    for name, log, layout in (
+        ("suite.sbatch", "%a.log", (devices, num_nodes)),
+        ("tables.sbatch", "tables.log", (1, 1)),
+    ):
+        template = shipped("slurm", name).read_text()
+        output = shlex.quote(f"{_literal(folder)}/{log}")
+        directives = [f"--job-name={folder.name}", f"--output={output}"]
+        directives += cluster.directives(*layout)
+        files[name] = script(template, directives, cluster.setup, cluster.command())
     return Submission(folder, files, tuple(arrays), cluster.array_limit, earlier, trust)

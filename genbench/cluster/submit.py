@@ -35,9 +35,18 @@ __all__ = ["submit"]
 def submit(
     suite: Suite, cluster: Cluster, trust: Sequence[str] = (), dry_run: bool = False
 ) -> Iterator[str]:
-    """Submit what a suite lacks; yields lines that say what was done, or would be.
+    """Submit what a suite lacks.
 
     Runs that wait or work in the queue are not submitted again.
+
+    Args:
+        suite: The suite.
+        cluster: The settings of the site.
+        trust: Modules outside genbench that configurations may name.
+        dry_run: Print commands and scripts, and submit nothing.
+
+    Yields:
+        Lines that say what was done, or what would be done.
 
     Raises:
         InputError: The suite, its data or the cluster's settings are wrong; or sbatch is missing or
@@ -45,14 +54,14 @@ def submit(
     """
     if shutil.which("sbatch") is None and not dry_run:
         raise InputError(
-            "no sbatch on the PATH: --slurm is for the login node of a SLURM cluster; --dry-run prints the scripts"
+            "no sbatch on the PATH: --slurm is for the login node of a SLURM cluster;"
+            " --dry-run prints the scripts"
         )
     if dry_run:
         yield from _submit(suite, cluster, trust, dry_run)
         return
-    with lock(
-        suite.runs / "slurm"
-    ):  # two submissions at once would both find the same runs lacking
+    # two submissions at once would both find the same runs lacking
+    with lock(suite.runs / "slurm"):
         yield from _submit(suite, cluster, trust, dry_run)
 
 
@@ -62,12 +71,14 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
 
     plans = plan_suite(suite, cluster.device, trust)
     missing = lacking(plans)
-    here = {str(plan.run.path) for plan in plans}
-    queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in here}
+    folders = {str(plan.run.path) for plan in plans}
+    queued = {job.run_dir: job for job in jobs(suite.runs) if job.live and job.run_dir in folders}
     tasks = [
         k for k, plan in enumerate(plans) if plan in missing and str(plan.run.path) not in queued
     ]
-    counts = f"{len(plans) - len(missing)} done, {len(missing) - len(tasks)} in the queue, {len(tasks)} to submit"
+    done = len(plans) - len(missing)
+    waiting = len(missing) - len(tasks)
+    counts = f"{done} done, {waiting} in the queue, {len(tasks)} to submit"
     yield f"{suite.name}: {len(plans)} runs, {counts}"
     yield from (f"not evaluated: {line}" for line in out_of_reach(plans).values())
     earlier = tuple(sorted({job.array for job in queued.values()}))
@@ -75,15 +86,14 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
         if not queued:
             yield f"nothing to submit; the tables, at once: genbench table {suite.out} --write"
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
-        if (
-            newest is not None and not newest.tables
-        ):  # sbatch refused them, or somebody cancelled them
+        # sbatch refused the tables, or somebody cancelled them
+        if newest is not None and not newest.tables:
             submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
-            yield (
-                shlex.join(submission.tables(()))
-                if dry_run
-                else f"job {sbatch(submission.tables(()))}: tables, after all"
-            )
+            command = submission.tables(())
+            if dry_run:
+                yield shlex.join(command)
+            else:
+                yield f"job {sbatch(command)}: tables, after all"
         return
     name = f"{suite.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     folder = suite.runs / "slurm" / name
@@ -112,6 +122,8 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
                 shutil.rmtree(folder)
             raise
         numbers |= dict.fromkeys(array.tasks, number)
-        after = f" after {', '.join(map(str, array.after))}" if array.after else ""
+        after = ""
+        if array.after:
+            after = f" after {', '.join(map(str, array.after))}"
         yield f"job {number}: runs {ranges(array.tasks)}{after}; logs: {folder}"
     yield f"job {sbatch(submission.tables(dict.fromkeys(numbers.values())))}: tables, after all"

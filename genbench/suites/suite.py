@@ -1,4 +1,4 @@
-"""A suite's file: (configuration, seed) pairs, and where their results go."""
+"""The file of a suite: which configurations are trained with which seeds, and where results go."""
 
 from __future__ import annotations
 
@@ -63,7 +63,16 @@ class SuiteFile:
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite file."""
+    """A suite whose file is checked.
+
+    Args:
+        name: Name of the file, without .yaml.
+        out: Folder of records and boards.
+        runs: Folder of the run folders.
+        seeds: Training seeds of every entry.
+        overrides: Keys of recipes and their values, for every entry.
+        entries: What is trained, in this order, for every seed.
+    """
 
     name: str
     out: Path
@@ -73,8 +82,13 @@ class Suite:
     entries: tuple[Entry, ...]
 
     def pairs(self, trust: Sequence[str] = ()) -> list[tuple[Config, tuple[str, ...]]]:
-        """Every run with the variants that are evaluated, seed by seed. Checks all before anything
-        is trained.
+        """Every run of the suite, seed by seed; all are checked before anything is trained.
+
+        Args:
+            trust: Modules outside genbench that configurations may name.
+
+        Returns:
+            Configurations, each with the names of the evaluations that become rows.
 
         Raises:
             InputError: A configuration is missing or wrong.
@@ -89,42 +103,42 @@ class Suite:
         for name in entry.evaluations or ():
             if name not in known:
                 raise InputError(
-                    f"suite {self.name}: {entry.config} has no evaluation {name!r}; {nearest(name, known)}"
+                    f"suite {self.name}: {entry.config} has no evaluation {name!r};"
+                    f" {nearest(name, known)}"
                 )
         return config, tuple(known[name] for name in entry.evaluations or known)
 
     def _config(self, entry: Entry, seed: int, trust: Sequence[str]) -> Config:
-        """An entry's configuration; those that it needs are what this suite would train under their
-        names.
+        """The configuration of an entry. Each run that it needs is the one that this suite trains
+        by the same recipe.
         """
-        overrides = {**self.overrides, **(entry.overrides or {}), "seed": seed}
-        given: list[Override] = [*overrides.items()]
-        config = load_config(entry.config, given, trust)
+        tree = {**self.overrides, **(entry.overrides or {}), "seed": seed}
+        overrides: list[Override] = [*tree.items()]
+        config = load_config(entry.config, overrides, trust)
         if not config.needs:
             return config
-        here = {find_config(other.config): other for other in self.entries}
+        by_recipe = {find_config(other.config): other for other in self.entries}
         needs: list[Override] = []
-        for name, tree in config.resolved["needs"].items():
-            if tree["recipe"] is not None:
-                needed = self._config(
-                    here.get(find_config(tree["recipe"]), Entry(tree["recipe"])), seed, trust
-                )
-                needs.append(
-                    (
-                        f"needs.{name}",
-                        {"recipe": tree["recipe"], "name": needed.name, **needed.resolved},
-                    )
-                )
-            else:  # written out in the recipe
+        for name, need in config.resolved["needs"].items():
+            recipe = need["recipe"]
+            if recipe is None:  # the configuration of the needed run is written out in the recipe
                 needs += [(f"needs.{name}.{key}", value) for key, value in self.overrides.items()]
-        return load_config(entry.config, [*needs, *given], trust)
+                continue
+            other = by_recipe.get(find_config(recipe), Entry(recipe))
+            needed = self._config(other, seed, trust)
+            content = {"recipe": recipe, "name": needed.name, **needed.resolved}
+            needs.append((f"needs.{name}", content))
+        return load_config(entry.config, [*needs, *overrides], trust)
 
 
 def load_suite(name: str | Path) -> Suite:
-    """A suite file, or the name of one in configs/suites/.
+    """Read a suite.
+
+    Args:
+        name: A YAML file, or the name of one in configs/suites/.
 
     Raises:
-        InputError: It is missing, or not a suite.
+        InputError: The file is missing, or a key or a value is wrong.
     """
     folder = shipped("configs", "suites")
     for path in (expand_home(name), folder / f"{name}.yaml"):

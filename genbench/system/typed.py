@@ -144,7 +144,7 @@ Sha256 = Annotated[str, Pattern(r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal di
 def read_value(
     kind: Any, value: Any, where: str = "", known: Mapping[str, Any] = types.MappingProxyType({})
 ) -> Any:
-    """A plain value as a value of a type.
+    """Read a plain value as a value of a type.
 
     Args:
         kind: The type, as in the docstring of this module.
@@ -200,12 +200,15 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
 
 
 def read_yaml_as(kind: type[T], path: Path, **known: Any) -> T:
-    """A file of YAML as a value of a type.
+    """Read a file of YAML as a value of a type.
 
     Args:
         kind: A dataclass.
         path: The file.
-        known: Fields that the caller gives, and the file must not.
+        **known: Fields that the caller gives, and the file must not.
+
+    Returns:
+        A value of that type.
 
     Raises:
         InputError: It cannot be read, is not YAML, or is not of that type.
@@ -218,12 +221,15 @@ def read_yaml_as(kind: type[T], path: Path, **known: Any) -> T:
 
 
 def read_json_as(kind: type[T], path: Path, cure: str) -> T:
-    """A file of JSON as a value of a type.
+    """Read a file of JSON as a value of a type.
 
     Args:
         kind: The type, such as a dataclass.
         path: The file.
         cure: What to do about a damaged file: the end of the message.
+
+    Returns:
+        A value of that type.
 
     Raises:
         FileNotFoundError: There is none.
@@ -246,6 +252,7 @@ def one_line(text: str) -> str:
 
 
 def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> Any:
+    """A value of a type that also keeps every rule."""
     if kind is str and source(value) is None:  # a rule about texts says more than that it is none
         _fail(where, str(rules[0]), value)
     result = read_value(kind, value, where)
@@ -256,6 +263,7 @@ def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> 
 
 
 def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) -> Any:
+    """A group of fields as a dataclass."""
     names = [f.name for f in fields(kind) if f.name not in known]
     if not isinstance(value, dict):
         _fail(where, f"a group of {', '.join(names)}", value)
@@ -276,10 +284,13 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
     try:
         return kind(**known, **contents)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}" if where else str(error)) from None
+        if not where:
+            raise
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _is_finite(value: float) -> bool:
+    """Whether a number is a finite float."""
     try:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
@@ -287,12 +298,14 @@ def _is_finite(value: float) -> bool:
 
 
 def _fail(where: str, wanted: str, value: Any) -> NoReturn:
+    """Raise the ValueError that says what a value is, and what would be right."""
     raise ValueError(f"{where or 'it'} is {_shown(value)}, not {wanted}")
 
 
 def _shown(value: Any) -> str:
-    """A value as it may stand in a message: an integer of a million digits is not printed at all."""
+    """A value as it may stand in a message."""
     value = plain(value)
+    # Python refuses to print an integer of more than 4,300 digits
     if type(value) is int and value.bit_length() > 200:
         return "an integer of more than 60 digits"
     return _short(repr(value))
@@ -324,7 +337,9 @@ def _name(kind: Any) -> str:
 
 def _plural(kind: Any) -> str:
     """What values of a type are called in messages."""
-    base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    base = kind
+    if get_origin(kind) is Annotated:
+        base = get_args(kind)[0]
     if is_dataclass(base):
         return f"groups of {', '.join(f.name for f in fields(base))}"
     return {str: "texts", int: "integers", float: "finite numbers"}.get(base, "values")

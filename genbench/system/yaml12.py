@@ -77,6 +77,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node of the document. Refuses anchors, aliases, tags and deep nesting."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise yaml.composer.ComposerError(
@@ -115,16 +116,16 @@ class _Loader(yaml.SafeLoader):
         return content
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+        """A list."""
         return [self.construct_object(value, deep=True) for value in node.value]
 
     def integer(self, node: yaml.ScalarNode) -> Integer:
+        """A whole number: decimal, 0o octal or 0x hexadecimal."""
         text = node.value.replace("_", "")
         prefix = text[:2]
-        digits, base = (
-            (text[2:], {"0o": 8, "0x": 16}[prefix]) if prefix in ("0o", "0x") else (text, 10)
-        )
+        base = {"0o": 8, "0x": 16}.get(prefix, 10)
         try:
-            number = Integer(int(digits, base))
+            number = Integer(int(text, base))
         except ValueError:  # Python reads at most 4,300 digits
             raise _Refused(
                 problem="a number of too many digits", problem_mark=node.start_mark
@@ -133,12 +134,14 @@ class _Loader(yaml.SafeLoader):
         return number
 
     def decimal(self, node: yaml.ScalarNode) -> Decimal:
+        """A number with a point or an exponent, an infinity, or NaN."""
         text = node.value.replace("_", "").lower()
         number = Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
         number.source = node.value
         return number
 
     def truth(self, node: yaml.ScalarNode) -> Truth:
+        """True or false."""
         value = Truth(node.value.lower() == "true")
         value.source = node.value
         return value
@@ -223,18 +226,18 @@ def key_lines(path: Path) -> list[tuple[tuple[str, ...], int]]:
         The key with the groups around it, outermost first, as they are written; and its line, from
         1.
     """
-    found: list[tuple[tuple[str, ...], int]] = []
+    lines: list[tuple[tuple[str, ...], int]] = []
 
     def visit(node: yaml.Node | None, groups: tuple[str, ...]) -> None:
         if not isinstance(node, yaml.MappingNode):
             return
         for key, value in node.value:
             keys = (*groups, key.value)
-            found.append((keys, key.start_mark.line + 1))
+            lines.append((keys, key.start_mark.line + 1))
             visit(value, keys)
 
     visit(yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader), ())
-    return found
+    return lines
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
