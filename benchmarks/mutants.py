@@ -114,16 +114,16 @@ MUTATIONS = (
     ),
     Mutation(
         "only one checkpoint is kept",
-        "runs/folder.py",
+        "runs/checkpoint_files.py",
         '.glob("*.ckpt"))[:-2]',
         '.glob("*.ckpt"))[:-1]',
         ("training/test_train.py::test_the_last_two_checkpoints_are_kept",),
     ),
     Mutation(
         "a damaged checkpoint leads back to the beginning",
-        "runs/folder.py",
-        '            said.append(\n                f"{path} is damaged',
-        '            return None, [""]\n            said.append(\n                f"{path} is damaged',
+        "runs/checkpoint_files.py",
+        '        lines.append(\n            f"{path} is damaged',
+        '        return None, [""]\n        lines.append(\n            f"{path} is damaged',
         ("training/test_train.py::test_a_damaged_checkpoint_falls_back_to_the_one_before[flip]",),
     ),
     Mutation(

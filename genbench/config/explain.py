@@ -1,9 +1,9 @@
-"""One line for every complaint of jsonargparse: the full key, and the nearest right name."""
+"""Messages of jsonargparse in one line, with the full key and the nearest allowed name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genbench.config.annotations import GROUPS
@@ -13,16 +13,35 @@ from genbench.errors import nearest
 
 __all__ = ["explain"]
 
+_TOP = (
+    "seed",
+    "run_dir",
+    "protocol",
+    "data",
+    "model",
+    "evaluations",
+    "smoke",
+    "name",
+    "base",
+    "needs",
+)
+# arguments of constructors that genbench gives
+_INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
+
 
 def explain(message: str, tree: dict[str, Any]) -> str:
-    """The innermost complaint of jsonargparse, with the full key and the nearest right name."""
+    """The innermost complaint of a message of jsonargparse.
+
+    Args:
+        message: What jsonargparse says, over many lines.
+        tree: The configuration, in which an unknown key is looked up.
+
+    Returns:
+        One line with the full key and, for an unknown one, the nearest allowed name.
+    """
     unknown = re.search(r"(?:Option|does not accept option) '([^']+)'", message)
     if unknown:
-        name = unknown[1]
-        key, node = next(
-            ((k, n) for k, n in _nodes(tree) if name in n and _is_unknown(name, k, n)), ("", tree)
-        )
-        return f"unknown key {f'{key}.{name}' if key else name!s}; {nearest(name, _right_keys(key, node))}"
+        return _unknown_key(unknown[1], tree)
     keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
     reasons = re.findall(r"((?:Expected|Value|Missing|Key|Option|Not|Invalid)[^\n]*)", message)
     reason = next((r for r in reasons if "NoneType" not in r and "a path but" not in r), message)
@@ -33,49 +52,40 @@ def explain(message: str, tree: dict[str, Any]) -> str:
         return f"{absent[1]} needs {absent[2].strip()}"
     missing = re.search(r'[Kk]ey "([^"]+)" is required', message)
     if missing:
-        return (
-            f"{'.'.join(k for k in keys if k != missing[1])}.{missing[1]} is missing".removeprefix(
-                "."
-            )
-        )
-    wanted = (
-        reason.replace("Expected a <class '", "expected ").replace("'>", "").replace("typing.", "")
-    )
+        groups = [key for key in keys if key != missing[1]]
+        return f"{'.'.join([*groups, missing[1]])} is missing"
+    wanted = reason.replace("Expected a <class '", "expected ")
+    wanted = wanted.replace("'>", "").replace("typing.", "")
     return f"{'.'.join(keys)}: {one_line(wanted)}"
 
 
-def _nodes(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _unknown_key(name: str, tree: dict[str, Any]) -> str:
+    """The line about a key that its group, or its class, does not have."""
+    for key, node in _groups(tree):
+        allowed = _allowed_keys(key, node)
+        if name in node and name not in allowed:
+            full_key = f"{key}.{name}".removeprefix(".")
+            return f"unknown key {full_key}; {nearest(name, _offered_keys(key, node))}"
+    return f"unknown key {name}; {nearest(name, _offered_keys('', tree))}"
+
+
+def _groups(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every group of a configuration with its dotted key; the whole is the first, with ""."""
     if isinstance(tree, dict):
         yield prefix, tree
         for key, value in tree.items():
-            yield from _nodes(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from _groups(value, f"{prefix}.{key}".removeprefix("."))
 
 
-def _is_unknown(name: str, key: str, node: dict[str, Any]) -> bool:
-    return name not in (
-        argument_names(node["class_path"]) if "class_path" in node else _right_keys(key, node)
-    )
-
-
-def _right_keys(key: str, node: dict[str, Any]) -> list[str]:
-    if "class_path" in node:
-        return [
-            name
-            for name in argument_names(node["class_path"])
-            if name not in ("self", "spec", "inputs", "outputs", "cond", "params")
-        ]
+def _allowed_keys(key: str, group: dict[str, Any]) -> Sequence[str]:
+    """The keys of a group: the arguments of its class, or the fields of its settings."""
+    if "class_path" in group:
+        return argument_names(group["class_path"])
     if key in GROUPS:
         return list(GROUPS[key].__dataclass_fields__)
-    return [
-        "seed",
-        "run_dir",
-        "protocol",
-        "data",
-        "model",
-        "evaluations",
-        "smoke",
-        "name",
-        "base",
-        "needs",
-        *GROUPS,
-    ]
+    return [*_TOP, *GROUPS]
+
+
+def _offered_keys(key: str, group: dict[str, Any]) -> list[str]:
+    """Those of the allowed keys that a recipe may set."""
+    return [name for name in _allowed_keys(key, group) if name not in _INJECTED]

@@ -16,12 +16,11 @@ __all__ = ["Changed", "check_once", "merge"]
 
 @dataclass
 class Changed:
-    """A needed run as a recipe that changes it names it, before the needed recipe is read.
+    """A needed run whose recipe is not read yet, and what is to be changed in that recipe.
 
     Attributes:
         recipe: The name of the needed recipe.
-        changes: What is different from it: each a tree of settings with the line's beginning of
-            errors about it.
+        changes: Trees of settings, each with the text that errors about it begin with.
     """
 
     recipe: str
@@ -30,6 +29,10 @@ class Changed:
 
 def check_once(tree: dict[str, Any], path: Path) -> None:
     """Refuse a recipe that sets a key twice, dotted and nested, or a group and a key of it.
+
+    Args:
+        tree: The recipe as read.
+        path: Its file, in which the lines are looked up.
 
     Raises:
         InputError: The line names the key, and where it stands.
@@ -48,8 +51,9 @@ def check_once(tree: dict[str, Any], path: Path) -> None:
 
 
 def _parts(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """A key of a recipe by its groups: those at the top of the recipe, and of its smoke version,
-    may be dotted.
+    """A key of a recipe as a path of single names.
+
+    Keys at the top of a recipe, and of its smoke version, may be dotted.
     """
     if keys[0] == "smoke" and len(keys) > 1:
         return ("smoke", *keys[1].split("."), *keys[2:])
@@ -57,16 +61,19 @@ def _parts(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
-    """Change a recipe's tree by another one: groups are merged key by key, and whatever else the
-    other names is replaced.
+    """Change a recipe's tree by another one.
 
-    Keys at the top of the other may be dotted. Where it names another class, the arguments of the
-    old class go.
+    Groups are merged key by key; any other value is replaced. Keys at the top of the other tree may
+    be dotted. Where it names another class, the arguments of the old class are removed. Keys of a
+    needed run that the tree names by its recipe are kept in a `Changed` until that recipe is read.
 
-    Keys of a needed run that the tree names by its recipe are kept until that recipe is read.
+    Args:
+        tree: The recipe, which changes in place.
+        other: What to change.
+        origin: The text that errors begin with.
 
     Raises:
-        InputError: The other sets a key below a value, or the seed of a needed run.
+        InputError: The other tree sets a key below a value, or the seed of a needed run.
     """
     smoke = other.get("smoke")
     settings = []
@@ -82,20 +89,13 @@ def merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
         if isinstance(named, str):
             named = tree["needs"][name] = Changed(named)
         named.changes.append((change, f"{origin}: needs.{name}"))
-    # classes before their arguments, and outer ones before inner ones
-    settings.sort(
-        key=lambda setting: (
-            setting[0][-1] != "class_path",
-            len(setting[0]) if setting[0][-1] == "class_path" else 0,
-        )
-    )
+    settings.sort(key=lambda setting: _rank(setting[0]))
     for (*groups, last), value in settings:
         node = tree
         for part in groups:
             if not isinstance(node.setdefault(part, {}), dict):
-                raise InputError(
-                    f"{origin}: {'.'.join((*groups, last))}: {part} is a value, not a group of settings"
-                )
+                key = ".".join((*groups, last))
+                raise InputError(f"{origin}: {key}: {part} is a value, not a group of settings")
             node = node[part]
         if last == "class_path" and node.get(last) != value:
             node.clear()
@@ -105,10 +105,15 @@ def merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
         tree["smoke"] = smoke
 
 
+def _rank(path: tuple[str, ...]) -> tuple[bool, int]:
+    """The order of settings: classes before their arguments, and outer classes before inner ones."""
+    if path[-1] == "class_path":
+        return False, len(path)
+    return True, 0
+
+
 def _is_of_recipe(tree: dict[str, Any], path: tuple[str, ...]) -> bool:
-    """Whether a key, such as needs.teacher.budget.images, is of a needed run that a tree names by
-    its recipe.
-    """
+    """Whether a key such as needs.teacher.budget.images belongs to a recipe that is not read yet."""
     needs = tree.get("needs")
     if path[0] != "needs" or len(path) < 3 or not isinstance(needs, dict):
         return False
@@ -127,7 +132,7 @@ def _check_change(path: tuple[str, ...], origin: str) -> None:
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set a value in a tree; a group without keys changes none."""
+    """Set a value in a tree. An empty group adds the group and changes none of its keys."""
     for group in path[:-1]:
         tree = tree.setdefault(group, {})
     if value == {}:

@@ -23,24 +23,23 @@ def apply_overrides(
 ) -> None:
     """Set the values of overrides in a configuration.
 
+    Args:
+        tree: The configuration, which changes in place.
+        overrides: What to set, in this order.
+        trusted: Packages that may be imported to learn which keys are texts.
+
     Raises:
-        InputError: One has no value, or is lost to a later one.
+        InputError: An override has no value, its key may not be overridden, or a later one would
+            replace it.
     """
     pairs = [_pair(override) for override in overrides]
     check_lost([key for key, _ in pairs], "--")
     # which keys are texts depends on the classes, which overrides may name
     trial = copy.deepcopy(tree)
     for key, value in pairs:
-        set_key(trial, key, _parsed(value) if isinstance(value, _Raw) else copy.deepcopy(value))
+        set_key(trial, key, _parsed(value))
     for key, value in pairs:
-        if key in ("base", "smoke"):
-            raise InputError(
-                f"--{key}: only the file of a recipe has it{'; the option is --smoke' * (key == 'smoke')}"
-            )
-        if own_key(key) == "seed" != key:
-            raise InputError(
-                f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both"
-            )
+        _check_key(key, value)
         if isinstance(value, _Raw):
             hint = annotation(trial, key.split("."), trusted)
             if not is_text(hint):
@@ -51,10 +50,23 @@ def apply_overrides(
 
 
 class _Raw(str):
-    """The text of an option, as it was given."""
+    """The text of an option, as it stands on the command line."""
+
+
+def _check_key(key: str, value: Any) -> None:
+    """Refuse keys that options do not set."""
+    if key == "smoke":
+        raise InputError("--smoke: only the file of a recipe has it; the option is --smoke")
+    if key == "base":
+        raise InputError("--base: only the file of a recipe has it")
+    if own_key(key) == "seed" != key:
+        raise InputError(
+            f"--{key}: a needed run has the seed of the run that needs it; --seed={value} sets both"
+        )
 
 
 def _pair(override: Override) -> tuple[str, Any]:
+    """Key and value of an override; the value of a text is a `_Raw`."""
     if isinstance(override, tuple):
         return override
     key, equals, text = override.partition("=")
@@ -63,16 +75,26 @@ def _pair(override: Override) -> tuple[str, Any]:
     return key, _Raw(text)
 
 
-def _parsed(text: str) -> Any:
-    """A YAML value; the text itself where it is none."""
+def _parsed(value: Any) -> Any:
+    """The YAML value of a `_Raw`, or its text where it is none; a copy of any other value."""
+    if not isinstance(value, _Raw):
+        return copy.deepcopy(value)
     try:
-        return parse_yaml(text, "")
+        return parse_yaml(value, "")
     except InputError:
-        return text
+        return value
 
 
 def check_lost(keys: Sequence[str], before: str) -> None:
-    """Refuse keys whose value a later one replaces: the same key, or a group that it belongs to."""
+    """Refuse a key whose value a later one would replace: the same key, or a group of it.
+
+    Args:
+        keys: Dotted keys in the order in which they are set.
+        before: What stands before a key in messages, such as "--".
+
+    Raises:
+        InputError: The line names both keys.
+    """
     for i, key in enumerate(keys):
         for earlier in keys[:i]:
             if earlier == key:

@@ -1,5 +1,7 @@
-"""From a recipe's file to its tree: the recipe that it builds on, those of the runs that it needs,
-its smoke version.
+"""From the file of a recipe to its configuration.
+
+A recipe may build on another one (`base`), needs the recipes of the runs that it learns from
+(`needs`), and has a smoke version, which shrinks it to seconds (`smoke`).
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def load_config(
 
 
 def _name(tree: dict[str, Any], path: Path) -> str:
-    """Take a recipe's name out of its tree; that of its file where it gives none."""
+    """Take a recipe's name out of its tree. Without one, it is the name of its file."""
     name = tree.pop("name", None)
     if name is None:
         return path.stem
@@ -67,46 +69,52 @@ def _recipe(
     above: tuple[Path, ...],
     changes: Sequence[tuple[dict[str, Any], str]] = (),
 ) -> dict[str, Any]:
-    """A recipe's tree, shrunk where that is asked, with the trees of the recipes that it needs in
-    place of their names.
+    """A recipe's tree, with the trees of the recipes that it needs in place of their names.
 
     Args:
         path: The recipe's file.
-        smoke: Whether it is shrunk.
+        smoke: Whether the smoke versions are taken.
         above: Files of the recipes that need it.
-        changes: As of `Changed`, applied before it is shrunk.
+        changes: Those of `Changed`, applied before the smoke version.
     """
     if path.resolve() in above:
-        raise InputError(
-            f"{path} needs itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}"
-        )
+        raise InputError(f"{path} needs itself{_by_way_of(path, above)}")
     tree = _written_out(path, ())
     for settings, origin in changes:
         merge(tree, settings, origin)
     _check_seeds(tree, str(path))
     _expand_needs(tree, smoke, (*above, path.resolve()), str(path))
     shrink = tree.pop("smoke", None)
-    shrink = {} if shrink is None else shrink
+    if shrink is None:
+        shrink = {}
     if not isinstance(shrink, dict):
         raise InputError(f"{path}: smoke maps keys to values, such as {{budget.images: 640}}")
-    if smoke:  # apart from the real runs
-        tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
     check_lost(list(shrink), f"{path}: smoke: ")
-    for key, value in shrink.items() if smoke else ():
-        set_key(tree, key, value)
+    if smoke:
+        # apart from the real runs
+        tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
+        for key, value in shrink.items():
+            set_key(tree, key, value)
     return tree
+
+
+def _by_way_of(path: Path, above: tuple[Path, ...]) -> str:
+    """The end of a message about a circle of files: the last one, if it is another one."""
+    if above[-1] == path.resolve():
+        return ""
+    return f", by way of {above[-1]}"
 
 
 def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """A recipe's tree with the recipe that it builds on, its `base`, written out."""
     if path.resolve() in above:
-        raise InputError(
-            f"{path} builds on itself{f', by way of {above[-1]}' if above[-1] != path.resolve() else ''}"
-        )
+        raise InputError(f"{path} builds on itself{_by_way_of(path, above)}")
     tree = read_yaml(path)
     check_once(tree, path)
     _find_files(tree, path.parent)
-    base = source(tree.pop("base")) if "base" in tree else ""
+    if "base" not in tree:
+        return tree
+    base = source(tree.pop("base"))
     if base == "":
         return tree
     if base is None:
@@ -125,8 +133,11 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _find_files(tree: dict[str, Any], folder: Path) -> None:
-    """Write out the paths of protocols and needed recipes that lie beside the file that names them,
-    its smoke version too.
+    """Write out the paths of protocols and needed recipes that lie beside the file.
+
+    Args:
+        tree: The recipe, which changes in place, with its smoke version.
+        folder: Where its file lies.
     """
     for settings in (tree, tree.get("smoke")):
         if not isinstance(settings, dict):
@@ -146,6 +157,7 @@ def _find_files(tree: dict[str, Any], folder: Path) -> None:
 
 
 def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], origin: str) -> None:
+    """Put the trees of the needed recipes in place of their names."""
     needs = tree.get("needs") or {}
     if not isinstance(needs, dict) or not all(
         isinstance(needed, str | dict | Changed) for needed in needs.values()
@@ -162,15 +174,17 @@ def _expand_needs(tree: dict[str, Any], smoke: bool, above: tuple[Path, ...], or
             path = find_config(named.recipe)
         except InputError as error:
             raise InputError(f"{origin}: needs.{name}: {error}") from None
-        tree_of_it = _recipe(path, smoke, above, named.changes)
-        needs[name] = {"recipe": named.recipe, "name": _name(tree_of_it, path), **tree_of_it}
+        recipe = _recipe(path, smoke, above, named.changes)
+        needs[name] = {"recipe": named.recipe, "name": _name(recipe, path), **recipe}
 
 
 def _check_seeds(tree: dict[str, Any], origin: str) -> None:
-    """A file that says another seed for a needed run would not be followed."""
+    """Refuse a file with another seed for a needed run, which would not be followed."""
     needs = tree.get("needs")
+    if not isinstance(needs, dict):
+        return
     seed = tree.get("seed", 0)
-    for name, needed in needs.items() if isinstance(needs, dict) else ():
+    for name, needed in needs.items():
         if isinstance(needed, dict):
             if needed.get("seed", seed) != seed:
                 raise another_seed(f"{origin}: needs.{name}", needed["seed"], seed)
@@ -178,43 +192,57 @@ def _check_seeds(tree: dict[str, Any], origin: str) -> None:
 
 
 def _hand_down(tree: dict[str, Any]) -> None:
-    """What is said of this run's seed and data holds for those that it needs; the batch size is a
-    run's own.
-    """
-    data = tree["data"] if isinstance(tree.get("data"), dict) else {}
+    """Give the needed runs the seed and the data of this run, but for the batch size."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        data = {}
+    shared = {key: value for key, value in data.items() if key != "batch_size"}
     for needed in (tree.get("needs") or {}).values():
-        theirs = needed.get("data")
-        if isinstance(theirs, dict) and theirs.get("class_path") == data.get("class_path"):
-            needed["data"] = {
-                **theirs,
-                **{key: value for key, value in data.items() if key != "batch_size"},
-            }
+        needed_data = needed.get("data")
+        if isinstance(needed_data, dict) and needed_data.get("class_path") == data.get(
+            "class_path"
+        ):
+            needed["data"] = {**needed_data, **shared}
         needed["seed"] = tree.get("seed", 0)
         _hand_down(needed)
 
 
 def train_command(config: Config, name: str) -> str:
-    """The command that trains what a configuration `needs` by this name, with everything that is
-    not as its recipe says.
+    """The command that trains a needed run.
+
+    Args:
+        config: The configuration of the run that needs it.
+        name: Of `config.needs`.
+
+    Returns:
+        A command line with every option in which the needed run differs from its recipe, or from
+        its smoke version where fewer options do.
     """
     recipe = config.resolved["needs"][name]["recipe"]
     needed = config.needs[name]
     if recipe is None:
         return f"genbench train -c a file with the configuration under needs.{name}"
-    there = dict(leaves_of(needed.resolved))
-    ways = []
+    commands = []
     for smoke in (False, True):
         plain = load_config(recipe, trust=config.trust, smoke=smoke)
-        usual = dict(leaves_of(plain.resolved))
-        other = {
-            key: value
-            for key, value in there.items()
-            if usual.get(key, key) != value and decides_needed_run(key)
-        }
-        given = [
-            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in other.items()
-        ]
-        given += [f"--name={needed.name}"] * (needed.name != plain.name) + ["--smoke"] * smoke
-        ways.append(given + [word for module in config.trust for word in ("--trust", module)])
-    return shlex.join(["genbench", "train", "-c", recipe, *min(ways, key=len)])
+        options = _options(plain, needed)
+        if smoke:
+            options.append("--smoke")
+        for module in config.trust:
+            options += ["--trust", module]
+        commands.append(["genbench", "train", "-c", recipe, *options])
+    shortest: list[str] = min(commands, key=len)
+    return shlex.join(shortest)
+
+
+def _options(plain: Config, needed: Config) -> list[str]:
+    """The options that make the configuration of a needed run of that of its recipe."""
+    values = dict(leaves_of(plain.resolved))
+    options = []
+    for key, value in leaves_of(needed.resolved):
+        if values.get(key, key) != value and decides_needed_run(key):
+            text = value if isinstance(value, str) else json.dumps(value)
+            options.append(f"--{key}={text}")
+    if needed.name != plain.name:
+        options.append(f"--name={needed.name}")
+    return options

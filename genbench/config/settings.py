@@ -1,6 +1,6 @@
-"""The settings that every configuration has besides its `data` and its `model`. `genbench train
---help` prints this file's tables.
+"""The settings that every configuration has besides its `data` and its `model`.
 
+`genbench train --help` prints them, with the meanings in the docstrings below.
 Progress is counted in images everywhere, so that a run means the same at any batch size and on any
 number of devices.
 """
@@ -14,7 +14,14 @@ from typing import Any, Literal
 
 from genbench.optimization import Optimization, require
 
-__all__ = ["Budget", "Evaluation", "TrainerSettings", "WandbSettings", "argument_table"]
+__all__ = [
+    "Budget",
+    "Evaluation",
+    "TrainerSettings",
+    "WandbSettings",
+    "argument_meanings",
+    "argument_table",
+]
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,13 @@ class Evaluation:
 
 
 def argument_meanings(documented: type) -> dict[str, str]:
-    """What the Args block of a docstring says of each argument; a line that is indented further
-    goes on with the one before.
+    """The meaning of each argument, from the Args block of a class's docstring.
+
+    Args:
+        documented: The class.
+
+    Returns:
+        One line per argument, by its name.
     """
     block = inspect.cleandoc(documented.__doc__ or "").partition("Args:\n")[2]
     meanings: dict[str, str] = {}
@@ -126,41 +138,40 @@ def argument_meanings(documented: type) -> dict[str, str]:
 
 
 def argument_table() -> str:
-    """Every key with its default and meaning, from the docstrings above."""
-    lines = [
-        "seed = 0: the run's seed",
-        "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies",
-    ]
-    lines += [
-        "protocol = the data set's name: configs/protocols/<protocol>.yaml, or a path that ends in .yaml, by which the run is evaluated"
-    ]
-    lines += [
-        "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: a class of genbench.data"
-    ]
-    lines += [
-        "model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers likewise"
-    ]
+    """Every key of a configuration with its default and its meaning, one line each."""
     groups = {
         "budget": Budget,
         "optimization": Optimization,
         "trainer": TrainerSettings,
         "wandb": WandbSettings,
     }
+    lines = list(_FIRST_LINES)
     for group, settings in groups.items():
         for name, meaning in argument_meanings(settings).items():
             default = getattr(settings, name, [])
-            # as YAML writes it
-            lines.append(
-                f"{group}.{name} = {default if isinstance(default, str) else json.dumps(default)}: {meaning}"
-            )
-    lines.append(
-        "needs.<name> = none: the recipe of a run that must be finished first, such as needs.teacher; needs.<name>.…: its keys"
-    )
-    lines.append(
-        "evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and scores"
-    )
-    lines.append(
-        "name = the recipe's file name: the model's name in tables; in a file also base: a recipe that it builds on"
-    )
-    lines.append("smoke: overrides that shrink the run to seconds, as `--smoke` applies them")
+            if not isinstance(default, str):
+                default = json.dumps(default)  # as YAML writes it
+            lines.append(f"{group}.{name} = {default}: {meaning}")
+    lines += _LAST_LINES
     return "\n".join(f"  {line}" for line in lines)
+
+
+_FIRST_LINES = (
+    "seed = 0: the run's seed",
+    "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies",
+    "protocol = the data set's name: configs/protocols/<protocol>.yaml, or a path that ends in "
+    ".yaml, by which the run is evaluated",
+    "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: "
+    "a class of genbench.data",
+    "model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers "
+    "likewise",
+)
+_LAST_LINES = (
+    "needs.<name> = none: the recipe of a run that must be finished first, such as needs.teacher; "
+    "needs.<name>.…: its keys",
+    "evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and "
+    "scores",
+    "name = the recipe's file name: the model's name in tables; in a file also base: a recipe that "
+    "it builds on",
+    "smoke: overrides that shrink the run to seconds, as `--smoke` applies them",
+)

@@ -27,12 +27,16 @@ __all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]
 
 
 def build(config: Config) -> tuple[ImageData, GenerativeModel]:
-    """The data module and the model, whose initial weights are a function of the seed alone.
+    """The data module and the model of a configuration.
 
-    The model loads the runs that it needs when it first asks for them, not before.
+    The initial weights are a function of the seed alone. The model loads the runs that it needs
+    when it first asks for them, not before.
 
     Args:
         config: A checked configuration.
+
+    Returns:
+        The data module, whose images are not read yet, and the model, on the CPU.
 
     Raises:
         InputError: A class refuses its arguments, or the needed runs are not those that the model
@@ -56,21 +60,21 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
 
 
 def instantiate(base: type, node: dict[str, Any]) -> Any:
-    """An object of the class that a node of a configuration names, with the node's other keys as
-    arguments.
+    """An object of the class that a part of a configuration names.
 
     Args:
-        base: What the class is derived from.
-        node: class_path and arguments, as in a configuration.
+        base: A class that the object's class is derived from.
+        node: class_path, and the arguments beside it.
 
     Raises:
-        InputError: The class refuses its arguments; the line is what its constructor said.
+        InputError: The class refuses its arguments; the line is the message of its constructor.
     """
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "it", required=True)
+    parser.add_subclass_arguments(base, "object", required=True)
     try:
         with own_warnings_only():
-            return parser.instantiate(parser.parse_object({"it": nested(node)})).it
+            parsed = parser.parse_object({"object": nested(node)})
+            return parser.instantiate(parsed).object
     except (ValueError, TypeError) as error:
         # the constructor's message stands between the lines of jsonargparse
         reason = re.search(
@@ -107,7 +111,14 @@ def check_needs(model: GenerativeModel, config: Config) -> None:
 
 
 class Loaded(NamedTuple):
-    """A finished run, ready for measuring."""
+    """A finished run, ready to be measured.
+
+    Attributes:
+        run: Its folder.
+        config: Its configuration.
+        data: Its images.
+        model: Its model with the recorded weights, in evaluation mode.
+    """
 
     run: Run
     config: Config
@@ -116,7 +127,12 @@ class Loaded(NamedTuple):
 
 
 def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "cpu") -> Loaded:
-    """The model of a finished run with its recorded weights, and its data.
+    """Open a finished run: its model with the recorded weights, and its data.
+
+    Args:
+        name: A run folder, or its path or name as of `find_run`.
+        trust: Modules outside genbench that its configuration may name.
+        device: Where the model goes.
 
     Raises:
         InputError: There is no such run, it is not finished, or its weights are damaged.
@@ -127,18 +143,21 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
     status = state["status"]
     if status != "done":
         raise InputError(
-            f"{run.path} is not finished (status: {status or 'not started'}); train it first with the same command"
+            f"{run.path} is not finished (status: {status or 'not started'}); "
+            "train it first with the same command"
         )
     from genbench.runs.checkpoint import largest_count
 
     config = run.recorded_config(trust)
     data, model = build(config)
     run.check_data(data)
-    seen = largest_count(config.budget.images, data.batch_size) if model.players() else 0
+    budget = config.budget.images
+    seen = largest_count(budget, data.batch_size) if model.players() else 0
     if state["images_seen"] != seen:
         raise InputError(
-            f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of {config.budget.images:,} in batches of "
-            f"{data.batch_size} makes {seen:,}; remove it, and the same genbench train goes on from the checkpoint"
+            f"{run.path / 'state.json'} says {state['images_seen']:,} images, where a budget of "
+            f"{budget:,} in batches of {data.batch_size} makes {seen:,}; remove it, and the same "
+            "genbench train goes on from the checkpoint"
         )
     load_weights(model, run.weights, state["weights_hash"])
     return Loaded(run, config, data, model.eval().to(device))
@@ -148,53 +167,66 @@ def load(run: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> Gen
     """The model of a finished run with its recorded weights, in evaluation mode.
 
     Args:
-        run: Run folder.
+        run: Path or name of the run folder.
         trust: Modules outside genbench that its configuration may name.
-        device: Where to put it.
+        device: Where the model goes.
+
+    Raises:
+        InputError: There is no such run, it is not finished, or its weights are damaged.
     """
     return open_run(run, trust, device).model
 
 
 def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:
-    """The model of the run that another one calls `name`.
+    """The model of a needed run, with its recorded weights.
 
     Args:
-        config: Of the run that needs it.
-        name: Of `config.needs`.
+        config: The configuration of the run that needs it.
+        name: A key of `config.needs`.
         dataset: Name of the data.
 
     Raises:
-        InputError: It is missing, not finished or of another configuration. The line has the
-            command that makes it.
+        InputError: The needed run is missing, not finished or of another configuration. The line
+            has the command that trains it.
     """
     needed = config.needs[name]
     run = run_folder(needed, dataset)
-    said = f"needs.{name}, {run.path}"
+    where = f"needs.{name}, {run.path}"
     status = run.state()["status"]
     if status == "diverged":
-        raise InputError(f"{said}: it diverged, which is final; another seed is another run")
+        raise InputError(f"{where}: it diverged, which is final; another seed is another run")
     finished = run.is_done(0)
-    taken = ""
+    hint = ""
     if (run.path / "config.yaml").exists():
         begun = run.config(config.trust)
-        if differences := changes(begun.resolved, needed.resolved):
+        differences = changes(begun.resolved, needed.resolved)
+        if differences:
             raise InputError(
-                f"{said}: it is another run: {'; '.join(differences)}; name its folder by --needs.{name}.run_dir="
+                f"{where}: it is another run: {'; '.join(differences)}; "
+                f"name its folder by --needs.{name}.run_dir="
             )
         if finished and begun.budget != needed.budget:
             finished = False
-            taken = f"; or take it as it is: --needs.{name}.budget.images={begun.budget.images}"
+            hint = f"; or take it as it is: --needs.{name}.budget.images={begun.budget.images}"
     if not finished:
-        stands = f"{status}, {run.state()['images_seen']:,} images" if status else "not begun"
-        raise InputError(
-            f"{said}: it is not finished ({stands}); first: {train_command(config, name)}{taken}"
-        )
+        progress = "not begun"
+        if status:
+            progress = f"{status}, {run.state()['images_seen']:,} images"
+        command = train_command(config, name)
+        raise InputError(f"{where}: it is not finished ({progress}); first: {command}{hint}")
     return open_run(run, config.trust).model
 
 
 def needed_facts(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
-    """What a record says of the runs that a run needs, and by `teacher.teacher` of those that they
-    needed: which and what cost.
+    """What state.json and records note of needed runs: which they are, and what they cost.
+
+    Args:
+        config: The configuration of the run that needs them.
+        dataset: Name of the data.
+
+    Returns:
+        The fields of `genbench.records.parts.Need` by the name of the needed run. A run that a
+        teacher needed in its turn stands under `teacher.teacher`.
     """
     facts: dict[str, dict[str, Any]] = {}
     for name, needed in config.needs.items():

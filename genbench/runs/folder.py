@@ -1,8 +1,9 @@
 """The run folder: everything that a run is, in plain files.
 
 config.yaml         the resolved configuration; the input of evaluation
-state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it needed, and the configuration as
-                    training noted it: config.yaml is checked against that wherever a run is opened
+state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it
+                    needed, and the configuration as training noted it: config.yaml is checked
+                    against that wherever a run is opened
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
 checkpoints/        <images>-<hash>.ckpt, the last two; each notes the configuration, the images and
@@ -14,12 +15,8 @@ lock                who is training here
 
 from __future__ import annotations
 
-import hashlib
-import io
 import shlex
-import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from genbench.config.check import check_config
 from genbench.config.config import Config
 from genbench.config.keys import changes, edits
-from genbench.errors import GenbenchError, InputError, nearest
+from genbench.errors import InputError, nearest
+from genbench.runs.checkpoint_files import keep_two, newest_checkpoint, save_checkpoint
 from genbench.runs.state import State
 from genbench.system.files import file_digest, files_below, write_atomic
 from genbench.system.json_files import write_json
@@ -40,14 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "find_run", "find_runs", "run_folder"]
 
-_CHECKPOINT = {"images_seen", "model", "optimizers", "ema", "keeper"}
-# these may stand beside them: versions that did not note them left them out
-_ORIGIN = {"config", "data_hash", "needs"}
-
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder."""
+    """A run folder.
+
+    Attributes:
+        path: The folder, which may not exist yet.
+    """
 
     path: Path
 
@@ -64,10 +62,10 @@ class Run:
         return self.path / "checkpoints"
 
     def refuse_links(self) -> None:
-        """A run folder is a folder of files and folders: what is written and deleted here must not
-        be somebody's elsewhere, and a FIFO or a device would be waited for.
+        """Refuse a run folder that is a link or holds one.
 
-        Folders above it may be links, as where runs/ lies on another disk.
+        Training would write and delete files in another place, and would wait for a FIFO or a
+        device. Folders above it may be links, as where runs/ lies on another disk.
 
         Raises:
             InputError: It is a link, or holds one, or holds what is neither file nor folder.
@@ -75,14 +73,16 @@ class Run:
         for path in (self.path, *sorted(self.path.glob("*"))):
             if path.is_symlink():
                 raise InputError(
-                    f"{path} is a link to {path.readlink()}; a run is a folder of its own without links: name that"
+                    f"{path} is a link to {path.readlink()}; a run is a folder of its own without "
+                    "links: name that"
                 )
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise InputError(f"{path} is neither a file nor a folder; remove it")
 
     def place(self) -> tuple[int, int] | None:
-        """Device and number of the folder, which it keeps wherever it is moved; None where there is
-        none.
+        """Device and inode number of the folder, or None where there is none.
+
+        A folder keeps them when it is renamed, and another folder of the same name has others.
         """
         try:
             status = self.path.stat()
@@ -93,21 +93,22 @@ class Run:
     # --- configuration and state ------------------------------------------------------------------
 
     def write_config(self, config: Config) -> None:
-        """Write config.yaml. `note_config` follows it: a process that is killed in between has
-        noted the former configuration.
+        """Write config.yaml.
+
+        state.json is written after it: a process that is killed in between has noted the former
+        configuration.
         """
         text = dump_yaml(config_tree(config))
         write_atomic(self.path / "config.yaml", text)
 
     def note_config(self, config: Config) -> None:
-        """Note in state.json what config.yaml says, where that is new."""
+        """Note a configuration in state.json, unless it is there."""
         state = self.state()
         if state["config"] != config_tree(config):
             write_json(self.path / "state.json", {**state, "config": config_tree(config)})
 
     def check_config_file(self) -> None:
-        """Refuse a config.yaml that says something else about the weights than what training has
-        noted.
+        """Refuse a config.yaml of other weights than those of the noted configuration.
 
         What may change from one command to the next, and a larger budget, may differ: a training
         that was killed between its two files leaves that.
@@ -117,26 +118,34 @@ class Run:
         """
         noted = self.state()["config"]  # first: config.yaml is written before it
         path = self.path / "config.yaml"
-        if noted is not None and path.exists() and (differences := changes(noted, load_yaml(path))):
+        if noted is None or not path.exists():
+            return
+        differences = changes(noted, load_yaml(path))
+        if differences:
             raise _edited(path, differences)
 
     def begun_config(self, trust: Sequence[str] = ()) -> Config | None:
-        """The configuration that the weights come from: the noted one, else config.yaml; None for a
-        new folder.
+        """The configuration that the weights come from; None for a new folder.
+
+        It is the one that state.json notes, or else config.yaml.
+
+        Args:
+            trust: Modules outside genbench that it may name.
         """
         noted = self.state()["config"]
         if noted is not None:
-            rest = dict(noted)
-            return check_config(
-                rest, str(rest.pop("name", "model")), trust, str(self.path / "state.json")
-            )
+            tree = dict(noted)
+            name = str(tree.pop("name", "model"))
+            return check_config(tree, name, trust, str(self.path / "state.json"))
         if (self.path / "config.yaml").exists():
             return self.config(trust)
         return None
 
     def recorded_config(self, trust: Sequence[str] = ()) -> Config:
-        """The configuration for whatever says something about the run: config.yaml, which must be
-        what training has noted.
+        """config.yaml, for commands that measure the run. It must be what training has noted.
+
+        Args:
+            trust: Modules outside genbench that it may name.
 
         Raises:
             InputError: It was changed since then, or nothing was noted.
@@ -144,20 +153,25 @@ class Run:
         noted = self.state()["config"]
         config = self.config(trust)
         if noted is None:
-            again = shlex.join(
+            command = shlex.join(
                 ["genbench", "train", "-c", f"{self.path}/config.yaml", f"--run_dir={self.path}"]
             )
             raise InputError(
-                f"{self.path} was trained by a version that did not note its configuration, so that nothing says whether config.yaml "
-                f"is still what it was: where you know that it is, {again} notes it, and trains nothing again"
+                f"{self.path} was trained by a version that did not note its configuration, so "
+                "that nothing says whether config.yaml is still what it was: where you know that "
+                f"it is, {command} notes it, and trains nothing again"
             )
         path = self.path / "config.yaml"
-        if differences := edits(noted, load_yaml(path)):
+        differences = edits(noted, load_yaml(path))
+        if differences:
             raise _edited(path, differences)
         return config
 
     def config(self, trust: Sequence[str] = ()) -> Config:
-        """The configuration that the run was started with.
+        """The configuration in config.yaml.
+
+        Args:
+            trust: Modules outside genbench that it may name.
 
         Raises:
             InputError: The file is missing, damaged, or names a class outside the trusted modules.
@@ -169,7 +183,11 @@ class Run:
         return check_config(tree, str(tree.pop("name", "model")), trust, str(path))
 
     def write_state(self, **state: Any) -> None:
-        """Replace state.json."""
+        """Replace state.json.
+
+        Args:
+            state: Fields of `State` by name; the others take their defaults.
+        """
         read_value(State, state)  # what is written can be read
         write_json(self.path / "state.json", state)
 
@@ -180,11 +198,11 @@ class Run:
             InputError: The data of that name have another content hash.
         """
         begun = self.state()["data_hash"]
-        here = data.content_hash
-        if begun not in (None, here):
+        present = data.content_hash
+        if begun not in (None, present):
             raise InputError(
-                f"{self.path} was begun on other images: {data.name} had the content hash {begun[:12]}, now it is {here[:12]}; "
-                "restore them, or choose another run_dir"
+                f"{self.path} was begun on other images: {data.name} had the content hash "
+                f"{begun[:12]}, now it is {present[:12]}; restore them, or choose another run_dir"
             )
 
     def check_needs(self, needs: dict[str, dict[str, Any]]) -> None:
@@ -206,8 +224,7 @@ class Run:
                 )
 
     def state(self) -> dict[str, Any]:
-        """The fields of `State` by name; those of a run that was not begun where there is no
-        state.json.
+        """The fields of `State` by name. Without state.json they are those of a new run.
 
         Raises:
             InputError: It is damaged.
@@ -223,7 +240,11 @@ class Run:
         return asdict(state)
 
     def is_done(self, budget: int) -> bool:
-        """Whether it has seen so many images, and its recorded weights are those that were written."""
+        """Whether the run is finished, with the recorded weights that training wrote.
+
+        Args:
+            budget: Images that it must have seen.
+        """
         state = self.state()
         done = state["status"] == "done" and state["images_seen"] >= budget
         # lost or damaged weights are made again from the checkpoint
@@ -234,126 +255,77 @@ class Run:
     # --- checkpoints ------------------------------------------------------------------------------
 
     def save_checkpoint(self, state: dict[str, Any], images: int) -> Path:
-        """Write a checkpoint whose name carries its hash, and keep the last two."""
-        import torch
-
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        path = self.checkpoints / f"{images:012d}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt"
-        write_atomic(path, content)
-        self.keep_two()
-        return path
+        """Write a checkpoint of so many images, and keep the last two."""
+        return save_checkpoint(self.checkpoints, state, images)
 
     def keep_two(self) -> None:
         """Remove all checkpoints but the last two; a killed process may not have come to it."""
-        for old in sorted(self.checkpoints.glob("*.ckpt"))[:-2]:
-            old.unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Remove what a killed process left half-written; for the owner of the lock."""
-        for path in (
-            *self.checkpoints.glob(".*.tmp"),
-            *self.path.glob(".[!l]*.tmp"),
-        ):  # `.lock.*.tmp` may be another's
-            if not path.name.startswith(
-                ".wandb"
-            ):  # an evaluation, which takes no lock, may be writing it
-                path.unlink(missing_ok=True)
+        keep_two(self.checkpoints)
 
     def newest_checkpoint(
         self, check: Callable[[dict[str, Any]], None] = lambda state: None
     ) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest checkpoint that is whole, and a line about each damaged one, which is set
-        aside.
+        """The newest checkpoint that is whole, and a line about each damaged one.
 
         Args:
             check: Raises ValueError, with what is wrong, for one that does not fit the run.
         """
-        import torch
+        return newest_checkpoint(self.checkpoints, check)
 
-        said: list[str] = []
-        for path in sorted(self.checkpoints.glob("*.ckpt"), reverse=True):
-            try:
-                if path.is_file() and file_digest(path)[:16] == path.stem.partition("-")[2]:
-                    _refuse_packed(path)
-                    state = dict(torch.load(path, map_location="cpu", weights_only=True))
-                    if state.keys() - _ORIGIN != _CHECKPOINT:
-                        raise TypeError("other contents")
-                    reason = _misfit(state, path, check)
-                    if not reason:
-                        return state, said
-                else:
-                    reason = "its content does not have the hash of its name"
-            except FileNotFoundError:  # another process of this run set it aside
-                continue
-            except GenbenchError:
-                raise
-            except Exception:  # whatever unpickling refuses: it was not made here
-                reason = "it is not a checkpoint of genbench"
-            with suppress(FileNotFoundError):
-                path.rename(path.with_suffix(".damaged"))
-            said.append(
-                f"{path} is damaged ({reason}) and set aside; going back to the one before, or to the beginning"
-            )
-        return None, said
-
-
-def _misfit(state: dict[str, Any], path: Path, check: Callable[[dict[str, Any]], None]) -> str:
-    """Why a checkpoint is not one of its run; empty if it is."""
-    try:
-        check(state)
-    except ValueError as error:
-        return f"it does not fit this run: {error}"
-    if state["images_seen"] != int(path.stem.partition("-")[0]):
-        return f"it is of image {state['images_seen']}, and not of that in its name"
-    return ""
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written; for the owner of the lock."""
+        # `.lock.*.tmp` may be of another process
+        for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".[!l]*.tmp")):
+            # an evaluation, which takes no lock, may be writing `.wandb*`
+            if not path.name.startswith(".wandb"):
+                path.unlink(missing_ok=True)
 
 
 def config_tree(config: Config) -> dict[str, Any]:
-    """What config.yaml holds."""
+    """The content of config.yaml: the name, and every key with its value."""
     return {"name": config.name, **config.resolved}
 
 
 def _edited(path: Path, differences: Sequence[str]) -> InputError:
     return InputError(
-        f"{path} was changed since training wrote it: {'; '.join(differences)}. Restore it; what may change is changed by genbench train"
+        f"{path} was changed since training wrote it: {'; '.join(differences)}. Restore it; "
+        "what may change is changed by genbench train"
     )
-
-
-def _refuse_packed(path: Path) -> None:
-    """Refuse a checkpoint that is compressed, which torch.save never does: it could unpack to
-    anything.
-    """
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-            raise ValueError("it would unpack to more than it has")
 
 
 def run_folder(config: Config, dataset: str) -> Run:
-    """Where a run lies: `run_dir`, else runs/<dataset>/<model>/s<seed> in the checkout."""
-    given = config.resolved["run_dir"]
-    return Run(
-        Path(given)
-        if given
-        else project_root() / "runs" / dataset / config.name / f"s{config.seed}"
-    )
+    """The folder of a run: `run_dir`, or else runs/<dataset>/<model>/s<seed> in the checkout.
+
+    Args:
+        config: Of the run.
+        dataset: Name of the data.
+    """
+    run_dir = config.resolved["run_dir"]
+    if run_dir:
+        return Run(Path(run_dir))
+    return Run(project_root() / "runs" / dataset / config.name / f"s{config.seed}")
 
 
 def find_run(name: str | Path) -> Run:
-    """A run folder, seen from here or from the checkout."""
+    """The run folder of a name.
+
+    Args:
+        name: A path, from the working folder, from the checkout, or from runs/ in it.
+
+    Raises:
+        InputError: There is no run.
+    """
     name = expand_home(name)
     for path in (Path(name), project_root() / name, project_root() / "runs" / name):
         if (path / "config.yaml").is_file():
             return Run(path)
-    known = [
-        str(run.path.relative_to(project_root())) for run in find_runs(project_root() / "runs")
-    ]
+    root = project_root()
+    known = [str(run.path.relative_to(root)) for run in find_runs(root / "runs")]
     raise InputError(f"no run in {str(name)!r}; {nearest(str(name), known)}")
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """Every run below a folder."""
+    """Every run that was begun below a folder."""
     return [
         Run(path.parent)
         for path in files_below(folder, "config.yaml")

@@ -23,14 +23,14 @@ _SECTIONS = {
 
 @dataclass(frozen=True)
 class State:
-    """The content of state.json; by default that of a run that was not begun.
+    """The content of state.json. The defaults are those of a new run.
 
     Attributes:
         status: Empty before training begins.
         images_seen: Training images over all players and processes.
-        finalize_images: Images that `finalize` went through.
-        seconds: Of training and `finalize`.
-        device: What trained.
+        finalize_images: Images that `finalize` read.
+        seconds: Seconds of training and `finalize`.
+        device: Name of the devices that trained.
         diverged_at: Image count of the batch whose loss was not finite.
         weights_hash: SHA-256 of model.safetensors.
         data_hash: Content hash of the data at the beginning.
@@ -62,7 +62,8 @@ class State:
                 if section not in self.config:
                     raise ValueError(f"config.{section} is missing")
                 read_value(kind, self.config[section], f"config.{section}")
-            if differences := self.needs.keys() ^ needed_names(self.config):
+            differences = self.needs.keys() ^ needed_names(self.config)
+            if differences:
                 name = min(differences)
                 raise ValueError(
                     f"needs.{name} is in one of needs and config, and not in the other"

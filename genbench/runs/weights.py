@@ -12,19 +12,22 @@ from genbench.system.files import open_regular, write_atomic
 if TYPE_CHECKING:
     from genbench.model import GenerativeModel
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "save_weights"]
 
 
 def save_weights(model: GenerativeModel, path: Path) -> None:
-    """Parameters and buffers as safetensors: nothing in such a file can run."""
+    """Write parameters and buffers as safetensors. Nothing in such a file can run.
+
+    Args:
+        model: The model.
+        path: The file, which appears whole or not at all.
+    """
     from safetensors.torch import save
 
-    write_atomic(
-        path,
-        save(
-            {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        ),
-    )
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    write_atomic(path, save(tensors))
 
 
 def load_weights(model: GenerativeModel, path: Path, sha256: str | None) -> None:

@@ -37,14 +37,16 @@ _KINDS: dict[LikelihoodKind, str] = {
 
 
 def dashboard(entity: str | None, project: str, data: str, file: Path | None) -> str:
-    """Save the workspace on wandb where a login exists, else write its JSON; returns the line that
-    says which.
+    """Save the workspace on wandb where there is a login, or else write its JSON to a file.
 
     Args:
         entity: Team or user; None: the login's own.
         project: Project of the runs.
         data: Name of the data set.
         file: Write the JSON here in any case; None: only without a login, to wandb-dashboard.json.
+
+    Returns:
+        A line that says where it is.
 
     Raises:
         InputError: wandb-workspaces is not installed.
@@ -57,12 +59,25 @@ def dashboard(entity: str | None, project: str, data: str, file: Path | None) ->
     write_atomic(file, _json(workspace(entity or "", project, data)))
     if login:
         return f"{file}: written; saved: {_saved(entity, project, data)}"
-    return f"{file}: written, not saved, for there is no wandb login; after wandb login the same command saves it"
+    return (
+        f"{file}: written, not saved, for there is no wandb login; after wandb login the same "
+        "command saves it"
+    )
 
 
 def workspace(entity: str, project: str, data: str) -> Any:
-    """The workspace: learning curves against images and seconds, quality against speed, bits/dim,
-    sample grids.
+    """A workspace that compares the families on one data set.
+
+    Its sections are learning curves against images and against seconds, quality against speed and
+    cost, bits/dim, and sample grids.
+
+    Args:
+        entity: Team or user; empty: none.
+        project: Project of the runs.
+        data: Name of the data set.
+
+    Raises:
+        InputError: wandb-workspaces is not installed.
     """
     try:
         with warnings.catch_warnings():
@@ -71,15 +86,16 @@ def workspace(entity: str, project: str, data: str) -> Any:
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
         raise InputError(
-            f"genbench wandb dashboard needs wandb-workspaces ({error}); pip install wandb-workspaces"
+            f"genbench wandb dashboard needs wandb-workspaces ({error}); "
+            "pip install wandb-workspaces"
         ) from None
     bits: list[Any] = [
         panel.BarPlot(
-            title=f"bits/dim of the test split, {words}{', p(x | y)' if conditional else ''}", title_x="bits/dim",
+            title=f"bits/dim of the test split, {words}{density}", title_x="bits/dim",
             metrics=[panel.SummaryMetric(likelihood_name(kind, conditional))],
             groupby="Group", groupby_aggfunc="mean", groupby_rangefunc="stddev",
         )
-        for conditional in (False, True)
+        for conditional, density in ((False, ""), (True, ", p(x | y)"))
         for kind, words in _KINDS.items()
     ]  # fmt: skip
     speed = panel.ScatterPlot(
@@ -90,9 +106,12 @@ def workspace(entity: str, project: str, data: str) -> Any:
         log_y=True,
     )
     cost = panel.ScatterPlot(
-        title="FID against training time", x=panel.SummaryMetric("cost/train_seconds"), y=panel.SummaryMetric(_QUALITY),
-        log_x=True, log_y=True,
-    )  # fmt: skip
+        title="FID against training time",
+        x=panel.SummaryMetric("cost/train_seconds"),
+        y=panel.SummaryMetric(_QUALITY),
+        log_x=True,
+        log_y=True,
+    )
     grids: list[Any] = [
         panel.MediaBrowser(title=title, media_keys=[key], num_columns=4)
         for title, key in (
@@ -127,16 +146,31 @@ def workspace(entity: str, project: str, data: str) -> Any:
 
 
 def curve(title: str, x: str, x_title: str, **which: Any) -> Any:
-    """Mean and standard deviation over the seeds of each group."""
+    """A panel with the mean and the standard deviation over the seeds of each group.
+
+    Args:
+        title: Of the panel.
+        x: Name of the measurement on the x-axis.
+        x_title: Of the x-axis.
+        which: Names of the measurements on the y-axis, as of wandb's LinePlot.
+    """
     import wandb_workspaces.reports.v2 as panel
 
     return panel.LinePlot(
-        title=title, x=x, title_x=x_title, groupby="Group", groupby_aggfunc="mean", groupby_rangefunc="stddev",
-        max_runs_to_show=60, smoothing_type="none", **which,
-    )  # fmt: skip
+        title=title,
+        x=x,
+        title_x=x_title,
+        groupby="Group",
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stddev",
+        max_runs_to_show=60,
+        smoothing_type="none",
+        **which,
+    )
 
 
 def _curves(x: str, x_title: str) -> list[Any]:
+    """The panels of the learning curves against one x-axis."""
     return [
         # a player's loss has its name in front
         curve("loss", x, x_title, metric_regex="(^|.*/)loss$"),
@@ -150,24 +184,26 @@ def _curves(x: str, x_title: str) -> list[Any]:
     ]
 
 
-def _json(built: Any) -> str:
-    view = built._to_model()
-    text = view.spec.model_dump_json(by_alias=True, exclude_none=True)
-    named = {
-        "entity": built.entity or None,
-        "project": built.project,
-        "name": built.name,
+def _json(space: Any) -> str:
+    """A workspace as JSON."""
+    text = space._to_model().spec.model_dump_json(by_alias=True, exclude_none=True)
+    tree = {
+        "entity": space.entity or None,
+        "project": space.project,
+        "name": space.name,
         "spec": json.loads(text),
     }
-    return json.dumps(named, indent=1) + "\n"
+    return json.dumps(tree, indent=1) + "\n"
 
 
 def _saved(entity: str | None, project: str, data: str) -> str:
+    """Save the workspace on wandb, and give its address."""
     try:
         import wandb
 
-        built = workspace(entity or str(wandb.Api(timeout=30).default_entity), project, data)
-        return str(built.save().url)
+        if not entity:
+            entity = str(wandb.Api(timeout=30).default_entity)
+        return str(workspace(entity, project, data).save().url)
     except GenbenchError:
         raise
     except Exception as error:
@@ -177,8 +213,15 @@ def _saved(entity: str | None, project: str, data: str) -> str:
 
 
 def sync(folder: Path) -> Iterator[str]:
-    """Upload what was logged offline below a folder, by `wandb sync`; yields one line per run. What
-    was uploaded is left alone.
+    """Upload the runs below a folder that were logged offline, by `wandb sync`.
+
+    Runs that were uploaded before are left alone.
+
+    Args:
+        folder: Such as runs/.
+
+    Yields:
+        One line per run.
 
     Raises:
         InputError: No folder, no wandb, or no login.
@@ -207,12 +250,11 @@ def sync(folder: Path) -> Iterator[str]:
             yield f"{run}: in use, left for later"
             continue
         reason = _upload(segments)
-        failed += bool(reason)
-        yield (
-            f"{run}: not uploaded: {reason}"
-            if reason
-            else f"{run}: uploaded, {len(segments)} part{'s'[: len(segments) > 1]}"
-        )
+        if reason:
+            failed += 1
+            yield f"{run}: not uploaded: {reason}"
+        else:
+            yield f"{run}: uploaded, {len(segments)} part{'s'[: len(segments) > 1]}"
     if failed:
         raise GenbenchError(
             f"{failed} of {len(waiting)} runs not uploaded; the same command tries them again"
@@ -220,26 +262,30 @@ def sync(folder: Path) -> Iterator[str]:
 
 
 def offline_runs(folder: Path) -> dict[Path, list[Path]]:
-    """Run folders and their parts that were logged offline and not uploaded since, oldest first.
+    """The parts of runs that were logged offline and not uploaded since, oldest first.
 
     A part is a process: training, each resumption of it, each evaluation. All of them have the
-    run's id. wandb writes every 15
-    seconds: one that was killed before the first time has left an empty file, and nothing to
-        upload.
+    run's id. wandb writes every 15 seconds: a process that was killed before the first time has
+    left an empty file, and nothing to upload.
+
+    Args:
+        folder: Such as runs/.
+
+    Returns:
+        Folders of parts by run folder.
     """
-    found: dict[Path, list[Path]] = {}
+    waiting: dict[Path, list[Path]] = {}
     for path in files_below(folder, "run-*.wandb"):
         if not fnmatch(path.parent.name, "offline-run-*") or path.parents[1].name != "wandb":
             continue
-        if (
-            path.stat().st_size and not path.with_name(f"{path.name}.synced").exists()
-        ):  # wandb's own mark
-            found.setdefault(path.parents[2], []).append(path.parent)
-    return found
+        uploaded = path.with_name(f"{path.name}.synced").exists()  # wandb's own mark
+        if path.stat().st_size and not uploaded:
+            waiting.setdefault(path.parents[2], []).append(path.parent)
+    return waiting
 
 
 def _upload(segments: list[Path]) -> str:
-    """Why the parts of a run were not uploaded; empty if they were."""
+    """Upload the parts of a run, and say why that failed; empty if it did not."""
     # one command per run: wandb uploads the parts of one id one after the other
     command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, segments)]
     done = subprocess.run(
@@ -248,7 +294,8 @@ def _upload(segments: list[Path]) -> str:
     missing = [path for path in segments if not list(path.glob("run-*.wandb.synced"))]
     if done.returncode == 0 and not missing:
         return ""
-    said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    if said:
-        return said[-1]
+    output = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    messages = [line for line in output if line]
+    if messages:
+        return messages[-1]
     return f"wandb sync ended with {done.returncode}"

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line per log point, append-only, never lost."""
+"""The metrics file of a run, metrics.jsonl: one line of JSON per log point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ __all__ = ["MetricsFile", "cut_metrics", "read_metrics"]
 
 
 class MetricsFile(Logger):
-    """One JSON line per log point; the x-axis is `images`."""
+    """Appends one line of JSON per log point, with the images seen under `images`.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -36,7 +40,7 @@ class MetricsFile(Logger):
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        """The configuration has a file of its own."""
+        """Do nothing: the configuration has a file of its own."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -45,12 +49,19 @@ class MetricsFile(Logger):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; one that a crash or a disk has damaged is left out, and a
-    warning says how many.
+    """The lines of a metrics file. Damaged ones are left out, and a warning counts them.
+
+    Args:
+        path: The file, which may not exist.
+
+    Returns:
+        Each line as a mapping with `images`, and values by their names.
     """
+    if not path.is_file():
+        return []
     lines: list[dict[str, Any]] = []
     damaged: list[int] = []
-    content = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    content = path.read_bytes().decode(errors="replace")
     for number, text in enumerate(content.split("\n"), 1):
         if not text.strip():
             continue
@@ -72,6 +83,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def cut_metrics(path: Path, images: int) -> None:
-    """Forget what was logged after the checkpoint at `images`: it is about to be logged again."""
+    """Remove the lines after a checkpoint, which training is about to log again.
+
+    Args:
+        path: The metrics file.
+        images: Images seen at the checkpoint.
+    """
     kept = [line for line in read_metrics(path) if line["images"] <= images]
     write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -1,4 +1,4 @@
-"""What measurements are called on a dashboard."""
+"""Names of measurements on a dashboard."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ __all__ = ["likelihood_name", "summary"]
 
 
 def summary(record: Record, plain: bool = True) -> dict[str, Any]:
-    """A record's measurements under its own names: `metrics/fid`, `likelihood/kind`,
-    `speed/images_per_second`, `cost/...`.
+    """The measurements of a record by their names on a dashboard.
+
+    The names are `metrics/fid`, `likelihood/kind`, `speed/images_per_second`, `cost/...`. Those of
+    a variant are `<variant>/metrics/fid` and so on.
 
     Args:
         record: One evaluation.
-        plain: It is the first of its configuration, so that its names stand alone, and every run
-            has them; those of a variant are `<variant>/metrics/fid`, ... in any case.
+        plain: Whether the names without a variant are given too, as for the first evaluation of a
+            configuration, so that every run has them.
     """
     measured: dict[str, Any] = {"status": record.status}
     for name, metric in record.metrics.items():
@@ -26,7 +28,10 @@ def summary(record: Record, plain: bool = True) -> dict[str, Any]:
         if metric.error is not None:
             measured[f"metrics/{name}_error"] = float(metric.error)
     for part in ("likelihood", "speed"):
-        values = vars(getattr(record, part)) if getattr(record, part) is not None else {}
+        measurement = getattr(record, part)
+        if measurement is None:
+            continue
+        values = vars(measurement)
         measured |= {
             f"{part}/{name}": value
             for name, value in values.items()
@@ -35,15 +40,28 @@ def summary(record: Record, plain: bool = True) -> dict[str, Any]:
         measured |= {
             f"{part}/terms/{name}": value for name, value in values.get("terms", {}).items()
         }
-    if record.likelihood is not None:  # once more by its kind, since kinds do not share a panel
-        measured[likelihood_name(record.likelihood.kind, record.likelihood.conditional)] = (
-            record.likelihood.bits_per_dim
-        )
-    prefixes = ([""] if plain else []) + ([f"{record.variant}/"] if record.variant else [])
-    found = {f"{prefix}{name}": value for prefix in prefixes for name, value in measured.items()}
-    return found | {f"cost/{name}": value for name, value in vars(record.cost).items()}
+    likelihood = record.likelihood
+    if likelihood is not None:
+        # once more by its kind, since kinds do not share a panel
+        name = likelihood_name(likelihood.kind, likelihood.conditional)
+        measured[name] = likelihood.bits_per_dim
+    prefixes = []
+    if plain:
+        prefixes.append("")
+    if record.variant:
+        prefixes.append(f"{record.variant}/")
+    named = {f"{prefix}{name}": value for prefix in prefixes for name, value in measured.items()}
+    return named | {f"cost/{name}": value for name, value in vars(record.cost).items()}
 
 
 def likelihood_name(kind: LikelihoodKind, conditional: bool) -> str:
-    """Where `summary` has the bits/dim of a kind of likelihood: of p(x), or of p(x | y)."""
-    return f"likelihood{'_given_labels' if conditional else ''}/{kind}_bits_per_dim"
+    """The name of the bits/dim of a kind of likelihood.
+
+    Args:
+        kind: exact, bound or estimate.
+        conditional: Whether it is that of p(x | y).
+    """
+    group = "likelihood"
+    if conditional:
+        group = "likelihood_given_labels"
+    return f"{group}/{kind}_bits_per_dim"

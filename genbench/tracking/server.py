@@ -14,7 +14,10 @@ __all__ = ["has_login", "reach_server"]
 
 
 def has_login() -> bool:
-    """Whether a login exists: the environment's or netrc's, without asking anybody."""
+    """Whether there is a login for wandb, in WANDB_API_KEY or in netrc.
+
+    Nobody is asked, neither the user nor the server.
+    """
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
@@ -25,14 +28,15 @@ def has_login() -> bool:
 
 
 def _server() -> str:
+    """Address of the wandb server."""
     return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
 def reach_server(seconds: float = 5.0) -> None:
-    """Ask wandb's server for anything: wandb itself would try for a minute and a half.
+    """Check that the wandb server answers. wandb itself would try for a minute and a half.
 
     Args:
-        seconds: How long it has for an answer, by whatever name servers and proxies.
+        seconds: Time for an answer, with name servers and proxies.
 
     Raises:
         OSError: There is no network, nobody answers in time, or WANDB_BASE_URL is no address.
