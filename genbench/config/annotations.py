@@ -1,5 +1,4 @@
-"""What a key of a configuration may hold, from the signatures of the classes that the configuration
-names.
+"""What a key of a configuration may hold, by the signatures of the classes that it names.
 
 A key that is a text by its annotation (`str`, or a `Literal` of texts) takes what the user wrote,
 letter by letter; any other takes the value that YAML reads there. null is taken where the
@@ -87,13 +86,16 @@ def _argument(node: Any, key: Sequence[str], trusted: Sequence[str]) -> Any:
 
 @cache
 def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[str, Any]:
-    """The annotations of a method's parameters by their names; none where the class is not trusted
-    or does not exist.
+    """The annotations of a method's parameters, by their names.
 
     Args:
         class_path: The class.
         method: `__init__`, or what a model has options of: `sample` or `log_prob`.
         trusted: Packages that may be imported.
+
+    Returns:
+        An annotation has None where the default is None. Empty if the class is not trusted or does
+        not exist.
     """
     if not isinstance(class_path, str) or not class_path.startswith(
         tuple(f"{package}." for package in trusted)
@@ -111,14 +113,18 @@ def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[s
             for key, parameter in inspect.signature(function).parameters.items()
         }
     except (ImportError, AttributeError, NameError, TypeError, ValueError):
-        return {}  # whoever makes the object says what is wrong
+        return {}  # the code that makes the object says what is wrong
     return {
         key: hint | None if defaults.get(key, hint) is None else hint for key, hint in hints.items()
     }
 
 
 def settled(tree: dict[str, Any], trusted: Sequence[str]) -> dict[str, Any]:
-    """A configuration with each value as its annotation takes it, in plain Python values.
+    """A configuration in plain Python values, each as its annotation takes it.
+
+    Args:
+        tree: The configuration as YAML was read.
+        trusted: Packages that may be imported for a signature.
 
     Raises:
         ValueError: A value is null, or a text in place of a list, where the annotation does not
@@ -134,6 +140,7 @@ def settled(tree: dict[str, Any], trusted: Sequence[str]) -> dict[str, Any]:
 
 
 def _settled(value: Any, hint: Any, key: str) -> Any:
+    """A value, or a list of values, as an annotation takes it."""
     if value is None and not takes_null(hint):
         raise ValueError(f"{key} is null; right is {described(hint)}")
     if isinstance(value, list):
@@ -174,7 +181,7 @@ def is_text(hint: Any) -> bool:
 
 
 def takes_text(hint: Any) -> bool:
-    """Whether a text may stand there: always for what is no plain value.
+    """Whether an annotation takes a text. One that has no plain type takes anything.
 
     >>> takes_text(int | str), takes_text(float), takes_text(list[str]), takes_text(Any)
     (True, False, False, True)
@@ -184,8 +191,7 @@ def takes_text(hint: Any) -> bool:
 
 
 def takes_null(hint: Any) -> bool:
-    """Whether null may stand there: always for what is no plain value, such as a class, about which
-    its maker has the say.
+    """Whether an annotation takes null. One that has no plain type takes anything.
 
     >>> takes_null(int | None), takes_null(int), takes_null(list[str]), takes_null(Any)
     (True, False, False, True)
@@ -195,6 +201,7 @@ def takes_null(hint: Any) -> bool:
 
 
 def _is_plain(member: Any) -> bool:
+    """Whether a type is one of those that YAML writes."""
     return (get_origin(member) or member) in (int, float, bool, str, list, tuple, dict, Literal)
 
 
@@ -212,8 +219,10 @@ def _element(hint: Any, i: int) -> Any:
 def described(hint: Any) -> str:
     """An annotation in words.
 
-    >>> described(int | None), described(Literal["fp32", "bf16-mixed"]), described(tuple[float, float])
-    ('a whole number or null', 'fp32 or bf16-mixed', 'a list such as [0.5, 0.9]')
+    >>> described(int | None), described(Literal["fp32", "bf16-mixed"])
+    ('a whole number or null', 'fp32 or bf16-mixed')
+    >>> described(tuple[float, float])
+    'a list such as [0.5, 0.9]'
     """
     words = [_described(member) for member in members(hint) if _is_plain(member)]
     return " or ".join([*words, "null"] if takes_null(hint) else words)

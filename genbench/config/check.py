@@ -50,7 +50,14 @@ _ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
 
 def settings_of(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value of a recipe's tree with its path; a group without keys is a value."""
+    """Every value of a recipe's tree with its path; a group without keys is a value.
+
+    Args:
+        tree: The recipe. Keys at its top may be dotted.
+
+    Yields:
+        A path such as ("model", "encoder", "width"), and its value.
+    """
 
     def below(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         if isinstance(value, dict) and value:
@@ -63,9 +70,11 @@ def settings_of(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from below(tuple(key.split(".")), value)
 
 
-def another_seed(where: str, theirs: Any, mine: Any) -> InputError:
+def another_seed(where: str, needed_seed: Any, seed: Any) -> InputError:
+    """The error about a needed run with another seed than the run that needs it."""
     return InputError(
-        f"{where} has the seed {theirs}; a needed run has that of the run that needs it, {mine}"
+        f"{where} has the seed {needed_seed}; "
+        f"a needed run has that of the run that needs it, {seed}"
     )
 
 
@@ -80,10 +89,10 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
         raise InputError(
             f"{origin}: {key} is a group of settings: {', '.join(GROUPS[key].__dataclass_fields__)}"
         )
-    for key in ("data", "model"):
+    for key, package in (("data", "genbench.data"), ("model", "genbench.models")):
         if not isinstance(tree.get(key), dict) or "class_path" not in tree[key]:
             raise InputError(
-                f"{origin}: {key}.class_path is missing: it names a class of genbench.{key if key == 'data' else 'models'}"
+                f"{origin}: {key}.class_path is missing: it names a class of {package}"
             )
     check_paths(tree, trust, origin)
     try:
@@ -109,9 +118,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
     parsed["model"]["init_args"].pop("spec", None)
     resolved = flatten(json.loads(json.dumps(parsed)))
-    if (
-        needs
-    ):  # no key where there are none: such a configuration is what it was before there were any
+    # no key where there are none: the hash of such a configuration is that of former versions
+    if needs:
         resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
     config = Config(name, resolved, tuple(trust))
     try:
@@ -141,7 +149,7 @@ def _expand_folders(tree: dict[str, Any]) -> None:
 def _checked_needs(
     needs: Any, resolved: dict[str, Any], trust: Sequence[str], origin: str
 ) -> dict[str, Any]:
-    """The resolved trees of the needed runs: of the same seed, on the same data."""
+    """The resolved trees of the needed runs, which have the seed and the data of this run."""
     if not isinstance(needs, dict):
         raise InputError(
             f"{origin}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}"
@@ -156,24 +164,27 @@ def _checked_needs(
         tree = dict(tree)
         recipe = source(tree.pop("recipe", None))
         needed = check_config(tree, source(tree.pop("name", None)) or key, trust, where)
-        mine, theirs = (
-            {k: v for k, v in one.items() if k not in ("batch_size", "root")}
-            for one in (resolved["data"], needed.resolved["data"])
-        )
-        for k in sorted(mine.keys() | theirs.keys()):
-            if mine.get(k) != theirs.get(k):
-                raise InputError(
-                    f"{where} is about other data: its data.{k} is {theirs.get(k)}, here it is {mine.get(k)}"
-                )
+        _check_data(resolved["data"], needed.resolved["data"], where)
         if needed.seed != resolved["seed"]:
             raise another_seed(where, needed.seed, resolved["seed"])
         checked[key] = {"recipe": recipe, "name": needed.name, **needed.resolved}
     return checked
 
 
+def _check_data(data: dict[str, Any], needed_data: dict[str, Any], where: str) -> None:
+    """Refuse a needed run on other data. Batch size and folder may differ."""
+    for key in sorted((data.keys() | needed_data.keys()) - {"batch_size", "root"}):
+        if data.get(key) != needed_data.get(key):
+            raise InputError(
+                f"{where} is about other data: its data.{key} is {needed_data.get(key)}, "
+                f"here it is {data.get(key)}"
+            )
+
+
 def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
-    """The evaluations without those that are null. Done by hand: jsonargparse lets unknown keys
-    pass in a mapping of dataclasses.
+    """The evaluations without those that are null.
+
+    They are checked here, since jsonargparse accepts unknown keys in a mapping of dataclasses.
     """
     right = list(Evaluation.__dataclass_fields__)
     evaluations = tree.get("evaluations") or {}
@@ -221,23 +232,24 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
 
 
 def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
-    """Names become parts of file names; numbers of JSON."""
+    """Refuse names that cannot be parts of file names, and numbers that JSON does not have."""
     evaluations = tree.get("evaluations")
     for text in (name, *(evaluations if isinstance(evaluations, dict) else ())):
         if not NAME.fullmatch(str(text)):
             raise InputError(
-                f"{origin}: the name {str(text)!r} is part of a file name; letters, digits, and . _ + - are right"
+                f"{origin}: the name {str(text)!r} is part of a file name; "
+                "letters, digits, and . _ + - are right"
             )
     for key, value in leaves_of(tree):
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{origin}: {key} is {value}, not a finite number")
-        if any(
-            part.startswith("__") for part in key.split(".")
-        ):  # jsonargparse keeps notes of its own under such names
+        # jsonargparse keeps notes of its own under such names
+        if any(part.startswith("__") for part in key.split(".")):
             raise InputError(f"{origin}: unknown key {key}")
 
 
 def _parser() -> Any:
+    """The parser of a configuration without its needed runs."""
     from jsonargparse import ArgumentParser
 
     from genbench.data.images import ImageData

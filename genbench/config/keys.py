@@ -77,7 +77,7 @@ def edits(noted: dict[str, Any], tree: dict[str, Any]) -> list[str]:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The keys in which two trees differ, in order, with both values; "absent" for a missing one."""
+    """The keys in which two trees differ, with both values; "absent" for a missing one."""
     before = dict(leaves_of(old))
     after = dict(leaves_of(new))
     for key in sorted(before.keys() | after.keys()):

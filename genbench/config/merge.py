@@ -45,7 +45,8 @@ def check_once(tree: dict[str, Any], path: Path) -> None:
                 lines = [line for place, line in key_lines(path) if _parts(place) in (other, keys)]
                 key = ".".join(shorter)
                 raise InputError(
-                    f"{path}, line {lines[-1]}: the key {key} is given twice, first in line {lines[0]}"
+                    f"{path}, line {lines[-1]}: the key {key} is given twice, "
+                    f"first in line {lines[0]}"
                 )
         earlier.append(keys)
 
@@ -106,14 +107,14 @@ def merge(tree: dict[str, Any], other: dict[str, Any], origin: str) -> None:
 
 
 def _rank(path: tuple[str, ...]) -> tuple[bool, int]:
-    """The order of settings: classes before their arguments, and outer classes before inner ones."""
+    """The order of settings: classes before arguments, and outer classes before inner ones."""
     if path[-1] == "class_path":
         return False, len(path)
     return True, 0
 
 
 def _is_of_recipe(tree: dict[str, Any], path: tuple[str, ...]) -> bool:
-    """Whether a key such as needs.teacher.budget.images belongs to a recipe that is not read yet."""
+    """Whether a key such as needs.teacher.seed belongs to a recipe that is not read yet."""
     needs = tree.get("needs")
     if path[0] != "needs" or len(path) < 3 or not isinstance(needs, dict):
         return False

@@ -101,5 +101,6 @@ def check_lost(keys: Sequence[str], before: str) -> None:
                 raise InputError(f"{before}{key} is given twice")
             if earlier.startswith(f"{key}."):
                 raise InputError(
-                    f"{before}{key} would replace {earlier}, which stands before it: give the group first"
+                    f"{before}{key} would replace {earlier}, which stands before it: "
+                    "give the group first"
                 )

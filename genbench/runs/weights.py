@@ -51,7 +51,8 @@ def load_weights(model: GenerativeModel, path: Path, sha256: str | None) -> None
         raise InputError(f"weights {path} cannot be loaded: {error.strerror or error}") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(
-            f"{path} is not what training wrote, by its hash; the same genbench train makes it again"
+            f"{path} is not what training wrote, by its hash; "
+            "the same genbench train makes it again"
         )
     try:
         model.load_state_dict(load(content))

@@ -93,8 +93,9 @@ def check_folder(
     missing = [entry for entry in origin.in_checkpoint if checkpoint.get(entry) is None]
     if missing and state["config"] is None:
         raise InputError(
-            f"{run.checkpoints}: the newest is of a version that noted no {' and no '.join(missing)} "
-            "in it, and state.json notes none either; restore state.json, or choose another run_dir"
+            f"{run.checkpoints}: the newest is of a version that noted no "
+            f"{' and no '.join(missing)} in it, and state.json notes none either; "
+            "restore state.json, or choose another run_dir"
         )
     return checkpoint
 

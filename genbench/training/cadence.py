@@ -1,4 +1,4 @@
-"""When something is due, counted in images: steps differ in length from one batch size to another."""
+"""When something is due, counted in images."""
 
 from __future__ import annotations
 

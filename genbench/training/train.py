@@ -6,7 +6,6 @@ The same command again goes on where the last one stopped.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -112,7 +111,8 @@ def train(
     return run
 
 
-def _fit(trainer: Trainer, model: GenerativeModel, data: Any, run: Run) -> None:
+def _fit(trainer: Trainer, model: GenerativeModel, data: ImageData, run: Run) -> None:
+    """Run the training loop until the budget, a divergence or a request to stop."""
     try:
         with stop_if_process_lost(str(run.path)):
             trainer.fit(model, datamodule=data, weights_only=True)
@@ -121,7 +121,12 @@ def _fit(trainer: Trainer, model: GenerativeModel, data: Any, run: Run) -> None:
 
 
 def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
-    """What must fit together on whatever machine the run is trained.
+    """Check what must fit together on any machine.
+
+    Args:
+        config: What is trained.
+        data: Its images.
+        model: Its model.
 
     Raises:
         InputError: There is nothing to train on, a batch cannot be dealt to the processes or split
@@ -129,7 +134,8 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
     """
     if config.trainer.compile and model.second_derivatives:
         raise InputError(
-            "trainer.compile is false for a loss with second derivatives, which compiled networks do not have"
+            "trainer.compile is false for a loss with second derivatives, "
+            "which compiled networks do not have"
         )
     if model.players() and not config.budget.images:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
@@ -137,19 +143,22 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
     parts = config.trainer.accumulate
     if data.batch_size % processes:
         raise InputError(
-            f"data.batch_size {data.batch_size} is over all processes and must be divisible by their number, {processes}"
+            f"data.batch_size {data.batch_size} is over all processes and must be divisible by "
+            f"their number, {processes}"
         )
     if data.batch_size // processes % parts:
         raise InputError(
-            f"trainer.accumulate is {parts}, which does not divide the {data.batch_size // processes} images "
-            "that a process has of each batch"
+            f"trainer.accumulate is {parts}, which does not divide the "
+            f"{data.batch_size // processes} images that a process has of each batch"
         )
     if model.batch_coupled and parts > 1:
         raise InputError(
-            f"trainer.accumulate is {parts}, but this loss couples the images of a batch: its parts are another loss; right is 1"
+            f"trainer.accumulate is {parts}, but this loss couples the images of a batch: "
+            "its parts are another loss; right is 1"
         )
     if model.batch_coupled and not model.gathers_batch and processes > 1:
         raise InputError(
-            f"trainer.devices and trainer.num_nodes ask for {processes} processes, but this loss couples the images of a batch: "
-            "their shares of it are another loss; right is one process"
+            f"trainer.devices and trainer.num_nodes ask for {processes} processes, but this loss "
+            "couples the images of a batch: their shares of it are another loss; "
+            "right is one process"
         )
