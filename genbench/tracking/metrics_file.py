@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from genbench.system.files import stop_if_disk_full, write_atomic
 from genbench.system.json_files import parse_json
 from genbench.system.typed import Count, read_value
-from genbench.tracking.wandb_log import log
 
 __all__ = ["MetricsFile", "cut_metrics", "read_metrics"]
+
+log = logging.getLogger(__name__)
 
 
 class MetricsFile(Logger):

@@ -1,5 +1,4 @@
-"""Where measurements of a run go: an append-only file that is never lost, and wandb, which never
-ends a run.
+"""The page of a run on wandb. Logging never ends a run.
 
 A wandb run is one (configuration, seed): training begins it, and every evaluation resumes it by its
 id. The x-axis of everything is `images`; `seconds` of training stand beside, for curves against
@@ -11,48 +10,37 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 import threading
 import time
-import uuid
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from genbench.errors import InputError
 from genbench.system.json_files import digest, write_json
-from genbench.system.typed import Line, Pattern, read_json_as
+from genbench.system.typed import read_json_as
 from genbench.tracking.names import summary
 from genbench.tracking.server import has_login, reach_server
+from genbench.tracking.wandb_files import (
+    Page,
+    import_folder,
+    require_space,
+    staging_folder,
+)
 
 if TYPE_CHECKING:
     from genbench.config.config import Config
     from genbench.records.record import Record
 
-__all__ = ["Page", "WandbLog", "log", "log_record"]
+__all__ = ["WandbLog", "log_record"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Page:
-    """The file wandb.json of a run folder: which page of wandb is that of the run.
-
-    Args:
-        id: The id of the run on wandb; None: that of its configuration. wandb makes it a part of
-            file names.
-        suite: Name of the suite that asked for the run.
-    """
-
-    id: Annotated[str, Pattern(r"[\w-]{1,64}", "1 to 64 letters, digits, _ and -")] | None = None
-    suite: Line | None = None
 
 
 class WandbLog(Logger):
@@ -102,8 +90,9 @@ class WandbLog(Logger):
 
     @property
     def group(self) -> str:
-        """The seeds of a configuration together: another latent size, or a smoke version, is
-        another group.
+        """The group of a configuration, which its seeds share.
+
+        Another latent size, or a smoke version, is another group.
         """
         return self.settings.group or f"{self.dataset}/{self.config.name}-{self.config.hash[:6]}"
 
@@ -115,11 +104,9 @@ class WandbLog(Logger):
 
     @property
     def tags(self) -> list[str]:
-        """Family, data set, suite and those of the configuration; wandb takes 64 characters of
-        each.
-        """
+        """Family, data set, suite, and the tags of the configuration, of 64 characters at most."""
         suite = self.suite or self._page.suite
-        tags = [self.config.family, self.dataset, *([suite] if suite else []), *self.settings.tags]
+        tags = [self.config.family, self.dataset, suite, *self.settings.tags]
         return list(dict.fromkeys(tag[:64] for tag in tags if tag))
 
     @property
@@ -132,15 +119,19 @@ class WandbLog(Logger):
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        """The configuration is given when the run begins."""
+        """Do nothing: the configuration is given when the run begins."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """A point at image `step`. Its `seconds` of training are those given, else those given last
-        and what passed since then.
+        """Log a point.
 
-        One that follows too soon is held back, and replaced by the next; the last one is sent when
-        training ends.
+        A point that follows too soon is held back, and replaced by the next one. The last one is
+        sent when training ends.
+
+        Args:
+            metrics: Values by their names. Without `seconds`, the seconds of training are the last
+                ones that were logged, and the time since then.
+            step: Images seen.
         """
         if self.experiment is None:
             return
@@ -155,7 +146,13 @@ class WandbLog(Logger):
 
     @rank_zero_only
     def log_picture(self, key: str, path: Path, step: int) -> None:
-        """One grid, not its 64 images: 11 ms."""
+        """Log a grid of samples as one image, which takes 11 ms.
+
+        Args:
+            key: Its name on the page.
+            path: The PNG file.
+            step: Images seen.
+        """
         if self.experiment is not None:
             self._guarded(
                 lambda: self._run.log({**self._timed({key: self._image(path)}), "images": step})
@@ -163,8 +160,15 @@ class WandbLog(Logger):
 
     @rank_zero_only
     def log_record(self, record: Record, path: Path, picture: Path) -> None:
-        """An evaluation: its summary, its numbers and its grid as a point at the end of training,
-        and its file as an artifact.
+        """Log an evaluation.
+
+        Its values are the summary of the page, and with its grid a point at the end of training.
+        Its file is an artifact.
+
+        Args:
+            record: The evaluation.
+            path: Its file.
+            picture: Its grid of samples, which may not exist.
         """
         if self.experiment is not None:
             self._guarded(lambda: self._log_record(record, path, picture))
@@ -182,11 +186,10 @@ class WandbLog(Logger):
     # --- wandb itself -----------------------------------------------------------------------------
 
     def _mode(self) -> str:
-        mode = (
-            self.settings.mode
-            if self.settings.mode != "auto"
-            else os.environ.get("WANDB_MODE", "auto")
-        )
+        """online, offline, disabled, or another mode that WANDB_MODE names."""
+        mode: str = self.settings.mode
+        if mode == "auto":
+            mode = os.environ.get("WANDB_MODE", "auto")
         if mode != "auto":
             return mode
         if has_login():
@@ -194,14 +197,17 @@ class WandbLog(Logger):
         return "offline"
 
     def _begin(self) -> Any:
+        """Begin the wandb run, offline where the server does not answer."""
         write_json(
             self.folder / "wandb.json",
             {"id": self.version, "suite": self.suite or self._page.suite},
         )
-        self._require_space()
+        require_space(self.folder)
         mode = self._mode()
-        if mode != "online" or WandbLog._unreachable:
-            return self._init("offline" if mode == "online" else mode)
+        if mode != "online":
+            return self._init(mode)
+        if WandbLog._unreachable:
+            return self._init("offline")
         try:
             reach_server(self._ANSWER)
             return self._init(mode)
@@ -215,8 +221,10 @@ class WandbLog(Logger):
             return self._init("offline")
 
     def _let_go(self) -> None:
-        """wandb's own process keeps the id of a run that could not begin, and at exit a broken one
-        is complained of: it ends, or is left to itself. The next run of this process has another.
+        """End wandb's own process, or leave it alone if it does not end in time.
+
+        It keeps the id of a run that could not begin, and complains of a broken run at exit. The
+        next run of this process has another one.
         """
 
         def end() -> None:
@@ -229,40 +237,41 @@ class WandbLog(Logger):
         ending.start()
         ending.join(self._PATIENCE)
 
-    def _require_space(self) -> None:
-        """A megabyte. wandb itself would go on, and print a page for every line of its log that
-        does not fit.
-
-        Raises:
-            OSError: There is none.
-        """
-        probe = self.folder / "wandb" / f".{uuid.uuid4().hex[:8]}.tmp"
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with probe.open("wb") as file:
-                file.write(bytes(2**20))
-        finally:
-            probe.unlink(missing_ok=True)
-
     def _init(self, mode: Any) -> Any:
-        with self._own_temporaries():
+        """A wandb run in a mode."""
+        with import_folder(self.folder):
             import wandb
 
-        named = {
+        facts = {
             "name": self.config.name,
             "family": self.config.family,
             "dataset": self.dataset,
             "config_hash": self.config.hash,
         }
-        with self._staging():
+        with staging_folder(self.folder):
+            settings = wandb.Settings(
+                silent=True,
+                console="off",
+                x_disable_stats=True,
+                reinit="create_new",
+                init_timeout=self._PATIENCE,
+                login_timeout=self._PATIENCE,
+                finish_timeout=self._PATIENCE,
+            )
             run = wandb.init(
-                mode=mode, dir=str(self.folder), id=self.version, resume="allow", name=self.name, group=self.group, job_type="train",
-                project=self.settings.project, entity=self.settings.entity, tags=self.tags, config={**named, **self.config.resolved},
-                settings=wandb.Settings(
-                    silent=True, console="off", x_disable_stats=True, reinit="create_new",
-                    init_timeout=self._PATIENCE, login_timeout=self._PATIENCE, finish_timeout=self._PATIENCE,
-                ),
-            )  # fmt: skip
+                mode=mode,
+                dir=str(self.folder),
+                id=self.version,
+                resume="allow",
+                name=self.name,
+                group=self.group,
+                job_type="train",
+                project=self.settings.project,
+                entity=self.settings.entity,
+                tags=self.tags,
+                config={**facts, **self.config.resolved},
+                settings=settings,
+            )
         run.define_metric("images")
         run.define_metric("*", step_metric="images")
         return run
@@ -276,16 +285,15 @@ class WandbLog(Logger):
             key: value for key, value in values.items() if isinstance(value, float)
         }
         if picture.exists():
-            point[f"{'' if first else f'{record.variant}/'}evaluation/samples"] = self._image(
-                picture
-            )
-        self._run.log(
-            {**point, "seconds": record.cost.train_seconds, "images": record.cost.images_seen}
-        )
+            prefix = "" if first else f"{record.variant}/"
+            point[f"{prefix}evaluation/samples"] = self._image(picture)
+        point["seconds"] = record.cost.train_seconds
+        point["images"] = record.cost.images_seen
+        self._run.log(point)
         self._run.summary.update(values)
         # of an artifact's name wandb takes letters, digits and these
         name = re.sub(r"[^A-Za-z0-9_.-]", ".", f"{record.dataset}-{path.stem}")
-        with self._staging():
+        with staging_folder(self.folder):
             artifact = wandb.Artifact(name, type="record")
             artifact.add_file(str(path), name=path.name)
             self._run.log_artifact(artifact)
@@ -295,42 +303,8 @@ class WandbLog(Logger):
 
         return wandb.Image(str(path))
 
-    @contextmanager
-    def _own_temporaries(self) -> Iterator[None]:
-        """On import wandb makes two temporary folders, of which nothing here makes use, and removes
-        them when the process ends. In the run's folder those that a killed process has left are
-        known, and go when the next one begins.
-        """
-        folder = self.folder / "wandb" / "files"
-        before = tempfile.tempdir
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("tmp*wandb-*"):
-            with suppress(OSError):
-                left.rmdir()
-        tempfile.tempdir = str(folder)
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
-
-    @contextmanager
-    def _staging(self) -> Iterator[None]:
-        """wandb stages artifacts and keeps its cache in the home folder, which may be full or
-        read-only on a compute node, and an offline artifact must last until it is uploaded: with
-        the run instead.
-        """
-        places = ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
-        mine = {
-            name: str(self.folder / "wandb" / "files") for name in places if name not in os.environ
-        }
-        os.environ.update(mine)
-        try:
-            yield
-        finally:
-            for name in mine:
-                os.environ.pop(name, None)
-
     def _timed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Values with the seconds of training, where those were ever logged."""
         now = time.perf_counter()
         if "seconds" in values:
             self._seconds = values["seconds"]
@@ -352,6 +326,7 @@ class WandbLog(Logger):
             return Page()
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
+        """Call wandb. A failure is logged, and wandb is off for the rest of the run."""
         try:
             return act()
         except BaseException as error:
@@ -371,7 +346,15 @@ class WandbLog(Logger):
 
 
 def log_record(config: Config, folder: Path, record: Record, path: Path, picture: Path) -> None:
-    """Bring an evaluation to its run's page, and wait until it is there, or for half a minute."""
+    """Log an evaluation on the page of its run, and wait for the upload for half a minute at most.
+
+    Args:
+        config: The configuration of the run.
+        folder: The run folder.
+        record: The evaluation.
+        path: Its file.
+        picture: Its grid of samples, which may not exist.
+    """
     page = WandbLog(config, folder, record.dataset)
     page.log_record(record, path, picture)
     page.finalize("success")
