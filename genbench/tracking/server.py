@@ -1,4 +1,4 @@
-"""Whether a wandb server can be reached."""
+"""The server of wandb, and wandb's own process on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-__all__ = ["has_login", "reach_server"]
+__all__ = ["end_service", "has_login", "reach_server"]
 
 
 def has_login() -> bool:
@@ -59,3 +59,24 @@ def reach_server(seconds: float = 5.0) -> None:
         raise TimeoutError(f"{server} does not answer within {seconds:.0f} seconds")
     if failures:
         raise OSError(f"{server} cannot be reached: {failures[0]}") from None
+
+
+def end_service(seconds: float) -> None:
+    """End wandb's own process, or leave it alone if it does not end in time.
+
+    It keeps the id of a run that could not begin, and complains of a broken run at exit. The next
+    run of this process has another one.
+
+    Args:
+        seconds: Time to end.
+    """
+
+    def end() -> None:
+        with suppress(BaseException):
+            import wandb
+
+            wandb.teardown()
+
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    ending.join(seconds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from genbench.errors import InputError
 from genbench.system.json_files import digest, write_json
 from genbench.system.typed import read_json_as
 from genbench.tracking.names import summary
-from genbench.tracking.server import has_login, reach_server
+from genbench.tracking.server import end_service, has_login, reach_server
 from genbench.tracking.wandb_files import (
     Page,
     import_folder,
@@ -217,25 +216,8 @@ class WandbLog(Logger):
                 "wandb: %s; logging offline, genbench wandb sync uploads it later",
                 " ".join(str(error).split()),
             )
-            self._let_go()
+            end_service(self._PATIENCE)
             return self._init("offline")
-
-    def _let_go(self) -> None:
-        """End wandb's own process, or leave it alone if it does not end in time.
-
-        It keeps the id of a run that could not begin, and complains of a broken run at exit. The
-        next run of this process has another one.
-        """
-
-        def end() -> None:
-            with suppress(BaseException):
-                import wandb
-
-                wandb.teardown()
-
-        ending = threading.Thread(target=end, daemon=True)
-        ending.start()
-        ending.join(self._PATIENCE)
 
     def _init(self, mode: Any) -> Any:
         """A wandb run in a mode."""
@@ -341,7 +323,7 @@ class WandbLog(Logger):
             self._failed = True
             with suppress(Exception):
                 broken.finish(exit_code=1)
-            self._let_go()
+            end_service(self._PATIENCE)
             return None
 
 
