@@ -1,6 +1,4 @@
-"""Whether a checkpoint is one of a run: the hash in its name says that it was written whole, and
-not that it fits.
-"""
+"""Whether a checkpoint fits a run. The hash in its name says only that it was written whole."""
 
 from __future__ import annotations
 
@@ -182,14 +180,17 @@ def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
         _check_tensor(saved[name], value, f"model.{name}", finite=name in trained)
 
 
-def _check_tensor(value: Any, right: Tensor, where: str, finite: bool = True) -> None:
-    if not isinstance(value, Tensor) or value.shape != right.shape or value.dtype != right.dtype:
-        raise ValueError(f"{where} is not a tensor {tuple(right.shape)} of {right.dtype}")
+def _check_tensor(value: Any, expected: Tensor, where: str, finite: bool = True) -> None:
+    """Check type, shape and dtype of a value, and whether it is finite where it must be."""
+    shape = tuple(expected.shape)
+    if not isinstance(value, Tensor) or (value.shape, value.dtype) != (shape, expected.dtype):
+        raise ValueError(f"{where} is not a tensor {shape} of {expected.dtype}")
     if finite and not torch.isfinite(value).all():
         raise ValueError(f"{where} is not finite")
 
 
 def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> None:
+    """Check that the optimizers of the model take the states, and that their settings agree."""
     optimizers: list[Optimizer] = model.configure_optimizers()
     if len(saved) != len(optimizers):
         raise ValueError(f"optimizers has {len(saved)} entries, not {len(optimizers)}")
@@ -199,13 +200,12 @@ def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> No
             optimizer.load_state_dict(copy.deepcopy(state))
         except Exception as error:  # whatever torch, or the optimizer, makes of it
             raise ValueError(f"optimizers[{i}]: {one_line(str(error))[:200]}") from None
-        for right, group in zip(groups, state["param_groups"], strict=True):
-            for key in sorted(
-                (right.keys() & group.keys()) - {"lr", "params"}
-            ):  # the rate is set at every step
-                if right[key] != group[key]:
+        for expected, group in zip(groups, state["param_groups"], strict=True):
+            # the learning rate is set at every step
+            for key in sorted((expected.keys() & group.keys()) - {"lr", "params"}):
+                if expected[key] != group[key]:
                     raise ValueError(
-                        f"optimizers[{i}] has {key} {group[key]!r}, not {right[key]!r}"
+                        f"optimizers[{i}] has {key} {group[key]!r}, not {expected[key]!r}"
                     )
         for value in _tensors(state["state"]):
             if not torch.isfinite(value).all():
@@ -213,6 +213,7 @@ def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> No
 
 
 def _tensors(tree: Any) -> Iterable[Tensor]:
+    """The tensors among the values of nested mappings."""
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, dict):
