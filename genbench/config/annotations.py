@@ -229,14 +229,15 @@ def described(hint: Any) -> str:
 
 
 def _described(member: Any) -> str:
+    """A plain type in words."""
     origin = get_origin(member) or member
     if origin is Literal:
         return " or ".join(map(str, get_args(member)))
-    numbers = [
-        element for element in get_args(member) if float in members(element) or element is float
-    ]
     if origin is tuple:
-        example = ", ".join(["0.5", "0.9", "0.99"][: len(get_args(member))]) if numbers else "a, b"
+        elements = get_args(member)
+        example = "a, b"
+        if any(float in members(element) for element in elements):
+            example = ", ".join(["0.5", "0.9", "0.99"][: len(elements)])
         return f"a list such as [{example}]"
     return {
         int: "a whole number",

@@ -30,22 +30,27 @@ class Config:
 
     @property
     def seed(self) -> int:
+        """Seed of initialisation, batches and augmentation."""
         return int(self.resolved["seed"])
 
     @property
     def budget(self) -> Budget:
+        """How much the run trains."""
         return Budget(**self.resolved["budget"])
 
     @property
     def optimization(self) -> Optimization:
+        """How the weights are updated and averaged."""
         return Optimization(**self.resolved["optimization"])
 
     @property
     def trainer(self) -> TrainerSettings:
+        """Where and how the run computes."""
         return TrainerSettings(**self.resolved["trainer"])
 
     @property
     def wandb(self) -> WandbSettings:
+        """The page of the run on Weights & Biases."""
         return WandbSettings(**self.resolved["wandb"])
 
     @property
@@ -69,6 +74,7 @@ class Config:
         return {name: self._needed(tree) for name, tree in self.resolved.get("needs", {}).items()}
 
     def _needed(self, tree: dict[str, Any]) -> Config:
+        """The configuration of a needed run, from its tree below `needs`."""
         resolved = {key: value for key, value in tree.items() if key not in ("name", "recipe")}
         return Config(tree["name"], resolved, self.trust)
 

@@ -68,14 +68,15 @@ class TrainerSettings:
     preview_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name in (
+        at_least_one = (
             "devices",
             "num_nodes",
             "accumulate",
             "checkpoint_every",
             "log_every",
             "preview_every",
-        ):
+        )
+        for name in at_least_one:
             value = getattr(self, name)
             require(value is None or value > 0, f"trainer.{name} is at least 1, not {value}")
 

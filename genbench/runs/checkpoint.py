@@ -69,6 +69,10 @@ class Counters:
 def largest_count(budget: int, batch_size: int) -> int:
     """Images seen at the end of a budget, which is rounded up to whole batches.
 
+    Args:
+        budget: Training images.
+        batch_size: Images of a step over all processes.
+
     >>> largest_count(50, 32)
     64
     """

@@ -47,7 +47,11 @@ def save_checkpoint(folder: Path, state: dict[str, Any], images: int) -> Path:
 
 
 def keep_two(folder: Path) -> None:
-    """Remove all checkpoints of a folder but the last two."""
+    """Remove all checkpoints of a folder but the last two.
+
+    Args:
+        folder: Of the checkpoints of a run.
+    """
     for old in sorted(folder.glob("*.ckpt"))[:-2]:
         old.unlink(missing_ok=True)
 

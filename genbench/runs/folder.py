@@ -51,14 +51,17 @@ class Run:
 
     @property
     def weights(self) -> Path:
+        """The file of the recorded weights."""
         return self.path / "model.safetensors"
 
     @property
     def metrics(self) -> Path:
+        """The metrics file."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     def refuse_links(self) -> None:
@@ -194,6 +197,9 @@ class Run:
     def check_data(self, data: ImageData) -> None:
         """Refuse images other than those that the run was begun with.
 
+        Args:
+            data: The present images.
+
         Raises:
             InputError: The data of that name have another content hash.
         """
@@ -255,11 +261,19 @@ class Run:
     # --- checkpoints ------------------------------------------------------------------------------
 
     def save_checkpoint(self, state: dict[str, Any], images: int) -> Path:
-        """Write a checkpoint of so many images, and keep the last two."""
+        """Write a checkpoint, and remove all but the last two.
+
+        Args:
+            state: Content of the checkpoint.
+            images: Training images seen.
+
+        Returns:
+            Its file.
+        """
         return save_checkpoint(self.checkpoints, state, images)
 
     def keep_two(self) -> None:
-        """Remove all checkpoints but the last two; a killed process may not have come to it."""
+        """Remove all checkpoints but the last two. A killed process may have left more."""
         keep_two(self.checkpoints)
 
     def newest_checkpoint(
@@ -287,6 +301,7 @@ def config_tree(config: Config) -> dict[str, Any]:
 
 
 def _edited(path: Path, differences: Sequence[str]) -> InputError:
+    """The error about a config.yaml that differs from the noted configuration."""
     return InputError(
         f"{path} was changed since training wrote it: {'; '.join(differences)}. Restore it; "
         "what may change is changed by genbench train"
@@ -325,7 +340,11 @@ def find_run(name: str | Path) -> Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """Every run that was begun below a folder."""
+    """Every run below a folder that was begun.
+
+    Args:
+        folder: Such as runs/.
+    """
     return [
         Run(path.parent)
         for path in files_below(folder, "config.yaml")

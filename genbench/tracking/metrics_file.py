@@ -46,6 +46,12 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a line.
+
+        Args:
+            metrics: Values by their names.
+            step: Images seen.
+        """
         with stop_if_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": step, **metrics}) + "\n")
 

@@ -174,6 +174,11 @@ class WandbLog(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
+        """Send the point that was held back, and end the wandb run.
+
+        Args:
+            status: "success", or how training ended otherwise.
+        """
         if self._run is not None and self._held:
             held = self._held
             self._held = {}
@@ -281,6 +286,7 @@ class WandbLog(Logger):
             self._run.log_artifact(artifact)
 
     def _image(self, path: Path) -> Any:
+        """A PNG file as wandb's image."""
         import wandb
 
         return wandb.Image(str(path))

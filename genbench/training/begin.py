@@ -18,7 +18,7 @@ from genbench.system.launch import is_primary
 from genbench.tracking.metrics_file import cut_metrics
 from genbench.training.state_writer import StateWriter
 
-__all__ = ["begin", "check_folder", "find_origin", "restore_model"]
+__all__ = ["begin", "check_folder", "find_origin", "newest_checkpoint", "restore_model"]
 
 log = logging.getLogger("genbench")
 

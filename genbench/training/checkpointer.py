@@ -54,6 +54,7 @@ class Checkpointer(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        """Write a checkpoint if one is due, and stop the loop if any process was asked to."""
         assert isinstance(model, GenerativeModel)
         images = len(batch.x) * trainer.world_size
         now = model.images_seen
@@ -68,6 +69,10 @@ class Checkpointer(Callback):
 
     def save(self, trainer: Trainer, model: GenerativeModel) -> None:
         """Write everything that the rest of the run depends on, by the first process.
+
+        Args:
+            trainer: Has the optimizers and knows the processes.
+            model: The model that is trained.
 
         Raises:
             FloatingPointError: A loss or a weight is not finite.
@@ -114,6 +119,7 @@ class Restore(Callback):
         self.metrics = metrics
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        """Load the states, and begin averages and counters."""
         assert isinstance(model, GenerativeModel)
         state = self.state or {"optimizers": None, "ema": None, "keeper": None}
         if state["optimizers"] is not None:

@@ -32,12 +32,17 @@ class DivergenceCheck(Callback):
         self._first_bad: Tensor | None = None
 
     def begin(self, model: GenerativeModel) -> None:
-        """Start counting, on the device of the model."""
+        """Begin, on the device of the model.
+
+        Args:
+            model: The model that is trained.
+        """
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=model.device)
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        """Remember the image count of the first batch with a loss that is not finite."""
         assert isinstance(model, GenerativeModel)
         assert self._first_bad is not None
         images = model.images_seen - len(batch.x) * trainer.world_size
@@ -49,6 +54,9 @@ class DivergenceCheck(Callback):
 
     def check(self, trainer: Trainer) -> None:
         """Stop all processes if a loss of any of them, or a weight, is not finite.
+
+        Args:
+            trainer: Has the model and knows the processes.
 
         Raises:
             FloatingPointError: `diverged_at` says where.

@@ -45,6 +45,7 @@ class EMA(Callback):
                 average.copy_(saved)
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+        """Move the average towards the weights, by the images of the batch."""
         assert isinstance(model, GenerativeModel)
         n = model.images_seen - self._seen
         self._seen = model.images_seen

@@ -70,6 +70,7 @@ class MetricsLogger(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        """Add up the losses on the device, and log their means if that is due."""
         assert isinstance(model, GenerativeModel)
         losses: Losses = outputs
         for name, value in losses.items():
@@ -85,6 +86,7 @@ class MetricsLogger(Callback):
             self._log(trainer, now)
 
     def _log(self, trainer: Trainer, images: int) -> None:
+        """Write a line to each logger, and begin the next means."""
         self.divergence.check(trainer)
         self.folder.check()
         means = self._means(trainer)

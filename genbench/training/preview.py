@@ -48,6 +48,7 @@ class Preview(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        """Write a grid and the validation loss if they are due, by the first process."""
         assert isinstance(model, GenerativeModel)
         now = model.images_seen
         before = now - len(batch.x) * trainer.world_size

@@ -40,6 +40,7 @@ class StopRequest:
         self._before = {}
 
     def _handle(self, number: int, _: Any) -> None:
+        """Note a signal; the handler of all three."""
         if self.signal == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.signal = number

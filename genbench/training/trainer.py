@@ -17,7 +17,7 @@ from genbench.runs.folder import Run
 from genbench.system.launch import check_layout, taken_for_slurm
 from genbench.system.processes import end_with_lost_process
 
-__all__ = ["check_devices", "devices_name", "make_trainer"]
+__all__ = ["accelerator", "check_devices", "devices_name", "make_trainer"]
 
 
 def make_trainer(
@@ -68,7 +68,11 @@ def make_trainer(
 
 
 def accelerator(settings: TrainerSettings) -> str:
-    """The kind of device that trains: cpu, cuda or mps."""
+    """The kind of device that trains: cpu, cuda or mps.
+
+    Args:
+        settings: `accelerator` is read.
+    """
     if settings.accelerator != "auto":
         return settings.accelerator
     if torch.cuda.is_available():
@@ -77,7 +81,11 @@ def accelerator(settings: TrainerSettings) -> str:
 
 
 def devices_name(settings: TrainerSettings) -> str:
-    """What trains, for records: the name of the device, such as "2 x NVIDIA H200" of several."""
+    """The name of the devices that train, for records, such as "2 x NVIDIA H200".
+
+    Args:
+        settings: Kind and number of the devices.
+    """
     name = device_name(torch.device(accelerator(settings)))
     processes = settings.devices * settings.num_nodes
     if processes > 1:
@@ -87,6 +95,9 @@ def devices_name(settings: TrainerSettings) -> str:
 
 def check_devices(settings: TrainerSettings) -> None:
     """Compare the devices that are asked for with those of this machine.
+
+    Args:
+        settings: Kind and number of the devices.
 
     Raises:
         InputError: There are fewer, or another number of processes was started.
