@@ -98,7 +98,7 @@ def run_evaluate(given: Any) -> None:
 def _evaluate_run(given: Any, out: Path) -> list[Path]:
     """Measure a run; returns the files of its records."""
     from genbench.evaluation.evaluate import evaluate
-    from genbench.runs.folder import find_run
+    from genbench.runs.find import find_run
     from genbench.system.processes import join
 
     run = find_run(given.run)

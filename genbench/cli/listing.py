@@ -16,7 +16,7 @@ from typing import NamedTuple
 from genbench.cluster.queue import Job, jobs
 from genbench.config.find import configs
 from genbench.errors import GenbenchError
-from genbench.runs.folder import find_runs
+from genbench.runs.find import find_runs
 from genbench.system.discover import classes
 from genbench.system.locations import project_root, shipped
 from genbench.system.lock import in_use

@@ -60,7 +60,7 @@ def run_train(given: Any) -> None:
     from genbench.config.protocol import load_protocol
     from genbench.errors import Diverged
     from genbench.evaluation.evaluate import record_divergence
-    from genbench.runs.folder import run_folder
+    from genbench.runs.find import run_folder
     from genbench.system.launch import is_primary
     from genbench.system.locations import project_root
     from genbench.system.progress import reporter

@@ -20,7 +20,8 @@ from genbench.config.tree import nested, one_line, own_warnings_only
 from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
-from genbench.runs.folder import Run, find_run, run_folder
+from genbench.runs.find import find_run, run_folder
+from genbench.runs.folder import Run
 from genbench.runs.weights import load_weights
 
 __all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]

@@ -24,19 +24,18 @@ from typing import TYPE_CHECKING, Any
 from genbench.config.check import check_config
 from genbench.config.config import Config
 from genbench.config.keys import changes, edits
-from genbench.errors import InputError, nearest
+from genbench.errors import InputError
 from genbench.runs.checkpoint_files import keep_two, newest_checkpoint, save_checkpoint
 from genbench.runs.state import State
-from genbench.system.files import file_digest, files_below, write_atomic
+from genbench.system.files import file_digest, write_atomic
 from genbench.system.json_files import write_json
-from genbench.system.locations import expand_home, project_root
 from genbench.system.typed import read_json_as, read_value
 from genbench.system.yaml12 import dump_yaml, load_yaml
 
 if TYPE_CHECKING:
     from genbench.data.images import ImageData
 
-__all__ = ["Run", "find_run", "find_runs", "run_folder"]
+__all__ = ["Run", "config_tree"]
 
 
 @dataclass(frozen=True)
@@ -306,47 +305,3 @@ def _edited(path: Path, differences: Sequence[str]) -> InputError:
         f"{path} was changed since training wrote it: {'; '.join(differences)}. Restore it; "
         "what may change is changed by genbench train"
     )
-
-
-def run_folder(config: Config, dataset: str) -> Run:
-    """The folder of a run: `run_dir`, or else runs/<dataset>/<model>/s<seed> in the checkout.
-
-    Args:
-        config: Of the run.
-        dataset: Name of the data.
-    """
-    run_dir = config.resolved["run_dir"]
-    if run_dir:
-        return Run(Path(run_dir))
-    return Run(project_root() / "runs" / dataset / config.name / f"s{config.seed}")
-
-
-def find_run(name: str | Path) -> Run:
-    """The run folder of a name.
-
-    Args:
-        name: A path, from the working folder, from the checkout, or from runs/ in it.
-
-    Raises:
-        InputError: There is no run.
-    """
-    name = expand_home(name)
-    for path in (Path(name), project_root() / name, project_root() / "runs" / name):
-        if (path / "config.yaml").is_file():
-            return Run(path)
-    root = project_root()
-    known = [str(run.path.relative_to(root)) for run in find_runs(root / "runs")]
-    raise InputError(f"no run in {str(name)!r}; {nearest(str(name), known)}")
-
-
-def find_runs(folder: Path) -> list[Run]:
-    """Every run below a folder that was begun.
-
-    Args:
-        folder: Such as runs/.
-    """
-    return [
-        Run(path.parent)
-        for path in files_below(folder, "config.yaml")
-        if (path.parent / "state.json").exists()
-    ]

@@ -14,7 +14,8 @@ from genbench.data.images import ImageData
 from genbench.errors import InputError, Stopped
 from genbench.model import GenerativeModel
 from genbench.runs.build import build
-from genbench.runs.folder import Run, run_folder
+from genbench.runs.find import run_folder
+from genbench.runs.folder import Run
 from genbench.system.launch import is_primary
 from genbench.system.lock import lock
 from genbench.system.processes import stop_if_process_lost

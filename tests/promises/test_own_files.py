@@ -24,7 +24,8 @@ from genbench.leaderboard.gallery import figures
 from genbench.leaderboard.noise_study import noise_text
 from genbench.leaderboard.reproductions import read_list
 from genbench.runs.build import build, open_run
-from genbench.runs.folder import Run, find_runs
+from genbench.runs.find import find_runs
+from genbench.runs.folder import Run
 from genbench.runs.weights import load_weights, save_weights
 from genbench.suites.manifest import read_manifest
 from genbench.suites.suite import load_suite
