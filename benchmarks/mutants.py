@@ -941,28 +941,30 @@ MUTATIONS = (
     ),
     Mutation(
         "precision and recall are exchanged",
-        "metrics/features.py",
-        '"precision": lambda: estimate(lambda a, b: _share(covered(around_r(), 3, b, a)), least=4),',
-        '"precision": lambda: estimate(lambda a, b: _share(covered(around_x(), 3, a, b)), least=4),',
+        "metrics/precision_recall.py",
+        "balls = samples.once(balls_of_reference)\n"
+        "    return samples.estimate(lambda a, b: share(covered(balls, 3, b, a)), least=4)",
+        "balls = samples.once(balls_of_generated)\n"
+        "    return samples.estimate(lambda a, b: share(covered(balls, 3, a, b)), least=4)",
         ("metrics/test_metrics.py::test_one_pass_gives_every_metric",),
     ),
     Mutation(
         "the radius of recall is that of the fifth neighbour",
-        "metrics/features.py",
-        '"recall": lambda: estimate(lambda a, b: _share(covered(around_x(), 3, a, b)), least=4),',
-        '"recall": lambda: estimate(lambda a, b: _share(covered(around_x(), 5, a, b)), least=4),',
+        "metrics/precision_recall.py",
+        "share(covered(balls, 3, a, b))",
+        "share(covered(balls, 5, a, b))",
         ("metrics/test_metrics.py::test_one_pass_gives_every_metric",),
     ),
     Mutation(
         "density over k = 3",
-        "metrics/features.py",
-        "density(around_r(), 5, b, a)",
-        "density(around_r(), 3, b, a)",
+        "metrics/precision_recall.py",
+        "density(balls, 5, b, a)",
+        "density(balls, 3, b, a)",
         ("metrics/test_metrics.py::test_one_pass_gives_every_metric",),
     ),
     Mutation(
         "the mean recall of the classes, not the worst",
-        "metrics/features.py",
+        "metrics/precision_recall.py",
         "recall(a, b).nan_to_num(torch.inf).amin().item()",
         "recall(a, b).nanmean().item()",
         (
@@ -1102,8 +1104,8 @@ MUTATIONS = (
     Mutation(
         "features of the training split as the reference",
         "evaluation/score.py",
-        "return sample_metrics(x, split(protocol.split), wanted,",
-        'return sample_metrics(x, split("train"), wanted,',
+        'references["reference"] = split(protocol.split)',
+        'references["reference"] = split("train")',
         ("evaluation/test_evaluate.py::test_its_numbers_are_those_of_the_model",),
     ),
     Mutation(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from genbench.data.images import Split, among_data
 from genbench.errors import InputError, nearest
-from genbench.records.catalogue import IMAGE_METRICS, MOMENT_METRICS, TABLE_METRICS
+from genbench.records.catalogue import metrics
 from genbench.rng import Rng
 from genbench.system.files import NAME
 from genbench.system.locations import expand_home, shipped
@@ -78,23 +78,29 @@ class Protocol:
         return among_data(Path("statistics") / expand_home(self.statistics), root)
 
     def __post_init__(self) -> None:
-        known = IMAGE_METRICS + TABLE_METRICS
-        for metric in self.metrics:
-            if metric not in known:
-                raise ValueError(f"metrics has no {metric!r}; {nearest(metric, known)}")
+        for name in self.metrics:
+            self.check_metric(name)
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"a metric is named twice in {', '.join(self.metrics)}")
-        if "memorisation" in self.metrics and self.split == "train":
-            raise ValueError("memorisation compares with held-out images, not with the split train")
-        if self.extractor is None and not set(self.metrics).isdisjoint(IMAGE_METRICS):
+
+    def check_metric(self, name: str) -> None:
+        """Check that a metric exists, and that the protocol has what it needs.
+
+        Raises:
+            ValueError: One line that names what is missing.
+        """
+        known = metrics()
+        if name not in known:
+            raise ValueError(f"metrics has no {name!r}; {nearest(name, known)}")
+        info = known[name]
+        if "training images" in info.inputs and self.split == "train":
+            raise ValueError(f"{name} compares with held-out images, not with the split train")
+        if "extractor" in info.inputs and self.extractor is None:
             raise ValueError(f"{', '.join(self.metrics)} need an extractor")
-        unknowable = sorted(set(self.metrics).difference(MOMENT_METRICS))
-        if self.statistics is not None and unknowable:
-            raise ValueError(
-                f"{', '.join(unknowable)} need reference images, not their statistics alone"
-            )
-        if "fid_infinity" in self.metrics and self.images < 30:
-            raise ValueError(f"fid_infinity needs at least 30 images, not {self.images}")
+        if self.statistics is not None and not info.needs_moments_only:
+            raise ValueError(f"{name} need reference images, not their statistics alone")
+        if self.images < info.images:
+            raise ValueError(f"{name} needs at least {info.images} images, not {self.images}")
 
 
 def protocol_file(name: str) -> Path:

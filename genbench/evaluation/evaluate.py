@@ -13,19 +13,13 @@ from typing import Any
 import torch
 
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
-from genbench.evaluation.identity import (
-    device_class,
-    evaluation_of,
-    expected_record,
-    protocol_identity,
-    protocol_of,
-    row_hash,
-)
+from genbench.evaluation.identity import Target, device_class, target
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
 from genbench.evaluation.score import score_samples
 from genbench.metrics.likelihood import log_table, measure_likelihood
 from genbench.metrics.speed import measure_speed
+from genbench.records.catalogue import metric_info
 from genbench.records.parts import Cost, Need, Speed
 from genbench.records.record import Record
 from genbench.records.store import check_place, write_record
@@ -58,14 +52,13 @@ def evaluate(
         The record's file. An existing record is left as it is.
     """
     loaded = open_run(name, trust, device)
-    path = expected_record(loaded, variant, out, device)
+    goal = target(loaded, variant, out, device)
+    path = goal.path
     if not agreed(path.exists()):
-        scores = _scored(loaded, variant, path, out, device)
+        scores = _scored(loaded, goal, out)
         with torch.no_grad(), first_alone() as first:
             if first:
-                speed = measure_speed(
-                    loaded.model, device, evaluation_of(loaded, variant).sample, budget_seconds=20
-                )
+                speed = measure_speed(loaded.model, device, goal.options.sample, budget_seconds=20)
                 timed = Speed(
                     **{
                         field.name: speed[field.name]
@@ -96,30 +89,32 @@ def score(
     The arguments are those of `evaluate`, which measures the speed later and writes the record.
     """
     loaded = open_run(name, trust, device)
-    path = expected_record(loaded, variant, out, device)
-    if not agreed(path.exists()):
-        _scored(loaded, variant, path, out, device)
+    goal = target(loaded, variant, out, device)
+    if not agreed(goal.path.exists()):
+        _scored(loaded, goal, out)
 
 
-def _scored(loaded: Loaded, variant: str, path: Path, out: Path, device: str) -> Record:
+def _scored(loaded: Loaded, goal: Target, out: Path) -> Record:
     """The record without a speed: the one that waits, else measured, and then it waits."""
+    path = goal.path
+    device = goal.device
+    evaluation = goal.options
     data = loaded.data
     model = loaded.model
     weights = file_digest(loaded.run.weights)
-    blank = _record(loaded, variant, device, out, status="done", weights_hash=weights)
+    blank = _record(loaded, goal, status="done", weights_hash=weights)
     waiting = read_pending(loaded.run.path, path, blank)
     if agreed(waiting is not None):
         return waiting or blank  # which of them matters to the first process alone
-    check_place(out, blank.dataset, blank.model, variant, blank.seed, blank.id)
-    evaluation = evaluation_of(loaded, variant)
-    protocol = protocol_of(loaded).of_training(loaded.config.seed)
+    check_place(out, blank.dataset, blank.model, goal.variant, blank.seed, blank.id)
+    protocol = goal.protocol.of_training(loaded.config.seed)
     with torch.no_grad():
         images = draw_samples(loaded, evaluation, protocol, device)
         likelihood = None
         table = None
         if model.likelihood is not None:
             likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
-            if "kl" in protocol.metrics:
+            if any(metric_info(name).of_likelihood for name in protocol.metrics):
                 table = log_table(model, data, evaluation.log_prob, protocol, device)
         metrics = score_samples(images, data, protocol, device, table)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
@@ -141,36 +136,32 @@ def record_divergence(
     loaded = Loaded(run, config, *build(config))
     paths = []
     for variant in config.evaluations:
-        record = _record(
-            loaded, variant, device, out, status="diverged", diverged_at=run.state()["diverged_at"]
-        )
+        goal = target(loaded, variant, out, device)
+        diverged_at = run.state()["diverged_at"]
+        record = _record(loaded, goal, status="diverged", diverged_at=diverged_at)
         paths.append(write_record(out, record))
         log_record(config, run.path, record, paths[-1], record_picture(record, out))
     return paths
 
 
 def _record(
-    loaded: Loaded,
-    variant: str,
-    device: str,
-    out: Path,
-    weights_hash: str | None = None,
-    **measured: Any,
+    loaded: Loaded, goal: Target, weights_hash: str | None = None, **measured: Any
 ) -> Record:
+    """The record of an evaluation without measurements, and with those that are given by name."""
     config = loaded.config
     model = loaded.model
     state = loaded.run.state()
-    options = evaluation_of(loaded, variant)
+    options = goal.options
     blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "speed": None, "diverged_at": None}
     return Record(
         dataset=loaded.data.name,
         model=config.name,
         family=config.family,
-        variant=variant,
+        variant=goal.variant,
         seed=config.seed,
-        device_class=device_class(device),
+        device_class=device_class(goal.device),
         density="explicit" if model.likelihood else "implicit",
-        protocol=protocol_identity(protocol_of(loaded), loaded.data),
+        protocol=goal.identity,
         sample_options=options.sample,
         sample_defaults=model.defaults("sample", options.sample),
         log_prob_options=options.log_prob,
@@ -180,9 +171,7 @@ def _record(
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
-        provenance=new_provenance(
-            portable_tree(config.resolved), row_hash(loaded, out), weights_hash
-        ),
+        provenance=new_provenance(portable_tree(config.resolved), goal.config_hash, weights_hash),
         evaluated_at=now(),
         needs={name: Need(**facts) for name, facts in state["needs"].items()},
         **{**blank, **measured},

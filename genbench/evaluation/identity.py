@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,74 @@ from genbench.config.settings import Evaluation
 from genbench.data.images import ImageData
 from genbench.errors import InputError, nearest
 from genbench.metrics.extractor import load_extractor
-from genbench.records.catalogue import TABLE_METRICS
-from genbench.records.parts import Protocol as RecordedProtocol
+from genbench.records.catalogue import metric_info
+from genbench.records.parts import ProtocolIdentity
 from genbench.records.record import FOREIGN, record_id
 from genbench.records.store import read_record, record_path
 from genbench.runs.build import Loaded
 from genbench.system.files import file_digest
 
 __all__ = [
+    "Target",
     "device_class",
     "evaluation_of",
     "expected_record",
     "protocol_identity",
     "protocol_of",
     "row_hash",
+    "target",
 ]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an evaluation is before anything is measured: found once, and handed down.
+
+    Attributes:
+        variant: Name of the evaluation; "" is the plain one.
+        options: Options of `sample` and `log_prob`.
+        protocol: How the run is judged.
+        identity: What two records must share to share a table.
+        config_hash: Hash of the configuration, as in the first record of the row.
+        device: Where to compute.
+        path: File of the record, whether it is there or not.
+    """
+
+    variant: str
+    options: Evaluation
+    protocol: Protocol
+    identity: ProtocolIdentity
+    config_hash: str
+    device: str
+    path: Path
+
+
+def target(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Target:
+    """Resolve protocol, options, identity and file of one evaluation of a run.
+
+    Args:
+        loaded: The run with its data and model.
+        variant: Which of its configuration's evaluations; "" is the plain one.
+        out: Folder with records/.
+        device: Where to compute.
+
+    Raises:
+        InputError: There is no such evaluation, or the protocol does not fit the data.
+    """
+    config = loaded.config
+    options = evaluation_of(loaded, variant)
+    protocol = protocol_of(loaded)
+    identity = protocol_identity(protocol, loaded.data)
+    row = row_hash(loaded, out)
+    kind = device_class(device)
+    id8 = record_id(row, identity, variant, options.sample, options.log_prob, kind)
+    path = record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+    return Target(variant, options, protocol, identity, row, device, path)
 
 
 def expected_record(loaded: Loaded, variant: str, out: Path, device: str = "cpu") -> Path:
     """Where the record of an evaluation lies, whether it is there or not."""
-    config = loaded.config
-    kind = device_class(device)
-    options = evaluation_of(loaded, variant)
-    identity = protocol_identity(protocol_of(loaded), loaded.data)
-    row = row_hash(loaded, out)
-    id8 = record_id(row, identity, variant, options.sample, options.log_prob, kind)
-    return record_path(out, loaded.data.name, config.name, variant, config.seed, id8)
+    return target(loaded, variant, out, device).path
 
 
 def row_hash(loaded: Loaded, out: Path) -> str:
@@ -67,29 +110,24 @@ def row_hash(loaded: Loaded, out: Path) -> str:
     return config.hash
 
 
-def protocol_identity(protocol: Protocol, data: ImageData) -> RecordedProtocol:
+def protocol_identity(protocol: Protocol, data: ImageData) -> ProtocolIdentity:
     """Everything that a number depends on besides the model: what two records must share to share a
     table.
 
     Raises:
         InputError: The protocol does not fit the data.
     """
-    if "class_recall" in protocol.metrics and data.spec.labels is None:
-        raise InputError(
-            f"protocol {protocol.name} measures class_recall, which needs labels; {data.name} has none"
-        )
-    if data.known_components is None and (
-        needs := sorted(set(protocol.metrics) & set(TABLE_METRICS))
-    ):
-        raise InputError(
-            f"protocol {protocol.name} measures {', '.join(needs)}, which need points2d; not {data.name}"
-        )
     extractor = load_extractor(protocol.extractor, root=data.root) if protocol.extractor else None
-    if extractor and "is" in protocol.metrics and not extractor.classes:
-        raise InputError(
-            f"protocol {protocol.name} measures is, which needs class scores; extractor {extractor.name} has none"
-        )
-    return RecordedProtocol(
+    for name in protocol.metrics:
+        inputs = metric_info(name).inputs
+        measures = f"protocol {protocol.name} measures {name}, which needs"
+        if "labels" in inputs and data.spec.labels is None:
+            raise InputError(f"{measures} labels; {data.name} has none")
+        if "known distribution" in inputs and data.known_components is None:
+            raise InputError(f"{measures} points2d; not {data.name}")
+        if "class scores" in inputs and extractor and not extractor.classes:
+            raise InputError(f"{measures} class scores; extractor {extractor.name} has none")
+    return ProtocolIdentity(
         name=protocol.name,
         dataset=data.name,
         data_hash=data.content_hash,

@@ -12,6 +12,7 @@ from genbench.evaluation.draw import save_picture
 from genbench.evaluation.identity import device_class, protocol_identity
 from genbench.evaluation.provenance import new_provenance, now
 from genbench.evaluation.score import score_samples
+from genbench.records.catalogue import metric_info
 from genbench.records.parts import Cost
 from genbench.records.record import NOISE_FLOOR, Record, record_id
 from genbench.records.store import record_path, write_record
@@ -43,7 +44,9 @@ def noise_floor(
     order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
     images = x[order[: protocol.images]]
     metrics = score_samples(images, data, protocol.of_training(seed), device)
-    metrics.pop("memorisation", None)  # they are the training images
+    for name in list(metrics):
+        if "training images" in metric_info(name).inputs:  # the samples are training images
+            del metrics[name]
     record = Record(
         dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
         protocol=identity, metrics=metrics, likelihood=None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,14 +12,13 @@ from genbench.config.protocol import Protocol
 from genbench.data.canonical import content_order
 from genbench.data.images import ImageData, Split
 from genbench.errors import InputError
-from genbench.metrics.energy import energy_distance
 from genbench.metrics.extractor import Extractor, load_extractor
-from genbench.metrics.features import FeatureBank, Features, sample_metrics, sample_metrics_against
+from genbench.metrics.features import FeatureBank
 from genbench.metrics.frechet import load_statistics
-from genbench.metrics.points import kl_divergence, mode_coverage, mode_coverage_errors
+from genbench.metrics.measure import measure
 from genbench.metrics.reference import reference_features
-from genbench.metrics.resampling import Estimate
-from genbench.records.catalogue import IMAGE_METRICS
+from genbench.metrics.samples import Features, Samples
+from genbench.records.catalogue import metric_info
 from genbench.records.parts import Metric
 from genbench.rng import Rng
 from genbench.system.processes import chunks
@@ -48,51 +49,49 @@ def score_samples(
     """
     images = images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]
     rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
-    found: dict[str, Estimate] = {}
-    if protocol.extractor:
-        found |= _feature_metrics(images, data, protocol, device, rng)
-    if "energy_distance" in protocol.metrics:
-        reference, _ = data.tensors(protocol.split, device)
-        found["energy_distance"] = energy_distance(images.flatten(1), reference.flatten(1))
-    if data.known_components is not None:
-        points = images.cpu().numpy()
-        modes, quality = mode_coverage(points, data.known_components)
-        modes_error, quality_error = mode_coverage_errors(points, data.known_components, rng)
-        found |= {
-            "modes_covered": (float(modes), modes_error),
-            "high_quality": (quality, quality_error),
-        }
-        if log_table is not None:
-            found["kl"] = kl_divergence(data.known_components.sum(0).ravel(), log_table), None
-    return {name: Metric(*found[name]) for name in protocol.metrics if name in found}
+    samples = Samples(
+        rng,
+        images=images,
+        components=data.known_components,
+        log_table=log_table,
+        **_references(images, data, protocol, device),
+    )
+    names = [
+        name
+        for name in protocol.metrics
+        if log_table is not None or not metric_info(name).of_likelihood
+    ]
+    return {name: Metric(*estimate) for name, estimate in measure(samples, names).items()}
 
 
-def _feature_metrics(
-    images: Tensor, data: ImageData, protocol: Protocol, device: str, rng: Rng
-) -> dict[str, Estimate]:
-    """What is measured among the features of an extractor."""
-    assert protocol.extractor is not None
+def _references(images: Tensor, data: ImageData, protocol: Protocol, device: str) -> dict[str, Any]:
+    """What images are compared with: the fields of `Samples` that the protocol's metrics need."""
+    references: dict[str, Any] = {}
+    if protocol.statistics is None:
+        reference, labels = data.tensors(protocol.split, device)
+        references = {"reference_images": reference, "labels": labels}
+    if protocol.extractor is None:
+        return references
     extractor = load_extractor(protocol.extractor, device, data.spec.levels, data.root)
-    x = _features(images, extractor, protocol, device)
+    references["generated"] = _features(images, extractor, protocol, device)
     if protocol.statistics is not None:
         path = protocol.statistics_file(data.root)
         mean, covariance = load_statistics(path)
-        if len(mean) != x.features.shape[1]:
+        length = references["generated"].features.shape[1]
+        if len(mean) != length:
             raise InputError(
-                f"{path} is about {len(mean)} features; extractor {extractor.name} has {x.features.shape[1]}"
+                f"{path} is about {len(mean)} features; extractor {extractor.name} has {length}"
             )
-        return sample_metrics_against(
-            x, mean.to(device), covariance.to(device), protocol.metrics, rng
-        )
+        return references | {"moments": (mean.to(device), covariance.to(device))}
 
     def split(name: Split) -> Features:
         compute = lambda: _features(data.tensors(name, device)[0], extractor, protocol, device)  # noqa: E731
         return reference_features(data, name, extractor, protocol.chunk, device, compute)
 
-    _, labels = data.tensors(protocol.split, device)
-    train = split("train").features if "memorisation" in protocol.metrics else None
-    wanted = [name for name in protocol.metrics if name in IMAGE_METRICS]
-    return sample_metrics(x, split(protocol.split), wanted, rng, labels, train)
+    references["reference"] = split(protocol.split)
+    if any("training images" in metric_info(name).inputs for name in protocol.metrics):
+        references["train"] = split("train").features
+    return references
 
 
 def _features(images: Tensor, extractor: Extractor, protocol: Protocol, device: str) -> Features:

@@ -42,7 +42,7 @@ from genbench.errors import InputError
 from genbench.leaderboard.intervals import Interval
 from genbench.leaderboard.rows import Mark, Row, RowKey, make_row, row_key
 from genbench.records.catalogue import metric_info
-from genbench.records.parts import Protocol
+from genbench.records.parts import ProtocolIdentity
 from genbench.records.record import NOISE_FLOOR, Record
 
 __all__ = ["FAMILIES", "Board", "beats", "boards"]
@@ -62,7 +62,7 @@ class Board:
             where there is none.
     """
 
-    protocol: Protocol
+    protocol: ProtocolIdentity
     rows: tuple[Row, ...]
     floor: tuple[Row, ...]
     apart: str = ""

@@ -19,7 +19,7 @@ from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.table import board_title
-from genbench.records.catalogue import METRICS, metric_info, quality_metric
+from genbench.records.catalogue import metric_info, metrics, quality_metric
 from genbench.system.json_files import read_json
 from genbench.system.typed import Amount, Natural, read_value
 
@@ -173,7 +173,7 @@ def _bias(study: dict[str, Any]) -> Iterator[str]:
 
 
 def _changes(study: dict[str, Any]) -> Iterator[str]:
-    names = [name for name in METRICS if name in study["changes"][0]]
+    names = [name for name in metrics() if name in study["changes"][0]]
     lines = [
         f"| Samples | {' | '.join(metric_info(name).title for name in names)} |",
         "| :--- |" + " ---: |" * len(names),

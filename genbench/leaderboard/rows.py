@@ -9,7 +9,7 @@ from typing import Literal
 
 from genbench.errors import InputError
 from genbench.leaderboard.intervals import Interval, paired, welch
-from genbench.records.parts import Likelihood, LikelihoodKind, Protocol
+from genbench.records.parts import Likelihood, LikelihoodKind, ProtocolIdentity
 from genbench.records.record import Record
 from genbench.system.json_files import canonical_json, digest
 
@@ -254,7 +254,7 @@ class Row:
         return [record.likelihood for record in self.records if record.likelihood]
 
 
-def likelihood_unit(protocol: Protocol) -> Literal["nats", "bits/dim"]:
+def likelihood_unit(protocol: ProtocolIdentity) -> Literal["nats", "bits/dim"]:
     """How likelihoods are printed: nats per image of binarised data, bits per dimension of any
     other.
     """

@@ -46,7 +46,7 @@ from genbench.leaderboard.cells import (
 )
 from genbench.leaderboard.rows import Row, likelihood_unit
 from genbench.records.catalogue import diversity_metric, metric_info, quality_metric
-from genbench.records.parts import Protocol
+from genbench.records.parts import ProtocolIdentity
 
 __all__ = [
     "COMMAND",
@@ -122,7 +122,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     ]
 
 
-def _seeding(protocol: Protocol) -> str:
+def _seeding(protocol: ProtocolIdentity) -> str:
     if protocol.is_former:
         return f"seed {protocol.evaluation_seed} for all trainings (former protocol: intervals leave out sampling noise)"
     return f"every training by its own seed, from {protocol.evaluation_seed} and the training seed"

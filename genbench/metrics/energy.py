@@ -19,8 +19,21 @@ from torch import Tensor
 from genbench.metrics.finite import require_finite
 from genbench.metrics.mmd import unbiased_mmd
 from genbench.metrics.resampling import Estimate
+from genbench.metrics.samples import Samples, present
+from genbench.records.catalogue import MetricInfo
 
-__all__ = ["energy_distance"]
+__all__ = ["METRICS", "energy_distance", "measure_energy_distance"]
+
+METRICS = {
+    "energy_distance": MetricInfo("Energy distance", "lower", 4, inputs=("known distribution",)),
+}
+
+
+def measure_energy_distance(samples: Samples) -> Estimate:
+    """Energy distance between the pixels of generated and reference images."""
+    images = present(samples.images, "the generated images", "energy_distance")
+    reference = present(samples.reference_images, "the reference images", "energy_distance")
+    return energy_distance(images.flatten(1), reference.flatten(1))
 
 
 def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:

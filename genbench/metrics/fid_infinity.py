@@ -29,12 +29,57 @@ from torch import Tensor
 from genbench.errors import InputError
 from genbench.metrics.frechet import fid, frechet_distance, moments
 from genbench.metrics.resampling import Estimate, half_sample_error
+from genbench.metrics.samples import Samples
+from genbench.records.catalogue import MetricInfo
 from genbench.rng import Rng
+from genbench.system.typed import Range
 
-__all__ = ["fid_error", "fid_infinity", "intercept"]
+__all__ = [
+    "METRICS",
+    "fid_error",
+    "fid_infinity",
+    "intercept",
+    "measure_fid",
+    "measure_fid_infinity",
+]
+
+METRICS = {
+    "fid": MetricInfo("FID", "lower", 2, inputs=("extractor",), range=Range(-0.01)),
+    "fid_infinity": MetricInfo(
+        "FID∞", "lower", 2, inputs=("extractor", "reference images"), images=30
+    ),
+}
 
 _POINTS = 15
 _SMALLEST = 0.5
+
+
+def measure_fid(samples: Samples) -> Estimate:
+    """FID and its standard error. Against the moments of a reference alone, the error is that of
+    the generated images.
+    """
+    if samples.moments is None:
+        return samples.once(fid_estimate)
+    x = samples.x
+    mean, covariance = samples.moments
+    distance = lambda a: frechet_distance(*moments(x[a]), mean, covariance)  # noqa: E731
+    whole = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    return distance(whole), half_sample_error(
+        distance, (len(x),), samples.rng.to(x.device), least=2
+    )
+
+
+def measure_fid_infinity(samples: Samples) -> Estimate:
+    """FID extrapolated to infinitely many generated images, and its standard error."""
+    _, sampling_error = samples.once(fid_estimate)
+    x, r = samples.sets
+    return fid_infinity(x, r, samples.rng.to(x.device), sampling_error)
+
+
+def fid_estimate(samples: Samples) -> Estimate:
+    """FID between generated and reference images, and its standard error."""
+    x, r = samples.sets
+    return fid(x, r), fid_error(x, r, samples.rng.to(x.device))
 
 
 def fid_infinity(x: Tensor, r: Tensor, rng: Rng, sampling_error: float | None = None) -> Estimate:

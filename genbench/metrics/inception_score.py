@@ -23,8 +23,15 @@ from torchmetrics import Metric
 from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 from genbench.metrics.resampling import Estimate
+from genbench.metrics.samples import Samples, present
+from genbench.records.catalogue import MetricInfo
+from genbench.system.typed import Range
 
-__all__ = ["InceptionScore", "inception_score"]
+__all__ = ["METRICS", "InceptionScore", "inception_score", "measure_is"]
+
+METRICS = {
+    "is": MetricInfo("IS", "higher", 2, inputs=("extractor", "class scores"), range=Range(0.999)),
+}
 
 
 class InceptionScore(Metric):
@@ -89,3 +96,9 @@ def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
     score.update(torch.arange(len(logits), device=logits.device), logits)
     mean, spread = score.compute()
     return mean.item(), (spread.item() / (splits - 1) ** 0.5 if splits > 1 else None)
+
+
+def measure_is(samples: Samples) -> Estimate:
+    """Inception score of the class scores of the generated images, over ten splits."""
+    generated = present(samples.generated, "the class scores of the generated images", "is")
+    return inception_score(generated.logits)

@@ -16,8 +16,17 @@ from torch import Tensor
 from genbench.metrics.finite import require_finite
 from genbench.metrics.mmd import unbiased_mmd
 from genbench.metrics.resampling import Estimate
+from genbench.metrics.samples import Samples
+from genbench.records.catalogue import MetricInfo
 
-__all__ = ["kernel_distance"]
+__all__ = ["METRICS", "kernel_distance", "measure_kid"]
+
+METRICS = {"kid": MetricInfo("KID", "lower", 4, inputs=("extractor", "reference images"))}
+
+
+def measure_kid(samples: Samples) -> Estimate:
+    """Kernel distance between the features of generated and reference images."""
+    return kernel_distance(*samples.sets)
 
 
 def kernel_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:

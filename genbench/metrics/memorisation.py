@@ -36,11 +36,32 @@ from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 from genbench.metrics.neighbours import nearest_distance
 from genbench.metrics.resampling import Estimate, half_sample_error
+from genbench.metrics.samples import Samples, present
+from genbench.records.catalogue import MetricInfo
 from genbench.rng import Rng
+from genbench.system.typed import Range
 
-__all__ = ["memorisation", "share_before", "tail_share"]
+__all__ = ["METRICS", "measure_memorisation", "memorisation", "share_before", "tail_share"]
+
+METRICS = {
+    # 0.05 for fresh data, 1 for copies: neither end is better
+    "memorisation": MetricInfo(
+        "Memorisation",
+        None,
+        3,
+        inputs=("extractor", "reference images", "training images"),
+        range=Range(0, 1),
+    ),
+}
 
 TAIL = 0.05
+
+
+def measure_memorisation(samples: Samples) -> Estimate:
+    """The share of generated images that are nearer to the training images than held-out ones."""
+    train = present(samples.train, "the features of the training images", "memorisation")
+    x, r = samples.sets
+    return memorisation(x, r, train, samples.rng.to(x.device))
 
 
 def memorisation(x: Tensor, r: Tensor, train: Tensor, rng: Rng) -> Estimate:

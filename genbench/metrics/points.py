@@ -17,13 +17,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from genbench.metrics.resampling import half_sample_error
+from genbench.metrics.resampling import Estimate, half_sample_error
+from genbench.metrics.samples import Samples, present
+from genbench.records.catalogue import MetricInfo
 from genbench.rng import Rng
+from genbench.system.typed import Range
 
-__all__ = ["high_density", "kl_divergence", "mode_coverage", "mode_coverage_errors"]
+__all__ = [
+    "METRICS",
+    "high_density",
+    "kl_divergence",
+    "measure_high_quality",
+    "measure_kl",
+    "measure_modes_covered",
+    "mode_coverage",
+    "mode_coverage_errors",
+]
+
+METRICS = {
+    "modes_covered": MetricInfo(
+        "Modes covered", "higher", 1, inputs=("known distribution",), range=Range(0)
+    ),
+    "high_quality": MetricInfo(
+        "High quality", "higher", 3, inputs=("known distribution",), range=Range(0, 1)
+    ),
+    "kl": MetricInfo(
+        "KL(data ‖ model)",
+        "lower",
+        4,
+        inputs=("known distribution", "density"),
+        range=Range(-0.01),
+    ),
+}
 
 _MASS = 0.99
 _SHARE = 0.1
+
+
+def measure_modes_covered(samples: Samples) -> Estimate:
+    """How many components the generated images reach."""
+    return samples.once(coverage_estimates)[0]
+
+
+def measure_high_quality(samples: Samples) -> Estimate:
+    """The share of generated images where 99 % of the true distribution lies."""
+    return samples.once(coverage_estimates)[1]
+
+
+def measure_kl(samples: Samples) -> Estimate:
+    """KL(data || model) over the table of all images."""
+    components = present(samples.components, "the true distribution", "kl")
+    log_q = present(samples.log_table, "the density of the model", "kl")
+    return kl_divergence(components.sum(0).ravel(), log_q), None
+
+
+def coverage_estimates(samples: Samples) -> tuple[Estimate, Estimate]:
+    """Modes covered and the high-quality share, each with its error."""
+    components = present(samples.components, "the true distribution", "modes_covered")
+    points = present(samples.images, "the generated images", "modes_covered").cpu().numpy()
+    modes, quality = mode_coverage(points, components)
+    modes_error, quality_error = mode_coverage_errors(points, components, samples.rng)
+    return (float(modes), modes_error), (quality, quality_error)
 
 
 def kl_divergence(table: np.ndarray, log_q: np.ndarray) -> float:

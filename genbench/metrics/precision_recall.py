@@ -28,16 +28,49 @@ from torch import Tensor
 from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 from genbench.metrics.neighbours import nearest_others, pairs_within
+from genbench.metrics.resampling import Estimate
+from genbench.metrics.samples import Samples, present
+from genbench.records.catalogue import MetricInfo
+from genbench.system.typed import Range
 
 __all__ = [
+    "METRICS",
     "Balls",
     "class_recall",
     "covered",
     "density",
     "density_coverage",
+    "measure_class_recall",
+    "measure_coverage",
+    "measure_density",
+    "measure_precision",
+    "measure_recall",
     "occupied",
     "precision_recall",
 ]
+
+METRICS = {
+    "precision": MetricInfo(
+        "Precision", "higher", 3, inputs=("extractor", "reference images"), range=Range(0, 1)
+    ),
+    "recall": MetricInfo(
+        "Recall", "higher", 3, inputs=("extractor", "reference images"), range=Range(0, 1)
+    ),
+    # a count of neighbours: 1 for the data itself, and above 1 is no better
+    "density": MetricInfo(
+        "Density", None, 3, inputs=("extractor", "reference images"), range=Range(0)
+    ),
+    "coverage": MetricInfo(
+        "Coverage", "higher", 3, inputs=("extractor", "reference images"), range=Range(0, 1)
+    ),
+    "class_recall": MetricInfo(
+        "Recall of the worst class",
+        "higher",
+        3,
+        inputs=("extractor", "reference images", "labels"),
+        range=Range(0, 1),
+    ),
+}
 
 
 class Balls:
@@ -126,6 +159,55 @@ def class_recall(balls: Balls, k: int, centres: Tensor, points: Tensor, labels: 
     of = labels[points]
     classes = int(labels.max()) + 1
     return torch.bincount(of, recalled.double(), classes) / torch.bincount(of, minlength=classes)
+
+
+def measure_precision(samples: Samples) -> Estimate:
+    """Precision with k = 3. In the statistics below, a and b are masks of the generated and of the
+    reference images.
+    """
+    balls = samples.once(balls_of_reference)
+    return samples.estimate(lambda a, b: share(covered(balls, 3, b, a)), least=4)
+
+
+def measure_recall(samples: Samples) -> Estimate:
+    """Recall with k = 3."""
+    balls = samples.once(balls_of_generated)
+    return samples.estimate(lambda a, b: share(covered(balls, 3, a, b)), least=4)
+
+
+def measure_density(samples: Samples) -> Estimate:
+    """Density with k = 5."""
+    balls = samples.once(balls_of_reference)
+    return samples.estimate(lambda a, b: density(balls, 5, b, a), least=6)
+
+
+def measure_coverage(samples: Samples) -> Estimate:
+    """Coverage with k = 5."""
+    balls = samples.once(balls_of_reference)
+    return samples.estimate(lambda a, b: share(occupied(balls, 5, b, a)), least=6)
+
+
+def measure_class_recall(samples: Samples) -> Estimate:
+    """Recall with k = 3 of the class whose recall is lowest."""
+    labels = present(samples.labels, "the labels of the reference images", "class_recall")
+    balls = samples.once(balls_of_generated)
+    recall = lambda a, b: class_recall(balls, 3, a, b, labels)  # noqa: E731
+    return samples.estimate(lambda a, b: recall(a, b).nan_to_num(torch.inf).amin().item(), least=4)
+
+
+def balls_of_reference(samples: Samples) -> Balls:
+    """Balls around the reference images, and the generated images in them."""
+    return Balls(samples.r, samples.x)
+
+
+def balls_of_generated(samples: Samples) -> Balls:
+    """Balls around the generated images, and the reference images in them."""
+    return Balls(samples.x, samples.r)
+
+
+def share(which: Tensor) -> float:
+    """Share of a mask that is true."""
+    return which.double().mean().item()
 
 
 def precision_recall(x: Tensor, r: Tensor, k: int = 3) -> tuple[float, float]:

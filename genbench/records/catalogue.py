@@ -1,86 +1,151 @@
-"""Every metric, once: its name, what it is called in tables, which direction is better."""
+"""The catalogue of metrics: what each metric is called, which direction is better, and what it needs.
+
+A metric is one file of `genbench/metrics/`, which declares it and measures it:
+
+    METRICS = {"kid": MetricInfo("KID", "lower", 4, inputs=("extractor", "reference images"))}
+
+    def measure_kid(samples: Samples) -> Estimate: ...
+
+Nothing else lists the names of metrics. Tables and protocols need the declarations alone, and must
+start without torch, which the files of metrics import. This module therefore reads the
+declarations from the source text.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import ast
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
-from genbench.records.parts import Protocol
+from genbench.records.parts import ProtocolIdentity
+from genbench.system.typed import Range
 
 __all__ = [
-    "IMAGE_METRICS",
-    "METRICS",
-    "MOMENT_METRICS",
-    "TABLE_METRICS",
+    "Input",
     "MetricInfo",
+    "declared_metrics",
     "diversity_metric",
+    "image_metrics",
     "metric_info",
+    "metrics",
     "quality_metric",
 ]
 
-IMAGE_METRICS = (
-    "fid", "fid_infinity", "is", "kid", "precision", "recall", "density", "coverage", "class_recall", "memorisation",
-)  # fmt: skip
+Input = Literal[
+    "extractor",
+    "class scores",
+    "reference images",
+    "labels",
+    "training images",
+    "known distribution",
+    "density",
+]
 
-# what mean and covariance of the reference features are enough for
-MOMENT_METRICS = ("fid", "is")
-TABLE_METRICS = ("energy_distance", "modes_covered", "high_quality", "kl")
+ANY_NUMBER = Range()
+
+# Which metrics stand for the quality and the diversity of samples. The first one that a protocol
+# measures is the one that tables and plots compare.
+QUALITY = ("fid", "energy_distance", "kl", "kid")
+DIVERSITY = ("recall", "coverage", "modes_covered")
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How a metric is printed and ranked.
+    """How a metric is printed and ranked, and what it is computed from.
 
     Attributes:
         title: Column head.
-        better: Which direction is better, or None: not ranked.
-        digits: Decimals.
-        of_likelihood: It is computed from log p(x), and so is of the same kind: an upper bound
-            where that is a lower one.
+        better: Which direction is better; None for a metric that is not ranked.
+        digits: Decimals that tables print.
+        inputs: What the metric needs besides the generated images: the features of an extractor,
+            its class scores, the reference images themselves (not only the mean and covariance of
+            their features), their labels, the training images, the true distribution of the data,
+            the density of the model.
+        range: Values that the metric can take. An unbiased estimate of a distance may be negative,
+            and rounding takes a distance of 0 a little below 0.
+        images: Smallest number of generated images.
+        module: Name of the file in `genbench.metrics`, which the catalogue fills in.
     """
 
     title: str
     better: Literal["lower", "higher"] | None
     digits: int
-    of_likelihood: bool = False
+    inputs: tuple[Input, ...] = ()
+    range: Range = ANY_NUMBER
+    images: int = 2
+    module: str = ""
+
+    @property
+    def of_likelihood(self) -> bool:
+        """Whether the metric is computed from log p(x). Its kind is then that of the likelihood:
+        an upper bound where log p(x) is a lower bound.
+        """
+        return "density" in self.inputs
+
+    @property
+    def needs_moments_only(self) -> bool:
+        """Whether mean and covariance of the reference features can replace the reference images."""
+        return set(self.inputs) <= {"extractor", "class scores"}
 
 
-METRICS = {
-    "fid": MetricInfo("FID", "lower", 2),
-    "fid_infinity": MetricInfo("FID∞", "lower", 2),
-    "is": MetricInfo("IS", "higher", 2),
-    "kid": MetricInfo("KID", "lower", 4),
-    "precision": MetricInfo("Precision", "higher", 3),
-    "recall": MetricInfo("Recall", "higher", 3),
-    "density": MetricInfo(
-        "Density", None, 3
-    ),  # of neighbours: 1 for the data itself, above 1 is no better
-    "coverage": MetricInfo("Coverage", "higher", 3),
-    "class_recall": MetricInfo("Recall of the worst class", "higher", 3),
-    "memorisation": MetricInfo(
-        "Memorisation", None, 3
-    ),  # 0.05 for fresh data, 1 for copies: neither end is better
-    "energy_distance": MetricInfo("Energy distance", "lower", 4),
-    "modes_covered": MetricInfo("Modes covered", "higher", 1),
-    "high_quality": MetricInfo("High quality", "higher", 3),
-    "kl": MetricInfo("KL(data ‖ model)", "lower", 4, of_likelihood=True),
-}
+@cache
+def metrics() -> dict[str, MetricInfo]:
+    """All metrics by name, in the order of their files."""
+    return declared_metrics(Path(__file__).parents[1] / "metrics")
+
+
+def declared_metrics(folder: Path) -> dict[str, MetricInfo]:
+    """The metrics that the files of a folder declare.
+
+    Args:
+        folder: Folder with Python files. Those without a dictionary METRICS declare nothing.
+
+    Returns:
+        Name of the metric -> its description.
+    """
+    declarations: dict[str, MetricInfo] = {}
+    for path in sorted(folder.glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "\nMETRICS = {" not in text:
+            continue
+        for name, info in _declaration(ast.parse(text)).items():
+            declarations[name] = replace(info, module=path.stem)
+    return declarations
+
+
+def _declaration(tree: ast.Module) -> dict[str, MetricInfo]:
+    """The value of METRICS in a file: `MetricInfo` and `Range` are the only names that it may use."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "METRICS":
+            code = compile(ast.Expression(statement.value), "METRICS", "eval")
+            names = {"MetricInfo": MetricInfo, "Range": Range, "__builtins__": {}}
+            declaration: dict[str, Any] = eval(code, names)
+            return declaration
+    return {}
+
+
+def image_metrics() -> tuple[str, ...]:
+    """Names of the metrics that are computed from the features of an extractor."""
+    return tuple(name for name, info in metrics().items() if "extractor" in info.inputs)
 
 
 def metric_info(name: str) -> MetricInfo:
-    """A metric by name; one that is not known here is printed under its own name and not ranked."""
-    return METRICS.get(name, MetricInfo(name, None, 4))
+    """The description of a metric.
+
+    Args:
+        name: Name of a metric, as protocols and records write it. A record may hold a metric that
+            this version does not know: it is printed under its own name, and not ranked.
+    """
+    return metrics().get(name, MetricInfo(name, None, 4))
 
 
-def quality_metric(protocol: Protocol) -> str | None:
-    """The metric that stands for sample quality."""
-    return next(
-        (name for name in ("fid", "energy_distance", "kl", "kid") if name in protocol.metrics), None
-    )
+def quality_metric(protocol: ProtocolIdentity) -> str | None:
+    """The metric that stands for the quality of samples; None where the protocol measures none."""
+    return next((name for name in QUALITY if name in protocol.metrics), None)
 
 
-def diversity_metric(protocol: Protocol) -> str | None:
-    """The metric that stands for diversity."""
-    return next(
-        (name for name in ("recall", "coverage", "modes_covered") if name in protocol.metrics), None
-    )
+def diversity_metric(protocol: ProtocolIdentity) -> str | None:
+    """The metric that stands for the diversity of samples; None where the protocol measures none."""
+    return next((name for name in DIVERSITY if name in protocol.metrics), None)

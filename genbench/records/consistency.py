@@ -18,8 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from genbench.records.catalogue import metric_info
+
 if TYPE_CHECKING:
-    from genbench.records.parts import Likelihood, Protocol
+    from genbench.records.parts import Likelihood, ProtocolIdentity
     from genbench.records.record import Record
 
 __all__ = ["contradictions", "needed_names"]
@@ -53,7 +55,7 @@ def needed_names(config: Mapping[str, Any]) -> set[str]:
     return names
 
 
-def _of_protocol(protocol: Protocol) -> Iterator[str]:
+def _of_protocol(protocol: ProtocolIdentity) -> Iterator[str]:
     if len(set(protocol.metrics)) < len(protocol.metrics):
         yield f"protocol.metrics names a metric twice: {', '.join(protocol.metrics)}"
     for name in ("extractor", "statistics"):
@@ -93,16 +95,20 @@ def _what(record: Record) -> str:
 
 
 def _of_metrics(record: Record) -> Iterator[str]:
-    absent = set()
-    if record.is_noise_floor:  # its samples are training images
-        absent.add("memorisation")
-    if record.density != "explicit":  # of a density
-        absent.add("kl")
+    """A finished run has every metric of its protocol that can be measured, and no other."""
+    is_explicit = record.density == "explicit"
     for name in record.protocol.metrics:
-        if (name in record.metrics) == (name in absent):
-            yield f"metrics.{name} is {'there' if name in absent else 'missing'}, but density is {record.density!r}, model {record.model}"
-    if (record.density == "explicit") != (record.likelihood is not None):
-        yield f"density is {record.density!r}, but likelihood is {'null' if record.likelihood is None else 'there'}"
+        info = metric_info(name)
+        # the samples of the noise floor are training images
+        is_absent = record.is_noise_floor and "training images" in info.inputs
+        is_absent = is_absent or (info.of_likelihood and not is_explicit)
+        if (name in record.metrics) == is_absent:
+            state = "there" if is_absent else "missing"
+            about = f"density is {record.density!r}, model {record.model}"
+            yield f"metrics.{name} is {state}, but {about}"
+    if is_explicit != (record.likelihood is not None):
+        state = "null" if record.likelihood is None else "there"
+        yield f"density is {record.density!r}, but likelihood is {state}"
 
 
 def _of_divergence(record: Record) -> Iterator[str]:

@@ -11,13 +11,12 @@ from genbench.system.typed import Amount, Count, Line, Natural, Range, Seconds, 
 
 __all__ = [
     "LONGEST_FILE_NAME",
-    "METRIC_RANGES",
     "Cost",
     "Likelihood",
     "LikelihoodKind",
     "Metric",
     "Need",
-    "Protocol",
+    "ProtocolIdentity",
     "Provenance",
     "Speed",
     "is_file_name",
@@ -26,25 +25,9 @@ __all__ = [
 LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 
-# What a metric can be at all. Unbiased estimates of distances may be negative, and rounding takes a
-# distance of 0 a little below.
-METRIC_RANGES = {
-    "fid": Range(-0.01),
-    "is": Range(0.999),
-    "precision": Range(0, 1),
-    "recall": Range(0, 1),
-    "density": Range(0),
-    "coverage": Range(0, 1),
-    "class_recall": Range(0, 1),
-    "memorisation": Range(0, 1),
-    "modes_covered": Range(0),
-    "high_quality": Range(0, 1),
-    "kl": Range(-0.01),
-}
-
 
 @dataclass(frozen=True)
-class Protocol:
+class ProtocolIdentity:
     """How a run was measured. Records that differ in any of these fields never share a table.
 
     Attributes:

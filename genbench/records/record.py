@@ -24,20 +24,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench.errors import InputError
+from genbench.records.catalogue import metric_info
 from genbench.records.consistency import contradictions
 from genbench.records.parts import (
-    METRIC_RANGES,
     Cost,
     Likelihood,
     Metric,
     Need,
-    Protocol,
+    ProtocolIdentity,
     Provenance,
     Speed,
     is_file_name,
 )
 from genbench.system.json_files import digest, parse_json
-from genbench.system.typed import Count, Range, read_value
+from genbench.system.typed import Count, read_value
 
 __all__ = ["FOREIGN", "NOISE_FLOOR", "SCHEMA", "Record", "content_digest", "record_id"]
 
@@ -88,7 +88,7 @@ class Record:
     device_class: Literal["cpu", "cuda", "mps"]
     status: Literal["done", "diverged"]
     density: Literal["explicit", "implicit", "-"]
-    protocol: Protocol
+    protocol: ProtocolIdentity
     metrics: dict[str, Metric]
     likelihood: Likelihood | None
     sample_options: dict[str, Any]
@@ -125,7 +125,7 @@ class Record:
         if self.status == "diverged" and (self.metrics or self.likelihood):
             raise ValueError("a diverged run has neither metrics nor a likelihood")
         for name, metric in self.metrics.items():
-            allowed = METRIC_RANGES.get(name, Range())
+            allowed = metric_info(name).range
             if metric.value not in allowed:
                 raise ValueError(f"metrics.{name}.value is {metric.value}, not {allowed}")
         for time in (self.evaluated_at, self.sealed_at):
@@ -246,7 +246,7 @@ def _other_schema(schema: Any) -> str:
 
 def record_id(
     config_hash: str,
-    protocol: Protocol,
+    protocol: ProtocolIdentity,
     variant: str,
     sample_options: dict[str, Any],
     log_prob_options: dict[str, Any],

@@ -242,7 +242,7 @@ def test_no_inception_score_without_class_scores(monkeypatch):
 
 def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
     run = train(tiny("digits/vae", "budget.images=160", "protocol=points2d"))
-    with pytest.raises(InputError, match="which need points2d; not digits"):
+    with pytest.raises(InputError, match="which needs points2d; not digits"):
         evaluate(run, "mean", tmp_path)
 
 

@@ -41,13 +41,21 @@ from genbench.leaderboard.board import boards
 from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.rows import Summary
 from genbench.leaderboard.words import quality_words, relative_spread, speed_words, stability_words
-from genbench.records.parts import Cost, Likelihood, Metric, Need, Protocol, Provenance, Speed
+from genbench.records.parts import (
+    Cost,
+    Likelihood,
+    Metric,
+    Need,
+    ProtocolIdentity,
+    Provenance,
+    Speed,
+)
 from genbench.records.record import Record, content_digest, record_id
 from genbench.records.store import picture_path, read_record
 from genbench.system.json_files import digest
 from genbench.system.typed import read_value
 
-PROTOCOL = Protocol(
+PROTOCOL = ProtocolIdentity(
     "digits", "digits", "d" * 64, "test", (1, 8, 8), 17, 719, 719, "digits", "e" * 64, 0, 64,
     ("fid", "is", "kid", "precision", "recall", "density", "coverage"), evaluated_by="own seeds",
 )  # fmt: skip
@@ -370,7 +378,7 @@ def exact() -> dict[str, Any]:
 
 def seal_again(tree: dict[str, Any]) -> str:
     """The text of an edited record by somebody who knows how its id and its digest are made."""
-    protocol = read_value(Protocol, tree["protocol"])
+    protocol = read_value(ProtocolIdentity, tree["protocol"])
     options = (
         tree["variant"],
         tree["sample_options"],
@@ -661,7 +669,7 @@ def test_means_and_sample_standard_deviations_are_those_of_numpy():
 
 
 @pytest.mark.parametrize(
-    "field", [f.name for f in dataclasses.fields(Protocol) if f.name != "dataset"]
+    "field", [f.name for f in dataclasses.fields(ProtocolIdentity) if f.name != "dataset"]
 )
 def test_records_whose_protocols_differ_in_any_field_never_share_a_table(field):
     value = getattr(PROTOCOL, field)
@@ -1328,7 +1336,7 @@ def test_the_committed_leaderboards_are_what_their_records_give(tmp_path):
 def test_a_field_that_came_later_leaves_the_ids_of_older_records_alone():
     first = {
         f.name: getattr(PROTOCOL, f.name)
-        for f in dataclasses.fields(Protocol)
+        for f in dataclasses.fields(ProtocolIdentity)
         if f.default is dataclasses.MISSING
     }
     assert len(first) == 13

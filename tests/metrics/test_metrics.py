@@ -30,7 +30,7 @@ from genbench.metrics.precision_recall import (
     density_coverage,
     precision_recall,
 )
-from genbench.records.catalogue import IMAGE_METRICS
+from genbench.records.catalogue import image_metrics
 from genbench.rng import Rng
 
 
@@ -562,12 +562,12 @@ def test_one_pass_gives_every_metric():
     found = sample_metrics(
         Features(x, logits),
         Features(r, r[:, :10]),
-        IMAGE_METRICS,
+        image_metrics(),
         Rng(0, range(20)),
         labels=labels,
         train=train,
     )
-    assert tuple(found) == IMAGE_METRICS
+    assert tuple(found) == image_metrics()
     assert all(
         type(number) is float and math.isfinite(number)
         for estimate in found.values()

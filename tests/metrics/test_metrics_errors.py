@@ -21,7 +21,7 @@ from genbench.metrics.precision_recall import (
     precision_recall,
 )
 from genbench.metrics.resampling import half_sample_error, halves
-from genbench.records.catalogue import IMAGE_METRICS
+from genbench.records.catalogue import image_metrics
 from genbench.rng import Rng
 
 
@@ -69,7 +69,7 @@ def test_metrics_of_a_half_are_those_of_its_images_alone():
 
 def test_errors_are_the_spread_over_fresh_draws():
     """The errors of one run against what 60 runs with other images scatter. Shares of images in balls may err to the safe side."""
-    runs, names = 60, (*IMAGE_METRICS, "energy_distance")
+    runs, names = 60, (*image_metrics(), "energy_distance")
     found = []
     for run in range(runs):
         x, r, train = (
@@ -78,7 +78,7 @@ def test_errors_are_the_spread_over_fresh_draws():
         x = 0.9 * x + 0.4
         labels = (r[:, 0] > 0).long()
         estimates = sample_metrics(
-            Features(x, x), Features(r, r), IMAGE_METRICS, Rng(run, range(15)), labels, train
+            Features(x, x), Features(r, r), image_metrics(), Rng(run, range(15)), labels, train
         )
         found.append([*estimates.values(), energy_distance(x, r)])
     values, errors = torch.tensor(found, dtype=torch.float64).permute(2, 1, 0)
