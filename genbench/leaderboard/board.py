@@ -39,15 +39,14 @@ from functools import cached_property
 from itertools import groupby
 
 from genbench.errors import InputError
+from genbench.leaderboard.families import family_order
 from genbench.leaderboard.intervals import Interval
 from genbench.leaderboard.rows import Mark, Row, RowKey, make_row, row_key
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import ProtocolIdentity
 from genbench.records.record import NOISE_FLOOR, Record
 
-__all__ = ["FAMILIES", "Board", "beats", "boards"]
-
-FAMILIES = ("classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion")
+__all__ = ["Board", "beats", "boards"]
 
 
 @dataclass(frozen=True)
@@ -187,13 +186,9 @@ def _board(records: Sequence[Record]) -> Board:
     for r in sorted(records, key=lambda r: (row_key(r), r.seed)):
         groups.setdefault(row_key(r), []).append(r)
     rows = [make_row(key, list(groups), tuple(found)) for key, found in groups.items()]
-    rows.sort(key=lambda row: (_family_order(row.family), row.label))
+    rows.sort(key=lambda row: (family_order(row.family), row.label))
     floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
     return Board(records[0].protocol, tuple(row for row in rows if row not in floor), floor)
-
-
-def _family_order(family: str) -> tuple[int, str]:
-    return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), family)
 
 
 def beats(row: Row, other: Row, metric: str) -> bool:

@@ -13,12 +13,13 @@ from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-from genbench.leaderboard.board import FAMILIES, Board
+from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import Table
+from genbench.leaderboard.families import COLOURS, family_class, family_order, marker
 from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
-from genbench.leaderboard.plots import COLOURS, environment, family_class, marker, plots
+from genbench.leaderboard.plots import environment, plots
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.sources import source
@@ -105,8 +106,7 @@ def _by_dataset(found: Sequence[Board]) -> list[tuple[str, list[Board]]]:
 
 def _families(found: Sequence[Board]) -> list[str]:
     """Every family of a row, the known ones in their order."""
-    names = {row.family for board in found for row in board.rows}
-    return [*(f for f in FAMILIES if f in names), *sorted(names - set(FAMILIES))]
+    return sorted({row.family for board in found for row in board.rows}, key=family_order)
 
 
 def _dataset(name: str, anchor: str, found: Sequence[Board], out: Path) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from test_leaderboard import POINTS, PROTOCOL, lecture, make, write
 
 from genbench.errors import InputError
 from genbench.leaderboard import build
-from genbench.leaderboard.board import FAMILIES, Board, boards
+from genbench.leaderboard.board import Board, boards
+from genbench.leaderboard.families import COLOURS, FAMILIES, family_class, marker
 from genbench.leaderboard.page import page_text
-from genbench.leaderboard.plots import COLOURS, diversity_plot, family_class, marker
+from genbench.leaderboard.plots import diversity_plot
 from genbench.leaderboard.seeds import seed_text, seed_values
 from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import board_table, comparison_table
