@@ -22,6 +22,7 @@ from genbench.records.record import NOISE_FLOOR
 from genbench.system.json_files import canonical_json
 
 __all__ = [
+    "KIND_SIGNS",
     "NONE",
     "Cell",
     "Column",
@@ -30,34 +31,43 @@ __all__ = [
     "Table",
     "batch_words",
     "cost_cell",
-    "count_words",
+    "count_cell",
     "density_cell",
+    "empty_floor",
     "family_cell",
     "join_names",
-    "judged",
+    "join_words",
+    "judged_cell",
     "kind_words",
+    "likelihood_cell",
     "likelihood_meaning",
-    "likelihood_words",
     "metric_cell",
     "name_cell",
     "nll_cell",
-    "no_floor",
-    "plain_text",
+    "plain_cell",
     "range_text",
-    "rough_text",
+    "rough_cell",
     "seeds_cell",
     "speed_cell",
     "stability_cell",
+    "value_cell",
     "with_needs",
 ]
 
 NONE = "–"
-_PREFIX: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
+KIND_SIGNS: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, what it sorts by, its mark, and words that stand below it."""
+    """One cell of a table.
+
+    Attributes:
+        text: What it shows.
+        sort: What the column is sorted by; None for an empty cell.
+        mark: Whether it is best in its column.
+        note: Words that stand below the text.
+    """
 
     text: str
     sort: float | str | None = None
@@ -67,7 +77,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its head, "lower" or "higher" where it is ranked, and whether it holds words."""
+    """One column of a table.
+
+    Attributes:
+        title: Its head.
+        better: Which direction is better; None where the column is not ranked.
+        words: Whether it holds words instead of numbers.
+    """
 
     title: str
     better: Literal["lower", "higher"] | None = None
@@ -76,7 +92,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of cells, its family (for the colour), and whether it is the noise floor."""
+    """One line of a table.
+
+    Attributes:
+        cells: One per column.
+        family: Family of the model, for the colour.
+        floor: Whether it is the noise floor.
+    """
 
     cells: tuple[Cell, ...]
     family: str
@@ -85,7 +107,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """What every format prints."""
+    """A table, which every format prints in its own way."""
 
     title: str
     columns: tuple[Column, ...]
@@ -93,176 +115,180 @@ class Table:
 
 
 Maker = tuple[Column, Callable[[Row], Cell]]
+"""A column, and the function that makes its cell of a row."""
+
+
+# --- words and costs ------------------------------------------------------------------------------
+
+
+def name_cell(row: Row) -> Cell:
+    """The label of a row; below it, whether it is told labels, and the options of its sampler."""
+    labels = "given labels" if row.conditional else ""
+    return Cell(
+        row.label, row.label, note=join_words(labels, option_words(row.first.sample_options))
+    )
+
+
+def family_cell(row: Row) -> Cell:
+    """The family of a row's model."""
+    return Cell(row.family, row.family)
+
+
+def density_cell(row: Row) -> Cell:
+    """Whether the model has an explicit density. The noise floor and foreign images have no model."""
+    if row.first.density == "-":
+        return Cell(NONE, row.first.density)
+    return Cell(row.first.density, row.first.density)
 
 
 def seeds_cell(board: Board, row: Row) -> Cell:
+    """How many training seeds a row has, out of how many where some are missing."""
     n = len(row.records)
-    return Cell(f"{n} of {board.protocol.seeds}" if board.lacks(row) else str(n), n)
+    if board.lacks(row):
+        return Cell(f"{n} of {board.protocol.seeds}", n)
+    return Cell(str(n), n)
 
 
 def cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
-    """Nothing is known of what foreign images cost."""
-    return lambda row: make(row) if row.first.cost.device != "-" else Cell(NONE)
+    """A function that makes an empty cell of foreign images, whose cost is not known, and the cell
+    of `make` of every other row.
+    """
+
+    def cell(row: Row) -> Cell:
+        if row.first.cost.device == "-":
+            return Cell(NONE)
+        return make(row)
+
+    return cell
 
 
 def with_needs(row: Row, cell: Cell) -> Cell:
-    """A cost that is also that of the runs that were needed first says so."""
+    """A cell of a cost that includes the runs that were needed first, whose names stand below it."""
     if row.first.needs:
         return replace(cell, note=f"with {', '.join(row.first.needs)}")
     return cell
 
 
-def no_floor(makers: list[Maker]) -> Line:
+def empty_floor(makers: list[Maker]) -> Line:
+    """The line of a noise floor that was not measured."""
     cells = [Cell(NONE) for _ in makers]
     cells[0] = Cell(NOISE_FLOOR, note="not measured")
     return Line(tuple(cells), "-", floor=True)
 
 
-def name_cell(row: Row) -> Cell:
-    words = ["given labels" if row.conditional else "", _options(row.first.sample_options)]
-    return Cell(row.label, row.label, note=", ".join(filter(None, words)))
-
-
-def family_cell(row: Row) -> Cell:
-    return Cell(row.family, row.family)
-
-
 def kind_words(row: Row) -> str:
+    """The family of a model, and whether it is told labels."""
     if row.conditional:
         return f"{row.family}, given labels"
     return row.family
 
 
-def density_cell(row: Row) -> Cell:
-    return Cell(NONE if row.first.density == "-" else row.first.density, row.first.density)
+# --- metrics and likelihoods ----------------------------------------------------------------------
 
 
 def metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
+    """A function that makes the cell of one metric of a row."""
     info = metric_info(name)
 
     def cell(row: Row) -> Cell:
-        prefix = _PREFIX[row.kind] if info.of_likelihood and row.kind else ""
-        plain = _value(
-            row.metric(name),
-            info.digits,
-            board.mark(row, name) if row in board.rows else "",
-            prefix,
-        )
-        if not info.of_likelihood or row.metric(name) is None:
+        mark = board.mark(row, name) if row in board.rows else ""
+        if not info.of_likelihood:
+            return value_cell(row.metric(name), info.digits, mark)
+        sign = KIND_SIGNS[row.kind] if row.kind else ""
+        plain = value_cell(row.metric(name), info.digits, mark, sign)
+        if row.metric(name) is None:
             return plain
-        return replace(plain, note=_step_words(row.kl_step_error, plain.text))
+        return replace(plain, note=step_words(row.kl_step_error, plain.text))
 
     return cell
 
 
-def judged(board: Board, name: str) -> Callable[[Row], Cell]:
+def judged_cell(board: Board, name: str) -> Callable[[Row], Cell]:
+    """As `metric_cell`, with a judgement in words: "best", "1.9 times the best"."""
+    make = metric_cell(board, name)
+
     def cell(row: Row) -> Cell:
-        plain = metric_cell(board, name)(row)
-        words = quality_words(board, row, name) if row in board.rows else ""
-        return replace(plain, note=", ".join(filter(None, [words, plain.note])))
+        plain = make(row)
+        if row not in board.rows:
+            return plain
+        return replace(plain, note=join_words(quality_words(board, row, name), plain.note))
 
     return cell
 
 
 def nll_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
+    """A function that makes the cell of a row's likelihood.
+
+    Args:
+        board: Where the row stands.
+        conditional: Whether it is that of p(x | y) instead of p(x).
+    """
+
     def cell(row: Row) -> Cell:
         nll = row.nll(conditional)
         kind = row.kind
         if nll is None or kind is None:
             return Cell(NONE)
-        cell = _value(
-            nll, 2, board.nll_mark(row, conditional) if row in board.rows else "", _PREFIX[kind]
-        )
-        return replace(
-            cell,
-            note=", ".join(
-                filter(
-                    None,
-                    [
-                        likelihood_meaning(row),
-                        _effort(row),
-                        _step_words(row.nll_step_error, cell.text),
-                    ],
-                )
-            ),
-        )
+        mark = board.nll_mark(row, conditional) if row in board.rows else ""
+        plain = value_cell(nll, 2, mark, KIND_SIGNS[kind])
+        finer = step_words(row.nll_step_error, plain.text)
+        return replace(plain, note=join_words(likelihood_meaning(row), effort_words(row), finer))
 
     return cell
 
 
-def likelihood_words(board: Board, row: Row) -> Cell:
-    found = [(c, nll_cell(board, c)(row)) for c in board.conditional if row.nll(c)]
-    if not found:
-        return Cell(NONE, note="none" if row.first.density == "implicit" else "not measured")
-    conditional, cell = found[0]
-    words = [
-        str(row.kind),
-        "proved best"
-        if cell.mark == "best"
-        else f"lowest {row.kind}"
-        if cell.mark == "lead"
-        else "",
-    ]
-    words = words[1:] if cell.mark == "lead" else words
-    return Cell(
-        cell.text,
-        cell.sort,
-        cell.mark,
-        ", ".join(filter(None, [*words, "p(x | y)" if conditional else ""])),
-    )
+def likelihood_cell(board: Board, row: Row) -> Cell:
+    """The likelihood of a row with a judgement in words: "exact", "proved best", "lowest bound"."""
+    for conditional in board.conditional:
+        if row.nll(conditional):
+            cell = nll_cell(board, conditional)(row)
+            given = "p(x | y)" if conditional else ""
+            return replace(cell, note=join_words(likelihood_words(row, cell.mark), given))
+    if row.first.density == "implicit":
+        return Cell(NONE, note="none")
+    return Cell(NONE, note="not measured")
 
 
-def speed_cell(board: Board, row: Row) -> Cell:
-    cell = rough_text(row.images_per_second)
-    words = speed_words(board, row)
-    if row.evaluations_timed is not None:
-        words = ", ".join(filter(None, [words, "extrapolated"]))
-    devices = {other.speed_device for other in board.rows if other.speed_device}
-    if len(devices) > 1 and row.speed_device:
-        words = f"{words} on {row.speed_device}".strip()
-    return Cell(cell.text, cell.sort, "", words)
-
-
-def stability_cell(board: Board, row: Row) -> Cell:
-    relative = relative_spread(board, row)
-    summary = quality(board, row)
-    words = [stability_words(row)] if row in board.rows else []
-    text = NONE
-    if relative is not None:
-        text = f"{100 * relative:.{0 if relative > 0.1 else 1}f} %"
-    elif summary is not None and summary.sd is not None:
-        text = f"sd {summary.sd:.2g}"
-        words = ["mean near 0, no ratio", *words]
-    return Cell(text, relative, note=", ".join(words))
+def likelihood_words(row: Row, mark: Mark) -> str:
+    """Kind of a likelihood, and whether it is the lowest or proved best."""
+    if mark == "lead":
+        return f"lowest {row.kind}"
+    if mark == "best":
+        return f"{row.kind}, proved best"
+    return str(row.kind)
 
 
 def likelihood_meaning(row: Row) -> str:
-    """What belongs to a likelihood besides its kind: "uniform dequantisation, K = 64"."""
-    found = next((record.likelihood for record in row.records if record.likelihood), None)
-    if found is None:
-        return ""
-    dequantisation = f"{found.dequantisation} dequantisation" if found.dequantisation else ""
-    return ", ".join(filter(None, [dequantisation, _options(found.options)]))
+    """What a likelihood depends on besides its kind: "uniform dequantisation, K = 64"."""
+    for record in row.records:
+        likelihood = record.likelihood
+        if likelihood:
+            name = likelihood.dequantisation
+            dequantisation = f"{name} dequantisation" if name else ""
+            return join_words(dequantisation, option_words(likelihood.options))
+    return ""
 
 
-def _effort(row: Row) -> str:
-    """What a likelihood took and how far its noise is from settled: "64 network evaluations, ±
-    0.0021 over 8 repeats".
+def effort_words(row: Row) -> str:
+    """What a likelihood took, and how much its noise moves it: "64 network evaluations, ± 0.0021
+    over 8 repeats".
     """
+    words = []
     evaluations = row.nll_evaluations
-    repeats = row.nll_repeats
-    words = (
-        [f"{plain_text(evaluations).text} network evaluations"]
-        if evaluations and evaluations.mean > 1
-        else []
-    )
-    words += [f"± {repeats[1]:.2g} over {repeats[0]} repeats"] if repeats else []
-    return ", ".join(words)
+    if evaluations and evaluations.mean > 1:
+        words.append(f"{plain_cell(evaluations).text} network evaluations")
+    if row.nll_repeats:
+        repeats, error = row.nll_repeats
+        words.append(f"± {error:.2g} over {repeats} repeats")
+    return join_words(*words)
 
 
-def _step_words(error: float | None, text: str) -> str:
-    """By how much finer steps of its solver move a value, where that shows in its text, "~ 6.35 ±
-    0.02".
+def step_words(error: float | None, text: str) -> str:
+    """By how much finer steps of a solver move a value; empty where its text does not show that.
+
+    Args:
+        error: How much they move it; None without steps.
+        text: The value as it is printed, such as "~ 6.35 ± 0.02".
     """
     mean = text.partition(" ±")[0]
     unit = 10.0 ** -len(mean.partition(".")[2])
@@ -271,73 +297,122 @@ def _step_words(error: float | None, text: str) -> str:
     return ""
 
 
+# --- speed and stability --------------------------------------------------------------------------
+
+
+def speed_cell(board: Board, row: Row) -> Cell:
+    """Images per second with a judgement in words, and the device where there are several."""
+    cell = rough_cell(row.images_per_second)
+    words = speed_words(board, row)
+    if row.evaluations_timed is not None:
+        words = join_words(words, "extrapolated")
+    devices = {other.speed_device for other in board.rows if other.speed_device}
+    if len(devices) > 1 and row.speed_device:
+        words = f"{words} on {row.speed_device}".strip()
+    return Cell(cell.text, cell.sort, "", words)
+
+
 def batch_words(row: Row) -> str:
-    """At which batch images/s were found, and whether from parts of calls."""
+    """The batch size at which images/s are largest, and whether only a part of a call was timed."""
     if row.batches is None:
         return ""
     smallest, largest = row.batches
-    batch = f"batch {smallest:,}" if smallest == largest else f"batches {smallest:,} to {largest:,}"
+    batch = f"batch {smallest:,}"
+    if smallest < largest:
+        batch = f"batches {smallest:,} to {largest:,}"
     if row.evaluations_timed is None:
         return batch
     return f"{batch}, extrapolated from {row.evaluations_timed:,} network evaluations of a call"
 
 
-def _options(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {canonical_json(options[name])}" for name in sorted(options))
+def stability_cell(board: Board, row: Row) -> Cell:
+    """Spread of the quality metric over training seeds, and how many runs diverged."""
+    relative = relative_spread(board, row)
+    summary = quality(board, row)
+    words = [stability_words(row)] if row in board.rows else []
+    text = NONE
+    if relative is not None:
+        decimals = 0 if relative > 0.1 else 1
+        text = f"{100 * relative:.{decimals}f} %"
+    elif summary is not None and summary.sd is not None:
+        text = f"sd {summary.sd:.2g}"
+        words = ["mean near 0, no ratio", *words]
+    return Cell(text, relative, note=", ".join(words))
 
 
-def _value(summary: Summary | None, digits: int, mark: Mark = "", prefix: str = "") -> Cell:
-    """Mean ± sd; as many decimals as show the first digit of the spread, at least `digits`, at most
-    `digits` + 2.
+# --- numbers as text ------------------------------------------------------------------------------
+
+
+def value_cell(summary: Summary | None, digits: int, mark: Mark = "", sign: str = "") -> Cell:
+    """Mean ± sd, or the mean alone where there is one seed.
+
+    Args:
+        summary: A quantity over seeds; None gives an empty cell.
+        digits: Smallest number of decimals. There are up to two more, so that the first digit of
+            the spread shows.
+        mark: Whether it is best in its column.
+        sign: What stands before the number, such as "<= ".
     """
     if summary is None:
         return Cell(NONE)
     sd = summary.sd
     if sd:
         digits = max(digits, min(digits + 2, -math.floor(math.log10(sd))))
-    text = f"{prefix}{summary.mean:,.{digits}f}" + (
-        f" ± {sd:,.{digits}f}" if sd is not None else ""
-    )
+    text = f"{sign}{summary.mean:,.{digits}f}"
+    if sd is not None:
+        text = f"{text} ± {sd:,.{digits}f}"
     return Cell(text, summary.mean, mark)
 
 
-def plain_text(summary: Summary | None, scale: float = 1) -> Cell:
-    """A mean to three significant digits."""
+def plain_cell(summary: Summary | None, scale: float = 1) -> Cell:
+    """A mean times `scale` to three significant digits; None gives an empty cell."""
     if summary is None:
         return Cell(NONE)
     mean = scale * summary.mean
-    return Cell(
-        f"{float(f'{mean:.3g}'):,.0f}" if mean >= 100 or mean == int(mean) else f"{mean:.3g}", mean
-    )
+    if mean >= 100 or mean == int(mean):
+        return Cell(f"{float(f'{mean:.3g}'):,.0f}", mean)
+    return Cell(f"{mean:.3g}", mean)
 
 
-def rough_text(summary: Summary | None, scale: float = 1) -> Cell:
-    """Mean ± sd of something timed: the mean to three significant digits, the spread to its first
-    two.
+def rough_cell(summary: Summary | None, scale: float = 1) -> Cell:
+    """Mean ± sd of something timed, times `scale`: the mean to three significant digits, the spread
+    to two.
     """
-    cell = plain_text(summary, scale)
+    cell = plain_cell(summary, scale)
     if summary is None or summary.sd is None:
         return cell
     sd = scale * summary.sd
-    return replace(
-        cell,
-        text=f"{cell.text} ± {float(f'{sd:.2g}'):,.0f}" if sd >= 10 else f"{cell.text} ± {sd:.2g}",
-    )
+    if sd >= 10:
+        return replace(cell, text=f"{cell.text} ± {float(f'{sd:.2g}'):,.0f}")
+    return replace(cell, text=f"{cell.text} ± {sd:.2g}")
 
 
-def count_words(values: Iterable[int]) -> Cell:
-    values = list(values)
-    return Cell(range_text(values), max(values))
+def count_cell(values: Iterable[int]) -> Cell:
+    """The range of some counts, sorted by the largest."""
+    counts = list(values)
+    return Cell(range_text(counts), max(counts))
 
 
 def range_text(values: Iterable[int]) -> str:
-    found = sorted(set(values))
-    if not found:
+    """Smallest and largest of some counts: "1,000 to 2,000"."""
+    counts = sorted(set(values))
+    if not counts:
         return NONE
-    if len(found) == 1:
-        return f"{found[0]:,}"
-    return f"{found[0]:,} to {found[-1]:,}"
+    if len(counts) == 1:
+        return f"{counts[0]:,}"
+    return f"{counts[0]:,} to {counts[-1]:,}"
+
+
+def option_words(options: dict[str, Any]) -> str:
+    """Options with their values: "K = 64, steps = 10"."""
+    return ", ".join(f"{name} = {canonical_json(options[name])}" for name in sorted(options))
+
+
+def join_words(*words: str) -> str:
+    """The texts that are not empty, separated by commas."""
+    return ", ".join(word for word in words if word)
 
 
 def join_names(values: Iterable[str]) -> str:
+    """Names in alphabetical order, each once."""
     return ", ".join(sorted(set(values))) or NONE

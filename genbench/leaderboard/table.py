@@ -25,20 +25,20 @@ from genbench.leaderboard.cells import (
     Table,
     batch_words,
     cost_cell,
-    count_words,
+    count_cell,
     density_cell,
+    empty_floor,
     family_cell,
     join_names,
-    judged,
+    judged_cell,
     kind_words,
-    likelihood_words,
+    likelihood_cell,
     metric_cell,
     name_cell,
     nll_cell,
-    no_floor,
-    plain_text,
+    plain_cell,
     range_text,
-    rough_text,
+    rough_cell,
     seeds_cell,
     speed_cell,
     stability_cell,
@@ -144,7 +144,7 @@ def board_table(board: Board) -> Table:
     return Table(
         "Every measurement",
         tuple(column for column, _ in makers),
-        (*lines, *(floor or [no_floor(makers)])),
+        (*lines, *(floor or [empty_floor(makers)])),
     )
 
 
@@ -160,15 +160,17 @@ def comparison_table(board: Board) -> Table:
     for metric, title in ((quality, "Sample quality"), (diversity, "Diversity")):
         if metric is not None:
             info = metric_info(metric)
-            makers.append((Column(f"{title}: {info.title}", info.better), judged(board, metric)))
+            makers.append(
+                (Column(f"{title}: {info.title}", info.better), judged_cell(board, metric))
+            )
     makers.append(
         (
             Column(f"Likelihood: {likelihood_unit(board.protocol)}", "lower"),
-            lambda row: likelihood_words(board, row),
+            lambda row: likelihood_cell(board, row),
         )
     )
     makers.append((Column("Sampling: images/s", "higher"), lambda row: speed_cell(board, row)))
-    makers.append((Column("Network evaluations"), lambda row: plain_text(row.network_evaluations)))
+    makers.append((Column("Network evaluations"), lambda row: plain_cell(row.network_evaluations)))
     makers.append(
         (Column("Stability: sd/mean over seeds", "lower"), lambda row: stability_cell(board, row))
     )
@@ -178,7 +180,7 @@ def comparison_table(board: Board) -> Table:
     return Table(
         "Comparison",
         tuple(column for column, _ in makers),
-        (*lines, *(floor or [no_floor(makers)])),
+        (*lines, *(floor or [empty_floor(makers)])),
     )
 
 
@@ -197,22 +199,22 @@ def _columns(board: Board) -> list[Maker]:
         *makers,
         (
             Column("Images/s", "higher"),
-            lambda row: replace(rough_text(row.images_per_second), note=batch_words(row)),
+            lambda row: replace(rough_cell(row.images_per_second), note=batch_words(row)),
         ),
-        (Column("Latency ms", "lower"), lambda row: rough_text(row.latency_seconds, 1000)),
-        (Column("Network evaluations"), lambda row: plain_text(row.network_evaluations)),
-        (Column("Peak MiB", "lower"), lambda row: plain_text(row.peak_memory_bytes, 2**-20)),
+        (Column("Latency ms", "lower"), lambda row: rough_cell(row.latency_seconds, 1000)),
+        (Column("Network evaluations"), lambda row: plain_cell(row.network_evaluations)),
+        (Column("Peak MiB", "lower"), lambda row: plain_cell(row.peak_memory_bytes, 2**-20)),
         (
             Column("Parameters"),
-            cost_cell(lambda row: count_words(record.cost.parameters for record in row.records)),
+            cost_cell(lambda row: count_cell(record.cost.parameters for record in row.records)),
         ),
         (
             Column("Images seen"),
             cost_cell(
-                lambda row: with_needs(row, count_words(r.images_in_all for r in row.records))
+                lambda row: with_needs(row, count_cell(r.images_in_all for r in row.records))
             ),
         ),
-        (Column("Train s"), cost_cell(lambda row: with_needs(row, rough_text(row.train_seconds)))),
+        (Column("Train s"), cost_cell(lambda row: with_needs(row, rough_cell(row.train_seconds)))),
         (Column("Seeds"), lambda row: seeds_cell(board, row)),
         (
             Column("Diverged"),
