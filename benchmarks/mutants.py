@@ -1158,8 +1158,8 @@ MUTATIONS = (
     Mutation(
         "a row of diverged runs can be best",
         "leaderboard/board.py",
-        "            or row.diverged\n",
-        "",
+        "return not row.diverged and not self.lacks(row)",
+        "return not self.lacks(row)",
         (
             "leaderboard/test_leaderboard.py::test_best_needs_a_lead_beyond_the_spread_and_no_diverged_run",
         ),
@@ -1167,7 +1167,7 @@ MUTATIONS = (
     Mutation(
         "an exact value under a bound is a proof",
         "leaderboard/board.py",
-        '        and other.kind == "exact"\n',
+        '        and rival.kind == "exact"\n',
         "",
         (
             "leaderboard/test_leaderboard.py::test_an_exact_value_under_a_rivals_bound_proves_nothing",
@@ -1176,8 +1176,8 @@ MUTATIONS = (
     Mutation(
         "samplers of the same weights are not paired",
         "leaderboard/rows.py",
-        "return (paired if of_one_model else welch)(mine.values, theirs.values)",
-        "return welch(mine.values, theirs.values)",
+        "interval = paired if of_one_model else welch",
+        "interval = welch",
         ("leaderboard/test_compare.py::test_samplers_of_the_same_weights_are_paired_by_seed",),
     ),
     Mutation(

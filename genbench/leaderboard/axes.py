@@ -96,9 +96,7 @@ def log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
         Value and text of each tick.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    multiples = (1, 2, 5)
-    if high / low >= 1000:
-        multiples = (1,)
+    multiples = (1, 2, 5) if high / low < 1000 else (1,)
     values = [float(f"{m}e{decade}") for decade in decades for m in multiples]
     return tuple((value, tick_text(value)) for value in values if low <= value <= high)
 

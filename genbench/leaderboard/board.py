@@ -69,9 +69,14 @@ class Board:
     @cached_property
     def conditional(self) -> tuple[bool, ...]:
         """Which likelihood columns there are: False for p(x), True for p(x | y)."""
-        return tuple(
-            c for c in (False, True) if c is False or any(row.nll(True) for row in self.rows)
-        )
+        if any(row.nll(True) for row in self.rows):
+            return (False, True)
+        return (False,)
+
+    @property
+    def tests_differences(self) -> bool:
+        """Whether an interval over training seeds covers all noise: not under the former protocol."""
+        return not self.protocol.is_former
 
     def lacks(self, row: Row) -> int:
         """How many training seeds of those that the protocol asks for a row does not have."""
@@ -81,62 +86,63 @@ class Board:
         """The rows that one is ranked among: models of p(x), or of p(x | y), which are told more."""
         return [other for other in self.rows if other.conditional is row.conditional]
 
-    @property
-    def tests_differences(self) -> bool:
-        """Whether an interval over training seeds covers all noise: not under the former protocol."""
-        return not self.protocol.is_former
+    def may_win(self, row: Row) -> bool:
+        """Whether a row can be best at all: no run diverged, and no training seed is missing."""
+        return not row.diverged and not self.lacks(row)
 
     def mark(self, row: Row, metric: str) -> Mark:
-        """Whether the row is best in a metric."""
+        """Whether a row is best in a metric.
+
+        Args:
+            row: A row of this board.
+            metric: Name of the metric.
+        """
         info = metric_info(metric)
-        if not self.tests_differences:
+        if not self.tests_differences or info.better is None:
             return ""
-        if info.of_likelihood and any(
-            other.kind != "exact" for other in self.rows if other.metric(metric)
-        ):
-            return ""  # below a rival's upper bound is no proof
-        rivals = [
-            other for other in self.rows_like(row) if other is not row and other.metric(metric)
-        ]
-        if (
-            info.better is None
-            or row.diverged
-            or self.lacks(row)
-            or row.metric(metric) is None
-            or not rivals
-        ):
+        if info.of_likelihood:
+            kinds = {other.kind for other in self.rows if other.metric(metric)}
+            if kinds - {"exact"}:
+                return ""  # below a rival's upper bound is no proof
+        if not self.may_win(row) or row.metric(metric) is None:
             return ""
-        if all(beats(row, other, metric) for other in rivals):
+        rivals = [other for other in self.rows_like(row) if other is not row]
+        rivals = [rival for rival in rivals if rival.metric(metric)]
+        if rivals and all(beats(row, rival, metric) for rival in rivals):
             return "best"
         return ""
 
     def nll_mark(self, row: Row, conditional: bool = False) -> Mark:
-        """Whether the row is proved best in likelihood, or has the lowest value of its kind."""
-        mine = row.nll(conditional)
-        if mine is None or row.diverged or self.lacks(row):
+        """Whether a row is proved best in likelihood, or has the lowest value of its kind.
+
+        Args:
+            row: A row of this board.
+            conditional: Whether the likelihood of p(x | y) is meant instead of that of p(x).
+        """
+        nll = row.nll(conditional)
+        if nll is None or not self.may_win(row):
             return ""
-        rivals = [
-            other
-            for other in self.rows
-            if other.model_key != row.model_key and other.nll(conditional)
-        ]
-        if (
-            self.tests_differences
-            and rivals
-            and all(_proves_below(row, other, conditional) for other in rivals)
-        ):
+        rivals = [other for other in self.rows if other.model_key != row.model_key]
+        rivals = [rival for rival in rivals if rival.nll(conditional)]
+        is_proved = all(proves_below(row, rival, conditional) for rival in rivals)
+        if self.tests_differences and rivals and is_proved:
             return "best"
-        alike = [
-            nll for other in rivals if other.kind == row.kind and (nll := other.nll(conditional))
-        ]
-        if alike and all(mine.mean < nll.mean for nll in alike):
+        of_one_kind = [rival for rival in rivals if rival.kind == row.kind]
+        means = [other.mean for rival in of_one_kind if (other := rival.nll(conditional))]
+        if means and nll.mean < min(means):
             return "lead"
         return ""
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
-    """One board per protocol, sorted by data set, name and hash of the protocol; those of the
-    former protocol after the others.
+    """Sort records into boards.
+
+    Args:
+        records: Records of any protocols.
+
+    Returns:
+        One board per protocol, sorted by data set, name and hash of the protocol; those of the
+        former protocol after the others.
 
     Raises:
         InputError: Records of one row contradict each other.
@@ -144,29 +150,34 @@ def boards(records: Iterable[Record]) -> list[Board]:
     ordered = sorted(
         records, key=lambda r: (r.dataset, r.protocol.name, r.protocol.is_former, r.protocol.hash)
     )
-    found = [_board(list(group)) for _, group in groupby(ordered, key=lambda r: r.protocol.hash)]
-    return [replace(board, apart=_apart(board, found)) for board in found]
+    groups = groupby(ordered, key=lambda record: record.protocol.hash)
+    every = [make_board(list(group)) for _, group in groups]
+    protocols = [board.protocol for board in every]
+    return [replace(board, apart=difference_words(board.protocol, protocols)) for board in every]
 
 
-def _apart(board: Board, every: Sequence[Board]) -> str:
-    """What tells a board's protocol from others of the same name and data, but for the rule of
-    seeds: "chunk 64, repeats 5".
+def difference_words(protocol: ProtocolIdentity, every: Sequence[ProtocolIdentity]) -> str:
+    """What tells a protocol from others of the same name and data, but for the rule of seeds:
+    "chunk 64, repeats 5".
+
+    Args:
+        protocol: The protocol.
+        every: All protocols.
     """
-    p = board.protocol
-    namesakes = [
-        o.protocol for o in every if (o.protocol.dataset, o.protocol.name) == (p.dataset, p.name)
-    ]
+    name = (protocol.dataset, protocol.name)
+    namesakes = [other for other in every if (other.dataset, other.name) == name]
     names = [
-        f.name
-        for f in fields(p)
-        if f.name != "evaluated_by" and len({getattr(other, f.name) for other in namesakes}) > 1
+        field.name
+        for field in fields(protocol)
+        if field.name != "evaluated_by"
+        and len({getattr(other, field.name) for other in namesakes}) > 1
     ]
     return ", ".join(
-        f"{name.replace('_', ' ')} {_field_words(name, getattr(p, name))}" for name in names
+        f"{name.replace('_', ' ')} {field_text(name, getattr(protocol, name))}" for name in names
     )
 
 
-def _field_words(name: str, value: object) -> str:
+def field_text(name: str, value: object) -> str:
     """A field of a protocol as text: hashes by their first digits."""
     if value is None:
         return "none"
@@ -179,39 +190,59 @@ def _field_words(name: str, value: object) -> str:
     return str(value)
 
 
-def _board(records: Sequence[Record]) -> Board:
+def make_board(records: Sequence[Record]) -> Board:
+    """The board of some records.
+
+    Raises:
+        InputError: They are of different protocols, or records of one row contradict each other.
+    """
     if len({record.protocol.hash for record in records}) != 1:
         raise InputError("records of different protocols never share a table")
     groups: dict[RowKey, list[Record]] = {}
-    for r in sorted(records, key=lambda r: (row_key(r), r.seed)):
-        groups.setdefault(row_key(r), []).append(r)
-    rows = [make_row(key, list(groups), tuple(found)) for key, found in groups.items()]
+    for record in sorted(records, key=lambda record: (row_key(record), record.seed)):
+        groups.setdefault(row_key(record), []).append(record)
+    rows = [make_row(key, list(groups), tuple(group)) for key, group in groups.items()]
     rows.sort(key=lambda row: (family_order(row.family), row.label))
     floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
     return Board(records[0].protocol, tuple(row for row in rows if row not in floor), floor)
 
 
-def beats(row: Row, other: Row, metric: str) -> bool:
-    mine = row.metric(metric)
-    theirs = other.metric(metric)
-    if mine is None or theirs is None:
+def beats(row: Row, rival: Row, metric: str) -> bool:
+    """Whether the interval of a difference lies on the better side of zero.
+
+    Args:
+        row: The row that may be better.
+        rival: The row that it is compared with.
+        metric: Name of a metric that is ranked.
+    """
+    summary = row.metric(metric)
+    rival_summary = rival.metric(metric)
+    if summary is None or rival_summary is None:
         return False
     if metric_info(metric).better == "lower":
-        return _below(row.difference(other, mine, theirs))
-    return _below(other.difference(row, theirs, mine))
+        return is_negative(row.difference(rival, summary, rival_summary))
+    return is_negative(rival.difference(row, rival_summary, summary))
 
 
-def _below(interval: Interval | None) -> bool:
-    return interval is not None and interval[1] < 0
+def proves_below(row: Row, rival: Row, conditional: bool) -> bool:
+    """Whether the likelihoods of two rows prove that -log p of the first is lower.
 
-
-def _proves_below(row: Row, other: Row, conditional: bool) -> bool:
-    mine = row.nll(conditional)
-    theirs = other.nll(conditional)
-    if mine is None or theirs is None:
+    Args:
+        row: The row that may be better.
+        rival: The row that it is compared with.
+        conditional: Whether the likelihoods of p(x | y) are compared instead of those of p(x).
+    """
+    nll = row.nll(conditional)
+    rival_nll = rival.nll(conditional)
+    if nll is None or rival_nll is None:
         return False
     return (
         row.kind in ("exact", "bound")
-        and other.kind == "exact"
-        and _below(row.difference(other, mine, theirs))
+        and rival.kind == "exact"
+        and is_negative(row.difference(rival, nll, rival_nll))
     )
+
+
+def is_negative(interval: Interval | None) -> bool:
+    """Whether an interval lies below zero. One that is not known does not."""
+    return interval is not None and interval[1] < 0

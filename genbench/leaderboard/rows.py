@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
 from genbench.errors import InputError
 from genbench.leaderboard.intervals import Interval, paired, welch
-from genbench.records.parts import Likelihood, LikelihoodKind, ProtocolIdentity
+from genbench.records.parts import Likelihood, LikelihoodKind, ProtocolIdentity, Speed
 from genbench.records.record import Record
 from genbench.system.json_files import canonical_json, digest
 
-__all__ = ["Mark", "Row", "RowKey", "Summary", "likelihood_unit", "make_row", "mean", "row_key"]
+__all__ = ["Mark", "Row", "RowKey", "Summary", "likelihood_unit", "make_row", "row_key"]
 
 Mark = Literal["", "best", "lead"]
 
@@ -24,7 +25,7 @@ class Summary:
 
     Attributes:
         values: One per run that finished, in the order of the seeds.
-        error: Mean error of the single measurements, None where one is unknown.
+        error: Mean standard error of the single measurements; None where one is unknown.
     """
 
     values: tuple[float, ...]
@@ -32,29 +33,33 @@ class Summary:
 
     @property
     def n(self) -> int:
+        """Number of values."""
         return len(self.values)
 
     @property
     def mean(self) -> float:
+        """Mean over training seeds."""
         return fmean(self.values)
 
     @property
     def sd(self) -> float | None:
-        """Sample standard deviation over training seeds."""
+        """Sample standard deviation over training seeds; None for one seed."""
         if self.n > 1:
             return stdev(self.values)
         return None
 
     @property
     def is_near_zero(self) -> bool:
-        """Whether it is a value at or below zero, or a mean within two errors of zero: its ratios
-        and relative spread are noise.
+        """Whether ratios to this quantity are noise: a value is not positive, or the mean lies
+        within two errors of zero.
         """
         return min(self.values) <= 0 or (self.error is not None and self.mean <= 2 * self.error)
 
     @property
     def spread(self) -> float:
-        """e of the module's docstring."""
+        """The spread e of `genbench.leaderboard.board`: standard deviation over seeds, for one seed
+        the error of the measurement, and 0 where that is unknown.
+        """
         if self.sd is not None:
             return self.sd
         return self.error or 0.0
@@ -67,7 +72,7 @@ class Row:
     Attributes:
         label: <model>[@variant], with as much of the configuration's hash and the device as tells
             two rows apart.
-        records: Sorted by seed.
+        records: One per training seed, sorted by seed.
     """
 
     label: str
@@ -75,15 +80,23 @@ class Row:
 
     @property
     def first(self) -> Record:
+        """The record of the smallest seed, for what all records of the row share."""
         return self.records[0]
 
     @property
     def family(self) -> str:
+        """Family of the model."""
         return self.first.family
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """Training seeds of all runs."""
         return tuple(record.seed for record in self.records)
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """Training seeds of the runs that did not diverge."""
+        return tuple(record.seed for record in self.records if record.status == "done")
 
     @property
     def diverged(self) -> int:
@@ -95,96 +108,129 @@ class Row:
         """What was trained, whatever the options of its evaluation."""
         return self.first.model, self.first.provenance.config_hash
 
-    def difference(self, other: Row, mine: Summary, theirs: Summary) -> Interval | None:
-        """The interval of the mean of one quantity less that of another row; samplers of the same
-        weights are paired by seed.
+    @property
+    def conditional(self) -> bool:
+        """Whether it is a model of p(x | y): told labels in training and for its samples."""
+        model = self.first.provenance.config.get("model")
+        if isinstance(model, dict) and model.get("conditional"):
+            return True
+        return any(likelihood.conditional for likelihood in self.likelihoods)
+
+    def difference(self, other: Row, summary: Summary, other_summary: Summary) -> Interval | None:
+        """The 95 % interval of the difference of two means. Samplers of the same weights are paired
+        by seed.
+
+        Args:
+            other: The row to compare with.
+            summary: A quantity of this row.
+            other_summary: The same quantity of the other row.
+
+        Returns:
+            The interval of mean(summary) - mean(other_summary); None where it cannot be known.
         """
         of_one_model = (
             self.model_key == other.model_key
             and self.finished == other.finished
-            and mine.n == theirs.n
+            and summary.n == other_summary.n
         )
-        return (paired if of_one_model else welch)(mine.values, theirs.values)
+        interval = paired if of_one_model else welch
+        return interval(summary.values, other_summary.values)
 
-    @property
-    def finished(self) -> tuple[int, ...]:
-        """Seeds of the runs that did not diverge."""
-        return tuple(record.seed for record in self.records if record.status == "done")
-
-    @property
-    def conditional(self) -> bool:
-        """Whether it is a model of p(x | y): given labels, in training and for its samples."""
-        model = self.first.provenance.config.get("model")
-        return bool(isinstance(model, dict) and model.get("conditional")) or any(
-            x.conditional for x in self._likelihoods
-        )
+    # --- quality and likelihood ---
 
     def metric(self, name: str) -> Summary | None:
-        """A metric over the seeds."""
-        found = [record.metrics[name] for record in self.records if name in record.metrics]
-        return _summary([(metric.value, metric.error) for metric in found])
+        """A metric over the seeds; None where no run has it."""
+        measured = [record.metrics[name] for record in self.records if name in record.metrics]
+        return summarise([(metric.value, metric.error) for metric in measured])
 
     def nll(self, conditional: bool = False) -> Summary | None:
-        """-log p(x), or -log p(x | y), in the unit of its board."""
-        found = [x for x in self._likelihoods if x.conditional is conditional]
-        return _summary(
+        """-log p(x), or -log p(x | y), in the unit of its board; None where no run has it."""
+        unit = self.unit
+        return summarise(
             [
-                (x.bits_per_dim * self._unit, None if x.stderr is None else x.stderr * self._unit)
-                for x in found
+                (x.bits_per_dim * unit, None if x.stderr is None else x.stderr * unit)
+                for x in self.likelihoods
+                if x.conditional is conditional
             ]
         )
 
     @property
     def nll_repeats(self) -> tuple[int, float] | None:
-        """Repeats with other noise, and the mean error over them in the unit of the board; None
-        where nothing was repeated.
+        """How often the likelihood was measured with other noise, and the mean standard error over
+        those repeats in the unit of the board; None where nothing was repeated.
         """
-        found = [
-            (x.repeats, x.repeat_error * self._unit)
-            for x in self._likelihoods
-            if x.repeat_error is not None
-        ]
-        if found:
-            return (found[0][0], fmean(error for _, error in found))
-        return None
+        repeated = [x for x in self.likelihoods if x.repeat_error is not None]
+        if not repeated:
+            return None
+        errors = [x.repeat_error * self.unit for x in repeated if x.repeat_error is not None]
+        return repeated[0].repeats, fmean(errors)
 
     @property
     def nll_evaluations(self) -> Summary | None:
-        """Network evaluations per image behind a likelihood."""
-        found = [
-            x.network_evaluations for x in self._likelihoods if x.network_evaluations is not None
-        ]
-        if found:
-            return Summary(tuple(found))
+        """Network evaluations per image behind a likelihood; None where they were not counted."""
+        counts = [x.network_evaluations for x in self.likelihoods]
+        known = tuple(count for count in counts if count is not None)
+        if known:
+            return Summary(known)
         return None
 
     @property
     def nll_step_error(self) -> float | None:
-        """The largest move of a likelihood under finer steps, in the unit of the board; None where
-        it was not measured.
+        """The largest change of a likelihood under finer steps of its solver, in the unit of the
+        board; None where it was not measured.
         """
-        return max(
-            (x.step_error * self._unit for x in self._likelihoods if x.step_error is not None),
-            default=None,
-        )
+        return self.largest_step_error(self.unit)
 
     @property
     def kl_step_error(self) -> float | None:
-        """The largest move in nats of KL(data || model) under finer steps, which is that of the
+        """The largest change of KL(data || model) under finer steps, in nats, which is that of the
         likelihood; None without steps.
         """
-        nats = math.prod(self.first.protocol.shape) * math.log(2)
-        return max(
-            (x.step_error * nats for x in self._likelihoods if x.step_error is not None),
-            default=None,
-        )
+        return self.largest_step_error(math.prod(self.first.protocol.shape) * math.log(2))
+
+    def largest_step_error(self, unit: float) -> float | None:
+        """The largest change of bits per dimension under finer steps, times a unit; None without."""
+        errors = [x.step_error for x in self.likelihoods if x.step_error is not None]
+        return max((error * unit for error in errors), default=None)
+
+    @property
+    def kind(self) -> LikelihoodKind | None:
+        """What kind of number the likelihood is; None without a likelihood."""
+        if self.likelihoods:
+            return self.likelihoods[0].kind
+        return None
+
+    @property
+    def likelihoods(self) -> list[Likelihood]:
+        """The likelihoods of the runs that have one."""
+        return [record.likelihood for record in self.records if record.likelihood]
+
+    @property
+    def unit(self) -> float:
+        """One bit per dimension in the unit of the board."""
+        protocol = self.first.protocol
+        if likelihood_unit(protocol) == "nats":
+            return math.prod(protocol.shape) * math.log(2)
+        return 1.0
+
+    # --- speed and cost ---
+
+    @property
+    def speeds(self) -> list[Speed]:
+        """The speeds of the runs that were timed."""
+        return [record.speed for record in self.records if record.speed]
+
+    @property
+    def speed_device(self) -> str | None:
+        """Name of the device that was timed; None where none was."""
+        return " / ".join(sorted({speed.device for speed in self.speeds})) or None
 
     @property
     def batches(self) -> tuple[int, int] | None:
-        """Smallest and largest batch at which sampling was fastest."""
-        found = [record.speed.batch for record in self.records if record.speed]
-        if found:
-            return (min(found), max(found))
+        """Smallest and largest batch at which sampling was fastest; None where it was not timed."""
+        batches = [speed.batch for speed in self.speeds]
+        if batches:
+            return min(batches), max(batches)
         return None
 
     @property
@@ -192,66 +238,37 @@ class Row:
         """The fewest network evaluations of a call that speeds are extrapolated from; None where
         whole calls were timed.
         """
-        speeds = [record.speed for record in self.records if record.speed]
-        return min(
-            (s.evaluations_timed for s in speeds if s.evaluations_timed is not None), default=None
-        )
-
-    @property
-    def kind(self) -> LikelihoodKind | None:
-        """What kind of number the likelihood is."""
-        if self._likelihoods:
-            return self._likelihoods[0].kind
-        return None
+        counts = [speed.evaluations_timed for speed in self.speeds]
+        return min((count for count in counts if count is not None), default=None)
 
     @property
     def images_per_second(self) -> Summary | None:
-        return _summary(
-            [(record.speed.images_per_second, None) for record in self.records if record.speed]
-        )
+        """Images per second at the best batch size."""
+        return self.timed(lambda speed: speed.images_per_second)
 
     @property
     def latency_seconds(self) -> Summary | None:
-        return _summary(
-            [(record.speed.latency_seconds, None) for record in self.records if record.speed]
-        )
+        """Seconds for one image at batch size 1."""
+        return self.timed(lambda speed: speed.latency_seconds)
 
     @property
     def network_evaluations(self) -> Summary | None:
-        return _summary(
-            [(record.speed.network_evaluations, None) for record in self.records if record.speed]
-        )
+        """Sequential network evaluations per sample."""
+        return self.timed(lambda speed: speed.network_evaluations)
 
     @property
     def peak_memory_bytes(self) -> Summary | None:
-        return _summary(
-            [(record.speed.peak_memory_bytes, None) for record in self.records if record.speed]
-        )
+        """Largest memory in use while sampling, in bytes."""
+        return self.timed(lambda speed: speed.peak_memory_bytes)
+
+    def timed(self, quantity: Callable[[Speed], float]) -> Summary | None:
+        """A quantity of the speed over seeds; None where nothing was timed."""
+        return summarise([(quantity(speed), None) for speed in self.speeds])
 
     @property
     def train_seconds(self) -> Summary:
-        """With those of the runs that it needed."""
+        """Seconds of training, with those of the runs that were needed first."""
         return Summary(tuple(record.seconds_in_all for record in self.records))
-
-    @property
-    def speed_device(self) -> str | None:
-        """Name of the device that was timed."""
-        return (
-            " / ".join(sorted({record.speed.device for record in self.records if record.speed}))
-            or None
-        )
-
-    @property
-    def _unit(self) -> float:
-        """What a bit per dimension is in the unit of the board."""
-        protocol = self.first.protocol
-        if likelihood_unit(protocol) == "nats":
-            return math.prod(protocol.shape) * math.log(2)
-        return 1.0
-
-    @property
-    def _likelihoods(self) -> list[Likelihood]:
-        return [record.likelihood for record in self.records if record.likelihood]
 
 
 def likelihood_unit(protocol: ProtocolIdentity) -> Literal["nats", "bits/dim"]:
@@ -264,28 +281,45 @@ def likelihood_unit(protocol: ProtocolIdentity) -> Literal["nats", "bits/dim"]:
 
 
 RowKey = tuple[str, str, str, str, str]
+"""Model, variant, hash of the configuration, class of device, and hash of the options."""
 
 
-def row_key(r: Record) -> RowKey:
-    """What the seeds of a row share."""
-    options = digest([r.sample_options, r.log_prob_options])[:6]
-    return r.model, r.variant, r.provenance.config_hash, r.device_class, options
+def row_key(record: Record) -> RowKey:
+    """What the records of a row share."""
+    options = digest([record.sample_options, record.log_prob_options])[:6]
+    config_hash = record.provenance.config_hash
+    return record.model, record.variant, config_hash, record.device_class, options
 
 
 def make_row(key: RowKey, keys: list[RowKey], records: tuple[Record, ...]) -> Row:
+    """A row with a label that tells it from all others of its board.
+
+    Args:
+        key: What its records share.
+        keys: The keys of all rows of the board.
+        records: The records, sorted by seed.
+
+    Raises:
+        InputError: The records contradict each other.
+    """
     model, variant, config, device, options = key
-    alike = [other for other in keys if other[:2] == key[:2]]
-    parts = [config[:6]] if len({other[2] for other in alike}) > 1 else []
-    parts += [device] if len({other[3] for other in alike}) > 1 else []
-    parts += [f"options {options}"] if len({other[4] for other in alike}) > 1 else []
-    label = f"{model}{'@' if variant else ''}{variant}" + (
-        f" ({', '.join(parts)})" if parts else ""
-    )
-    _check_row(label, records)
+    namesakes = [other for other in keys if other[:2] == key[:2]]
+    remarks = [config[:6], device, f"options {options}"]
+    needed = [len({other[place] for other in namesakes}) > 1 for place in (2, 3, 4)]
+    parts = [remark for remark, is_needed in zip(remarks, needed) if is_needed]
+    label = f"{model}@{variant}" if variant else model
+    if parts:
+        label = f"{label} ({', '.join(parts)})"
+    check_row(label, records)
     return Row(label, records)
 
 
-def _check_row(label: str, records: tuple[Record, ...]) -> None:
+def check_row(label: str, records: tuple[Record, ...]) -> None:
+    """Check that the values of some records can be averaged.
+
+    Raises:
+        InputError: Two have one seed, or they differ in family or in the meaning of a likelihood.
+    """
     seeds = [record.seed for record in records]
     if len(set(seeds)) < len(seeds):
         raise InputError(f"two records of {label} have the same training seed: {seeds}")
@@ -298,22 +332,24 @@ def _check_row(label: str, records: tuple[Record, ...]) -> None:
     }
     if len(meanings) > 1:
         raise InputError(
-            f"likelihoods of {label} are of different kinds or options and cannot be averaged: {sorted(meanings)}"
+            f"likelihoods of {label} are of different kinds or options "
+            f"and cannot be averaged: {sorted(meanings)}"
         )
 
 
-def _summary(found: list[tuple[float, float | None]]) -> Summary | None:
-    if not found:
+def summarise(measurements: list[tuple[float, float | None]]) -> Summary | None:
+    """A quantity over seeds.
+
+    Args:
+        measurements: Value and standard error of each run.
+
+    Returns:
+        The values with their mean error, which is known only if every error is. None without values.
+    """
+    if not measurements:
         return None
-    errors = [error for _, error in found if error is not None]
-    return Summary(
-        tuple(float(value) for value, _ in found),
-        fmean(errors) if len(errors) == len(found) else None,
-    )
-
-
-def mean(row: Row, metric: str) -> float:
-    summary = row.metric(metric)
-    if summary:
-        return summary.mean
-    return math.nan
+    values = tuple(float(value) for value, _ in measurements)
+    errors = [error for _, error in measurements if error is not None]
+    if len(errors) < len(values):
+        return Summary(values)
+    return Summary(values, fmean(errors))

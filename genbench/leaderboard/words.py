@@ -1,5 +1,5 @@
-"""Words for a comparison, each from numbers: how many times the lowest, and whether that is
-resolved.
+"""Words for a comparison, each from numbers: how many times the lowest value, and whether the
+difference is resolved.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import math
 
 from genbench.leaderboard.board import Board, beats
 from genbench.leaderboard.intervals import welch
-from genbench.leaderboard.rows import Row, Summary, mean
+from genbench.leaderboard.rows import Row, Summary
 from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = [
@@ -23,53 +23,151 @@ __all__ = [
 # a difference that the 95 % interval over training seeds does not tell from none
 MAY_BE_CHANCE = "may be chance"
 
+# speeds that differ by less are called equal, since timings repeat to a few per cent
+EQUAL_SPEEDS = 1.05
+
 
 def quality_words(board: Board, row: Row, metric: str) -> str:
-    """Words such as "best", "1.9 times the best", "at the noise floor", and whether a difference
-    may be chance.
+    """A judgement such as "best", "1.9 times the best, may be chance" or "at the noise floor".
+
+    Args:
+        board: Where the row stands.
+        row: One of its rows.
+        metric: Name of the metric.
     """
-    mine = row.metric(metric)
-    rivals = [other for other in board.rows_like(row) if other.metric(metric)]
-    lower = metric_info(metric).better == "lower"
-    if mine is None:
+    value = row.metric(metric)
+    if value is None:
         return ""
+    better = metric_info(metric).better
+    ranked = [
+        (other, summary) for other in board.rows_like(row) if (summary := other.metric(metric))
+    ]
     words = []
-    if len(rivals) > 1 and metric_info(metric).better is not None:
-        leader = (min if lower else max)(rivals, key=lambda other: mean(other, metric))
-        words.append(_rank_words(board, row, leader, metric))
-    if any(_at_floor(mine, floor, lower) for f in board.floor if (floor := f.metric(metric))):
+    if len(ranked) > 1 and better is not None:
+        extreme = min if better == "lower" else max
+        leader, best = extreme(ranked, key=lambda pair: pair[1].mean)
+        if row is leader:
+            is_tie = any(other.mean == best.mean for rival, other in ranked if rival is not row)
+            words.append(leader_words(board, row, metric, is_tie))
+        else:
+            words.append(follower_words(board, row, leader, metric, value, best))
+    floors = [floor for other in board.floor if (floor := other.metric(metric))]
+    if any(is_at_floor(value, floor, better == "lower") for floor in floors):
         words.append("at the noise floor")
-    return ", ".join([*words, "finished runs only"] if row.diverged else words)
+    if row.diverged:
+        words.append("finished runs only")
+    return ", ".join(words)
+
+
+def leader_words(board: Board, row: Row, metric: str, is_tie: bool) -> str:
+    """A judgement of the row whose mean is the best.
+
+    Args:
+        board: Where the row stands.
+        row: The row.
+        metric: Name of the metric.
+        is_tie: Whether another row has the same mean.
+    """
+    end = end_of_metric(metric)
+    if is_tie:
+        return f"equal to the {end}"
+    if board.mark(row, metric) == "best":
+        return "best"
+    return f"{end}{doubt(board)}"
+
+
+def follower_words(
+    board: Board, row: Row, leader: Row, metric: str, value: Summary, best: Summary
+) -> str:
+    """A judgement of any other row: how far it is behind the one whose mean is the best.
+
+    Args:
+        board: Where both rows stand.
+        row: The row.
+        leader: The row whose mean is the best.
+        metric: Name of the metric.
+        value: The metric of the row.
+        best: The metric of the leader.
+    """
+    name = end_of_metric(metric)
+    if board.mark(leader, metric) == "best":
+        name = "best"
+    if value.mean == best.mean:
+        return f"equal to the {name}"
+    words = f"behind the {name}"
+    is_noise = metric_info(metric).better == "lower" and best.is_near_zero
+    if best.mean > 0 and value.mean > 0 and not is_noise:
+        words = f"{ratio_words(value.mean / best.mean)} the {name}"
+    if beats(leader, row, metric):
+        return words
+    return f"{words}{doubt(board)}"
+
+
+def end_of_metric(metric: str) -> str:
+    """Which end of a metric is the good one."""
+    if metric_info(metric).better == "lower":
+        return "lowest"
+    return "highest"
+
+
+def doubt(board: Board) -> str:
+    """A remark on a difference that is not resolved; empty where no difference is tested."""
+    if board.tests_differences:
+        return f", {MAY_BE_CHANCE}"
+    return ""
+
+
+def is_at_floor(value: Summary, floor: Summary, lower: bool) -> bool:
+    """Whether a value is not worse than the noise floor, up to the spread of both.
+
+    Args:
+        value: A metric of a row.
+        floor: The same metric of the noise floor.
+        lower: Whether lower is better.
+    """
+    excess = value.mean - floor.mean
+    if not lower:
+        excess = -excess
+    spread = math.hypot(value.spread, floor.spread)
+    # a spread as wide as the floor itself resolves nothing
+    return excess <= 0 or (excess <= spread and spread < abs(floor.mean))
 
 
 def speed_words(board: Board, row: Row) -> str:
-    """Words such as "fastest" and "12 times slower", among the rows that were timed on the same
-    device, and whether the difference may be chance, by the spread of the timings over the seeds.
+    """A judgement such as "fastest" or "12 times slower, may be chance", among the rows that were
+    timed on the same device, by the spread of the timings over the seeds.
+
+    Args:
+        board: Where the row stands.
+        row: One of its rows.
     """
-    mine = row.images_per_second
+    speed = row.images_per_second
     speeds = [
         x
         for other in board.rows
         if other.speed_device == row.speed_device and (x := other.images_per_second)
     ]
-    if mine is None or len(speeds) < 2:
+    if speed is None or len(speeds) < 2:
         return ""
     fastest = max(speeds, key=lambda summary: summary.mean)
-    ratio = fastest.mean / mine.mean
-    if ratio < 1.05:  # timings repeat to a few per cent
-        if ratio == 1:
-            return "fastest"
+    ratio = fastest.mean / speed.mean
+    if ratio == 1:
+        return "fastest"
+    if ratio < EQUAL_SPEEDS:
         return "within 5 % of the fastest"
+    slower = f"{times_words(ratio)} slower"
+    if times_words(ratio) == "twice":
+        slower = "half as fast"
     # of logarithms, since a busy machine multiplies a time
-    apart = welch(
-        [math.log(value) for value in fastest.values], [math.log(value) for value in mine.values]
-    )
-    slower = "half as fast" if _times(ratio) == "twice" else f"{_times(ratio)} slower"
-    return slower + ("" if apart is None or apart[0] > 0 else f", {MAY_BE_CHANCE}")
+    logs = [[math.log(value) for value in summary.values] for summary in (fastest, speed)]
+    interval = welch(*logs)
+    if interval is None or interval[0] > 0:
+        return slower
+    return f"{slower}, {MAY_BE_CHANCE}"
 
 
 def quality(board: Board, row: Row) -> Summary | None:
-    """The metric that stands for the quality of a row's samples."""
+    """The metric that stands for the quality of a row's samples; None without one."""
     metric = quality_metric(board.protocol)
     if metric:
         return row.metric(metric)
@@ -89,57 +187,28 @@ def relative_spread(board: Board, row: Row) -> float | None:
 def stability_words(row: Row) -> str:
     """How many runs diverged, and whether a spread over seeds was measured at all."""
     n = len(row.records)
-    words = ["one seed: not measured"] if n == 1 else []
-    return ", ".join(
-        [*words, f"{row.diverged} of {n} diverged"] if n > 1 or row.diverged else words
-    )
+    words = []
+    if n == 1:
+        words.append("one seed: not measured")
+    if n > 1 or row.diverged:
+        words.append(f"{row.diverged} of {n} diverged")
+    return ", ".join(words)
 
 
-def _rank_words(board: Board, row: Row, leader: Row, metric: str) -> str:
-    lower = metric_info(metric).better == "lower"
-    won = board.mark(leader, metric) == "best"
-    untested = f", {MAY_BE_CHANCE}" if board.tests_differences else ""
-    rivals = [rival for rival in board.rows_like(row) if rival is not row and rival.metric(metric)]
-    if row is leader and any(mean(rival, metric) == mean(row, metric) for rival in rivals):
-        return f"equal to the {'lowest' if lower else 'highest'}"
-    if row is leader:
-        if won:
-            return "best"
-        return f"{'lowest' if lower else 'highest'}{untested}"
-    top = mean(leader, metric)
-    mine = mean(row, metric)
-    name = "best" if won else "lowest" if lower else "highest"
-    if mine == top:
-        return f"equal to the {name}"
-    summary = leader.metric(metric)
-    has_ratio = (
-        top > 0 and mine > 0 and not (lower and summary is not None and summary.is_near_zero)
-    )
-    words = f"{_compared(mine / top)} the {name}" if has_ratio else f"behind the {name}"
-    if beats(leader, row, metric):
-        return words
-    return f"{words}{untested}"
-
-
-def _at_floor(mine: Summary, floor: Summary, lower: bool) -> bool:
-    excess = mine.mean - floor.mean if lower else floor.mean - mine.mean
-    spread = math.hypot(mine.spread, floor.spread)
-    # a spread as wide as the floor itself resolves nothing
-    return excess <= 0 or (excess <= spread and spread < abs(floor.mean))
-
-
-def _compared(ratio: float) -> str:
+def ratio_words(ratio: float) -> str:
     """A ratio to the best of positive values, in words: "1.9 times", "3 % above", "92 % of"."""
     if ratio < 1:
         return f"{100 * ratio:.0f} % of"
     if ratio < 1.095:
         return f"{100 * (ratio - 1):.1g} % above"
-    return _times(ratio)
+    return times_words(ratio)
 
 
-def _times(ratio: float) -> str:
+def times_words(ratio: float) -> str:
     """A ratio above 1 in words: "twice", "1.9 times", "2,700 times"."""
-    text = f"{ratio:.2g}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
+    text = f"{ratio:.2g}"
+    if ratio >= 10:
+        text = f"{float(text):,.0f}"
     if text == "2":
         return "twice"
     return f"{text} times"
