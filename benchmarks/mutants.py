@@ -1148,7 +1148,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the population's standard deviation over seeds",
-        "leaderboard/rows.py",
+        "leaderboard/summary.py",
         "            return stdev(self.values)\n",
         "            return stdev(self.values) * ((self.n - 1) / self.n) ** 0.5\n",
         (

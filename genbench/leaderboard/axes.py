@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genbench.leaderboard.rows import Summary
+from genbench.leaderboard.summary import Summary
 
 __all__ = ["Axis", "linear_ticks", "log_ticks", "make_axis"]
 

@@ -7,8 +7,9 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from genbench.leaderboard.board import Board
-from genbench.leaderboard.cells import likelihood_meaning
-from genbench.leaderboard.rows import Row, Summary, likelihood_unit
+from genbench.leaderboard.row_cells import likelihood_meaning
+from genbench.leaderboard.rows import Row, likelihood_unit
+from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import metric_info
 from genbench.records.record import Record
 

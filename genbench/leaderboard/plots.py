@@ -32,7 +32,8 @@ from genbench.leaderboard.frame import (
     to_y,
 )
 from genbench.leaderboard.label_places import Box, place_labels
-from genbench.leaderboard.rows import Summary, likelihood_unit
+from genbench.leaderboard.rows import likelihood_unit
+from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import diversity_metric, metric_info, quality_metric
 
 __all__ = [

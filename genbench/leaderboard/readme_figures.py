@@ -18,7 +18,8 @@ from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.compare import Comparison, compare_rows
 from genbench.leaderboard.formats import load_boards
-from genbench.leaderboard.rows import Row, Summary
+from genbench.leaderboard.rows import Row
+from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.table import board_table
 from genbench.records.catalogue import metric_info
 from genbench.system.files import write_atomic

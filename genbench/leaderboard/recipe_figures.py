@@ -28,7 +28,8 @@ from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.formats import load_boards
-from genbench.leaderboard.rows import Row, Summary, likelihood_unit
+from genbench.leaderboard.rows import Row, likelihood_unit
+from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.table import board_table
 from genbench.records.catalogue import metric_info, quality_metric
 from genbench.records.record import Record

@@ -8,7 +8,8 @@ import math
 
 from genbench.leaderboard.board import Board, beats
 from genbench.leaderboard.intervals import welch
-from genbench.leaderboard.rows import Row, Summary
+from genbench.leaderboard.rows import Row
+from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = [

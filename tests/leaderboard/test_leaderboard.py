@@ -32,6 +32,7 @@ from genbench.leaderboard import (
     record_path,
     records_in,
     render_tables,
+    row_cells,
     table,
     write_board,
     write_record,
@@ -39,7 +40,7 @@ from genbench.leaderboard import (
 from genbench.leaderboard import cells as cell_texts
 from genbench.leaderboard.board import boards
 from genbench.leaderboard.compare import compare_rows
-from genbench.leaderboard.rows import Summary
+from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.words import quality_words, relative_spread, speed_words, stability_words
 from genbench.records.parts import (
     Cost,
@@ -850,7 +851,7 @@ def test_the_spread_of_a_distance_near_zero_is_not_set_in_relation_to_it():
         None,
         pytest.approx(0.5),
     ]
-    cell = {label: cell_texts.stability_cell(board, row[label]) for label in row}
+    cell = {label: row_cells.stability_cell(board, row[label]) for label in row}
     assert (cell["near"].text, cell["near"].note) == (
         "sd 0.003",
         "mean near 0, no ratio, 0 of 3 diverged",
@@ -1044,9 +1045,9 @@ def test_models_that_are_given_labels_are_ranked_apart():
 
 
 def test_small_spreads_get_their_digits():
-    assert cell_texts._value(Summary((2.940, 2.944)), 2).text == "2.942 ± 0.003"
-    assert cell_texts._value(Summary((20.0, 30.0)), 2).text == "25.00 ± 7.07"
-    assert cell_texts._value(Summary((2.5,)), 2).text == "2.50"
+    assert cell_texts.value_cell(Summary((2.940, 2.944)), 2).text == "2.942 ± 0.003"
+    assert cell_texts.value_cell(Summary((20.0, 30.0)), 2).text == "25.00 ± 7.07"
+    assert cell_texts.value_cell(Summary((2.5,)), 2).text == "2.50"
 
 
 def test_headers_say_how_it_was_measured(out):
