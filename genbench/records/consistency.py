@@ -1,20 +1,22 @@
 """What a record says twice must agree.
 
-A digest says that a record was not edited, and whoever edits it can compute another digest. What is
-here holds for every record that was measured, so that a forged value must agree with all that
+A digest says that a record was not edited, but whoever edits it can compute another digest. The
+rules below hold for every record that was measured, so that a forged value must agree with all that
 follows from it:
 
-    sum of the terms     = bits_per_dim,        bits_per_dim = nats / (D log 2),    D = C H W
-    likelihood           images, repeats and options are those of the protocol and of the evaluation
-    a run that is done   has every metric of its protocol, and a likelihood if and only if its density is explicit
-    a run that diverged  has neither, and was seen up to the image at which it diverged
-    its configuration    has the record's seed, evaluation, protocol and needed runs
+    sum of the terms         = bits_per_dim
+    bits_per_dim             = nats / (D log 2),    D = C H W
+    likelihood               images, repeats and options are those of protocol and evaluation
+    a run that is done       has every metric of its protocol that can be measured, and a likelihood
+                             if and only if its density is explicit
+    a run that diverged      has neither, and saw the images up to the one at which it diverged
+    its configuration        has the record's seed, evaluation, protocol and needed runs
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -26,36 +28,41 @@ if TYPE_CHECKING:
 
 __all__ = ["contradictions", "needed_names"]
 
-# float64 sums of a few terms; relative to the sum of their absolute values
-_ROUNDING = 1e-9
+# error of float64 sums of a few terms, relative to the sum of their absolute values
+ROUNDING = 1e-9
 
 
 def contradictions(record: Record) -> Iterator[str]:
-    """Sentences about what a record says twice, and differently; none for a record that was
-    measured.
+    """Sentences about what a record says twice, and differently. A record that was measured gives
+    none.
     """
-    yield from _of_protocol(record.protocol)
-    yield from _of_kind(record)
+    yield from in_protocol(record.protocol)
+    yield from in_kind(record)
     if record.status == "done":
-        yield from _of_metrics(record)
-    else:
-        yield from _of_divergence(record)
+        yield from in_metrics(record)
+    elif record.cost.images_seen != record.diverged_at:
+        seen = record.cost.images_seen
+        yield f"cost.images_seen is {seen}, but diverged_at is {record.diverged_at}"
     if record.likelihood is not None:
-        yield from _of_likelihood(record, record.likelihood)
-    yield from _of_options("sample", record.sample_options, record.sample_defaults)
+        yield from in_values(record, record.likelihood)
+        yield from in_circumstances(record, record.likelihood)
+    yield from in_options("sample", record.sample_options, record.sample_defaults)
     if record.density != "-":
-        yield from _of_config(record, record.provenance.config)
+        yield from in_config(record, record.provenance.config)
 
 
 def needed_names(config: Mapping[str, Any]) -> set[str]:
-    """The runs that a configuration needs, by its names for them, and theirs as `teacher.teacher`."""
+    """The runs that a configuration needs, by its names for them. The needed runs of a needed run
+    `teacher` are called `teacher.<name>`.
+    """
     names: set[str] = set()
     for name, needed in (config.get("needs") or {}).items():
         names |= {name, *(f"{name}.{inner}" for inner in needed_names(needed))}
     return names
 
 
-def _of_protocol(protocol: ProtocolIdentity) -> Iterator[str]:
+def in_protocol(protocol: ProtocolIdentity) -> Iterator[str]:
+    """Contradictions between the fields of a protocol."""
     if len(set(protocol.metrics)) < len(protocol.metrics):
         yield f"protocol.metrics names a metric twice: {', '.join(protocol.metrics)}"
     for name in ("extractor", "statistics"):
@@ -64,28 +71,32 @@ def _of_protocol(protocol: ProtocolIdentity) -> Iterator[str]:
         if (value is None) != (content_hash is None):
             yield f"protocol.{name} is {value!r}, but protocol.{name}_hash is {content_hash!r}"
     if (protocol.statistics is None) != (protocol.reference_images > 0):
-        yield f"protocol.reference_images is {protocol.reference_images}, but protocol.statistics is {protocol.statistics!r}"
+        images = f"protocol.reference_images is {protocol.reference_images}"
+        yield f"{images}, but protocol.statistics is {protocol.statistics!r}"
 
 
-def _of_kind(record: Record) -> Iterator[str]:
-    """The noise floor and foreign images are no runs: no model, no likelihood, no speed."""
-    if (record.density == "-") != (record.is_noise_floor or record.is_foreign):
-        yield f"density is {record.density!r}, but the model is {record.model} of the family {record.family!r}"
+def in_kind(record: Record) -> Iterator[str]:
+    """Contradictions about what was scored. The noise floor and foreign images are no runs: they
+    have no model, no likelihood and no speed.
+    """
+    is_run = record.density != "-"
+    if is_run == (record.is_noise_floor or record.is_foreign):
+        about = f"the model is {record.model} of the family {record.family!r}"
+        yield f"density is {record.density!r}, but {about}"
     if record.is_noise_floor != (record.family == "-"):
         yield f"family is {record.family!r}, but the model is {record.model}"
-    is_run = record.density != "-"
-    measured = is_run and record.status == "done"
-    if measured != (record.provenance.weights_hash is not None):
-        yield f"provenance.weights_hash is {record.provenance.weights_hash!r}, but {_what(record)}"
-    if not measured and record.speed is not None:
-        yield f"speed was measured, but {_what(record)}"
-    if not is_run and (
-        record.cost.images_seen or record.cost.train_seconds or record.cost.parameters
-    ):
-        yield f"cost is not zero, but {_what(record)}"
+    is_measured = is_run and record.status == "done"
+    weights_hash = record.provenance.weights_hash
+    if is_measured != (weights_hash is not None):
+        yield f"provenance.weights_hash is {weights_hash!r}, but {subject(record)}"
+    if not is_measured and record.speed is not None:
+        yield f"speed was measured, but {subject(record)}"
+    cost = record.cost
+    if not is_run and (cost.images_seen or cost.train_seconds or cost.parameters):
+        yield f"cost is not zero, but {subject(record)}"
 
 
-def _what(record: Record) -> str:
+def subject(record: Record) -> str:
     """What a record is about, in words."""
     if record.is_noise_floor:
         return "a noise floor is no run"
@@ -94,8 +105,8 @@ def _what(record: Record) -> str:
     return f"the run has status {record.status}"
 
 
-def _of_metrics(record: Record) -> Iterator[str]:
-    """A finished run has every metric of its protocol that can be measured, and no other."""
+def in_metrics(record: Record) -> Iterator[str]:
+    """Contradictions about which metrics and likelihoods a finished run has."""
     is_explicit = record.density == "explicit"
     for name in record.protocol.metrics:
         info = metric_info(name)
@@ -111,69 +122,96 @@ def _of_metrics(record: Record) -> Iterator[str]:
         yield f"density is {record.density!r}, but likelihood is {state}"
 
 
-def _of_divergence(record: Record) -> Iterator[str]:
-    if record.cost.images_seen != record.diverged_at:
-        yield f"cost.images_seen is {record.cost.images_seen}, but diverged_at is {record.diverged_at}"
-
-
-def _of_likelihood(record: Record, likelihood: Likelihood) -> Iterator[str]:
+def in_values(record: Record, likelihood: Likelihood) -> Iterator[str]:
+    """Contradictions between the numbers of a likelihood: bits per dimension, terms and nats."""
     bits = likelihood.bits_per_dim
-    terms = math.fsum(likelihood.terms.values())
-    if abs(terms - bits) > _ROUNDING * (bits + sum(map(abs, likelihood.terms.values()))):
-        yield f"likelihood.terms add up to {terms}, but likelihood.bits_per_dim is {bits}"
+    total = math.fsum(likelihood.terms.values())
+    scale = bits + sum(map(abs, likelihood.terms.values()))
+    if abs(total - bits) > ROUNDING * scale:
+        yield f"likelihood.terms add up to {total}, but likelihood.bits_per_dim is {bits}"
     from_nats = likelihood.nats / (math.prod(record.protocol.shape) * math.log(2))
-    if abs(from_nats - bits) > _ROUNDING * bits:
-        yield f"likelihood.nats is {likelihood.nats}, which is {from_nats} bits per dimension, but likelihood.bits_per_dim is {bits}"
+    if abs(from_nats - bits) > ROUNDING * bits:
+        yield (
+            f"likelihood.nats is {likelihood.nats}, which is {from_nats} bits per dimension, "
+            f"but likelihood.bits_per_dim is {bits}"
+        )
+
+
+def in_circumstances(record: Record, likelihood: Likelihood) -> Iterator[str]:
+    """Contradictions between a likelihood and the way in which the protocol measures it."""
     if likelihood.options != record.log_prob_options:
-        yield f"likelihood.options is {likelihood.options}, but log_prob_options is {record.log_prob_options}"
-    yield from _of_options("likelihood", likelihood.options, likelihood.defaults)
-    scored = record.protocol.scored_images or record.protocol.reference_images
-    if record.protocol.reference_images:
-        scored = min(scored, record.protocol.reference_images)
-    if scored and likelihood.images != scored:
-        yield f"likelihood.images is {likelihood.images}, but by the protocol it is {scored}"
-    repeats = 1 if likelihood.kind == "exact" else record.protocol.repeats
+        options = f"likelihood.options is {likelihood.options}"
+        yield f"{options}, but log_prob_options is {record.log_prob_options}"
+    yield from in_options("likelihood", likelihood.options, likelihood.defaults)
+    protocol = record.protocol
+    scored = protocol.scored_images or protocol.reference_images
+    if protocol.reference_images:
+        scored = min(scored, protocol.reference_images)
+    images = likelihood.images
+    if scored and images != scored:
+        yield f"likelihood.images is {images}, but by the protocol it is {scored}"
+    repeats = 1 if likelihood.kind == "exact" else protocol.repeats
     if likelihood.repeats != repeats:
         yield f"likelihood.repeats is {likelihood.repeats}, but by the protocol it is {repeats}"
     if (likelihood.repeats == 1) != (likelihood.repeat_error is None):
-        yield f"likelihood.repeat_error is {likelihood.repeat_error}, but likelihood.repeats is {likelihood.repeats}"
-    if (likelihood.images == 1) != (likelihood.stderr is None):
-        yield f"likelihood.stderr is {likelihood.stderr}, but likelihood.images is {likelihood.images}"
+        error = f"likelihood.repeat_error is {likelihood.repeat_error}"
+        yield f"{error}, but likelihood.repeats is {likelihood.repeats}"
+    if (images == 1) != (likelihood.stderr is None):
+        yield f"likelihood.stderr is {likelihood.stderr}, but likelihood.images is {images}"
 
 
-def _of_options(
-    name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> Iterator[str]:
+def in_options(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Options that a record lists both as chosen and as left at their defaults.
+
+    Args:
+        name: What the options are of.
+        options: Options that were chosen.
+        defaults: Options that were not chosen, with their values.
+    """
     for option in sorted(options.keys() & defaults.keys()):
-        yield f"{option} is among the options of {name} that were given, and among those that were not"
+        both = "among the options of"
+        yield f"{option} is {both} {name} that were given, and among those that were not"
 
 
-def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+def in_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+    """Contradictions between a record and the configuration of its run."""
     if config.get("seed") != record.seed:
         yield f"seed is {record.seed}, but provenance.config.seed is {config.get('seed')!r}"
     protocol = config.get("protocol")
-    if (
-        isinstance(protocol, str)
-        and PurePath(protocol).name.removesuffix(".yaml") != record.protocol.name
-    ):
-        yield f"protocol.name is {record.protocol.name!r}, but provenance.config.protocol is {protocol!r}"
-    if record.needs.keys() != needed_names(config):
-        yield f"needs has {_names(record.needs)}, but provenance.config.needs has {_names(needed_names(config))}"
+    name = record.protocol.name
+    if isinstance(protocol, str) and PurePath(protocol).name.removesuffix(".yaml") != name:
+        yield f"protocol.name is {name!r}, but provenance.config.protocol is {protocol!r}"
+    needed = needed_names(config)
+    if record.needs.keys() != needed:
+        names = f"needs has {names_text(record.needs)}"
+        yield f"{names}, but provenance.config.needs has {names_text(needed)}"
     if "evaluations" in config:
-        yield from _of_evaluation(record, config["evaluations"] or {"default": {}})
+        yield from in_evaluation(record, config["evaluations"] or {"default": {}})
 
 
-def _of_evaluation(record: Record, evaluations: Mapping[str, Any]) -> Iterator[str]:
-    name = record.variant or ("" if "" in evaluations else "default")
+def in_evaluation(record: Record, evaluations: Mapping[str, Any]) -> Iterator[str]:
+    """Contradictions between the options of a record and those of its configuration's evaluation.
+
+    Args:
+        record: The record.
+        evaluations: Name of each evaluation -> its options. Older configurations call the plain one
+            "", newer ones "default".
+    """
+    name = record.variant
+    if not name and "" not in evaluations:
+        name = "default"
     if name not in evaluations:
-        yield f"variant is {record.variant!r}, but provenance.config.evaluations has {_names(evaluations)}"
+        known = f"provenance.config.evaluations has {names_text(evaluations)}"
+        yield f"variant is {record.variant!r}, but {known}"
         return
     for key in ("sample", "log_prob"):
         options = getattr(record, f"{key}_options")
         noted = evaluations[name].get(key, {})
         if options != noted:
-            yield f"{key}_options is {options}, but provenance.config.evaluations.{name}.{key} is {noted}"
+            place = f"provenance.config.evaluations.{name}.{key}"
+            yield f"{key}_options is {options}, but {place} is {noted}"
 
 
-def _names(names: Any) -> str:
+def names_text(names: Iterable[str]) -> str:
+    """Names in alphabetical order, in quotes."""
     return ", ".join(map(repr, sorted(names))) or "none"

@@ -1,4 +1,4 @@
-"""The parts of a record, each with its ranges."""
+"""The parts of a record: what each field means, and which values it may take."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ LikelihoodKind = Literal["exact", "bound", "estimate"]
 
 @dataclass(frozen=True)
 class ProtocolIdentity:
-    """How a run was measured. Records that differ in any of these fields never share a table.
+    """How a run was measured, as a record stores it. Records that differ in any of these fields never
+    share a table.
 
     Attributes:
         name: configs/protocols/<name>.yaml.
         dataset: Name of the data set.
         data_hash: SHA-256 of the decoded arrays.
-        split: What the samples are compared with.
+        split: Split of the data that the samples are compared with.
         shape: (C, H, W).
-        levels: Grey levels of a pixel.
-        reference_images: Images of the reference.
-        generated_images: Images that every model generates.
+        levels: Number of grey levels of a pixel.
+        reference_images: Number of images of the reference.
+        generated_images: Number of images that every model generates.
         extractor: Name of the feature extractor; None where the metrics need none.
         extractor_hash: SHA-256 of its weights.
-        evaluation_seed: From which, with the training seed, the seed of the samples and of all
-            other noise is derived.
-        chunk: Images that are sampled and scored together.
+        evaluation_seed: Together with the training seed it determines the seed of the samples and
+            of all other noise.
+        chunk: Number of images that are sampled and scored together.
         metrics: Names of the metrics, in the order of the table's columns.
-        scored_images: The likelihood is that of the first so many images of the split; None: of
-            all.
+        scored_images: How many images of the split have their likelihood measured, from the first
+            on; None: all.
         repeats: How often a likelihood that is not exact was measured with other noise.
-        statistics: Name of the file of another tool that was the reference; reference_images is 0
-            then.
+        statistics: Name of another tool's file of feature statistics, where that is the reference;
+            reference_images is then 0.
         statistics_hash: SHA-256 of that file.
         seeds: Training seeds that a row needs before it is called best.
         evaluated_by: "own seeds": every training by a seed of its own, derived from
@@ -85,10 +86,10 @@ class ProtocolIdentity:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Every field.
+        """The fields that the protocol's hash covers.
 
-        One that has a default came later and is left out there, so that older records keep their
-        ids.
+        A field with a default was added later. It is left out where it has that default, so that
+        older records keep their ids.
         """
         return {
             f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default
@@ -96,13 +97,18 @@ class ProtocolIdentity:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of its identity."""
+        """SHA-256 of `identity`."""
         return digest(self.identity)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured value and the standard error of the measurement itself, where one is known."""
+    """A measured metric.
+
+    Attributes:
+        value: The value.
+        error: Standard error of the measurement itself; None where it is not known.
+    """
 
     value: float
     error: Amount | None
@@ -113,23 +119,24 @@ class Likelihood:
     """-log2 p of integer images, and what kind of number it is.
 
     Attributes:
-        kind: exact; bound: from above on the bits; estimate: with an error of either sign.
+        kind: exact; bound: the bits are an upper bound; estimate: the error can have either sign.
         bits_per_dim: Mean over the images.
         stderr: Standard error of that mean over the images, bits per dimension.
         nats: Mean of -log p per image.
-        images: How many images were scored.
-        dequantisation: "uniform" or "variational" where a density of reals gave the number.
-        conditional: p(x | y) instead of p(x).
-        options: Options of `log_prob`.
-        terms: Parts of bits_per_dim that add up to it.
-        defaults: The options that were not given, with their values then, such as K; empty where
-            they were not noted.
-        repeats: Passes with other noise that were averaged.
-        repeat_error: Standard error of bits_per_dim over those passes; None for one.
-        network_evaluations: Of the busiest network, per image and pass; None where they were not
-            counted.
-        step_error: By how much bits_per_dim moves when a solver takes half the step, or ten times
-            the tolerance; None without steps, or where it was not measured.
+        images: Number of images that were scored.
+        dequantisation: How integer pixels are made continuous before scoring: "uniform" or
+            "variational" noise inside each pixel's bin; None for discrete models.
+        conditional: Whether it is p(x | y) instead of p(x).
+        options: Options of `log_prob` that the evaluation chose.
+        terms: Parts of bits_per_dim, which add up to it.
+        defaults: Options of `log_prob` that were left at their defaults, such as K, with their
+            values; empty where they were not noted.
+        repeats: Number of passes with other noise that were averaged.
+        repeat_error: Standard error of bits_per_dim over those passes; None for one pass.
+        network_evaluations: Evaluations of the busiest network per image and pass; None where they
+            were not counted.
+        step_error: How much bits_per_dim changes when the solver halves its step, or takes ten
+            times the tolerance; None without steps, or where it was not measured.
     """
 
     kind: LikelihoodKind
@@ -154,14 +161,15 @@ class Speed:
 
     Attributes:
         images_per_second: At the best batch size.
-        batch: That batch size.
-        latency_seconds: One image at batch size 1.
-        network_evaluations: Sequential ones per sample.
-        peak_memory_bytes: Largest memory in use.
+        batch: The batch size at which sampling is fastest.
+        latency_seconds: Seconds for one image at batch size 1.
+        network_evaluations: Sequential network evaluations per sample.
+        peak_memory_bytes: Largest memory in use, in bytes.
         device: Name of the device.
-        repeats: Measurements whose median this is.
-        evaluations_timed: Where a whole call would have taken too long: the first so many network
-            evaluations of each call were timed, and images_per_second is extrapolated from them.
+        repeats: Number of measurements; each value is their median.
+        evaluations_timed: How many network evaluations of each call were timed, where a whole call
+            would have taken too long. images_per_second is extrapolated from them. None: whole
+            calls were timed.
     """
 
     images_per_second: Annotated[float, Range(above=0)]
@@ -176,8 +184,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run took: parameters, training images over all players, seconds of training and on
-    which device ("-": unknown).
+    """What training took.
+
+    Attributes:
+        parameters: Number of parameters of the model.
+        images_seen: Training images, summed over all players.
+        train_seconds: Seconds of training.
+        device: Name of the device that trained; "-" where it is not known.
     """
 
     parameters: Count
@@ -191,10 +204,11 @@ class Need:
     """A run that had to be finished before this one began, such as a teacher.
 
     Attributes:
-        config_hash: SHA-256 of its configuration without its seed, which is that of this run.
-        weights_hash: SHA-256 of its recorded weights.
-        images_seen: Training images of that run.
-        train_seconds: Seconds of its training.
+        config_hash: SHA-256 of the needed run's configuration without the seed. The seed is that of
+            the run that needs it.
+        weights_hash: SHA-256 of the recorded weights.
+        images_seen: Number of training images.
+        train_seconds: Seconds of training.
     """
 
     config_hash: Sha256
@@ -212,7 +226,7 @@ class Provenance:
         dirty: Whether genbench/ or configs/ held uncommitted changes.
         config: The resolved configuration.
         config_hash: SHA-256 of the configuration without its seed, as it was in the first record of
-            its row.
+            the row.
         weights_hash: SHA-256 of the recorded weights; None where there are none.
         versions: Package versions.
     """
@@ -226,7 +240,7 @@ class Provenance:
 
 
 def is_file_name(text: str) -> bool:
-    """Whether a text can stand in the names of records and pictures, and in no other place of the
-    file system.
+    """Whether a text can be a part of the names of records and pictures: it must not be able to
+    name another folder.
     """
     return bool(text) and not text.startswith(".") and not any(c in text for c in "/\\@\0\n\r")

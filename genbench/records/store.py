@@ -1,4 +1,4 @@
-"""Records as files: records/<dataset>/<model>[@variant]-s<seed>-<id8>.json."""
+"""Records as files: <leaderboard>/records/<dataset>/<model>[@variant]-s<seed>-<id8>.json."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ __all__ = [
 
 
 def file_stem(model: str, variant: str, seed: int) -> str:
-    """<model>[@variant]-s<seed>: how records and pictures begin."""
-    return f"{model}{'@' if variant else ''}{variant}-s{seed}"
+    """<model>[@variant]-s<seed>: the beginning of the names of records and pictures."""
+    if variant:
+        return f"{model}@{variant}-s{seed}"
+    return f"{model}-s{seed}"
 
 
 def check_stem(model: str, variant: str, seed: int) -> None:
-    """Check that the names of records and pictures are not too long, on whatever disk they will
-    lie.
+    """Check that the names of records and pictures are not too long for any file system in use.
 
     Raises:
-        InputError: They are.
+        InputError: They are too long.
     """
     name = f"{file_stem(model, variant, seed)}-{'0' * 8}.json"
     if (size := len(os.fsencode(name))) > LONGEST_FILE_NAME:
         raise InputError(
-            f"the name {name[:40]}... of a record would have {size} bytes; names of files have at most {LONGEST_FILE_NAME}: "
-            "a shorter name is right"
+            f"the name {name[:40]}... of a record would have {size} bytes; "
+            f"names of files have at most {LONGEST_FILE_NAME}: a shorter name is right"
         )
 
 
 def picture_path(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> Path:
-    """Where its sample grid lies."""
+    """Where the sample grid of a record lies under a leaderboard's folder."""
     return out / "pictures" / dataset / f"{file_stem(model, variant, seed)}-{id8}.png"
 
 
@@ -54,8 +55,15 @@ def record_path(out: Path, dataset: str, model: str, variant: str, seed: int, id
 
 
 def write_record(out: Path, record: Record) -> Path:
-    """Write a record, atomically. Records are immutable: one that is already there stays as it is,
-    whoever writes at once.
+    """Write a record, atomically. Records are immutable: a file that exists stays as it is, also
+    where several processes write at once.
+
+    Args:
+        out: Folder with records/.
+        record: What is written.
+
+    Returns:
+        The record's file.
     """
     path = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
     Record.from_dict(record.to_dict())  # what is written can be read
@@ -65,10 +73,10 @@ def write_record(out: Path, record: Record) -> Path:
 
 
 def check_place(out: Path, dataset: str, model: str, variant: str, seed: int, id8: str) -> None:
-    """Check that a record and its picture can be written, before they are measured.
+    """Check that a record and its picture can be written, before anything is measured.
 
     Raises:
-        InputError: A folder is not for writing, or a name is too long.
+        InputError: A folder cannot be written to, or a name is too long.
     """
     check_target(record_path(out, dataset, model, variant, seed, id8))
     check_target(picture_path(out, dataset, model, variant, seed, id8))
@@ -81,41 +89,48 @@ def records_in(out: Path) -> list[Record]:
         InputError: One line that names the first bad file: truncated, corrupt, foreign, edited or
             renamed.
     """
-    return [_record_at(path, out) for path in record_files(out)]
+    return [record_at(path, out) for path in record_files(out)]
 
 
 def record_files(out: Path) -> list[Path]:
-    """The files of `records_in`."""
+    """The files of all records under <out>/records, sorted. Hidden files are no records."""
     return [
         path for path in files_below(out / "records", "*.json") if not path.name.startswith(".")
     ]
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file, which has the record's name.
+    """Read the record in a file.
 
     Raises:
-        InputError: One line that names the file and what is wrong with it: also a copy under
-            another name, which would count twice, or stand for a record that was never measured.
+        InputError: One line that names the file and what is wrong with it. A record under another
+            name than its own is wrong too: it would count twice, or stand for a record that was
+            never measured.
     """
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     record = Record.from_json(text, path)
-    place = _place(record, Path())
+    place = place_of(record, Path())
     if path.name != place.name:
         raise InputError(f"{path}: a record of this content is named {place}")
     return record
 
 
-def _record_at(path: Path, out: Path) -> Record:
+def record_at(path: Path, out: Path) -> Record:
+    """Read the record in a file under a leaderboard's folder.
+
+    Raises:
+        InputError: The file is bad, or lies in the folder of another data set.
+    """
     record = read_record(path)
-    place = _place(record, out)
+    place = place_of(record, out)
     if path != place:
         raise InputError(f"{path}: a record of this content is named {place.relative_to(out)}")
     return record
 
 
-def _place(record: Record, out: Path) -> Path:
+def place_of(record: Record, out: Path) -> Path:
+    """The file that a record belongs into."""
     return record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
