@@ -10,61 +10,85 @@ from genbench.leaderboard.table import board_table, comparison_table, facts
 
 __all__ = ["board_latex", "latex_comments"]
 
-_LATEX = {
+# how LaTeX writes letters that it would read as commands, or does not know
+LETTERS = {
     "∞": r"$\infty$",
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"$\sim$", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$", "×": r"$\times$",
-    "–": "--", "‖": r"$\|$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"$\sim$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"$|$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    "‖": r"$\|$",
+}
 
 
 def board_latex(board: Board) -> str:
+    """The tables of a board below comments that say how it was measured."""
     parts = [latex_comments([f"{name}: {value}" for name, value in facts(board)])]
-    parts += [_latex_table(table, board) for table in (comparison_table(board), board_table(board))]
+    parts += [latex_table(table, board) for table in (comparison_table(board), board_table(board))]
     return "\n".join(parts)
 
 
-def _latex_table(table: Table, board: Board) -> str:
+def latex_table(table: Table, board: Board) -> str:
+    """A table with its caption, for the package booktabs."""
     arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$", None: ""}
-    head = [_latex(column.title) + arrow[column.better] for column in table.columns]
-    ranked = [[_latex_cell(cell) for cell in line.cells] for line in table.lines if not line.floor]
-    floor = [[_latex_cell(cell) for cell in line.cells] for line in table.lines if line.floor]
+    head = [latex_text(column.title) + arrow[column.better] for column in table.columns]
+    ranked = [[latex_cell(cell) for cell in line.cells] for line in table.lines if not line.floor]
+    floor = [[latex_cell(cell) for cell in line.cells] for line in table.lines if line.floor]
     caption = f"{table.title}, {board.protocol.dataset}. " + "; ".join(
         f"{name}: {value}" for name, value in facts(board)
     )
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_latex(caption)}}}",
-        r"\begin{tabular}{" + _alignment(table) + "}",
+        rf"\caption{{{latex_text(caption)}}}",
+        r"\begin{tabular}{" + alignment(table) + "}",
         r"\toprule",
     ]
     lines += [
-        _latex_line(head),
+        latex_line(head),
         r"\midrule",
-        *map(_latex_line, ranked),
+        *map(latex_line, ranked),
         r"\midrule",
-        *map(_latex_line, floor),
+        *map(latex_line, floor),
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _alignment(table: Table) -> str:
+def alignment(table: Table) -> str:
+    """One letter per column: words to the left, numbers to the right."""
     return "".join("l" if column.words else "r" for column in table.columns)
 
 
-def _latex_line(cells: list[str]) -> str:
+def latex_line(cells: list[str]) -> str:
+    """One line of a table."""
     return " & ".join(cells) + r" \\"
 
 
-def _latex_cell(cell: Cell) -> str:
-    text = _latex(cell.text).replace("$<$=", r"$\leq$")
+def latex_cell(cell: Cell) -> str:
+    """A cell: bold if it is best, italic if it is the lowest of its kind, and the note behind it."""
+    text = latex_text(cell.text).replace("$<$=", r"$\leq$")
     text = {"best": rf"\textbf{{{text}}}", "lead": rf"\textit{{{text}}}", "": text}[cell.mark]
-    return text + (f" ({_latex(cell.note)})" if cell.note else "")
+    if cell.note:
+        return f"{text} ({latex_text(cell.note)})"
+    return text
 
 
 def latex_comments(items: Iterable[str]) -> str:
+    """Texts as comments, one a line."""
     return "\n".join(f"% {' '.join(item.split())}" for item in items)
 
 
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+def latex_text(text: str) -> str:
+    """A text on one line, in which no letter is read as a command."""
+    return "".join(LETTERS.get(letter, letter) for letter in " ".join(text.split()))

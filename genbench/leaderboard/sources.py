@@ -18,7 +18,12 @@ __all__ = ["Link", "Source", "source"]
 
 @dataclass(frozen=True)
 class Link:
-    """A file beside the page that belongs to one training seed."""
+    """A file beside the page that belongs to one training seed.
+
+    Attributes:
+        seed: The training seed.
+        address: Path of the file from the page, as an address.
+    """
 
     seed: int
     address: str
@@ -29,10 +34,11 @@ class Source:
     """Where the figures of a row come from.
 
     Attributes:
-        commands: One per line; empty for the noise floor, which no command of its own makes.
+        commands: The commands, one per line; empty for the noise floor, which is made beside others.
         config_hash: First digits of the hash of the resolved configuration without its seed.
-        commits: Of the code that evaluated, with a remark where it held uncommitted changes.
-        records: One per training seed.
+        commits: Commits of the code that evaluated, with a remark where it held uncommitted
+            changes.
+        records: The record of each training seed.
     """
 
     commands: str
@@ -42,18 +48,17 @@ class Source:
 
 
 def source(row: Row) -> Source:
-    """What made a row."""
-    commits = sorted({_commit(record) for record in row.records})
-    lines = (
-        []
-        if row.first.model == NOISE_FLOOR
-        else [line for record in row.records for line in _commands(record)]
-    )
-    links = tuple(Link(record.seed, _address(record)) for record in row.records)
+    """Where the figures of a row come from."""
+    commits = sorted({commit_text(record) for record in row.records})
+    lines: list[str] = []
+    if row.first.model != NOISE_FLOOR:
+        lines = [line for record in row.records for line in commands_of(record)]
+    links = tuple(Link(record.seed, record_address(record)) for record in row.records)
     return Source("\n".join(lines), row.first.provenance.config_hash[:12], tuple(commits), links)
 
 
-def _commands(record: Record) -> list[str]:
+def commands_of(record: Record) -> list[str]:
+    """The commands that made a record: training, then evaluation."""
     if record.family == FOREIGN:
         known = ["--data", record.dataset, "--name", record.model, f"--seed={record.seed}"]
         return [shlex.join(["genbench", "evaluate", "--samples", "PATH", *known])]
@@ -71,13 +76,15 @@ def _commands(record: Record) -> list[str]:
     return [shlex.join(train), shlex.join(evaluate)]
 
 
-def _commit(record: Record) -> str:
+def commit_text(record: Record) -> str:
+    """The first digits of the commit of a record, with a remark on uncommitted changes."""
     name = (record.provenance.commit or "unknown")[:10]
     if record.provenance.dirty:
         return f"{name} with uncommitted changes"
     return name
 
 
-def _address(record: Record) -> str:
+def record_address(record: Record) -> str:
+    """The address of a record's file from the page."""
     path = record_path(Path(), record.dataset, record.model, record.variant, record.seed, record.id)
     return quote(path.as_posix())

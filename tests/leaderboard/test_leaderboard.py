@@ -24,8 +24,11 @@ import pytest
 
 from genbench.errors import InputError
 from genbench.leaderboard import (
+    axes,
     build,
     formats,
+    frame,
+    label_places,
     noise_study,
     page,
     plots,
@@ -1228,20 +1231,20 @@ def test_plots_are_wellformed_and_draw_every_row():
 
 
 def test_axes_put_values_where_they_belong():
-    axis = plots.Axis("", 1e-3, 1e1, True, ())
+    axis = axes.Axis("", 1e-3, 1e1, True, ())
     assert axis.at(1e-1) == pytest.approx(0.5)
-    assert plots.Axis("", 2.0, 6.0, False, ()).at(3.0) == pytest.approx(0.25)
+    assert axes.Axis("", 2.0, 6.0, False, ()).at(3.0) == pytest.approx(0.25)
     assert axis.at(0.0) == 0.0
     found = [Summary((0.0017, 0.0018)), Summary((40.0, 50.0))]
-    made = plots._axis(found, "", None)
+    made = axes.make_axis(found, "", None)
     assert made.log and made.low < 0.0017 and made.high > 50
     assert {"0.01", "1", "10"} <= {text for _, text in made.ticks}
     assert {"100,000", "1,000,000"} <= {
-        text for _, text in plots._axis([Summary((9e3,)), Summary((2e6,))], "", None).ticks
+        text for _, text in axes.make_axis([Summary((9e3,)), Summary((2e6,))], "", None).ticks
     }
-    assert not plots._axis([Summary((2.0,)), Summary((2.5,))], "", None).log
-    assert not plots._axis([Summary((-1.0,)), Summary((25.0,))], "", None).log
-    single = plots._axis([Summary((2.0,))], "", False)
+    assert not axes.make_axis([Summary((2.0,)), Summary((2.5,))], "", None).log
+    assert not axes.make_axis([Summary((-1.0,)), Summary((25.0,))], "", None).log
+    single = axes.make_axis([Summary((2.0,))], "", False)
     assert single.low < 2 < single.high and len(single.ticks) >= 2
 
 
@@ -1257,12 +1260,12 @@ def test_labels_never_cover_each_other_and_stay_inside(case):
             [f"model-{i}" for i in range(12)],
             [(700.0, 100.0 + 12 * i) for i in range(12)],
         )
-    markers = [plots.Box(x - 9, y - 9, 18, 18) for x, y in centres]
-    boxes = plots.place_labels(centres, [plots._text_width(t) for t in texts], markers)
+    markers = [label_places.Box(x - 9, y - 9, 18, 18) for x, y in centres]
+    boxes = label_places.place_labels(centres, [frame.text_width(t) for t in texts], markers)
     for i, box in enumerate(boxes):
         assert all(box.overlap(other) == 0 for other in boxes[:i])
-        assert box.x >= plots.LEFT and box.x + box.width <= plots.WIDTH - plots.RIGHT
-        assert box.y >= plots.TOP and box.y + box.height <= plots.HEIGHT - plots.BOTTOM
+        assert box.x >= frame.LEFT and box.x + box.width <= frame.WIDTH - frame.RIGHT
+        assert box.y >= frame.TOP and box.y + box.height <= frame.HEIGHT - frame.BOTTOM
 
 
 @pytest.mark.parametrize(
@@ -1281,9 +1284,9 @@ def test_a_label_lies_beside_its_own_point(centres, widths):
     ink = [
         box
         for x, y in centres
-        for box in (plots.Box(x - 9, y - 9, 18, 18), plots.Box(x - 50, y - 2, 100, 4))
+        for box in (label_places.Box(x - 9, y - 9, 18, 18), label_places.Box(x - 50, y - 2, 100, 4))
     ]
-    for i, box in enumerate(plots.place_labels(centres, widths, ink)):
+    for i, box in enumerate(label_places.place_labels(centres, widths, ink)):
         assert (
             min(range(len(centres)), key=lambda k: math.dist(box.nearest(*centres[k]), centres[k]))
             == i
