@@ -16,7 +16,7 @@ from pathlib import Path
 
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
-from genbench.leaderboard.compare import Comparison, compare_rows
+from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.formats import load_boards
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.summary import Summary
@@ -74,7 +74,11 @@ def readme_with(text: str, board: Board) -> str:
 
 
 def examples(board: Board) -> dict[str, str]:
-    """What cells of the table mean, and an example of each."""
+    """Examples for the README's table of cells.
+
+    Returns:
+        What a cell means -> the text of such a cell.
+    """
     table = board_table(board)
     titles = [column.title for column in table.columns]
     lines = {line.cells[0].text: dict(zip(titles, line.cells)) for line in table.lines}
@@ -88,7 +92,7 @@ def examples(board: Board) -> dict[str, str]:
 
 
 def sentences(board: Board) -> list[str]:
-    """What the README says of the board of the digits."""
+    """The sentences of the README about the board of the digits."""
     row = {row.label: row for row in board.rows}
     seeds = len(row["gan"].records)
     intro = (
@@ -107,32 +111,31 @@ def lead_sentence(board: Board, metric: str) -> str:
     title = metric_info(metric).title
     rows = sorted(
         (row for row in board.rows if not row.conditional and row.metric(metric)),
-        key=lambda row: _mean(row, metric),
+        key=lambda row: metric_mean(row, metric),
     )
     leader = rows[0]
     tied = [
-        f"`{row.label}` ({_value(row, metric)})"
+        f"`{row.label}` ({metric_text(row, metric)})"
         for row in rows[1:]
-        if _verdict(board, leader, row, metric) != "better"
+        if verdict_of(board, leader, row, metric) != "better"
     ]
-    head = f"the lowest {title} is that of `{leader.label}` ({_value(leader, metric)})"
+    head = f"the lowest {title} is that of `{leader.label}` ({metric_text(leader, metric)})"
     if not board.tests_differences:
         return f"{head}; no difference is tested (former protocol);"
     if tied:
-        return f"{head}, which is not told apart from {_and(tied)};"
+        return f"{head}, which is not told apart from {and_text(tied)};"
     return f"{head}, better than every other;"
 
 
 def rivalry_sentence(board: Board, a: Row, b: Row) -> str:
     """In which metrics one row is better than another, worse, or neither."""
-    found = [one for one in compare_rows(board, a, b) if one.quantity[:-2] in _titles(board)]
-    groups = {
-        verdict: [one.quantity[:-2] for one in found if one.verdict == verdict]
-        for verdict in ("better", "worse")
-    }
-    words = [f"{verdict} in {_and(names)}" for verdict, names in groups.items() if names]
-    rest = [one.quantity[:-2] for one in found if one.verdict == "not resolved"]
-    words += [f"not told apart in {_and(rest)}"] if rest else []
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "not resolved": []}
+    for comparison in compare_rows(board, a, b):
+        name = comparison.quantity[:-2]  # without its arrow
+        if name in metric_titles(board):
+            groups[comparison.verdict].append(name)
+    heads = {"better": "better in", "worse": "worse in", "not resolved": "not told apart in"}
+    words = [f"{heads[verdict]} {and_text(names)}" for verdict, names in groups.items() if names]
     return f"against `{b.label}`, `{a.label}` is {', '.join(words)}."
 
 
@@ -146,9 +149,9 @@ def speed_sentence(row: dict[str, Row]) -> str:
         evaluations = row[label].network_evaluations
         assert slow is not None and evaluations is not None
         words.append(
-            f"{_times(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network evaluations an image)"
+            f"{times_text(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network evaluations an image)"
         )
-    return f"Beside those of `gan`, samples come {_and(words)}."
+    return f"Beside those of `gan`, samples come {and_text(words)}."
 
 
 def likelihood_sentence(board: Board) -> str:
@@ -163,45 +166,55 @@ def likelihood_sentence(board: Board) -> str:
         ("bound", "<= ", "upper bounds"),
         ("estimate", "~ ", "estimates"),
     ):
-        of_kind = sorted((r for r in rows.values() if r.kind == kind), key=_nll)
+        of_kind = sorted((r for r in rows.values() if r.kind == kind), key=nll_mean)
         if of_kind:
             words.append(
-                f"{name}: {', '.join(f'`{r.first.model}` {sign}{_nll(r):.2f}' for r in of_kind)}"
+                f"{name}: {', '.join(f'`{r.first.model}` {sign}{nll_mean(r):.2f}' for r in of_kind)}"
             )
     return f"Bits/dim, {'; '.join(words)}. A value under a rival's upper bound or estimate proves nothing about the rival."
 
 
-def _titles(board: Board) -> list[str]:
+def metric_titles(board: Board) -> list[str]:
+    """Column heads of the metrics of a board."""
     return [metric_info(name).title for name in board.protocol.metrics]
 
 
-def _verdict(board: Board, a: Row, b: Row, metric: str) -> str:
-    found: dict[str, Comparison] = {one.quantity[:-2]: one for one in compare_rows(board, a, b)}
-    return found[metric_info(metric).title].verdict
+def verdict_of(board: Board, a: Row, b: Row, metric: str) -> str:
+    """Whether row a is better or worse than row b in a metric, or not told apart from it."""
+    title = metric_info(metric).title
+    comparisons = compare_rows(board, a, b)
+    return next(one.verdict for one in comparisons if one.quantity[:-2] == title)
 
 
-def _mean(row: Row, metric: str) -> float:
+def metric_mean(row: Row, metric: str) -> float:
+    """Mean of a metric that the row has."""
     summary = row.metric(metric)
     assert summary is not None
     return summary.mean
 
 
-def _value(row: Row, metric: str) -> str:
-    return f"{_mean(row, metric):.2f}"
+def metric_text(row: Row, metric: str) -> str:
+    """Mean of a metric that the row has, as text."""
+    return f"{metric_mean(row, metric):.2f}"
 
 
-def _nll(row: Row) -> float:
+def nll_mean(row: Row) -> float:
+    """Mean of the likelihood of p(x) of a row that has one."""
     summary = row.nll()
     assert summary is not None
     return summary.mean
 
 
-def _times(fast: Summary, slow: Summary) -> str:
+def times_text(fast: Summary, slow: Summary) -> str:
+    """Ratio of two means to two significant digits."""
     return f"{float(f'{fast.mean / slow.mean:.2g}'):,g}"
 
 
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def and_text(words: Sequence[str]) -> str:
+    """Words in a sentence: "a, b and c"."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def rewrite_readme(root: Path) -> None:
