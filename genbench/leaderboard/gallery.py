@@ -23,13 +23,19 @@ from genbench.system.typed import read_value
 
 __all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
 
-# images in a sample grid, eight in a row: what an evaluation saves
-_GRID = 64
+# images of the sample grid that an evaluation saves, eight in a row
+GRID_IMAGES = 64
 
 
 @dataclass(frozen=True)
 class Grids:
-    """Sample grids of a row, one per training seed that has one."""
+    """Sample grids of a row.
+
+    Attributes:
+        label: Label of the row.
+        family: Family of the model.
+        pictures: The grid of each training seed that has one.
+    """
 
     label: str
     family: str
@@ -38,7 +44,16 @@ class Grids:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of `genbench explore`; `vector` is the address of its SVG, or empty."""
+    """A figure of `genbench explore`.
+
+    Attributes:
+        address: Path of the PNG from the page, as an address.
+        vector: The same of the SVG; empty without one.
+        title: Title of the figure.
+        caption: What the figure shows.
+        family: Family of the model; empty where it is not known.
+        command: The command that drew it.
+    """
 
     address: str
     vector: str
@@ -50,8 +65,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Strip:
-    """The first row of samples of a grid, by its address; the grid has `columns` images in a row, a
-    scatter plot is one.
+    """The first row of samples of a grid.
+
+    Attributes:
+        address: Path of the grid from the page, as an address.
+        seed: Training seed of the samples.
+        columns: Images in a row of the grid; 1 for a scatter plot.
     """
 
     address: str
@@ -60,61 +79,90 @@ class Strip:
 
 
 def strip(row: Row, out: Path) -> Strip | None:
-    """Samples that stand beside a row's name: those of its first training seed that has a grid."""
-    pictures = _pictures(row, out)
+    """The samples that stand beside a row's name: those of the first training seed that has a grid;
+    None without any grid.
+    """
+    pictures = grid_links(row, out)
     if not pictures:
         return None
     protocol = row.first.protocol
-    images = 1 if math.prod(protocol.shape) == 2 else min(_GRID, protocol.generated_images)
+    images = min(GRID_IMAGES, protocol.generated_images)
+    if math.prod(protocol.shape) == 2:
+        images = 1  # points of the plane are one scatter plot
     return Strip(pictures[0].address, pictures[0].seed, math.ceil(math.sqrt(images)))
 
 
 def grids(board: Board, out: Path) -> list[Grids]:
     """The grids that exist, the noise floor's first."""
-    found = [
-        Grids(row.label, row.family, _pictures(row, out)) for row in (*board.floor, *board.rows)
-    ]
-    return [grid for grid in found if grid.pictures]
+    rows = (*board.floor, *board.rows)
+    every = [Grids(row.label, row.family, grid_links(row, out)) for row in rows]
+    return [row_grids for row_grids in every if row_grids.pictures]
 
 
 def figures(dataset: str, families: dict[str, str], out: Path) -> list[Figure]:
-    """The figures of a data set, sorted by name; families: model -> family.
+    """The figures of a data set, sorted by name.
+
+    Args:
+        dataset: Name of the data set.
+        families: Name of a model -> its family.
+        out: The leaderboard's folder.
 
     Raises:
         InputError: captions.json is damaged.
     """
     folder = out / "explore" / dataset
     pictures = sorted(folder.glob("*.png")) if folder.is_dir() else []
-    captions = _captions(folder / "captions.json") if pictures else {}
-    return [_figure(path, captions.get(path.stem, {}), families, out) for path in pictures]
+    captions = read_captions(folder / "captions.json") if pictures else {}
+    return [figure_at(path, captions.get(path.stem, {}), families, out) for path in pictures]
 
 
-def _pictures(row: Row, out: Path) -> tuple[Link, ...]:
-    paths = [
-        (r.seed, picture_path(out, r.dataset, r.model, r.variant, r.seed, r.id))
-        for r in row.records
-    ]
-    return tuple(Link(seed, _address(path, out)) for seed, path in paths if path.is_file())
+def grid_links(row: Row, out: Path) -> tuple[Link, ...]:
+    """The sample grids of a row that exist, one per training seed."""
+    paths = {
+        r.seed: picture_path(out, r.dataset, r.model, r.variant, r.seed, r.id) for r in row.records
+    }
+    return tuple(
+        Link(seed, file_address(path, out)) for seed, path in paths.items() if path.is_file()
+    )
 
 
-def _figure(path: Path, words: dict[str, Any], families: dict[str, str], out: Path) -> Figure:
+def figure_at(path: Path, words: dict[str, Any], families: dict[str, str], out: Path) -> Figure:
+    """The figure in a file.
+
+    Args:
+        path: A PNG.
+        words: What captions.json says of it.
+        families: Name of a model -> its family.
+        out: The leaderboard's folder.
+    """
     vector = path.with_suffix(".svg")
     return Figure(
-        _address(path, out), _address(vector, out) if vector.is_file() else "", str(words.get("title", path.stem)),
-        str(words.get("caption", "")), families.get(str(words.get("model")), ""), str(words.get("command", "")),
-    )  # fmt: skip
+        address=file_address(path, out),
+        vector=file_address(vector, out) if vector.is_file() else "",
+        title=str(words.get("title", path.stem)),
+        caption=str(words.get("caption", "")),
+        family=families.get(str(words.get("model")), ""),
+        command=str(words.get("command", "")),
+    )
 
 
-def _captions(path: Path) -> dict[str, dict[str, Any]]:
+def read_captions(path: Path) -> dict[str, dict[str, Any]]:
+    """Name of a figure -> what is said of it; nothing where there is no such file.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     try:
         return read_value(dict[str, dict[str, Any]], read_json(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: figures by name, each with its title and caption, are expected ({error}); draw them again"
+            f"{path}: figures by name, each with its title and caption, are expected ({error}); "
+            "draw them again"
         ) from None
 
 
-def _address(path: Path, out: Path) -> str:
+def file_address(path: Path, out: Path) -> str:
+    """The address of a file from the page."""
     return quote(path.relative_to(out).as_posix())

@@ -48,31 +48,34 @@ training seeds on the Xeon had a standard deviation of 0.21. Runs repeat bit for
 
 
 def resolvable(sd: float, seeds: int) -> float:
-    """The smallest difference of two means over so many seeds each, of that spread, that a 95 %
-    interval tells from zero.
+    """The smallest difference of two means that a 95 % interval tells from zero.
+
+    Args:
+        sd: Standard deviation over training seeds, the same for both rows.
+        seeds: Training seeds of each row, at least two.
     """
     from scipy.stats import t
 
     return float(t.ppf(0.975, 2 * seeds - 2)) * sd * math.sqrt(2 / seeds)
 
 
-def noise_text(found: Sequence[Board], folder: Path) -> str:
+def noise_text(boards: Sequence[Board], folder: Path) -> str:
     """The content of README.md.
 
     Args:
-        found: The boards of the folder above.
-        folder: With one JSON file per data set.
+        boards: The boards of the folder above.
+        folder: Folder with one JSON file per data set.
 
     Raises:
         InputError: A file is damaged.
     """
-    sections = [_section(path, found) for path in sorted(folder.glob("*.json"))]
+    sections = [study_section(path, boards) for path in sorted(folder.glob("*.json"))]
     return "\n\n".join([_INTRODUCTION, *sections]) + "\n"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Mean and standard deviation over draws; None of one draw."""
+    """Mean and standard deviation over draws; the latter is None for one draw."""
 
     mean: float
     sd: Amount | None
@@ -80,7 +83,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class BiasRow:
-    """FID, and its value extrapolated to infinitely many images, of n images."""
+    """FID of n images, and the value extrapolated to infinitely many."""
 
     n: Natural
     fid: Pair
@@ -91,7 +94,7 @@ class BiasRow:
 class Study:
     """A file of `benchmarks/noise.py`.
 
-    Each of the `changes` has its name, and a `Pair` for every metric.
+    Each of the `changes` has a name, `change`, and a `Pair` for every metric.
     """
 
     data: str
@@ -121,19 +124,28 @@ def read_study(path: Path) -> dict[str, Any]:
     """The plain values of a study, checked against `Study`.
 
     Raises:
-        ValueError: It is not one.
-        OSError: It cannot be read.
+        ValueError: The file is no study.
+        OSError: The file cannot be read.
     """
     tree: dict[str, Any] = read_json(path)
     read_value(Study, tree)
     return tree
 
 
-def _section(path: Path, found: Sequence[Board]) -> str:
+def study_section(path: Path, every: Sequence[Board]) -> str:
+    """The section of one data set.
+
+    Args:
+        path: A study.
+        every: The boards of all data sets.
+
+    Raises:
+        InputError: The file is no study.
+    """
     try:
         study = read_study(path)
-        bias = list(_bias(study))
-        changes = list(_changes(study))
+        bias = list(bias_paragraphs(study))
+        changes = list(change_paragraphs(study))
         head = (
             f"## {study['data']}\n\nExtractor {study['extractor']} (sha256 {study['extractor_hash'][:8]}), against the "
             f"{study['reference_images']:,} test images; samples are drawn from the {study['train_images']:,} training images."
@@ -154,15 +166,18 @@ def _section(path: Path, found: Sequence[Board]) -> str:
         f"{n} images each; three draws, or one for every class that is dropped.",
         *changes,
     ]
-    boards = [board for board in found if board.protocol.dataset == study["data"]]
-    parts += [text for board in boards for text in _spread(board)]
+    boards = [board for board in every if board.protocol.dataset == study["data"]]
+    parts += [text for board in boards for text in spread_paragraphs(board)]
     return "\n\n".join(parts)
 
 
-def _bias(study: dict[str, Any]) -> Iterator[str]:
+def bias_paragraphs(study: dict[str, Any]) -> Iterator[str]:
+    """How FID depends on the number of samples: a table and a sentence."""
     lines = ["| n | FID | FID∞ |", "| ---: | ---: | ---: |"]
     for row in study["bias"]:
-        lines.append(f"| {row['n']:,} | {_pair(row['fid'], 2)} | {_pair(row['fid_infinity'], 2)} |")
+        lines.append(
+            f"| {row['n']:,} | {pair_text(row['fid'], 2)} | {pair_text(row['fid_infinity'], 2)} |"
+        )
     yield "\n".join(lines)
     first = study["bias"][0]
     last = study["bias"][-1]
@@ -172,41 +187,48 @@ def _bias(study: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _changes(study: dict[str, Any]) -> Iterator[str]:
+def change_paragraphs(study: dict[str, Any]) -> Iterator[str]:
+    """How every metric answers to changes of the images: a table and a list."""
     names = [name for name in metrics() if name in study["changes"][0]]
     lines = [
         f"| Samples | {' | '.join(metric_info(name).title for name in names)} |",
         "| :--- |" + " ---: |" * len(names),
     ]
     for row in study["changes"]:
-        cells = [_pair(row[name], min(metric_info(name).digits, 3)) for name in names]
+        cells = [pair_text(row[name], min(metric_info(name).digits, 3)) for name in names]
         lines.append(f"| {row['change'].replace('none', 'as they are')} | {' | '.join(cells)} |")
     yield "\n".join(lines)
-    yield from _moved(study, names)
+    yield moved_paragraph(study, names)
 
 
-def _moved(study: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
-    """For every change, the metrics that it moves by more than twice the spread of the unspoilt
-    draws and its own.
+def moved_paragraph(study: dict[str, Any], names: Sequence[str]) -> str:
+    """Which metrics each change moves by more than twice the spread of the unspoilt and of the
+    changed draws.
+
+    Args:
+        study: A study.
+        names: Metrics of the study.
     """
     base = study["changes"][0]
-    lines = []
+    lines = [
+        "Moved by more than twice the spread, a rough rule with three draws "
+        "(noise below half a grey level moves few pixels at all):",
+        "",
+    ]
     for row in study["changes"][1:]:
-        moved = [
-            metric_info(name).title
-            for name in names
-            if abs(row[name]["mean"] - base[name]["mean"])
-            > 2 * math.hypot(row[name]["sd"] or 0, base[name]["sd"] or 0)
-        ]
+        moved = [metric_info(name).title for name in names if is_moved(row[name], base[name])]
         lines.append(f"- {row['change']}: {', '.join(moved) or 'nothing'}")
-    yield (
-        "Moved by more than twice the spread, a rough rule with three draws (noise below half a grey level moves few pixels at all):"
-        "\n\n" + "\n".join(lines)
-    )
+    return "\n".join(lines)
 
 
-def _spread(board: Board) -> Iterator[str]:
-    """Spread over training seeds of the quality metric, and what it resolves."""
+def is_moved(value: dict[str, Any], base: dict[str, Any]) -> bool:
+    """Whether a mean differs from another one by more than twice the spread of both."""
+    spread = math.hypot(value["sd"] or 0, base["sd"] or 0)
+    return abs(value["mean"] - base["mean"]) > 2 * spread
+
+
+def spread_paragraphs(board: Board) -> Iterator[str]:
+    """The spread of the quality metric over training seeds, and which differences it resolves."""
     metric = quality_metric(board.protocol)
     rows = [
         row
@@ -220,28 +242,37 @@ def _spread(board: Board) -> Iterator[str]:
         f"| Model | {title} | Seeds | Resolves a difference of |",
         "| :--- | ---: | ---: | ---: |",
     ]
-    lines += [_spread_line(row, metric) for row in rows]
+    lines += [spread_line(row, metric) for row in rows]
     yield f"### Training seeds: {board_title(board)}"
     yield "\n".join(lines)
     if board.protocol.is_former:
-        yield "No difference is resolved: ± is the spread over trainings at one draw of samples, which is less than the error."
+        yield (
+            "No difference is resolved: ± is the spread over trainings at one draw of samples, "
+            "which is less than the error."
+        )
         return
     yield (
-        f"The last column: by how much another model of as many seeds and the same spread must differ in {title} for a 95 % "
-        "interval to leave zero out. `genbench compare A B` takes the spread of both."
+        "The last column: by how much another model of as many seeds and the same spread must "
+        f"differ in {title} for a 95 % interval to leave zero out. "
+        "`genbench compare A B` takes the spread of both."
     )
 
 
-def _spread_line(row: Row, metric: str) -> str:
+def spread_line(row: Row, metric: str) -> str:
+    """Mean, spread and seeds of a metric of a row, and the smallest difference that they resolve."""
     values = row.metric(metric)
     digits = metric_info(metric).digits
     assert values is not None and values.sd is not None
-    smallest = (
-        "–" if row.first.protocol.is_former else f"{resolvable(values.sd, values.n):.{digits}f}"
-    )
-    return f"| {row.label} | {values.mean:.{digits}f} ± {values.sd:.{digits}f} | {values.n} | {smallest} |"
+    smallest = "–"
+    if not row.first.protocol.is_former:
+        smallest = f"{resolvable(values.sd, values.n):.{digits}f}"
+    mean = f"{values.mean:.{digits}f} ± {values.sd:.{digits}f}"
+    return f"| {row.label} | {mean} | {values.n} | {smallest} |"
 
 
-def _pair(value: dict[str, Any], digits: int) -> str:
-    sd = "" if value["sd"] is None else f" ± {value['sd']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{sd}"
+def pair_text(value: dict[str, Any], digits: int) -> str:
+    """Mean ± sd with so many decimals, or the mean alone."""
+    mean = f"{value['mean']:.{digits}f}"
+    if value["sd"] is None:
+        return mean
+    return f"{mean} ± {value['sd']:.{digits}f}"

@@ -50,23 +50,24 @@ def build(out: Path) -> list[Path]:
         remove_abandoned(folder)
     while True:
         known = record_files(out)
-        written = _build(out)
+        written = build_once(out)
         if (
             record_files(out) == known
         ):  # else what another process has just added may be missing from what was written last
             return written
 
 
-def _build(out: Path) -> list[Path]:
-    found = load_boards(out)
+def build_once(out: Path) -> list[Path]:
+    """As `build`, from the records that are there now."""
+    boards = load_boards(out)
     texts = {
-        out / f"{dataset}.md": board_text(dataset, group) for dataset, group in _by_dataset(found)
+        out / f"{dataset}.md": board_text(dataset, group) for dataset, group in by_dataset(boards)
     }
-    texts[out / "index.html"] = page_text(found, out)
+    texts[out / "index.html"] = page_text(boards, out)
     if (out / FOLDER).is_dir():
-        texts[out / "README.md"] = noise_text(found, out / FOLDER)
+        texts[out / "README.md"] = noise_text(boards, out / FOLDER)
     if (out / LIST).exists():
-        texts[out / "reproductions.md"] = reproductions_text(found, out / LIST)
+        texts[out / "reproductions.md"] = reproductions_text(boards, out / LIST)
     for path, text in texts.items():
         write_atomic(path, text)
     return list(texts)
@@ -79,16 +80,17 @@ def write_page(out: Path) -> Path:
     return out / "index.html"
 
 
-def page_text(found: Sequence[Board], out: Path) -> str:
+def page_text(boards: Sequence[Board], out: Path) -> str:
     """The content of index.html."""
     jinja = environment()
     jinja.globals |= {"style": family_class, "outline": marker}
     datasets = [
-        _dataset(name, f"d{i}", group, out) for i, (name, group) in enumerate(_by_dataset(found))
+        dataset_fields(name, f"d{i}", group, out)
+        for i, (name, group) in enumerate(by_dataset(boards))
     ]
     return jinja.get_template("page.html.j2").render(
         datasets=datasets,
-        families=_families(found),
+        families=families_of(boards),
         legend=LEGEND,
         command=COMMAND,
         colours=COLOURS,
@@ -97,38 +99,51 @@ def page_text(found: Sequence[Board], out: Path) -> str:
     )
 
 
-def _by_dataset(found: Sequence[Board]) -> list[tuple[str, list[Board]]]:
-    return [
-        (name, list(group))
-        for name, group in groupby(found, key=lambda board: board.protocol.dataset)
-    ]
+def by_dataset(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
+    """Names of the data sets, each with its boards. Boards are sorted by data set already."""
+    groups = groupby(boards, key=lambda board: board.protocol.dataset)
+    return [(name, list(group)) for name, group in groups]
 
 
-def _families(found: Sequence[Board]) -> list[str]:
+def families_of(boards: Sequence[Board]) -> list[str]:
     """Every family of a row, the known ones in their order."""
-    return sorted({row.family for board in found for row in board.rows}, key=family_order)
+    return sorted({row.family for board in boards for row in board.rows}, key=family_order)
 
 
-def _dataset(name: str, anchor: str, found: Sequence[Board], out: Path) -> dict[str, Any]:
-    families = {row.first.model: row.family for board in found for row in board.rows}
-    boards = [_board(board, f"{anchor}b{i}", out) for i, board in enumerate(found)]
+def dataset_fields(name: str, anchor: str, boards: Sequence[Board], out: Path) -> dict[str, Any]:
+    """What the template needs of a data set.
+
+    Args:
+        name: Name of the data set.
+        anchor: Name of its place in the page.
+        boards: Its boards.
+        out: The leaderboard's folder.
+    """
+    families = {row.first.model: row.family for board in boards for row in board.rows}
     return {
         "name": name,
         "anchor": anchor,
-        "boards": boards,
+        "boards": [board_fields(board, f"{anchor}b{i}", out) for i, board in enumerate(boards)],
         "figures": figures(name, families, out),
     }
 
 
-def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
+def board_fields(board: Board, anchor: str, out: Path) -> dict[str, Any]:
+    """What the template needs of a board.
+
+    Args:
+        board: The board.
+        anchor: Name of its place in the page.
+        out: The leaderboard's folder.
+    """
     shown = grids(board, out)
     return {
         "anchor": anchor,
-        "name": " ".join([board.protocol.name, *(f"({words})" for words in _told_apart(board))]),
+        "name": " ".join([board.protocol.name, *(f"({words})" for words in remarks(board))]),
         "title": board_title(board).removeprefix("protocol "),
         "facts": facts(board),
-        "comparison": _table(board, comparison_table, anchor, out),
-        "board": _table(board, board_table, anchor),
+        "comparison": table_fields(board, comparison_table, anchor, out),
+        "board": table_fields(board, board_table, anchor),
         "plots": plots(board),
         "grids": shown,
         "seeds": sorted({picture.seed for grid in shown for picture in grid.pictures}),
@@ -145,16 +160,25 @@ def _board(board: Board, anchor: str, out: Path) -> dict[str, Any]:
     }
 
 
-def _told_apart(board: Board) -> list[str]:
+def remarks(board: Board) -> list[str]:
     """What a caption says besides the protocol's name, in short."""
-    return [words for words in (board.apart, "former" if board.protocol.is_former else "") if words]
+    words = [board.apart] if board.apart else []
+    if board.protocol.is_former:
+        words.append("former")
+    return words
 
 
-def _table(
+def table_fields(
     board: Board, draw: Callable[[Board], Table], anchor: str, out: Path | None = None
 ) -> dict[str, Any]:
-    """A table with the values of the seeds; its lines are the board's rows, then the noise floor,
-    measured or not. With `out`, the leaderboard's folder, each has a strip of samples.
+    """What the template needs of a table: its cells with the values of the seeds. The lines are the
+    board's rows, then the noise floor, measured or not.
+
+    Args:
+        board: The board.
+        draw: The function that makes the table of a board.
+        anchor: Name of the board's place in the page.
+        out: The leaderboard's folder, from which each line gets a strip of samples; None: no strips.
     """
     table = draw(board)
     rows = (*board.rows, *board.floor)

@@ -1,14 +1,12 @@
 """What the header of a recipe says of its measured figures, written from the records of the
 leaderboard: `make figures`.
 
-    # Hardware: one CPU core, about two minutes. Figures: FID 2.23 ± 0.23 (@ddim50), <= 2.91 ± 0.01
-    bits/dim;
-    #   3 seeds, 719 samples, CPU: leaderboards/digits.md.
+    # Hardware: one CPU core, two minutes. Figures: FID 2.23 ± 0.23 (@ddim50), <= 2.91 ± 0.01
+    #   bits/dim; 3 seeds, 719 samples, CPU: leaderboards/digits.md.
 
 A figure belongs to a recipe only if the configuration and the options of evaluation in its records
-are those of the recipe as it
-stands: their hashes are compared, not their names. A recipe without such records says "not yet
-    measured".
+are those of the recipe as it stands: hashes are compared, not names. A recipe without such records
+says "not yet measured".
 """
 
 from __future__ import annotations
@@ -47,11 +45,11 @@ _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "MPS"}
 
 
 def figures(recipe: str, config: Config, boards: Sequence[Board]) -> str:
-    """The sentence behind "Figures:".
+    """The sentence behind "Figures:" in the header of a recipe.
 
     Args:
-        recipe: <dataset>/<model>.
-        config: The recipe's configuration.
+        recipe: Name of the recipe, <dataset>/<model>.
+        config: Configuration of the recipe.
         boards: Boards of any data sets.
     """
     board, rows = measured_rows(recipe, config, boards)
@@ -65,8 +63,15 @@ def figures(recipe: str, config: Config, boards: Sequence[Board]) -> str:
 def measured_rows(
     recipe: str, config: Config, boards: Sequence[Board]
 ) -> tuple[Board | None, list[Row]]:
-    """The board with the newest records of this very configuration, and its rows in the order of
-    the recipe's evaluations.
+    """The board with the newest records of a recipe as it stands.
+
+    Args:
+        recipe: Name of the recipe.
+        config: Configuration of the recipe.
+        boards: Boards of any data sets.
+
+    Returns:
+        The board, None without such records; and its rows in the order of the evaluations.
     """
     newest: tuple[str, Board | None, list[Row]] = ("", None, [])
     for board in boards:
@@ -96,8 +101,8 @@ def is_of(row: Row, recipe: str, config: Config, variant: str) -> bool:
 
 
 def hash_today(record: Record) -> str | None:
-    """The hash that a record's configuration has now: arguments that came later are at their
-    defaults. None: it has none now.
+    """The hash that this version gives to a record's configuration. Arguments that were added since
+    are at their defaults. None: a class or an argument is gone.
     """
     return _hash_today(record.model, canonical_json(record.provenance.config))
 
@@ -162,16 +167,18 @@ def cell_text(text: str, summary: Summary | None) -> str:
 
 
 def at(row: Row) -> str:
-    """The evaluation behind a value; nothing for the plain one."""
+    """Name of the evaluation behind a value, in brackets; empty for the plain one."""
     if row.first.variant:
         return f"(@{row.first.variant})"
     return ""
 
 
 def origin(board: Board, row: Row) -> str:
-    """How many seeds and images, which device, and where all the rest stands."""
+    """Where figures come from: seeds, images, device, and the file of the board."""
     count = len(row.records)
-    seeds = f"{count} seeds" if count > 1 else "1 seed and its standard error"
+    seeds = f"{count} seeds"
+    if count == 1:
+        seeds = "1 seed and its standard error"
     if row.diverged:
         seeds += f", {row.diverged} diverged"
     images = f"{board.protocol.generated_images:,} samples"
@@ -180,11 +187,16 @@ def origin(board: Board, row: Row) -> str:
         images = f"{scored:,} images"
     elif row.conditional:
         images += " of labels as frequent as in training"
-    return f"{seeds}, {images}, {_DEVICES[row.first.device_class]}: leaderboards/{board.protocol.dataset}.md."
+    device = _DEVICES[row.first.device_class]
+    return f"{seeds}, {images}, {device}: leaderboards/{board.protocol.dataset}.md."
 
 
 def header_with(text: str, sentence: str) -> str:
-    """A recipe's text with these figures in its header.
+    """The text of a recipe with new figures in the header.
+
+    Args:
+        text: Content of the recipe's file.
+        sentence: What `figures` returned.
 
     Raises:
         InputError: The header has no figures to replace.
@@ -192,7 +204,8 @@ def header_with(text: str, sentence: str) -> str:
     place = _FIGURES.search(text)
     if place is None:
         raise InputError(
-            'a recipe begins with comments, in which "Figures: " comes before the line "# genbench train"'
+            'a recipe begins with comments, in which "Figures: " comes before the line '
+            '"# genbench train"'
         )
     start = text.rfind("\n", 0, place.start()) + 1
     words, *lines = f"{text[start : place.start()]}Figures: {sentence}".split("\n")
@@ -201,7 +214,9 @@ def header_with(text: str, sentence: str) -> str:
 
 
 def wrap(line: str) -> str:
-    """A comment in lines of at most 128 letters; what belongs to a value stays beside it."""
+    """A comment in lines of at most 128 letters. Signs, errors and evaluations stay beside the value
+    that they belong to.
+    """
     tied = re.sub(r"(<=|~|±) | (?=±|\(@)", lambda space: space[0].replace(" ", "\0"), line)
     return textwrap.fill(tied, _WIDTH, subsequent_indent="#   ", break_on_hyphens=False).replace(
         "\0", " "
@@ -211,7 +226,11 @@ def wrap(line: str) -> str:
 def rewrite_headers(leaderboard: Path) -> list[str]:
     """Write the figures of a leaderboard into the headers of all recipes.
 
-    Returns the names of those that changed.
+    Args:
+        leaderboard: Folder with records/.
+
+    Returns:
+        Names of the recipes that changed.
     """
     boards = load_boards(leaderboard)
     changed = []

@@ -22,11 +22,11 @@ from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = ["print_comparison", "sentences"]
 
-_WIDTH = 100
+LINE_WIDTH = 100
 
 
 class Value(NamedTuple):
-    """A row and one of its means."""
+    """A row and the mean of one of its quantities."""
 
     row: Row
     mean: float
@@ -44,23 +44,21 @@ def print_comparison(out: Path, console: Console | None = None) -> None:
         print(render_tables(out, "md"))
         return
     console = console or Console(highlight=False)
-    width = min(_WIDTH, console.width)
+    width = min(LINE_WIDTH, console.width)
+    boundless = console.options.update(max_width=10 * LINE_WIDTH)
     for board in load_boards(out):
-        table = drawn(board)
-        if (
-            console.measure(table, options=console.options.update(max_width=10 * _WIDTH)).maximum
-            > width
-        ):
-            table = drawn(board, spreads=False)
+        table = terminal_table(board)
+        if console.measure(table, options=boundless).maximum > width:
+            table = terminal_table(board, spreads=False)
         console.print(table, width=width)
         for sentence in sentences(board):
             console.print(sentence, width=width, markup=False)
         console.print()
 
 
-def drawn(board: Board, spreads: bool = True) -> RichTable:
-    """Model, quality, likelihood with its kind, images/s and density of every row, best quality
-    first, the noise floor last.
+def terminal_table(board: Board, spreads: bool = True) -> RichTable:
+    """The comparison of a board: model, quality, likelihood with its kind, images/s and density of
+    every row, best quality first, the noise floor last.
 
     Args:
         board: What to draw.
@@ -85,15 +83,15 @@ def drawn(board: Board, spreads: bool = True) -> RichTable:
     higher = table.columns[quality].better == "higher"
     lines = list(zip(table.lines, (*board.rows, *board.floor)))
     for line, row in sorted(
-        lines, key=lambda pair: (pair[0].floor, place_of(pair[0].cells[quality], higher))
+        lines, key=lambda pair: (pair[0].floor, sort_key(pair[0].cells[quality], higher))
     ):
         kinds = [row.kind if aspects[place] == "Likelihood" else None for place in places]
-        texts = [text(line.cells[place], kind, spreads) for place, kind in zip(places, kinds)]
+        texts = [cell_text(line.cells[place], kind, spreads) for place, kind in zip(places, kinds)]
         shown.add_row(*texts, style="dim" if line.floor else "")
     return shown
 
 
-def place_of(cell: Cell, higher: bool) -> float:
+def sort_key(cell: Cell, higher: bool) -> float:
     """A number to sort by, the best first; cells without one come last."""
     if not isinstance(cell.sort, (int, float)):
         return float("inf")
@@ -102,9 +100,17 @@ def place_of(cell: Cell, higher: bool) -> float:
     return cell.sort
 
 
-def text(cell: Cell, kind: str | None, spreads: bool) -> str:
-    """A cell; a likelihood with its kind, the best in bold, with the standard deviation or without."""
-    number = cell.text if spreads else cell.text.partition(" ± ")[0]
+def cell_text(cell: Cell, kind: str | None, spreads: bool) -> str:
+    """A cell as rich writes it: the best in bold.
+
+    Args:
+        cell: The cell.
+        kind: Kind of a likelihood, which stands behind the number; None for other cells.
+        spreads: Whether to print the standard deviation.
+    """
+    number = cell.text
+    if not spreads:
+        number = number.partition(" ± ")[0]
     words = escape(f"{number} {kind}" if kind else number)
     if cell.mark == "best":
         return f"[bold]{words}[/bold]"
@@ -131,7 +137,8 @@ def of_speed(board: Board) -> str:
     title = quality_title(board)
     digits = quality_digits(board)
     fastest = max(timed, key=lambda value: value.mean)
-    lead = f"{best.row.label} has the {extreme(board)} {title}, {best.mean:.{digits}f}{doubt(board, best.row)}"
+    lead = f"{best.row.label} has the {extreme(board)} {title}, {best.mean:.{digits}f}"
+    lead = f"{lead}{doubt(board, best.row)}"
     if fastest.row is best.row:
         return f"{lead}, and is the fastest, with {rounded(fastest.mean)} images/s."
     speeds = {id(row): mean for row, mean in timed}
@@ -140,7 +147,8 @@ def of_speed(board: Board) -> str:
     if id(best.row) not in speeds:
         return f"{lead}; the fastest is {rival}: {rounded(fastest.mean)} images/s."
     ratio = fastest.mean / speeds[id(best.row)]
-    return f"{lead}, at {rounded(speeds[id(best.row)])} images/s; {rival}, makes {rounded(ratio)} times as many."
+    rate = f"{rounded(speeds[id(best.row)])} images/s"
+    return f"{lead}, at {rate}; {rival}, makes {rounded(ratio)} times as many."
 
 
 def of_likelihood(board: Board) -> str:
@@ -155,7 +163,8 @@ def of_likelihood(board: Board) -> str:
         return ""
     lowest = min(scored, key=lambda value: value.mean)
     unit = likelihood_unit(board.protocol)
-    figure = f"The lowest likelihood figure is that of {lowest.row.label}, {lowest.mean:.2f} {unit} ({lowest.row.kind})"
+    value = f"{lowest.mean:.2f} {unit} ({lowest.row.kind})"
+    figure = f"The lowest likelihood figure is that of {lowest.row.label}, {value}"
     place = next((k for k, value in enumerate(ranked, 1) if value.row is lowest.row), None)
     if place is None:
         speed = lowest.row.images_per_second
@@ -163,12 +172,9 @@ def of_likelihood(board: Board) -> str:
             return f"{figure}, which makes {rounded(speed.mean)} images/s."
         return f"{figure}."
     title = quality_title(board)
-    standing = (
-        f"by {title} it is first, too"
-        if place == 1
-        else f"by {title} it is number {place} of {len(ranked)}"
-    )
-    return f"{figure}; {standing}."
+    if place == 1:
+        return f"{figure}; by {title} it is first, too."
+    return f"{figure}; by {title} it is number {place} of {len(ranked)}."
 
 
 def by_quality(board: Board) -> list[Value]:

@@ -1369,7 +1369,7 @@ def test_records_of_the_former_protocol_stand_apart_and_nothing_of_them_is_calle
     for comparison in compare_rows(one, row, rival):
         assert (comparison.verdict, comparison.reason[:15]) == ("not resolved", "former protocol")
     assert "former protocol" in page.page_text([own, one], tmp_path)
-    text = "\n".join(noise_study._spread(one))
+    text = "\n".join(noise_study.spread_paragraphs(one))
     assert "No difference is resolved" in text and text.count("| – |") == len(
         [r for r in one.rows if r.metric("fid").sd]
     )
