@@ -119,7 +119,12 @@ def value_cell(summary: Summary | None, digits: int, mark: Mark = "", sign: str 
 
 
 def plain_cell(summary: Summary | None, scale: float = 1) -> Cell:
-    """A mean times `scale` to three significant digits; None gives an empty cell."""
+    """A mean times `scale` to three significant digits; None gives an empty cell.
+
+    Args:
+        summary: A quantity over seeds.
+        scale: Factor that takes it to the unit of the column.
+    """
     if summary is None:
         return Cell(NONE)
     mean = scale * summary.mean
@@ -148,7 +153,11 @@ def count_cell(values: Iterable[int]) -> Cell:
 
 
 def range_text(values: Iterable[int]) -> str:
-    """Smallest and largest of some counts: "1,000 to 2,000"."""
+    """Smallest and largest of some counts: "1,000 to 2,000".
+
+    Returns:
+        One number where all are equal, and a dash where there is none.
+    """
     counts = sorted(set(values))
     if not counts:
         return NONE

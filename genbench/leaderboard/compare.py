@@ -156,7 +156,14 @@ def judge(
 
 
 def why_no_interval(a_value: Summary, b_value: Summary, a: Row, b: Row) -> str:
-    """Why the difference of a quantity of two rows has no interval."""
+    """Why the difference of a quantity of two rows has no interval.
+
+    Args:
+        a_value: The quantity of row a.
+        b_value: The quantity of row b.
+        a: A row.
+        b: Another one.
+    """
     for summary, row in ((a_value, a), (b_value, b)):
         if summary.n < 2:
             return f"one seed of {row.label}: its spread is unknown"

@@ -75,7 +75,12 @@ def csv_lines(boards: Sequence[Board]) -> str:
 
 
 def row_fields(board: Board, row: Row) -> dict[str, object]:
-    """The fields that all quantities of a row share: how it was measured, and what it is."""
+    """The fields that all quantities of a row share: how it was measured, and what it is.
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     protocol = board.protocol
     record = row.first
     names = ("split", "generated_images", "reference_images", "extractor", "extractor_hash")
@@ -109,7 +114,12 @@ def quantity_fields(quantity: Quantity, summary: Summary) -> dict[str, object]:
 
 
 def quantities(board: Board, row: Row) -> Iterator[Quantity]:
-    """Every quantity of a row: metrics, likelihoods, speed and cost."""
+    """Every quantity of a row: metrics, likelihoods, speed and cost.
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     kind = kind_text(row)
     for name in board.protocol.metrics:
         of_likelihood = metric_info(name).of_likelihood

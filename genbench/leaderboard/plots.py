@@ -155,7 +155,12 @@ def diversity_plot(board: Board) -> str | None:
 
 
 def floor_mean(board: Board, metric: str) -> float | None:
-    """The noise floor of a metric; None where it was not measured."""
+    """The noise floor of a metric; None where it was not measured.
+
+    Args:
+        board: The board.
+        metric: Name of the metric.
+    """
     return next((value.mean for row in board.floor if (value := row.metric(metric))), None)
 
 
@@ -218,7 +223,13 @@ def scatter(
 
 
 def draw_point(point: Point, x: Axis, y: Axis) -> dict[str, Any]:
-    """What the template needs of a point: positions in the picture, texts, marker and colour."""
+    """What the template needs of a point: positions in the picture, texts, marker and colour.
+
+    Args:
+        point: A row.
+        x: The horizontal axis.
+        y: The vertical axis.
+    """
     sx = point.x.sd or 0.0
     sy = point.y.sd or 0.0
     text = point.label

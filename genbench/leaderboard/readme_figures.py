@@ -128,7 +128,13 @@ def lead_sentence(board: Board, metric: str) -> str:
 
 
 def rivalry_sentence(board: Board, a: Row, b: Row) -> str:
-    """In which metrics one row is better than another, worse, or neither."""
+    """In which metrics one row is better than another, worse, or neither.
+
+    Args:
+        board: Where both rows stand.
+        a: The row that the sentence is about.
+        b: The row that it is compared with.
+    """
     groups: dict[str, list[str]] = {"better": [], "worse": [], "not resolved": []}
     for comparison in compare_rows(board, a, b):
         name = comparison.quantity[:-2]  # without its arrow
@@ -140,7 +146,11 @@ def rivalry_sentence(board: Board, a: Row, b: Row) -> str:
 
 
 def speed_sentence(row: dict[str, Row]) -> str:
-    """How many times slower than the GAN others sample, one device for all."""
+    """How many times slower than the GAN others sample, one device for all.
+
+    Args:
+        row: The rows of the board by label. All were timed on one device.
+    """
     fast = row["gan"].images_per_second
     assert fast is not None
     words = []
@@ -180,7 +190,14 @@ def metric_titles(board: Board) -> list[str]:
 
 
 def verdict_of(board: Board, a: Row, b: Row, metric: str) -> str:
-    """Whether row a is better or worse than row b in a metric, or not told apart from it."""
+    """Whether row a is better or worse than row b in a metric, or not told apart from it.
+
+    Args:
+        board: Where both rows stand.
+        a: A row.
+        b: Another row.
+        metric: Name of a ranked metric.
+    """
     title = metric_info(metric).title
     comparisons = compare_rows(board, a, b)
     return next(one.verdict for one in comparisons if one.quantity[:-2] == title)
@@ -218,7 +235,11 @@ def and_text(words: Sequence[str]) -> str:
 
 
 def rewrite_readme(root: Path) -> None:
-    """Write the figures of <root>/leaderboards into <root>/README.md."""
+    """Write the figures of <root>/leaderboards into <root>/README.md.
+
+    Args:
+        root: Folder of the project.
+    """
     path = root / "README.md"
     board = readme_board(load_boards(root / "leaderboards"))
     write_atomic(path, readme_with(path.read_text(), board))

@@ -89,7 +89,14 @@ def measured_rows(
 
 
 def is_of(row: Row, recipe: str, config: Config, variant: str) -> bool:
-    """Whether a row was measured with the recipe as it stands, in one of its evaluations."""
+    """Whether a row was measured with the recipe as it stands, in one of its evaluations.
+
+    Args:
+        row: A row.
+        recipe: Name of the recipe.
+        config: Configuration of the recipe.
+        variant: Name of the evaluation.
+    """
     record = row.first
     evaluation = config.evaluations[variant]
     if f"{record.dataset}/{record.model}" != recipe or record.variant != variant:
@@ -124,7 +131,13 @@ def named_cells(board: Board) -> Cells:
 
 
 def quality_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str]:
-    """The metric of quality of every evaluation: "FID 6.39 ± 0.35", "5.68 ± 0.38 (@mean)"."""
+    """The metric of quality of every evaluation: "FID 6.39 ± 0.35", "5.68 ± 0.38 (@mean)".
+
+    Args:
+        board: The board of the rows.
+        rows: One row per evaluation.
+        cells: Texts of the board's cells, as `named_cells` gives them.
+    """
     metric = quality_metric(board.protocol)
     if metric is None:
         return []
@@ -141,7 +154,13 @@ def quality_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str
 
 
 def likelihood_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str]:
-    """The likelihoods, each once, with their kind: "<= 1.958 ± 0.008 bits/dim"."""
+    """The likelihoods, each once, with their kind: "<= 1.958 ± 0.008 bits/dim".
+
+    Args:
+        board: The board of the rows.
+        rows: One row per evaluation.
+        cells: Texts of the board's cells, as `named_cells` gives them.
+    """
     unit = likelihood_unit(board.protocol)
     values = dict[str, Row]()
     for row in rows:

@@ -73,7 +73,12 @@ def density_cell(row: Row) -> Cell:
 
 
 def seeds_cell(board: Board, row: Row) -> Cell:
-    """How many training seeds a row has, out of how many where some are missing."""
+    """How many training seeds a row has, out of how many where some are missing.
+
+    Args:
+        board: Where the row stands. Its protocol says how many seeds are needed.
+        row: One of its rows.
+    """
     n = len(row.records)
     if board.lacks(row):
         return Cell(f"{n} of {board.protocol.seeds}", n)
@@ -94,14 +99,23 @@ def cost_cell(make: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
 
 
 def with_needs(row: Row, cell: Cell) -> Cell:
-    """A cell of a cost that includes the runs that were needed first, whose names stand below it."""
+    """A cell of a cost that includes the runs that were needed first, whose names stand below it.
+
+    Args:
+        row: The row.
+        cell: The cell of the cost.
+    """
     if row.first.needs:
         return replace(cell, note=f"with {', '.join(row.first.needs)}")
     return cell
 
 
 def empty_floor(makers: list[Maker]) -> Line:
-    """The line of a noise floor that was not measured."""
+    """The line of a noise floor that was not measured.
+
+    Args:
+        makers: The columns of the table.
+    """
     cells = [Cell(NONE) for _ in makers]
     cells[0] = Cell(NOISE_FLOOR, note="not measured")
     return Line(tuple(cells), "-", floor=True)
@@ -118,7 +132,12 @@ def kind_words(row: Row) -> str:
 
 
 def metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
-    """A function that makes the cell of one metric of a row."""
+    """A function that makes the cell of one metric of a row.
+
+    Args:
+        board: Where the rows stand.
+        name: Name of the metric.
+    """
     info = metric_info(name)
 
     def cell(row: Row) -> Cell:
@@ -135,7 +154,12 @@ def metric_cell(board: Board, name: str) -> Callable[[Row], Cell]:
 
 
 def judged_cell(board: Board, name: str) -> Callable[[Row], Cell]:
-    """As `metric_cell`, with a judgement in words: "best", "1.9 times the best"."""
+    """As `metric_cell`, with a judgement in words: "best", "1.9 times the best".
+
+    Args:
+        board: Where the rows stand.
+        name: Name of the metric.
+    """
     make = metric_cell(board, name)
 
     def cell(row: Row) -> Cell:
@@ -169,7 +193,12 @@ def nll_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
 
 
 def likelihood_cell(board: Board, row: Row) -> Cell:
-    """The likelihood of a row with a judgement in words: "exact", "proved best", "lowest bound"."""
+    """The likelihood of a row with a judgement in words: "exact", "proved best", "lowest bound".
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     for conditional in board.conditional:
         if row.nll(conditional):
             cell = nll_cell(board, conditional)(row)
@@ -181,7 +210,12 @@ def likelihood_cell(board: Board, row: Row) -> Cell:
 
 
 def likelihood_words(row: Row, mark: Mark) -> str:
-    """Kind of a likelihood, and whether it is the lowest or proved best."""
+    """Kind of a likelihood, and whether it is the lowest or proved best.
+
+    Args:
+        row: The row.
+        mark: Its mark in the column of the likelihood.
+    """
     if mark == "lead":
         return f"lowest {row.kind}"
     if mark == "best":
@@ -232,7 +266,12 @@ def step_words(error: float | None, text: str) -> str:
 
 
 def speed_cell(board: Board, row: Row) -> Cell:
-    """Images per second with a judgement in words, and the device where there are several."""
+    """Images per second with a judgement in words, and the device where there are several.
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     cell = rough_cell(row.images_per_second)
     words = speed_words(board, row)
     if row.evaluations_timed is not None:
@@ -257,7 +296,12 @@ def batch_words(row: Row) -> str:
 
 
 def stability_cell(board: Board, row: Row) -> Cell:
-    """Spread of the quality metric over training seeds, and how many runs diverged."""
+    """Spread of the quality metric over training seeds, and how many runs diverged.
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     relative = relative_spread(board, row)
     summary = quality(board, row)
     words = [stability_words(row)] if row in board.rows else []

@@ -273,7 +273,11 @@ def speed_columns() -> list[Maker]:
 
 
 def cost_columns(board: Board) -> list[Maker]:
-    """The columns of what training took."""
+    """The columns of what training took.
+
+    Args:
+        board: The board, which knows how many seeds a row needs.
+    """
 
     def parameters(row: Row) -> Cell:
         return count_cell(record.cost.parameters for record in row.records)

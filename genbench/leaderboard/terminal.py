@@ -92,7 +92,12 @@ def terminal_table(board: Board, spreads: bool = True) -> RichTable:
 
 
 def sort_key(cell: Cell, higher: bool) -> float:
-    """A number to sort by, the best first; cells without one come last."""
+    """A number to sort by, the best first; cells without one come last.
+
+    Args:
+        cell: The cell of the quality metric.
+        higher: Whether higher is better.
+    """
     if not isinstance(cell.sort, (int, float)):
         return float("inf")
     if higher:
@@ -128,7 +133,11 @@ def sentences(board: Board) -> list[str]:
 
 
 def of_speed(board: Board) -> str:
-    """What the model of best quality costs in time, beside the fastest one."""
+    """What the model of best quality costs in time, beside the fastest one.
+
+    Returns:
+        A sentence; empty where fewer than two models were timed.
+    """
     ranked = by_quality(board)
     timed = [Value(row, speed.mean) for row, _ in ranked if (speed := row.images_per_second)]
     if len(timed) < 2:

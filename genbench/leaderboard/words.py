@@ -168,7 +168,12 @@ def speed_words(board: Board, row: Row) -> str:
 
 
 def quality(board: Board, row: Row) -> Summary | None:
-    """The metric that stands for the quality of a row's samples; None without one."""
+    """The metric that stands for the quality of a row's samples; None without one.
+
+    Args:
+        board: Where the row stands.
+        row: A row, or the noise floor.
+    """
     metric = quality_metric(board.protocol)
     if metric:
         return row.metric(metric)
@@ -186,7 +191,11 @@ def relative_spread(board: Board, row: Row) -> float | None:
 
 
 def stability_words(row: Row) -> str:
-    """How many runs diverged, and whether a spread over seeds was measured at all."""
+    """How many runs diverged, and whether a spread over seeds was measured at all.
+
+    Args:
+        row: A row that is no noise floor.
+    """
     n = len(row.records)
     words = []
     if n == 1:
