@@ -1183,8 +1183,8 @@ MUTATIONS = (
     Mutation(
         "Student's interval with a degree of freedom too many",
         "leaderboard/intervals.py",
-        "math.sqrt(variance(differences) / len(a)), len(a) - 1)",
-        "math.sqrt(variance(differences) / len(a)), len(a))",
+        "error, freedom=len(a) - 1)",
+        "error, freedom=len(a))",
         (
             "leaderboard/test_compare.py::test_samplers_of_the_same_weights_are_paired_by_seed",
             "leaderboard/test_compare.py::test_the_interval_is_that_of_scipy",

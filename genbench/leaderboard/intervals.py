@@ -68,9 +68,8 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if is_constant(differences, [*a, *b]):
         return None
-    return student_interval(
-        fmean(differences), math.sqrt(variance(differences) / len(a)), len(a) - 1
-    )
+    error = math.sqrt(variance(differences) / len(a))
+    return student_interval(fmean(differences), error, freedom=len(a) - 1)
 
 
 def is_constant(values: Sequence[float], operands: Sequence[float]) -> bool:
