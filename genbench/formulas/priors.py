@@ -36,7 +36,7 @@ def from_normal(prior: Prior, eps: Tensor) -> Tensor:
     """Standard normal noise -> entries of the prior, by their quantiles.
 
     >>> from_normal("logistic", torch.tensor([0.0, 1.0]))
-    tensor([0.0000, 1.6681])
+    tensor([0.0000, 1.6683])
     """
     if prior == "logistic":
         return torch.special.log_ndtr(eps) - torch.special.log_ndtr(-eps)
@@ -46,8 +46,8 @@ def from_normal(prior: Prior, eps: Tensor) -> Tensor:
 def to_normal(prior: Prior, z: Tensor) -> Tensor:
     """Inverse of `from_normal`.
 
-    >>> to_normal("logistic", torch.tensor([0.0, 1.6681]))
-    tensor([0.0000, 1.0000])
+    >>> to_normal("logistic", torch.tensor([-1.6683, 1.6683]))
+    tensor([-1.0000,  1.0000])
     """
     if prior == "logistic":
         # in the lower tail, where a probability is not rounded to 1
