@@ -17,7 +17,6 @@ from sklearn.neighbors import NearestNeighbors
 from genbench.cli.main import main
 from genbench.data.importing import Import, import_images
 from genbench.explore import FIGURES, explore
-from genbench.explore.figures import _histograms
 from genbench.explore.latent import (
     class_means,
     gaussian_quantiles,
@@ -26,6 +25,7 @@ from genbench.explore.latent import (
     principal_directions,
     spherical,
 )
+from genbench.explore.neighbours import histograms
 from genbench.explore.sheet import DRAWING, legible, sheet, style
 from genbench.explore.subject import NotPossible, Subject
 from genbench.metrics.nearest import nearest_rows
@@ -130,7 +130,7 @@ def test_a_copy_has_distance_zero_and_the_first_of_two_equal_rows_wins():
 @pytest.fixture(autouse=True)
 def few_points(monkeypatch):
     """t-SNE of a thousand points takes seconds."""
-    monkeypatch.setattr("genbench.explore.figures._PLACED", 60)
+    monkeypatch.setattr("genbench.explore.tsne._PLACED", 60)
 
 
 def made(lines):
@@ -231,7 +231,7 @@ def test_names_of_classes_are_legible_and_no_two_alike():
 
 
 def test_of_forty_classes_the_ten_most_frequent_have_a_colour(tiny, zoo, monkeypatch):
-    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    monkeypatch.setattr("genbench.explore.tsne._PLACED", 120)
     subject = Subject(open_run(of_the_zoo(tiny, zoo)))
     with torch.no_grad(), style():
         figure, _, caption = FIGURES["tsne"](subject)
@@ -270,7 +270,7 @@ def test_figures_call_classes_by_their_names_and_say_which_are_shown(tiny, zoo, 
 
 
 def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatch):
-    monkeypatch.setattr("genbench.explore.figures._PLACED", 120)
+    monkeypatch.setattr("genbench.explore.tsne._PLACED", 120)
     every = PICTURES | LATENT | ENCODED
     few = PICTURES | {
         "reconstructions",
@@ -343,7 +343,7 @@ def test_the_legend_of_distances_is_crossed_by_no_line(n):
         figure = sheet("title", "caption")
         for i in range(n):
             # high everywhere, and low in between
-            _histograms(
+            histograms(
                 figure,
                 i,
                 n,
@@ -428,7 +428,7 @@ def check_words(subject, expected):
 def test_the_strip_of_a_sampler_ends_at_its_samples(tiny, recipe, monkeypatch):
     subject, shown = Subject(open_run(train(tiny(recipe)))), []
     monkeypatch.setattr(
-        "genbench.explore.figures._sheet_of",
+        "genbench.explore.processes.sheet_of",
         lambda _s, _t, _c, x, columns, *rest: shown.append((x, columns)),
     )
     with torch.no_grad():
