@@ -1044,7 +1044,7 @@ MUTATIONS = (
     ),
     Mutation(
         "images per second by the fastest call",
-        "metrics/speed.py",
+        "metrics/timing.py",
         "        return statistics.median(self.seconds)",
         "        return min(self.seconds)",
         ("metrics/test_speed.py::test_latency_and_speed_are_medians",),

@@ -26,7 +26,7 @@ from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 from torchmetrics import Metric
 
-from genbench.data.containers import refuse_bomb
+from genbench.data.arrays import refuse_bomb
 from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
 from genbench.system.files import BROKEN_ARRAY

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from genbench.metrics import speed
+from genbench.metrics.device import resident_bytes
 from genbench.metrics.speed import count_evaluations, device_name, measure_speed
 from genbench.model import GenerativeModel
 from genbench.spec import Spec
@@ -66,7 +67,7 @@ def test_peak_memory_is_that_of_the_measurement():
     model = Walk()
     wide = torch.zeros(2**26)  # 256 MiB, gone before anything is measured
     wide += 1
-    before = speed._resident_bytes()
+    before = resident_bytes()
     del wide
     assert measure_speed(model, "cpu", {}, 0.2)["peak_memory_bytes"] < before - 2**27
 

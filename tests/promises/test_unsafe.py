@@ -457,7 +457,7 @@ def test_a_card_names_pictures_of_its_folder_alone(card, says, tmp_path, capsys)
 
 
 def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("genbench.data.containers._LARGEST_BYTES", 2**20)
+    monkeypatch.setattr("genbench.data.arrays.LARGEST_BYTES", 2**20)
     np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((5_000, 32, 32), np.uint8))
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it is being unpacked"))
     with pytest.raises(InputError, match=r"bomb\.npz: it would unpack to 4 MiB") as error:

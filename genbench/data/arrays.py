@@ -1,0 +1,154 @@
+"""Images in files of numpy arrays.
+
+    npz   images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with
+          transparency; labels, integers (N,); optional levels (256). Without images, arr_0 and
+          arr_1 are images and labels, as guided-diffusion writes them
+    npy   images alone
+
+Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genbench.data.labelling import NO_LABELS, Labels, numbered
+from genbench.data.listing import LARGEST_BYTES
+from genbench.errors import InputError
+from genbench.system.files import BROKEN_ARRAY
+
+__all__ = ["ArrayFile", "read_arrays", "refuse_bomb"]
+
+# an npz that unpacks to more than LARGEST_BYTES, and by more than this factor, is no set of images:
+# those shrink tenfold or so
+_LARGEST_FACTOR = 200
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """What a file of arrays holds.
+
+    Attributes:
+        images: uint8 (N, H, W) or (N, H, W, C).
+        levels: Grey levels of a pixel.
+        labels: Classes of the images by their numbers.
+    """
+
+    images: np.ndarray
+    levels: int
+    labels: Labels
+
+
+def read_arrays(path: Path, with_labels: bool) -> ArrayFile:
+    """Read images, levels and labels of an npz or npy file.
+
+    Args:
+        path: The file.
+        with_labels: Whether labels are read.
+
+    Raises:
+        InputError: It is damaged, or its arrays are no images.
+    """
+    labels = NO_LABELS
+    try:
+        arrays = _load_arrays(path)
+        images = _channels_last(arrays["images"])
+        levels = _levels(arrays.get("levels"))
+        if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
+            raise ValueError(
+                "its pixels are not 0 to levels - 1 for levels of 2 to 256, "
+                f"but up to {images.max()} for {levels}"
+            )
+        if levels < 256 and images.shape[3:] == (4,):
+            raise ValueError(
+                f"its images have transparency, which goes with 256 levels, not with {levels}"
+            )
+        if with_labels:
+            labels = _labels(arrays.get("labels"), len(images))
+    except BROKEN_ARRAY as error:
+        raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
+    return ArrayFile(images, levels, labels)
+
+
+def refuse_bomb(path: Path) -> None:
+    """Refuse an npz file by its announced size, which is all that is ever unpacked.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It would unpack to far more than arrays do.
+        OSError, BadZipFile: It cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > max(LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
+        packed = path.stat().st_size >> 20
+        raise ValueError(
+            f"it would unpack to {size >> 20:,} MiB, from {packed:,} MiB: no arrays do"
+        )
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The array "images", and "labels" and "levels" where the file has them."""
+    if path.suffix.lower() == ".npy":
+        # mapped: a header that announces more than the file has is refused before memory is asked for
+        return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+    refuse_bomb(path)
+    # opened here: numpy leaves the file open where it is no archive
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        names = {"images": "images", "labels": "labels", "levels": "levels"}
+        if "images" not in content.files:
+            names |= {"images": "arr_0", "labels": "arr_1"}
+        arrays = {key: content[name] for key, name in names.items() if name in content.files}
+        if "images" not in arrays:
+            others = ", ".join(content.files) or "nothing"
+            raise ValueError(f"it has no array 'images' (nor 'arr_0'), but {others}")
+    return arrays
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W) or (N, H, W, C) of images whose channels may be the second axis."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            "images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), "
+            f"not {images.dtype} {images.shape}"
+        )
+    if images.ndim == 3:
+        return images
+    first = images.shape[1] in (1, 3)
+    last = images.shape[3] in (1, 3)
+    if not first and not last:  # with transparency
+        first = images.shape[1] == 4
+        last = images.shape[3] == 4
+    if first == last:
+        raise ValueError(
+            f"of images {images.shape} it is not clear which axis has the 1, 3 or 4 channels: "
+            "the second or the last"
+        )
+    if first:
+        images = images.transpose(0, 2, 3, 1)
+    if images.shape[3] == 1:
+        return images[..., 0]
+    return images
+
+
+def _levels(levels: np.ndarray | None) -> int:
+    if levels is None:
+        return 256
+    if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
+        value = levels.tolist() if levels.size == 1 else levels.shape
+        raise ValueError(f"levels is one integer, not {levels.dtype} {value}")
+    return int(levels.item())
+
+
+def _labels(labels: np.ndarray | None, n: int) -> Labels:
+    if labels is None:
+        return NO_LABELS
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels are integers ({n},), not {labels.dtype} {labels.shape}")
+    return numbered({str(i): label for i, label in enumerate(labels.tolist())})
