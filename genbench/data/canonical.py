@@ -81,7 +81,8 @@ def three_splits(train: Arrays, test: Arrays, held_out: int, origin: Path) -> di
     """
     if len(train[0]) <= held_out:
         raise InputError(
-            f"{origin} has {len(train[0]):,} images; {held_out:,} are held out for validation, so more than {held_out:,} are needed"
+            f"{origin} has {len(train[0]):,} images; {held_out:,} are held out for validation, so "
+            f"more than {held_out:,} are needed"
         )
     rest, val = hold_out(canonical(*train), held_out)
     return {"train": rest, "val": val, "test": canonical(*test)}

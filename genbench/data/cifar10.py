@@ -102,7 +102,8 @@ class CIFAR10(ImageData):
         for path, content in contents.items():
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s[path.name]:
                 raise InputError(
-                    f"damaged {path}: its MD5 is not that of the published file; delete it and fetch it again"
+                    f"damaged {path}: its MD5 is not that of the published file; delete it and "
+                    "fetch it again"
                 )
         *batches, test = (read_batch(path, content) for path, content in contents.items())
         return (
@@ -166,7 +167,8 @@ def _from_zip(path: Path) -> Arrays:
     found = gather(container, size=32)
     if found.bad or found.x.shape[1:] != (3, 32, 32) or len(found.classes) != 10:
         raise InputError(
-            f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch cifar10 again"
+            f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch "
+            "cifar10 again"
         )
     return found.x, found.y
 

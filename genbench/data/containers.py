@@ -139,7 +139,8 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
             name, reason = container.unreadable[0]
             raise InputError(f"{path}: {printable(name)}: {reason}; there are no pictures beside")
         raise InputError(
-            f"{path} holds no pictures ({', '.join(SUFFIXES[:6])}, ...), but {container.others} other files"
+            f"{path} holds no pictures ({', '.join(SUFFIXES[:6])}, ...), but {container.others} "
+            "other files"
         )
     return container
 

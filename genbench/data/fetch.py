@@ -36,7 +36,8 @@ def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
     if not data.downloads and data.sources:
         folder = data.sources[0].parent
         raise InputError(
-            f"{data.name} has no published hash, so is not fetched: put {data.sources[0].name} and the like into {folder}"
+            f"{data.name} has no published hash, so is not fetched: put {data.sources[0].name} and "
+            f"the like into {folder}"
         )
     if not data.downloads:
         raise InputError(f"{data.name} needs no download: genbench data show {data.name}")
@@ -64,7 +65,8 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
             found = hashlib.file_digest(file, algorithm).hexdigest()
         if not found.startswith(expected):
             raise InputError(
-                f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete it first"
+                f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete "
+                "it first"
             )
         return False
     failures = []
@@ -104,7 +106,8 @@ def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
                 target.write(block)
         if not content.hexdigest().startswith(expected):
             raise InputError(
-                f"{url}: its content has {algorithm} {content.hexdigest()}, not {expected}; nothing was kept"
+                f"{url}: its content has {algorithm} {content.hexdigest()}, not {expected}; "
+                "nothing was kept"
             )
         beside.replace(path)
     finally:

@@ -98,7 +98,8 @@ def gather(
             progress(start + len(block))
     if not kept:
         raise InputError(
-            f"none of {len(container.pictures)} pictures can be used; the first, {printable(bad[0][0])}: {bad[0][1]}"
+            f"none of {len(container.pictures)} pictures can be used; the first, "
+            f"{printable(bad[0][0])}: {bad[0][1]}"
         )
     y = None
     classes = container.classes
@@ -119,7 +120,8 @@ def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
         height, width = array.shape[:2]
         if levels < 256 and (height, width) != (size, size):
             raise ValueError(
-                f"it is {width}x{height}; images of fewer than 256 levels are not resized to {size}x{size}"
+                f"it is {width}x{height}; images of fewer than 256 levels are not resized to "
+                f"{size}x{size}"
             )
         cut = ("cut to the central square",) if height != width else ()
         reduced = (f"reduced to {size}x{size}",) if min(height, width) > size else ()

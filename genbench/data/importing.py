@@ -94,7 +94,8 @@ def import_images(
     there = next(place for place in (root, *root.absolute().parents) if place.exists())
     if not there.is_dir():
         raise InputError(
-            f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose another place"
+            f"{'--root' if plan.root else 'GENBENCH_DATA'} {root}: {there} is no folder; choose "
+            "another place"
         )
     if plan.white is not None and not 1 <= plan.white < 2**31:
         raise InputError(f"--white {plan.white}: the value of white, 1 to {2**31 - 1:,}")
@@ -109,7 +110,8 @@ def import_images(
         yield f"  bad: {printable(name)}: {reason}"
     if found.bad and not plan.skip_bad:
         raise InputError(
-            f"{len(found.bad)} of {len(container.pictures) + len(container.unreadable)} pictures are bad: mend them, or --skip-bad"
+            f"{len(found.bad)} of {len(container.pictures) + len(container.unreadable)} pictures "
+            "are bad: mend them, or --skip-bad"
             " leaves them out"
         )
     arrays = split_up(found, plan.val, plan.test)
@@ -156,7 +158,8 @@ def split_up(
         if split in own:
             if n is not None:
                 raise InputError(
-                    f"--{split} {n:g}: the container has pictures for {split} already; leave the option out"
+                    f"--{split} {n:g}: the container has pictures for {split} already; leave the "
+                    "option out"
                 )
             continue
         parts["train"], parts[split] = hold_out(
@@ -191,7 +194,8 @@ def _store(
             if _hash(root, plan.name) == content:
                 return f"{folder}: was there already, the same"
             raise InputError(
-                f"{folder} holds another data set {plan.name}: choose another --name, or --replace it"
+                f"{folder} holds another data set {plan.name}: choose another --name, or --replace "
+                "it"
             )
         # the old one gives way in one step, and comes back if the new one does not arrive
         old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")

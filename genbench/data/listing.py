@@ -122,7 +122,8 @@ def list_zip(path: Path) -> Listing:
         absolute = name.startswith("/") or ":" in name.split("/")[0]
         if upwards or absolute:
             raise InputError(
-                f"{path}: the name {info.filename!r} points out of the zip; make it anew without such names"
+                f"{path}: the name {info.filename!r} points out of the zip; make it anew without "
+                "such names"
             )
         if not name.endswith("/"):
             _add(listing, path, name, partial(_read_entry, archive, info))

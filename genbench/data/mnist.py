@@ -69,7 +69,8 @@ class MNIST(ImageData):
         super().__init__(root, batch_size)
         if binarisation not in get_args(Binarisation):
             raise ValueError(
-                f"data.binarisation is one of {', '.join(get_args(Binarisation))}, not {binarisation!r}"
+                f"data.binarisation is one of {', '.join(get_args(Binarisation))}, not "
+                f"{binarisation!r}"
             )
         self.binarisation = binarisation
         self.name = "mnist" if binarisation == "none" else f"mnist-{binarisation}"
@@ -203,7 +204,8 @@ def _decode(folder: Path, held_out: int) -> dict[Split, Arrays]:
     for x, y in ((train_x, train_y), (test_x, test_y)):
         if x.shape != (len(y), 28, 28) or y.max(initial=0) >= 10:
             raise InputError(
-                f"{folder}: images {x.shape} with labels {y.shape}; right are N 28x28 images and N labels 0 to 9"
+                f"{folder}: images {x.shape} with labels {y.shape}; right are N 28x28 images and N "
+                "labels 0 to 9"
             )
     return three_splits((train_x[:, None], train_y), (test_x[:, None], test_y), held_out, paths[0])
 

@@ -93,7 +93,8 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if any((folder / name).read_bytes() != content for name, content in files.items()):
             raise InputError(
-                f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is right"
+                f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is "
+                "right"
             )
         return
     with stop_if_disk_full(folder), folder_beside(folder) as fresh:

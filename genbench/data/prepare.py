@@ -149,7 +149,8 @@ def refuse_dark(depth: Depth | None, remedy: str) -> None:
     if depth.is_high_byte:
         remedy = "make files of 8 bits of them, scaled as is right"
     raise ValueError(
-        f"pictures of more than 8 bits hold {depth.lowest:,} to {depth.highest:,}, where white is {depth.white:,}: they would come out"
+        f"pictures of more than 8 bits hold {depth.lowest:,} to {depth.highest:,}, where white is "
+        f"{depth.white:,}: they would come out"
         f" black; {remedy}"
     )
 

@@ -32,7 +32,8 @@ def arithmetic(subject: Subject) -> Drawing:
         moved = z.repeat_interleave(classes, 0)
         labels = target.repeat(len(x))
         caption = (
-            "Latents keep what labels do not say: each held-out image x is encoded with its own label a and decoded with "
+            "Latents keep what labels do not say: each held-out image x is encoded with its own "
+            "label a and decoded with "
             "the label b above."
         )
     else:
@@ -47,7 +48,8 @@ def arithmetic(subject: Subject) -> Drawing:
         moved = (z[:, None] + means[target] - means[y][:, None]).flatten(0, 1)
         labels = None
         caption = (
-            "Each held-out image x of class a is moved towards class b: decode(z + m_b - m_a), with m_k the mean latent of "
+            "Each held-out image x of class a is moved towards class b: decode(z + m_b - m_a), "
+            "with m_k the mean latent of "
             f"the training images of class k (of {len(codes)} images)."
         )
     changed = subject.decode(moved, labels).unflatten(0, (len(x), classes))

@@ -50,8 +50,10 @@ def neighbours(subject: Subject) -> Drawing:
         for name, (a, b) in distances.items()
     )
     caption = (
-        f"Samples and the {k} nearest of {len(train):,} training images. Median distance to the nearest, samples against "
-        f"{len(test)} held-out images: {medians}. Samples much nearer than held-out images would be copies."
+        f"Samples and the {k} nearest of {len(train):,} training images. Median distance to the "
+        "nearest, samples against "
+        f"{len(test)} held-out images: {medians}. Samples much nearer than held-out images would "
+        "be copies."
     )
     figure = sheet(title, caption)
     images = torch.cat(parts, 1).flatten(0, 1).cpu().numpy()

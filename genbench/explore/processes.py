@@ -58,7 +58,8 @@ def reverse(subject: Subject) -> Drawing:
     title = subject.title("Reverse process", f"n = {n:,}, {steps} steps")
     options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
     caption = (
-        f"From noise to samples: the sampler's state after so many steps{uneven}; values beyond black and white are "
+        f"From noise to samples: the sampler's state after so many steps{uneven}; values beyond "
+        "black and white are "
         f"cut.{f' Sampler: {options}.' if options else ''}"
     )
     return strip(subject, title, caption, [states[i] for i in kept], [f"step {i}" for i in kept])

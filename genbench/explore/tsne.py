@@ -34,7 +34,8 @@ def tsne(subject: Subject) -> Drawing:
     place = method.fit_transform(z.double().cpu().numpy())
     title = subject.title("t-SNE of latents", f"n = {len(z):,}")
     caption = (
-        f"Encodings of {len(z):,} held-out images in {subject.latent} dimensions, placed by t-SNE (perplexity {perplexity:.0f}); labels "
+        f"Encodings of {len(z):,} held-out images in {subject.latent} dimensions, placed by t-SNE "
+        f"(perplexity {perplexity:.0f}); labels "
         "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
     )
     if subject.model.conditional:

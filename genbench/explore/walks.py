@@ -84,8 +84,10 @@ def _between_corners(subject: Subject, n: int) -> Drawing:
     y = one_label(subject, len(z))
     title = subject.title("Latent manifold", f"{n} x {n} latents")
     caption = (
-        f"Four draws of the prior in {subject.latent} dimensions at the corners, and spherical walks between them: s of the way "
-        f"from left to right, t of the way down. Norms are from {float(z.norm(dim=1).min()):.2f} to "
+        f"Four draws of the prior in {subject.latent} dimensions at the corners, and spherical "
+        "walks between them: s of the way "
+        f"from left to right, t of the way down. Norms are from {float(z.norm(dim=1).min()):.2f} "
+        "to "
         f"{float(z.norm(dim=1).max()):.2f}; of the prior about {math.sqrt(subject.latent):.2f}."
     )
     if y is not None:
@@ -143,8 +145,10 @@ def interpolation(subject: Subject) -> Drawing:
     ends = "encodings of held-out images" if subject.encodes else "draws of the prior"
     norms = [float(walk[len(t) // 2].norm()) for walk in walks]
     caption = (
-        f"Four pairs of {ends} in {subject.latent} dimensions. Norm of the middle, mean over pairs: linear "
-        f"{np.mean(norms[::2]):.2f}, spherical {np.mean(norms[1::2]):.2f}; of the ends {float(z.norm(dim=1).mean()):.2f}; "
+        f"Four pairs of {ends} in {subject.latent} dimensions. Norm of the middle, mean over "
+        "pairs: linear "
+        f"{np.mean(norms[::2]):.2f}, spherical {np.mean(norms[1::2]):.2f}; of the ends "
+        f"{float(z.norm(dim=1).mean()):.2f}; "
         f"of the prior about {math.sqrt(subject.latent):.2f}."
     )
     if subject.model.conditional:

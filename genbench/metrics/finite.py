@@ -24,5 +24,6 @@ def require_finite(rows: Tensor, image: str = "image", what: str = "features") -
     bad = (~torch.isfinite(rows).all(1)).nonzero()
     if len(bad):
         raise InputError(
-            f"{what} of {image} {int(bad[0])} are not finite; a metric needs the extractor to give numbers for it"
+            f"{what} of {image} {int(bad[0])} are not finite; a metric needs the extractor to give "
+            "numbers for it"
         )

@@ -92,12 +92,14 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
     """
     if mean_1.shape != mean_2.shape:
         raise InputError(
-            f"Fréchet distance: {len(mean_1)} features here and {len(mean_2)} there; both sets need one extractor"
+            f"Fréchet distance: {len(mean_1)} features here and {len(mean_2)} there; both sets "
+            "need one extractor"
         )
     m_1, C_1, m_2, C_2 = (value.double().cpu() for value in (mean_1, cov_1, mean_2, cov_2))
     if not all(bool(torch.isfinite(value).all()) for value in (m_1, C_1, m_2, C_2)):
         raise InputError(
-            "Fréchet distance: a mean or covariance is not finite; every image needs finite features"
+            "Fréchet distance: a mean or covariance is not finite; every image needs finite "
+            "features"
         )
     K = _root(C_1).T @ _root(C_2)
     apart = (m_1 - m_2).square().sum() + C_1.trace() + C_2.trace()
@@ -141,7 +143,8 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
     # float32 statistics are symmetric to their rounding
     if np.abs(sigma - sigma.T).max() > 1e-5 * np.abs(sigma).max() or sigma.diagonal().min() < 0:
         raise InputError(
-            f"{path}: sigma is no covariance; right is a symmetric matrix without negative variances"
+            f"{path}: sigma is no covariance; right is a symmetric matrix without negative "
+            "variances"
         )
     sigma = sigma.astype(np.float64)
     return torch.from_numpy(mu.astype(np.float64)), torch.from_numpy((sigma + sigma.T) / 2)

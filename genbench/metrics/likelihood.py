@@ -88,8 +88,10 @@ def measure_likelihood(
     bits = 1 / (model.spec.dims * math.log(2))
     if float(means.mean()) < 0:
         raise InputError(
-            f"log_prob options {options}: {float(means.mean()) * bits:.2f} bits/dim over the {protocol.split} images, where no "
-            "probability of integer images is above 1, 0 bits/dim; right are finer steps, or more noises"
+            f"log_prob options {options}: {float(means.mean()) * bits:.2f} bits/dim over the "
+            f"{protocol.split} images, where no "
+            "probability of integer images is above 1, 0 bits/dim; right are finer steps, or more "
+            "noises"
         )
     return Likelihood(
         kind=kind,

@@ -75,7 +75,8 @@ def memorisation(x: Tensor, r: Tensor, train: Tensor, rng: Rng) -> Estimate:
     """
     if len(r) * TAIL < 1 or not len(train) or not len(x):
         raise InputError(
-            f"memorisation needs samples, training images and at least {1 / TAIL:.0f} held-out ones, not {len(r)}"
+            f"memorisation needs samples, training images and at least {1 / TAIL:.0f} held-out "
+            f"ones, not {len(r)}"
         )
     for rows, image in ((x, "generated image"), (r, "reference image"), (train, "training image")):
         require_finite(rows, image)

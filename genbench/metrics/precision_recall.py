@@ -109,7 +109,8 @@ class Balls:
         """
         if not 1 <= k < (count := int(centres.sum())):
             raise InputError(
-                f"precision and recall: k is 1 to the number of images less one, {count - 1}, not {k}"
+                f"precision and recall: k is 1 to the number of images less one, {count - 1}, not "
+                f"{k}"
             )
         rank = centres[self.neighbours.others].cumsum(1)
         found = (rank < k).sum(1).clamp(max=rank.shape[1] - 1)
