@@ -1,4 +1,4 @@
-"""One order for one set of images, whatever container and file order they came in.
+"""One order for a set of images, whatever the files that they came in and the order of those.
 
 Image i of a split is the i-th by SHA-256(pixels, then the label as 8 bytes). So a split has one
 content hash, and an index means the same image, whether it was read from idx files, pickled
@@ -22,14 +22,35 @@ __all__ = ["canonical", "canonical_order", "content_order", "hold_out", "three_s
 
 
 def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
-    """Images (N, C, H, W) uint8 and labels (N,) int64 or None in canonical order."""
+    """Sort images and labels into canonical order.
+
+    Args:
+        x: Images, uint8 (N, C, H, W).
+        y: Labels, integers (N,), or None.
+
+    Returns:
+        The images and the labels, int64.
+    """
     order = canonical_order(x, y)
-    return np.ascontiguousarray(x[order]), None if y is None else y[order].astype(np.int64)
+    images = np.ascontiguousarray(x[order])
+    if y is None:
+        return images, None
+    return images, y[order].astype(np.int64)
 
 
 def canonical_order(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """The permutation that sorts images by their hashes, int64 (N,)."""
-    labels = [b""] * len(x) if y is None else [label.tobytes() for label in y.astype("<i8")]
+    """The permutation that sorts images by their hashes.
+
+    Args:
+        x: Images, uint8 (N, C, H, W).
+        y: Labels, integers (N,), or None.
+
+    Returns:
+        Indices, int64 (N,).
+    """
+    labels = [b""] * len(x)
+    if y is not None:
+        labels = [label.tobytes() for label in y.astype("<i8")]
     keys = [
         hashlib.sha256(image.tobytes() + label).digest()
         for image, label in zip(x, labels, strict=True)
@@ -60,24 +81,35 @@ def content_order(x: np.ndarray, seed: int) -> Tensor:
 
 
 def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:
-    """The last n images of a split apart from the others: (others, last n)."""
+    """Take the last n images of a split apart from the others.
+
+    Args:
+        arrays: Images and labels.
+        n: Number of images that are held out.
+
+    Returns:
+        The other images and labels, and the last n.
+    """
     x, y = arrays
     cut = len(x) - n
-    return (x[:cut], None if y is None else y[:cut]), (x[cut:], None if y is None else y[cut:])
+    if y is None:
+        return (x[:cut], None), (x[cut:], None)
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 
 
 def three_splits(train: Arrays, test: Arrays, held_out: int, origin: Path) -> dict[Split, Arrays]:
-    """What is published in two splits, each in canonical order; the last images of the first one
-    are for validation.
+    """Make three splits of two published ones, each in canonical order.
+
+    The last images of those published for training become those for validation.
 
     Args:
         train: Images and labels published for training.
-        test: Those for testing.
-        held_out: How many are for validation.
+        test: Images and labels published for testing.
+        held_out: Number of images for validation.
         origin: The file of the training images, which an error names.
 
     Raises:
-        InputError: None would be left for training.
+        InputError: No image would be left for training.
     """
     if len(train[0]) <= held_out:
         raise InputError(

@@ -1,9 +1,12 @@
-"""CIFAR-10: 32x32 colour images of ten classes, as torchvision keeps them or as two EDM-style zips,
-whichever lies in root:
+"""CIFAR-10: 32x32 colour images of ten classes.
 
-    cifar-10-batches-py/{data_batch_1, ..., data_batch_5, test_batch}    pickled arrays
+They are read from whichever of these lies in root:
+
+    cifar-10-batches-py/{data_batch_1, ..., data_batch_5, test_batch}    pickled arrays, as
+                                                                         torchvision keeps them
     cifar-10-python.tar.gz                                               the same, as published
-    cifar10-32x32-{train,test}.zip                                       PNGs and dataset.json
+    cifar10-32x32-{train,test}.zip                                       PNGs and dataset.json, as
+                                                                         EDM makes them
 
 All give the same images in the same order, hence one content hash.
 
@@ -33,15 +36,15 @@ from genbench.errors import InputError
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["CIFAR10", "read_batch"]
+__all__ = ["CIFAR10", "read_archive", "read_batch", "read_zip"]
 
 _FOLDER = "cifar-10-batches-py"
 _TAR = "cifar-10-python.tar.gz"
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _PACKED = {f"{_FOLDER}/{name}" for name in _BATCHES}
-# of a file in the published archive; the batches have 30 MiB
+# limit of a file in the published archive; the batches have 30 MiB
 _LARGEST_BYTES = 2**26
-# numpy names it differently from version to version
+# the function by which arrays are unpickled, whose name differs from version to version of numpy
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 
 
@@ -71,7 +74,10 @@ class CIFAR10(ImageData):
         batches = [self.root / _FOLDER / name for name in _BATCHES]
         zips = [self.root / f"cifar10-32x32-{split}.zip" for split in ("train", "test")]
         choices = (batches, [self.root / _TAR], zips)
-        return next((files for files in choices if all(path.exists() for path in files)), batches)
+        for files in choices:
+            if all(path.exists() for path in files):
+                return files
+        return batches
 
     @property
     def downloads(self) -> list[Download]:
@@ -88,16 +94,18 @@ class CIFAR10(ImageData):
             return flip(x, rng)
         return x
 
+    def _batches(self) -> dict[Path, bytes]:
+        """The bytes of each pickled batch by its path."""
+        if self.sources[0].name == _TAR:
+            return read_archive(self.sources[0])
+        return {path: path.read_bytes() for path in self.sources}
+
     def _parts(self) -> tuple[Arrays, Arrays]:
-        first = self.sources[0]
-        if first.suffix == ".zip":
-            train, test = (_from_zip(path) for path in self.sources)
+        """The images and labels published for training, and those for testing."""
+        if self.sources[0].suffix == ".zip":
+            train, test = (read_zip(path) for path in self.sources)
             return train, test
-        contents = (
-            _unpacked(first)
-            if first.name == _TAR
-            else {path: path.read_bytes() for path in self.sources}
-        )
+        contents = self._batches()
         md5s = _md5s()
         for path, content in contents.items():
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s[path.name]:
@@ -106,15 +114,15 @@ class CIFAR10(ImageData):
                     "fetch it again"
                 )
         *batches, test = (read_batch(path, content) for path, content in contents.items())
-        return (
-            np.concatenate([x for x, _ in batches]),
-            np.concatenate([y for _, y in batches]),
-        ), test
+        x = np.concatenate([images for images, _ in batches])
+        y = np.concatenate([labels for _, labels in batches])
+        return (x, y), test
 
 
 class _Unpickler(pickle.Unpickler):
-    """Arrays and plain containers; anything else that a pickle names is refused before it is
-    called.
+    """Reads pickles of arrays and plain containers.
+
+    Anything else that a pickle names is refused before it is called.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -133,18 +141,21 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How protocol 2 spells bytes; any other codec is none of an array's."""
+    """Decode the bytes of an array, which protocol 2 of pickle writes as text in latin1."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes text as {encoding}")
     return text.encode("latin1")
 
 
 def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of one pickled batch.
+    """Read one pickled batch.
 
     Args:
-        path: What an error names.
+        path: The file that an error names.
         content: The pickle.
+
+    Returns:
+        Images, uint8 (N, 3, 32, 32), and labels, int64 (N,).
 
     Raises:
         InputError: It is damaged, or holds anything but arrays and plain containers.
@@ -162,22 +173,40 @@ def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     return x.reshape(-1, 3, 32, 32), y.astype(np.int64)
 
 
-def _from_zip(path: Path) -> Arrays:
-    container = open_container(path)
-    found = gather(container, size=32)
-    if found.bad or found.x.shape[1:] != (3, 32, 32) or len(found.classes) != 10:
+def read_zip(path: Path) -> Arrays:
+    """Read the images and labels of a zip of PNGs and a dataset.json.
+
+    Args:
+        path: The zip.
+
+    Raises:
+        InputError: It does not hold 32x32 colour images of ten classes.
+    """
+    pictures = gather(open_container(path), size=32)
+    is_shape = pictures.x.shape[1:] == (3, 32, 32)
+    if pictures.bad or not is_shape or len(pictures.classes) != 10:
         raise InputError(
             f"damaged {path}: right are 3x32x32 pictures of 10 classes; delete it and fetch "
             "cifar10 again"
         )
-    return found.x, found.y
+    return pictures.x, pictures.y
 
 
-def _unpacked(tar: Path) -> dict[Path, bytes]:
-    """The batches inside the published archive, in their order; nothing is written, and no link is
-    followed.
+def read_archive(tar: Path) -> dict[Path, bytes]:
+    """Read the batches inside the published archive.
+
+    Nothing is written to disk, and no link is followed.
+
+    Args:
+        tar: The archive.
+
+    Returns:
+        The bytes of each batch by its path, in the order of the batches.
+
+    Raises:
+        InputError: The archive is damaged, or lacks a batch.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(tar) as archive:
             for member in archive:
@@ -185,19 +214,17 @@ def _unpacked(tar: Path) -> dict[Path, bytes]:
                     raise tarfile.TarError(
                         f"{member.name} would unpack to {member.size >> 20:,} MiB"
                     )
-                if (
-                    member.name in _PACKED
-                    and member.isreg()
-                    and (file := archive.extractfile(member)) is not None
-                ):
-                    found[member.name] = file.read()
-        return {tar / name: found[f"{_FOLDER}/{name}"] for name in _BATCHES}
+                if member.name in _PACKED and member.isreg():
+                    file = archive.extractfile(member)
+                    if file is not None:
+                        contents[member.name] = file.read()
+        return {tar / name: contents[f"{_FOLDER}/{name}"] for name in _BATCHES}
     except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"damaged {tar}: {error}; delete it and fetch it again") from None
 
 
 def _md5s() -> dict[str, str]:
-    """Of the published batches, as torchvision has them."""
+    """MD5 of the published batches by name, as torchvision states them."""
     from torchvision import datasets
 
     return dict([*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list])

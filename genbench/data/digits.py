@@ -1,5 +1,6 @@
-"""Scikit-learn's 1,797 scanned digits: 8x8 pixels, 17 grey levels, 10 classes. They travel with
-scikit-learn: no download.
+"""Scikit-learn's 1,797 scanned digits: 8x8 pixels, 17 grey levels, 10 classes.
+
+They come with scikit-learn: there is no download.
 
 Source: Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning
     Repository (its test part).
@@ -18,7 +19,7 @@ __all__ = ["Digits"]
 class Digits(ImageData):
     """898 training, 180 validation and 719 test images, stratified by class.
 
-    Arguments as `ImageData`.
+    The arguments are those of `ImageData`.
     """
 
     name = "digits"

@@ -1,5 +1,7 @@
-"""What may be random about an image: functions of (pixels, stream), so a draw depends on no batch
-and no process.
+"""Random changes of training images.
+
+Each is a function of the pixels and of the stream of the image, so it depends on no batch and on no
+process.
 
     flip      x with its columns reversed, with probability 1/2
     binarise  b ~ Bernoulli(x / 255), every pixel by itself
@@ -19,7 +21,12 @@ __all__ = ["binarise", "flip"]
 
 
 def flip(x: Tensor, rng: Rng) -> Tensor:
-    """Each image (B, C, H, W) left to right or as it is, by a fair coin of its stream."""
+    """Flip each image left to right with probability 1/2.
+
+    Args:
+        x: Images, uint8 (B, C, H, W).
+        rng: One stream per image.
+    """
     heads = rng.split("flip").bits() & 1
     # the bits of x ^ x' where heads: no branch, hence no wait for a device, and faster than
     # torch.where on bytes
@@ -28,14 +35,20 @@ def flip(x: Tensor, rng: Rng) -> Tensor:
 
 
 def binarise(x: Tensor, rng: Rng) -> Tensor:
-    """Pixels 0..255 (B, C, H, W) -> {0, 1}, one with probability x / 255."""
+    """Draw binary pixels, 1 with probability x / 255.
+
+    Args:
+        x: Grey levels 0 to 255, uint8 (B, C, H, W).
+        rng: One stream per image.
+
+    Returns:
+        uint8 (B, C, H, W) of 0 and 1.
+    """
     rng = rng.split("binarise")
     # the random words of more images leave a CPU's cache: twice as slow
     size = 128 if x.device.type == "cpu" else max(1, len(x))
     rngs = [rng[start : start + size] for start in range(0, max(1, len(x)), size)]
-    return torch.cat(
-        [
-            (r.integers(255, x.shape[1:]) < part).to(torch.uint8)
-            for r, part in zip(rngs, x.split(size), strict=True)
-        ]
-    )
+    parts = []
+    for part_rng, part in zip(rngs, x.split(size), strict=True):
+        parts.append((part_rng.integers(255, x.shape[1:]) < part).to(torch.uint8))
+    return torch.cat(parts)

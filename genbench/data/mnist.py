@@ -1,22 +1,27 @@
-"""MNIST and Fashion-MNIST: 28x28 images of ten classes, in torchvision's layout:
-<root>/MNIST/raw/*-ubyte, or the same with .gz.
+"""MNIST and Fashion-MNIST: 28x28 images of ten classes.
+
+The files lie in torchvision's layout, <root>/MNIST/raw/*-ubyte, or the same with .gz.
 
 Four data sets are called MNIST; likelihoods of one say nothing about another:
 
-    mnist            256 grey levels
-    mnist-static     binary, b ~ Bernoulli(x / 255) drawn once, by this package's fixed seed
-    mnist-dynamic    the same for validation and test, and anew whenever a training image is drawn
-    mnist-larochelle binary, the files binarized_mnist_{train,valid,test}.amat in
-    <root>/binarized_mnist: another fixed draw, another
-                     split (50,000 / 10,000 / 10,000), no labels
+    mnist             256 grey levels
+    mnist-static      binary, b ~ Bernoulli(x / 255) drawn once, by this package's fixed seed
+    mnist-dynamic     the same for validation and test, but drawn again whenever a training image
+                      is dealt
+    mnist-larochelle  binary, the files binarized_mnist_{train,valid,test}.amat in
+                      <root>/binarized_mnist: another fixed draw, another split (50,000 / 10,000 /
+                      10,000), no labels
 
 Sources:
     LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition.
-    Proc. IEEE 86. Xiao, Rasul, Vollgraf (2017), Fashion-MNIST: a novel image dataset for
-    benchmarking. arXiv:1708.07747. Salakhutdinov, Murray (2008), On the quantitative analysis of
-    deep belief networks. ICML (static). Burda, Grosse, Salakhutdinov (2016), Importance weighted
-    autoencoders. arXiv:1509.00519 (dynamic). Larochelle, Murray (2011), The neural autoregressive
-    distribution estimator. AISTATS (the files).
+        Proc. IEEE 86
+    Xiao, Rasul, Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking.
+        arXiv:1708.07747
+    Salakhutdinov, Murray (2008), On the quantitative analysis of deep belief networks. ICML
+        (static)
+    Burda, Grosse, Salakhutdinov (2016), Importance weighted autoencoders. arXiv:1509.00519
+        (dynamic)
+    Larochelle, Murray (2011), The neural autoregressive distribution estimator. AISTATS (the files)
 """
 
 from __future__ import annotations
@@ -38,7 +43,16 @@ from genbench.errors import InputError
 from genbench.rng import Rng
 from genbench.spec import Spec
 
-__all__ = ["MNIST", "Binarisation", "FashionMNIST", "read_idx"]
+__all__ = [
+    "MNIST",
+    "Binarisation",
+    "FashionMNIST",
+    "decode_idx",
+    "fixed_draw",
+    "idx_files",
+    "read_amat",
+    "read_idx",
+]
 
 Binarisation = Literal["none", "static", "dynamic", "larochelle"]
 _FILES = tuple(
@@ -46,8 +60,10 @@ _FILES = tuple(
 )
 _AMAT: dict[Split, str] = {"train": "train", "val": "valid", "test": "test"}
 _IDX_UINT8 = 0x08
-# of an idx file, unpacked; the training images have 45 MiB
+# limit of an unpacked idx file; the training images have 45 MiB
 _LARGEST_BYTES = 2**28
+# images that are binarised at once
+_DRAWN = 4096
 
 
 class MNIST(ImageData):
@@ -73,13 +89,15 @@ class MNIST(ImageData):
                 f"{binarisation!r}"
             )
         self.binarisation = binarisation
-        self.name = "mnist" if binarisation == "none" else f"mnist-{binarisation}"
-        labels = None if binarisation == "larochelle" else 10
-        self.spec = Spec((1, 28, 28), 256 if binarisation == "none" else 2, labels)
-        self.sizes = (
-            (50_000, 10_000, 10_000) if binarisation == "larochelle" else (55_000, 5_000, 10_000)
-        )
+        self.name = f"mnist-{binarisation}"
+        self.spec = Spec((1, 28, 28), levels=2, labels=10)
+        self.sizes = (55_000, 5_000, 10_000)
+        if binarisation == "larochelle":
+            self.spec = Spec((1, 28, 28), levels=2)
+            self.sizes = (50_000, 10_000, 10_000)
         if binarisation == "none":
+            self.name = "mnist"
+            self.spec = Spec((1, 28, 28), levels=256, labels=10)
             self.published = "d98f0bd6509b27b1d037e0aee38447fdfdbf04d0e16ec46adb8463e21734dde7"
 
     @classmethod
@@ -88,18 +106,16 @@ class MNIST(ImageData):
 
     @property
     def protocol(self) -> str:
-        return (
-            "mnist" if self.binarisation == "none" else "likelihood"
-        )  # the extractor has seen greys only
+        if self.binarisation == "none":
+            return "mnist"
+        return "likelihood"  # the extractor has seen greys only
 
     @property
     def sources(self) -> list[Path]:
         if self.binarisation == "larochelle":
-            return [
-                self.root / "binarized_mnist" / f"binarized_mnist_{part}.amat"
-                for part in _AMAT.values()
-            ]
-        return _idx_files(self.root / "MNIST")
+            folder = self.root / "binarized_mnist"
+            return [folder / f"binarized_mnist_{part}.amat" for part in _AMAT.values()]
+        return idx_files(self.root / "MNIST")
 
     @property
     def downloads(self) -> list[Download]:
@@ -108,20 +124,22 @@ class MNIST(ImageData):
         return _downloads("MNIST")
 
     def decode(self) -> dict[Split, Arrays]:
-        if self.binarisation == "larochelle":
-            return {
-                split: (read_amat(path), None)
-                for split, path in zip(_AMAT, self.sources, strict=True)
-            }
         if self.binarisation == "none":
-            return _decode(self.root / "MNIST", self.sizes[1])
-        return {
-            split: (_fixed_draw(x, split), y)
-            for split, (x, y) in ((s, self._grey.arrays(s)) for s in get_args(Split))
-        }
+            return decode_idx(self.root / "MNIST", self.sizes[1])
+        splits: dict[Split, Arrays] = {}
+        if self.binarisation == "larochelle":
+            for split, path in zip(_AMAT, self.sources, strict=True):
+                splits[split] = (read_amat(path), None)
+            return splits
+        for split in get_args(Split):
+            x, y = self._grey.arrays(split)
+            splits[split] = (fixed_draw(x, split), y)
+        return splits
 
     def training(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        return (self._grey if self.binarisation == "dynamic" else self).tensors("train", device)
+        if self.binarisation == "dynamic":
+            return self._grey.tensors("train", device)
+        return self.tensors("train", device)
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         if self.binarisation == "dynamic":
@@ -130,8 +148,9 @@ class MNIST(ImageData):
 
     @property
     def _grey(self) -> MNIST:
-        """The probabilities of the draws, times 255; image i of every split is the same digit in
-        both.
+        """MNIST in grey levels: 255 times the probabilities of the draws.
+
+        Image i of a split is the same digit in both data sets.
         """
         return MNIST(str(self.root), self.batch_size)
 
@@ -151,22 +170,27 @@ class FashionMNIST(ImageData):
 
     @property
     def sources(self) -> list[Path]:
-        return _idx_files(self.root / "FashionMNIST")
+        return idx_files(self.root / "FashionMNIST")
 
     @property
     def downloads(self) -> list[Download]:
         return _downloads("FashionMNIST")
 
     def decode(self) -> dict[Split, Arrays]:
-        return _decode(self.root / "FashionMNIST", self.sizes[1])
+        return decode_idx(self.root / "FashionMNIST", self.sizes[1])
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The uint8 array of an idx file, gzipped or not: magic 00 00 08 <dimensions>, sizes as
-    big-endian uint32, then the bytes.
+    """Read the uint8 array of an idx file, gzipped or not.
+
+    Such a file holds the bytes 00 00 08, the number of dimensions, the sizes as big-endian uint32,
+    and then the array.
+
+    Args:
+        path: The file.
 
     Raises:
-        InputError: It is not one.
+        InputError: It is no idx file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -186,11 +210,16 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def read_amat(path: Path) -> np.ndarray:
-    """Images uint8 (N, 1, 28, 28) of a text file of one image per line, 784 digits 0 or 1 apart by
-    a blank.
+    """Read a text file of one image per line: 784 digits 0 or 1 with blanks between them.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Images, uint8 (N, 1, 28, 28).
 
     Raises:
-        InputError: It is not one.
+        InputError: It is no such file.
     """
     bits = np.frombuffer(path.read_bytes().translate(None, b" \t\r\n"), np.uint8) - ord("0")
     if len(bits) == 0 or len(bits) % 784 or bits.max() > 1:
@@ -198,8 +227,17 @@ def read_amat(path: Path) -> np.ndarray:
     return bits.reshape(-1, 1, 28, 28)
 
 
-def _decode(folder: Path, held_out: int) -> dict[Split, Arrays]:
-    paths = _idx_files(folder)
+def decode_idx(folder: Path, held_out: int) -> dict[Split, Arrays]:
+    """Read the four idx files of a folder.
+
+    Args:
+        folder: Holds raw/.
+        held_out: Number of training images that become those for validation.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    paths = idx_files(folder)
     train_x, train_y, test_x, test_y = (read_idx(path) for path in paths)
     for x, y in ((train_x, train_y), (test_x, test_y)):
         if x.shape != (len(y), 28, 28) or y.max(initial=0) >= 10:
@@ -210,35 +248,43 @@ def _decode(folder: Path, held_out: int) -> dict[Split, Arrays]:
     return three_splits((train_x[:, None], train_y), (test_x[:, None], test_y), held_out, paths[0])
 
 
-def _idx_files(folder: Path) -> list[Path]:
-    """Images and labels for training, then for testing; gzipped ones where there are no others."""
+def idx_files(folder: Path) -> list[Path]:
+    """The files of images and labels for training, then for testing; gzipped where only those exist."""
     plain = [folder / "raw" / name for name in _FILES]
     packed = [path.with_name(path.name + ".gz") for path in plain]
-    return [
-        gz if gz.exists() and not path.exists() else path
-        for path, gz in zip(plain, packed, strict=True)
-    ]
+    files = []
+    for path, gz in zip(plain, packed, strict=True):
+        only_packed = gz.exists() and not path.exists()
+        files.append(gz if only_packed else path)
+    return files
 
 
 def _downloads(name: str) -> list[Download]:
-    """Where torchvision has them from."""
+    """The downloads of torchvision's data set of that name."""
     from torchvision import datasets
 
-    kind = getattr(datasets, name)
-    return [
-        Download(tuple(mirror + file for mirror in kind.mirrors), f"{name}/raw/{file}", md5)
-        for file, md5 in kind.resources
-    ]
+    published = getattr(datasets, name)
+    downloads = []
+    for file, md5 in published.resources:
+        urls = tuple(mirror + file for mirror in published.mirrors)
+        downloads.append(Download(urls, f"{name}/raw/{file}", md5))
+    return downloads
 
 
-def _fixed_draw(x: np.ndarray, split: Split) -> np.ndarray:
-    """The draw of seed 0 by the image's index; in parts, for the memory that the random bits take."""
-    parts = range(0, len(x), 4096)
-    rngs = [
-        Rng(0, range(start, min(start + 4096, len(x)))).split(f"mnist-static/{split}")
-        for start in parts
-    ]
-    rows = [torch.tensor(np.asarray(x[start : start + 4096])) for start in parts]
-    return np.concatenate(
-        [binarise(part, rng).numpy() for part, rng in zip(rows, rngs, strict=True)]
-    )
+def fixed_draw(x: np.ndarray, split: Split) -> np.ndarray:
+    """Draw binary images once, by seed 0 and the index of each image.
+
+    Args:
+        x: Grey levels, uint8 (N, 1, 28, 28).
+        split: Part of the name of the random streams.
+
+    Returns:
+        uint8 (N, 1, 28, 28) of 0 and 1.
+    """
+    parts = []
+    for start in range(0, len(x), _DRAWN):  # in parts, since the random bits take memory
+        stop = min(start + _DRAWN, len(x))
+        rng = Rng(0, range(start, stop)).split(f"mnist-static/{split}")
+        grey = torch.tensor(np.asarray(x[start:stop]))
+        parts.append(binarise(grey, rng).numpy())
+    return np.concatenate(parts)

@@ -26,25 +26,38 @@ __all__ = [
     "save_grid",
 ]
 
+# pixels between two images of a grid, and their colour
 _GAP = 4
 _PAPER = (255, 255, 255)
+# images are enlarged up to about so many pixels
 _IMAGE_PIXELS = 48
 
-# what nobody calls a folder
+# endings of files that are not written; no folder is called so
 _OTHER_FILES = (
-    ".bmp", ".csv", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".npy", ".pdf", ".pt", ".svg", ".tar", ".tif", ".tiff", ".txt", ".webp",
-    ".yaml", ".yml", ".zip",
-)  # fmt: skip
+    *(".bmp", ".csv", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".npy", ".pdf", ".pt", ".svg"),
+    *(".tar", ".tif", ".tiff", ".txt", ".webp", ".yaml", ".yml", ".zip"),
+)
 
 
 def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = None) -> None:
-    """Write uint8 images (N, C, H, W) as one PNG, atomically."""
+    """Write images as one PNG, which appears whole or not at all.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        spec: Shape and levels of an image.
+        path: The file.
+        columns: Images in a row. Default: about as many as rows.
+    """
     write_atomic(path, png(grid(images, spec, columns)))
 
 
 def output_kind(path: Path) -> Literal["grid", "arrays", "folder"]:
-    """What samples are written as: one grid (.png), arrays (.npz), or a folder of pictures, whose
-    name may have any dots.
+    """What samples are written as: one grid (.png), arrays (.npz), or a folder of pictures.
+
+    The name of a folder may have dots.
+
+    Args:
+        path: Where they are written.
 
     Raises:
         InputError: It ends like a file of another kind.
@@ -65,7 +78,11 @@ def picture_name(i: int) -> str:
 
 
 def check_folder(folder: Path, n: int) -> None:
-    """Refuse a folder into which n samples would go beside something else.
+    """Refuse a folder in which n samples would lie beside other files.
+
+    Args:
+        folder: Where they are written.
+        n: Number of samples.
 
     Raises:
         InputError: It is a file, or holds anything but n samples, which may be the same.
@@ -80,8 +97,12 @@ def check_folder(folder: Path, n: int) -> None:
 
 
 def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
-    """Write uint8 images (N, C, H, W) as one PNG each, pixel for pixel; the folder appears whole or
-    not at all.
+    """Write images as one PNG each, pixel for pixel; the folder appears whole or not at all.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        spec: Shape and levels of an image.
+        folder: Where they are written.
 
     Raises:
         InputError: It holds other images, or cannot be put in its place.
@@ -109,15 +130,21 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
 
 
 def png(picture: np.ndarray) -> bytes:
-    """(H, W) or (H, W, 3) uint8 -> PNG."""
+    """The bytes of a PNG of a picture, uint8 (H, W) or (H, W, 3)."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
 def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
-    """One image (C, H, W), pixel for pixel -> (H, W) or (H, W, 3) uint8; fewer than 256 levels are
-    spread over 0 to 255.
+    """One image as a picture, pixel for pixel.
+
+    Args:
+        image: uint8 (C, H, W).
+        spec: Its levels; fewer than 256 are spread over 0 to 255.
+
+    Returns:
+        uint8 (H, W) or (H, W, 3).
     """
     spread = np.round(image.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
     if len(image) == 1:
@@ -132,8 +159,17 @@ def grid(
     gap: int = _GAP,
     paper: tuple[int, int, int] = _PAPER,
 ) -> np.ndarray:
-    """Images (N, C, H, W) in reading order, enlarged by whole factors; points (1, 1, 2) as one
-    scatter plot. (H, W, 3) uint8.
+    """Images in reading order, enlarged by a whole factor; points of the plane as a scatter plot.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        spec: Shape and levels of an image.
+        columns: Images in a row. Default: about as many as rows.
+        gap: Pixels between two images.
+        paper: Colour between images, RGB.
+
+    Returns:
+        uint8 (height, width, 3).
     """
     if spec.shape == (1, 1, 2):
         return _scatter(images, spec.levels)
@@ -141,7 +177,9 @@ def grid(
     columns = columns or math.ceil(math.sqrt(n))
     scale = max(1, _IMAGE_PIXELS // max(height, width))
     grey = np.round(images.astype(np.float64) * (255 / (spec.levels - 1))).astype(np.uint8)
-    colour = np.repeat(grey, 3, axis=1) if channels == 1 else grey[:, :3]
+    colour = grey[:, :3]
+    if channels == 1:
+        colour = np.repeat(grey, 3, axis=1)
     large = colour.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)
     h = height * scale + gap
     w = width * scale + gap
@@ -155,9 +193,9 @@ def grid(
 
 
 def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
-    """Each point darkens its cell; first axis to the right, second upwards.
+    """A scatter plot of about 400 x 400 pixels, in which each point darkens its cell.
 
-    About 400 pixels square.
+    The first axis points to the right, the second upwards.
     """
     counts = np.zeros((levels, levels))
     np.add.at(counts, (points[:, 0, 0, 0], points[:, 0, 0, 1]), 1)
@@ -165,13 +203,9 @@ def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
     # a point covers 3 x 3 cells of 256, or it could not be seen from the back row
     reach = levels // 170
     padded = np.pad(counts, reach)
-    spread = sum(
-        padded[i : i + levels, j : j + levels]
-        for i in range(2 * reach + 1)
-        for j in range(2 * reach + 1)
-    )
+    shifts = range(2 * reach + 1)
+    spread = sum(padded[i : i + levels, j : j + levels] for i in shifts for j in shifts)
     ink = 1 - np.exp(-0.9 * spread)
     shade = np.array([31, 58, 110]) * ink[..., None] + 255 * (1 - ink[..., None])
-    return (
-        np.round(shade).astype(np.uint8).transpose(1, 0, 2)[::-1].repeat(scale, 0).repeat(scale, 1)
-    )
+    upright = np.round(shade).astype(np.uint8).transpose(1, 0, 2)[::-1]
+    return upright.repeat(scale, 0).repeat(scale, 1)

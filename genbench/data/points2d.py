@@ -1,11 +1,11 @@
-r"""Point clouds in the plane with an exactly known distribution: every claim about a density can be
-checked here to the last digit.
+r"""Point clouds in the plane with an exactly known distribution.
+
+Every claim about a density can be checked on them to the last digit.
 
 A cloud is a mixture of K components on the square [-4, 4]^2. Its density is evaluated at the
-centres of a grid of L x L cells and
-normalised: p(i, j) = sum_k w_k p_k(i, j) is then the truth, not an approximation of one. A point is
-    an image of shape (1, 1, 2)
-with L levels: x = (i, j). Entropy, KL(p || model) and the modes that a model covers follow from the table.
+centres of a grid of L x L cells and normalised: p(i, j) = sum_k w_k p_k(i, j) is then the truth,
+not an approximation. A point is an image of shape (1, 1, 2) with L levels: x = (i, j). Entropy,
+KL(p || model) and the modes that a model covers follow from the table.
 
     eight_gaussians  K = 8, radius 2, standard deviation 0.2
     two_moons        K = 2 half circles of radius 1.5, standard deviation 0.15
@@ -32,13 +32,14 @@ _HALF_WIDTH = 4.0
 
 
 class Points2d(ImageData):
-    """Draws from a known table: 20,000 for training, 2,000 for validation, 10,000 for testing; the
-    label is the component.
+    """Draws from a known table: 20,000 for training, 2,000 for validation, 10,000 for testing.
+
+    The label of a point is its component.
 
     Args:
         root: Folder for decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Points per optimizer step, over all processes.
-        cloud: Which distribution.
+        cloud: Name of the distribution.
         levels: Cells per axis, 16 to 256.
     """
 
@@ -92,23 +93,28 @@ class Points2d(ImageData):
         }
 
     def _draw(self, split: Split, n: int) -> Arrays:
-        """Inverse distribution function over all (component, cell) pairs.
+        """Draw n points and their components by the inverse distribution function.
 
-        The data seed is part of the data set: 0.
+        The seed is 0, always: it is part of the data set.
         """
         bits = Rng(0, range(n)).split(f"points2d/{split}").bits((2,)).numpy()
         u = (bits[:, 0] * 2.0**21 + (bits[:, 1] >> 11) + 0.5) * 2.0**-53
-        cell = np.searchsorted(np.cumsum(self.known_components.ravel()), u).clip(
-            max=self.known_components.size - 1
-        )
-        k, i, j = np.unravel_index(cell, self.known_components.shape)
-        return np.stack((i, j), axis=1).astype(np.uint8)[:, None, None, :], k.astype(np.int64)
+        table = self.known_components
+        cell = np.searchsorted(np.cumsum(table.ravel()), u).clip(max=table.size - 1)
+        k, i, j = np.unravel_index(cell, table.shape)
+        points = np.stack((i, j), axis=1).astype(np.uint8)
+        return points[:, None, None, :], k.astype(np.int64)
 
 
 def components(cloud: Cloud, levels: int) -> np.ndarray:
-    """The weighted components on the grid: float64 of shape (K, levels, levels), all summing to 1.
+    """The weighted components of a cloud on the grid.
 
-    Row i is the first axis.
+    Args:
+        cloud: Name of the distribution.
+        levels: Cells per axis L.
+
+    Returns:
+        w_k p_k(i, j), float64 (K, L, L); all entries together sum to 1.
     """
     centres = (np.arange(levels) + 0.5) / levels * 2 * _HALF_WIDTH - _HALF_WIDTH
     a, b = np.meshgrid(centres, centres, indexing="ij")

@@ -1,14 +1,17 @@
-"""One rule from any picture to a square of 8-bit pixels. A picture that is one already keeps every
-bit.
+"""One rule from any picture to a square of 8-bit pixels.
 
-    1. Turned as its EXIF orientation says; of an animation the first frame. Colour profiles are not
-    applied. 2. 8 bits: grey v of more than 8 bits becomes 255 v / white, rounded, where white is
-    65,535 unless the caller says otherwise;
-       16-bit colour keeps its high byte. Transparency is laid over white. Palettes, CMYK, YCbCr,
-       HSV become RGB; one bit becomes grey 0 or 255. Floating-point pixels are refused.
-    3. The central square: of width w and height h > w, rows (h - w) // 2 to (h - w) // 2 + w - 1;
-    likewise columns. 4. Reduced to size x size by Pillow's Lanczos filter, whose support grows with
-    the factor (no aliasing), in 8 bits.
+    1. The picture is turned as its EXIF orientation says; of an animation the first frame is taken.
+       Colour profiles are not applied.
+    2. It gets 8 bits. A grey value v of more than 8 bits becomes 255 v / white, rounded, where
+       white is 65,535 unless the caller says otherwise; 16-bit colour keeps its high byte.
+       Transparency is laid over white. Palettes, CMYK, YCbCr and HSV become RGB; one bit becomes
+       grey 0 or 255. Floating-point pixels are refused.
+    3. The central square is cut out: of width w and height h > w, rows (h - w) // 2 to
+       (h - w) // 2 + w - 1; likewise columns.
+    4. It is reduced to size x size by Pillow's Lanczos filter, whose support grows with the factor
+       (no aliasing), in 8 bits.
+
+A picture that is such a square already keeps every bit.
 
 A picture whose shorter side is less than the size is refused: enlarging would invent what a model
 is then asked to learn. Pictures of more than 8 bits that all stay below a quarter of white are
@@ -29,13 +32,13 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 __all__ = ["WHITE", "Decoded", "Depth", "decode", "from_array", "refuse_dark", "square"]
 
-# The white of 16 bits.
+# white of 16 bits
 WHITE = 65_535
 
 _ORIENTATION = 0x112
 
-# Tried in turn, whatever a file is called. Of what else Pillow knows, PostScript is a programming
-# language, for another program.
+# formats that are tried in turn, whatever a file is called. Pillow knows more, of which PostScript is
+# a programming language, run by another program
 _FORMATS = (
     "PNG",
     "JPEG",
@@ -96,10 +99,10 @@ class Decoded(NamedTuple):
 
 
 def decode(content: bytes, white: int = WHITE) -> Decoded:
-    """The bytes of a picture file.
+    """Decode a picture file by steps 1 and 2.
 
     Args:
-        content: They.
+        content: The bytes of the file.
         white: The value of a grey picture of more than 8 bits that becomes 255.
 
     Raises:
@@ -121,12 +124,18 @@ def decode(content: bytes, white: int = WHITE) -> Decoded:
             depth = Depth(int(values.min()), int(values.max()), white)
         elif is_cut:
             depth = Depth(int(pixels.min()), int(pixels.max()), 255, is_high_byte=True)
-        changes = tuple(_changes(image, upright)) + (("16 bits to 8",) if is_cut else ())
+        changes = tuple(_changes(image, upright))
+        if is_cut:
+            changes += ("16 bits to 8",)
         return Decoded(pixels, changes, depth)
 
 
 def from_array(pixels: np.ndarray) -> Decoded:
-    """An array of 8 bits, (H, W), (H, W, 3), or (H, W, 4) with transparency, by step 2."""
+    """Treat an array of 8 bits by step 2.
+
+    Args:
+        pixels: uint8 (H, W), (H, W, 3), or (H, W, 4) with transparency.
+    """
     if pixels.shape[2:] != (4,):
         return Decoded(pixels)
     image = Image.fromarray(np.ascontiguousarray(pixels), "RGBA")
@@ -138,11 +147,11 @@ def refuse_dark(depth: Depth | None, remedy: str) -> None:
 
     Args:
         depth: The range of all pictures of more than 8 bits, if there are any.
-        remedy: What is right for grey pictures; where high bytes alone are known, it is another
-            file.
+        remedy: The advice of the message for grey pictures. Where high bytes alone are known, the
+            advice is another file.
 
     Raises:
-        ValueError: Not one value is as high as a quarter of white.
+        ValueError: All values are below a quarter of white.
     """
     if depth is None or 4 * depth.highest >= depth.white:
         return
@@ -156,10 +165,17 @@ def refuse_dark(depth: Depth | None, remedy: str) -> None:
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3) -> uint8 (size, size) or (size, size, 3).
+    """Cut out the central square and reduce it, by steps 3 and 4.
+
+    Args:
+        picture: uint8 (H, W) or (H, W, 3).
+        size: Height and width of the result.
+
+    Returns:
+        uint8 (size, size) or (size, size, 3).
 
     Raises:
-        ValueError: It is too small.
+        ValueError: The picture is too small.
     """
     height, width = picture.shape[:2]
     side = min(width, height)
@@ -180,25 +196,28 @@ def _known_formats() -> list[str]:
 
 
 def _is_cut_to_8_bits(image: Image.Image) -> bool:
-    """Whether a file that Pillow reads as 8 bits has 16 of them: its raw mode is such as RGB;16B.
+    """Whether a file of 16 bits is one that Pillow reads as 8 bits.
 
-    Known before it is read.
+    Its raw mode, known before the pixels are read, is one such as RGB;16B.
     """
     tiles: list[tuple[object, ...]] = getattr(image, "tile", [])
-    arguments = [tile[3] for tile in tiles[:1]]
-    raw_modes = [
-        part
-        for argument in arguments
-        for part in (argument if isinstance(argument, tuple) else (argument,))
-    ]
-    return not image.mode.startswith("I") and any(
-        isinstance(mode, str) and ";16" in mode for mode in raw_modes
-    )
+    if image.mode.startswith("I") or not tiles:
+        return False
+    arguments = tiles[0][3]
+    if not isinstance(arguments, tuple):
+        arguments = (arguments,)
+    return any(isinstance(argument, str) and ";16" in argument for argument in arguments)
 
 
 def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
-    """What is done to an image besides decoding it; `upright` is its first frame by the EXIF
-    orientation.
+    """Say what is done to an image besides decoding it.
+
+    Args:
+        image: As the file has it.
+        upright: Its first frame, turned by the EXIF orientation.
+
+    Yields:
+        One phrase per change.
     """
     if image.getexif().get(_ORIENTATION, 1) != 1:
         yield "turned as the camera was (EXIF)"
@@ -213,8 +232,9 @@ def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
 
 
 def _grey_bits(image: Image.Image) -> int:
-    """How many bits a grey file of more than 8 has. A TIFF says so; of the other formats none has
-    more than 16.
+    """Number of bits of a grey picture of more than 8.
+
+    A TIFF states it; no other format has more than 16.
     """
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0])
@@ -222,7 +242,7 @@ def _grey_bits(image: Image.Image) -> int:
 
 
 def _eight_bits(image: Image.Image, white: int) -> Image.Image:
-    """Mode L or RGB."""
+    """The same picture in mode L (grey) or RGB, with 8 bits."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode == "F":
@@ -238,10 +258,12 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
 
 
 def _has_alpha(image: Image.Image) -> bool:
+    """Whether a picture has transparency."""
     return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
 def _from_more_bits(v: np.ndarray, white: int) -> np.ndarray:
+    """Grey values of more than 8 bits as uint8: 255 v / white, rounded."""
     if v.min() < 0:
         raise ValueError("it has negative pixels")
     if v.max() > white:
