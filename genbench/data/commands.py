@@ -1,4 +1,4 @@
-"""What `genbench data list` and `show` say."""
+"""Data sets by name, and what `genbench data list` and `genbench data show` print."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ from genbench.system.locations import project_root
 
 __all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
 
+# columns and rows of the grid of training images
 _COLUMNS = 12
 _ROWS = 10
+# points of the plane in its place
+_POINTS = 5_000
+# classes whose counts are printed
+_CLASSES = 20
 
 
 def every(root: str | None = None) -> list[ImageData]:
-    """Every data set that the classes of genbench.data offer, those imported into a root among
-    them.
+    """Every data set that the classes of genbench.data offer, imported ones included.
 
     Damaged ones are left out, and so are those that need a folder where there is none.
+
+    Args:
+        root: Folder for data. Default: $GENBENCH_DATA, else ~/.cache/genbench.
     """
     kinds = _kinds()
     if not root and not has_default_root():
@@ -38,7 +45,7 @@ def every(root: str | None = None) -> list[ImageData]:
 
 
 def names_taken() -> set[str]:
-    """Names that no imported data set may have: those of the others."""
+    """Names of the data sets that are not imported, which no imported one may have."""
     # names do not depend on the root, but the usual one may be missing
     nowhere = os.devnull
     return {
@@ -47,42 +54,58 @@ def names_taken() -> set[str]:
 
 
 def _kinds() -> list[type[ImageData]]:
+    """The classes of data modules of genbench."""
     paths = (path.rpartition(".") for path in classes("data", "ImageData"))
     return [getattr(importlib.import_module(module), name) for module, _, name in paths]
 
 
 def named(name: str, root: str | None = None) -> ImageData:
-    """A data set by its name.
+    """Find a data set by its name.
+
+    Args:
+        name: Its name.
+        root: Folder for data. Default: $GENBENCH_DATA, else ~/.cache/genbench.
 
     Raises:
         InputError: There is none of that name, or it is damaged.
     """
     known = {data.name: data for data in every(root)}
     if name not in known:
-        if reason := damaged_imports(root).get(name):
+        reason = damaged_imports(root).get(name)
+        if reason:
             raise InputError(f"{name}: {reason}")
         raise InputError(f"no data {name!r}; {nearest(name, known)}")
     return known[name]
 
 
 def lines(root: str | None = None) -> Iterator[str]:
-    """A table: name, shape, levels, classes, sizes of the splits, and where the data is; and what
-    it leaves out.
+    """The lines of a table of all data sets, and what it leaves out.
+
+    Its columns are name, shape, levels, number of classes, sizes of the splits, and place.
+
+    Args:
+        root: Folder for data. Default: $GENBENCH_DATA, else ~/.cache/genbench.
     """
-    yield f"{'name':<24} {'shape':>10} {'levels':>6} {'classes':>7} {'train':>9} {'val':>7} {'test':>7}"
+    header = f"{'name':<24} {'shape':>10} {'levels':>6} {'classes':>7}"
+    yield f"{header} {'train':>9} {'val':>7} {'test':>7}"
     for data in every(root):
         spec = data.spec
         shape = "x".join(map(str, spec.shape))
         sizes = "{:>9,} {:>7,} {:>7,}".format(*data.sizes)
-        yield f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7} {sizes}  {_state(data)}"
+        row = f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7}"
+        yield f"{row} {sizes}  {_state(data)}"
     if not root and not has_default_root():
-        yield "Data that are downloaded or imported are not listed: there is no home folder; set GENBENCH_DATA, or --root"
+        yield (
+            "Data that are downloaded or imported are not listed: there is no home folder; "
+            "set GENBENCH_DATA, or --root"
+        )
         return
     for name, reason in damaged_imports(root).items():
         yield f"{name:<24} {reason}"
 
 
 def _state(data: ImageData) -> str:
+    """Where the data lie, or the command that brings them."""
     if data.is_decoded:
         return f"here: {data.folder}"
     if not data.sources:
@@ -95,11 +118,14 @@ def _state(data: ImageData) -> str:
 
 
 def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
-    """Counts, shape, levels, hash, and a grid of training images: a row per class, or as they come.
+    """Describe a data set, and save a grid of training images, a row per class.
 
     Args:
-        data: Which.
-        out: Where the grid goes, a PNG file. Default: runs/data/<name>.png in the checkout.
+        data: The data set.
+        out: The grid, a PNG file. Default: runs/data/<name>.png in the checkout.
+
+    Yields:
+        Lines with shape, levels, content hash and counts.
 
     Raises:
         InputError: The data is not there, or damaged.
@@ -112,11 +138,18 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
         raise InputError(f"--out {out}: a .png file, not a folder")
     content = data.content_hash
     spec = data.spec
-    yield f"{data.name}: shape {'x'.join(map(str, spec.shape))}, {spec.levels} levels, protocol {data.protocol}"
-    yield f"content hash {content}" + (", as published" if content == data.published else "")
+    shape = "x".join(map(str, spec.shape))
+    yield f"{data.name}: shape {shape}, {spec.levels} levels, protocol {data.protocol}"
+    if content == data.published:
+        yield f"content hash {content}, as published"
+    else:
+        yield f"content hash {content}"
     for split in get_args(Split):
         x, y = data.arrays(split)
-        yield f"{split:<6}{len(x):>9,}" + ("" if y is None else f"   by class: {_counts(data, y)}")
+        line = f"{split:<6}{len(x):>9,}"
+        if y is not None:
+            line += f"   by class: {_counts(data, y)}"
+        yield line
     x, y = data.arrays("train")
     rows, columns = _grid_rows(x, y)
     save_grid(np.asarray(x[rows]), spec, out, columns)
@@ -124,10 +157,15 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
 
 
 def _counts(data: ImageData, y: np.ndarray) -> str:
+    """Number of images of the first classes."""
     names = data.classes
     counts = np.bincount(y, minlength=len(names)).tolist()
-    shown = [f"{numbered_name(k, name)}: {counts[k]:,}" for k, name in enumerate(names[:20])]
-    return ", ".join(shown + [f"... {len(names)} classes"] * (len(names) > 20))
+    shown = []
+    for label, name in enumerate(names[:_CLASSES]):
+        shown.append(f"{numbered_name(label, name)}: {counts[label]:,}")
+    if len(names) > _CLASSES:
+        shown.append(f"... {len(names)} classes")
+    return ", ".join(shown)
 
 
 def numbered_name(label: int, name: str) -> str:
@@ -140,7 +178,7 @@ def numbered_name(label: int, name: str) -> str:
 def _grid_rows(x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, int | None]:
     """Indices into the training split in reading order, and the number of columns."""
     if x.shape[1:] == (1, 1, 2):
-        return np.arange(min(len(x), 5_000)), None
+        return np.arange(min(len(x), _POINTS)), None
     if y is None or y.max() >= _ROWS:
         return np.arange(min(len(x), _COLUMNS * _ROWS)), min(len(x), _COLUMNS)
     firsts = [np.flatnonzero(y == k)[:_COLUMNS] for k in range(int(y.max()) + 1)]

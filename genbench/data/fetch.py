@@ -1,4 +1,4 @@
-"""Downloads with a hash: a file appears whole and right, or not at all."""
+"""Downloads with a hash: a file appears whole and with that hash, or not at all."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _BLOCK_BYTES = 2**20
 
 
 def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
-    """Bring the source of a data set into its root; yields a line per file.
+    """Bring the source of a data set into its root.
 
     Args:
-        data: Which.
+        data: The data set.
         mirror: Address of a folder laid out like a root (MNIST/raw/..., cifar-10-python.tar.gz), in
             place of the published addresses. Default: $GENBENCH_MIRROR, if it is set.
+
+    Yields:
+        One line per file.
 
     Raises:
         InputError: It has no download, no address answers, or a file has another hash.
@@ -43,30 +46,36 @@ def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
         raise InputError(f"{data.name} needs no download: genbench data show {data.name}")
     for file in data.downloads:
         path = data.root / file.path
-        urls = (f"{mirror.rstrip('/')}/{file.path}",) if mirror else file.urls
-        yield f"{path}: {'downloaded' if download(urls, path, file.md5) else 'was here'}, MD5 {file.md5}"
+        urls = file.urls
+        if mirror:
+            urls = (f"{mirror.rstrip('/')}/{file.path}",)
+        done = "downloaded" if download(urls, path, file.md5) else "was here"
+        yield f"{path}: {done}, MD5 {file.md5}"
 
 
 def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "md5") -> bool:
-    """Download a file unless it is here; returns whether it was downloaded.
+    """Download a file unless it exists.
 
     Args:
-        urls: Tried in turn.
-        path: Where it goes.
+        urls: Addresses, which are tried in turn.
+        path: Where the file goes.
         expected: The hash of its content, in hexadecimal digits; of SHA-256 the first ones are
             enough.
-        algorithm: Of the hash: md5, sha256, ...
+        algorithm: Algorithm of the hash: md5, sha256, ...
+
+    Returns:
+        Whether it was downloaded.
 
     Raises:
         InputError: No address answers, or the content has another hash; `path` is as it was.
     """
     if path.exists():
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, algorithm).hexdigest()
-        if not found.startswith(expected):
+            existing = hashlib.file_digest(file, algorithm).hexdigest()
+        if not existing.startswith(expected):
             raise InputError(
-                f"{path} is here with {algorithm} {found[: len(expected)]}, not {expected}; delete "
-                "it first"
+                f"{path} is here with {algorithm} {existing[: len(expected)]}, not {expected}; "
+                "delete it first"
             )
         return False
     failures = []
@@ -90,6 +99,7 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
 
 
 def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
+    """Download from one address into a temporary file, check the hash, and put it in its place."""
     beside = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)

@@ -22,10 +22,10 @@ from genbench.data.images import Split
 from genbench.data.prepare import Decoded, Depth, square
 from genbench.errors import InputError
 
-__all__ = ["Channels", "Gathered", "gather"]
+__all__ = ["Channels", "Gathered", "gather", "read_square"]
 
 Channels = Literal["auto", "grey", "rgb"]
-# Pictures per call of `progress`; as many are held twice, once as read and once as stored.
+# pictures per call of `progress`; as many are held twice, once as read and once as stored
 _BLOCK = 1024
 
 
@@ -36,10 +36,10 @@ class Gathered:
     Args:
         x: uint8 (N, C, size, size).
         y: int64 (N,), or None where the container has no classes.
-        classes: Their names by label: those of which a picture is left.
-        splits: Of each picture, where the container decides.
-        colour: How many are in colour.
-        bad: Names and reasons of those left out.
+        classes: Names of the classes by label; those without a picture are left out.
+        splits: The split of each picture; None where the container does not decide.
+        colour: Number of pictures in colour.
+        bad: Names of pictures that cannot be used, with the reasons.
         changes: What was done to pictures on the way, and to how many.
         depths: The range of grey pictures of more than 8 bits, and that of high bytes of others, if
             there are any.
@@ -61,16 +61,16 @@ def gather(
     channels: Channels = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Gathered:
-    """Read all.
+    """Read every picture of a container.
 
     Args:
-        container: What to read.
+        container: The pictures.
         size: Height and width of the result.
         channels: grey, rgb, or auto: grey where every picture is.
         progress: Called with the number of pictures read so far.
 
     Raises:
-        InputError: Not one could be read.
+        InputError: No picture could be read.
     """
     squares: list[np.ndarray] = []
     kept: list[Picture] = []
@@ -84,7 +84,7 @@ def gather(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(container.pictures), _BLOCK):
             block = container.pictures[start : start + _BLOCK]
-            read = partial(_read, size=size, levels=container.levels)
+            read = partial(read_square, size=size, levels=container.levels)
             for picture, result in zip(block, threads.map(read, block), strict=True):
                 if isinstance(result, str):
                     bad.append((picture.name, result))
@@ -113,8 +113,17 @@ def gather(
     return Gathered(x, y, classes, splits, colour, bad, changes, list(depths.values()))
 
 
-def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
-    """The square, with what was done to it; or why there is none."""
+def read_square(picture: Picture, size: int, levels: int) -> Decoded | str:
+    """Read a picture as a square.
+
+    Args:
+        picture: The picture.
+        size: Height and width of the square.
+        levels: Grey levels of the container.
+
+    Returns:
+        The square with what was done to it; a string that says why there is none.
+    """
     try:
         array, changes, depth = picture.read()
         height, width = array.shape[:2]
@@ -123,9 +132,12 @@ def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
                 f"it is {width}x{height}; images of fewer than 256 levels are not resized to "
                 f"{size}x{size}"
             )
-        cut = ("cut to the central square",) if height != width else ()
-        reduced = (f"reduced to {size}x{size}",) if min(height, width) > size else ()
-        return Decoded(square(array, size), (*cut, *reduced, *changes), depth)
+        shaping = []
+        if height != width:
+            shaping.append("cut to the central square")
+        if min(height, width) > size:
+            shaping.append(f"reduced to {size}x{size}")
+        return Decoded(square(array, size), (*shaping, *changes), depth)
     except Image.UnidentifiedImageError:
         return "no picture that Pillow can read; JPEG or PNG are safe"
     except Exception as error:  # decoders of damaged files raise what they like
@@ -133,11 +145,14 @@ def _read(picture: Picture, size: int, levels: int) -> Decoded | str:
 
 
 def _stack(squares: list[np.ndarray], size: int, channels: Channels, colour: int) -> np.ndarray:
+    """Squares as one array, uint8 (N, C, size, size)."""
     grey = channels == "grey" or (channels == "auto" and not colour)
     x = np.empty((len(squares), 1 if grey else 3, size, size), dtype=np.uint8)
     for i, array in enumerate(squares):
         if grey and array.ndim == 3:
             x[i, 0] = np.asarray(Image.fromarray(array).convert("L"))  # ITU-R 601-2 luma
+        elif array.ndim == 3:
+            x[i] = array.transpose(2, 0, 1)
         else:
-            x[i] = array if array.ndim == 2 else array.transpose(2, 0, 1)
+            x[i] = array
     return x
