@@ -421,22 +421,22 @@ MUTATIONS = (
     Mutation(
         "the first images are held out, not the last",
         "data/canonical.py",
-        "return (x[:cut], None if y is None else y[:cut]), (x[cut:], None if y is None else y[cut:])",
-        "return (x[n:], None if y is None else y[n:]), (x[:n], None if y is None else y[:n])",
+        "return (x[:cut], y[:cut]), (x[cut:], y[cut:])",
+        "return (x[n:], y[n:]), (x[:n], y[:n])",
         ("data/test_data_sources.py::test_the_last_images_of_the_canonical_order_are_held_out",),
     ),
     Mutation(
         "labels do not follow their images into the canonical order",
         "data/canonical.py",
-        "None if y is None else y[order].astype(np.int64)",
-        "None if y is None else y.astype(np.int64)",
+        "return images, y[order].astype(np.int64)",
+        "return images, y.astype(np.int64)",
         ("data/test_data_sources.py::test_canonical_order_forgets_the_order_of_the_source",),
     ),
     Mutation(
         "white pixels of binarised images are sometimes black",
         "data/draws.py",
-        "r.integers(255, x.shape[1:]) < part",
-        "r.integers(256, x.shape[1:]) < part",
+        "part_rng.integers(255, x.shape[1:]) < part",
+        "part_rng.integers(256, x.shape[1:]) < part",
         ("data/test_data_sources.py::test_white_and_black_are_certain_in_every_draw",),
     ),
     Mutation(

@@ -1,5 +1,6 @@
-"""From a run folder to figures in it, and beside the page where asked: PNG, SVG, and captions.json
-with the words and the command.
+"""From a finished run to figures in its folder, and beside a page where that is asked for.
+
+Each figure is a PNG and an SVG; captions.json holds the words on it and the command that draws it.
 """
 
 from __future__ import annotations
@@ -35,26 +36,30 @@ def explore(
     trust: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> Iterator[str]:
-    """Draw the figures of a finished run into its folder; yields one line per figure, made or not
-    possible.
+    """Draw the figures of a finished run into its folder.
 
     Args:
         name: The run.
-        only: Names of figures; none means all.
-        seed: Of samples and of the choice of held-out images.
-        label: Class of the samples of a model of p(x | y), and of held-out images: its name, or its number.
+        only: Names of figures; empty: all.
+        seed: Seed of samples and of the choice of held-out images.
+        label: Class of the samples of a model of p(x | y), and of held-out images: a name or a
+            number.
         out: Folder of a page, which gets the figures as <out>/explore/<dataset>/<model>-<figure>.
         trust: Modules outside genbench that the configuration may name.
         device: Where to compute.
 
+    Yields:
+        One line per figure, made or not possible.
+
     Raises:
-        InputError: No such run, figure or label.
+        InputError: There is no such run, figure or label.
     """
     for figure in only:
         if figure not in FIGURES:
             raise InputError(f"no figure {figure!r}; {nearest(figure, FIGURES)}")
     loaded = open_run(name, trust, device)
-    subject = Subject(loaded, seed, None if label is None else loaded.data.label_of(label), device)
+    number = None if label is None else loaded.data.label_of(label)
+    subject = Subject(loaded, seed, number, device)
     inside = _in_checkout(loaded.run.path)
     places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
     if out is not None:
@@ -82,15 +87,17 @@ def explore(
             _write(
                 folder, prefix + figure, png, svg, _entry(subject, figure, drawing, place, trust)
             )
-        yield f"{figure}: {', '.join(str(folder / f'{prefix}{figure}.png') for folder, prefix, _ in places)} and .svg"
+        files = [str(folder / f"{prefix}{figure}.png") for folder, prefix, _ in places]
+        yield f"{figure}: {', '.join(files)} and .svg"
 
 
 def _in_checkout(folder: Path) -> str | None:
-    """A folder seen from the checkout; None outside it.
+    """The path of a folder from the checkout; None outside it.
 
-    runs/ may be a link to another disk, and is inside still.
+    runs/ may be a link to another disk, and counts as inside.
     """
-    for path in (Path(os.path.abspath(folder)), folder.resolve()):  # noqa: PTH100, which would follow the link
+    as_named = Path(os.path.abspath(folder))  # noqa: PTH100, which would follow the link
+    for path in (as_named, folder.resolve()):
         if path.is_relative_to(project_root()):
             return str(path.relative_to(project_root()))
     return None
@@ -99,22 +106,25 @@ def _in_checkout(folder: Path) -> str | None:
 def _entry(
     subject: Subject, figure: str, drawing: Drawing, run: str, trust: tuple[str, ...]
 ) -> dict[str, str | int]:
-    """The words of captions.json, and the command that draws the figure of a run in that place."""
+    """The entry of captions.json: the words of a figure, and the command that draws it."""
     config = subject.config
-    given = [run, "--only", figure, "--seed", str(subject.seed)]
-    given += [] if subject.label is None else ["--label", subject.data.label_text(subject.label)]
-    given += [word for module in trust for word in ("--trust", module)]
+    arguments = [run, "--only", figure, "--seed", str(subject.seed)]
+    if subject.label is not None:
+        arguments += ["--label", subject.data.label_text(subject.label)]
+    for module in trust:
+        arguments += ["--trust", module]
     return {
         "title": drawing.title,
         "caption": drawing.caption,
         "model": config.name,
         "seed": config.seed,
         "drawing": DRAWING,
-        "command": shlex.join(["genbench", "explore", *given]),
+        "command": shlex.join(["genbench", "explore", *arguments]),
     }
 
 
 def _write(folder: Path, stem: str, png: bytes, svg: bytes, entry: dict[str, str | int]) -> None:
+    """Write a figure, and its entry into captions.json."""
     write_atomic(folder / f"{stem}.png", png)
     write_atomic(folder / f"{stem}.svg", svg)
     path = folder / "captions.json"

@@ -1,13 +1,13 @@
 r"""Walks through latent space, z ~ N(0, I) in d dimensions.
 
     linear      z(t) = (1 - t) a + t b
-    spherical   z(t) = (sin((1 - t) w) a + sin(t w) b) / sin w,    cos w = <a, b> / (|a| |b|)          (Shoemake 1985)
-    manifold    z_i = Phi^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of probability along each of two axes
-                                                                               (Kingma & Welling
-                                                                               2014, appendix A)
+    spherical   z(t) = (sin((1 - t) w) a + sin(t w) b) / sin w,    cos w = <a, b> / (|a| |b|)
+                                                            (Shoemake 1985)
+    manifold    z_i = Phi^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of probability along each
+                of two axes                                 (Kingma & Welling 2014, appendix A)
 
-The spherical walk between two points of equal norm keeps that norm: in many dimensions nearly all of N(0, I) lies at |z| = sqrt(d),
-and the middle of a straight line does not.
+The spherical walk between two points of equal norm keeps that norm. In many dimensions nearly all
+of N(0, I) lies at |z| = sqrt(d), and the middle of a straight line does not.
 
 References:
     Shoemake (1985), Animating rotation with quaternion curves. SIGGRAPH 85
@@ -31,13 +31,29 @@ __all__ = [
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """a, b of shape (d,), t of shape (n,) -> (n, d)."""
+    """The straight walk from a to b.
+
+    Args:
+        a: Latent (d,).
+        b: Latent (d,).
+        t: Shares of the way (n,).
+
+    Returns:
+        Latents (n, d).
+    """
     return (1 - t)[:, None] * a + t[:, None] * b
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """a, b of shape (d,), t of shape (n,) -> (n, d); the straight line where there is no angle, or
-    one of 0 or pi.
+    """The spherical walk from a to b; the straight one where their angle is none, 0 or pi.
+
+    Args:
+        a: Latent (d,).
+        b: Latent (d,).
+        t: Shares of the way (n,).
+
+    Returns:
+        Latents (n, d).
     """
     norms = a.norm() * b.norm()
     if float(norms) == 0:
@@ -55,10 +71,16 @@ def gaussian_quantiles(n: int) -> Tensor:
 
 
 def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents (N, d) -> mean (d,), the k directions of largest variance (k, d), and standard
-    deviations along them (k,).
+    """The directions in which latents vary most.
 
     The sign of a direction is such that its largest entry is positive.
+
+    Args:
+        z: Latents (N, d).
+        k: Number of directions.
+
+    Returns:
+        Mean (d,), directions (k, d), and standard deviations along them (k,).
     """
     mean = z.mean(0)
     _, singular, directions = torch.linalg.svd(z - mean, full_matrices=False)
@@ -68,8 +90,16 @@ def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]
 
 
 def plane(mean: Tensor, directions: Tensor, scale: Tensor, n: int) -> Tensor:
-    """The n x n lattice mean + q_j s_1 v_1 + q_i s_2 v_2 of Gaussian quantiles q: (n * n, d) in
-    reading order, s_2 upwards.
+    """The lattice mean + q_j s_1 v_1 + q_i s_2 v_2 of Gaussian quantiles q.
+
+    Args:
+        mean: Mean (d,).
+        directions: v, (2, d).
+        scale: Standard deviations s, (2,).
+        n: Rows and columns.
+
+    Returns:
+        Latents (n * n, d) in reading order; v_2 points upwards.
     """
     q = gaussian_quantiles(n).to(mean)
     across = q[None, :, None] * scale[0] * directions[0]
@@ -78,5 +108,14 @@ def plane(mean: Tensor, directions: Tensor, scale: Tensor, n: int) -> Tensor:
 
 
 def class_means(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    """Mean latent of every class: z (N, d), y (N,) -> (classes, d); NaN for a class without images."""
+    """Mean latent of every class.
+
+    Args:
+        z: Latents (N, d).
+        y: Labels (N,).
+        classes: Number of classes.
+
+    Returns:
+        (classes, d); NaN for a class without images.
+    """
     return torch.stack([z[y == k].mean(0) for k in range(classes)])

@@ -1,5 +1,6 @@
-"""The paper that figures are drawn on: 1600 x 900, a title, a caption, letters for the back row;
-equal bytes each time.
+"""The sheets that figures are drawn on: 1600 x 900 pixels, a title, a caption, large letters.
+
+The same figure has the same bytes each time.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ __all__ = [
     "style",
 ]
 
-# raised by hand where a figure, or a word on it, comes out otherwise: committed figures of an older
-# drawing are then drawn again
+# version of the figures, raised by hand when one of them or a word on it changes: committed figures
+# of an older version are then drawn again
 DRAWING = 2
 
 # Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most
@@ -52,15 +53,17 @@ PALETTE = (
     "#6A2C91",
 )
 MARKERS = "os^DvPX*<>"
-# of what has no colour of its own: lighter than the grey of the palette
+# colour of what has none of its own: lighter than the grey of the palette
 OTHERS = "#D2D2D2"
-# between images: neither their black nor their white runs into it, and no grey is blue
+# colour between images: neither their black nor their white runs into it, and no grey is blue
 _BETWEEN = (140, 175, 215)
+# sizes of letters, in points
 _SMALL = 14
 _TEXT = 15
 _TITLE = 22
 _FONT = "DejaVu Sans"
 _DPI = 100
+# bytes of the largest PNG with all its colours
 _MAX_PNG = 300 * 1024
 
 
@@ -68,15 +71,31 @@ def style() -> AbstractContextManager[None]:
     """Settings under which figures are drawn and saved."""
     return matplotlib.rc_context(
         {
-            "font.size": _TEXT, "axes.titlesize": 18, "axes.labelsize": _TEXT, "xtick.labelsize": _SMALL,
-            "ytick.labelsize": _SMALL, "legend.fontsize": _SMALL, "font.family": _FONT,
-            "svg.hashsalt": "genbench", "svg.fonttype": "path", "axes.spines.top": False, "axes.spines.right": False,
+            "font.family": _FONT,
+            "font.size": _TEXT,
+            "axes.titlesize": 18,
+            "axes.labelsize": _TEXT,
+            "xtick.labelsize": _SMALL,
+            "ytick.labelsize": _SMALL,
+            "legend.fontsize": _SMALL,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "svg.hashsalt": "genbench",
+            "svg.fonttype": "path",
         }
-    )  # fmt: skip
+    )
 
 
 def sheet(title: str, caption: str) -> Figure:
-    """An empty figure; content goes between 0.17 and 0.87 of its height."""
+    """An empty figure with its words.
+
+    Args:
+        title: At the top.
+        caption: At the bottom; lines are broken.
+
+    Returns:
+        The figure; content goes between 0.17 and 0.87 of its height.
+    """
     figure = Figure(figsize=(16, 9), dpi=_DPI)
     figure.text(0.02, 0.965, literal(title), fontsize=_TITLE, va="top", weight="bold")
     figure.text(0.02, 0.02, literal(textwrap.fill(caption, 132)), fontsize=_TEXT, va="bottom")
@@ -84,33 +103,41 @@ def sheet(title: str, caption: str) -> Figure:
 
 
 def literal(text: str) -> str:
-    """Text in which a dollar is a dollar, and begins no formula."""
+    """Text for matplotlib in which a dollar sign does not begin a formula."""
     return text.replace("$", r"\$")
 
 
 def legible(names: Sequence[str], width: int) -> list[str]:
-    """Names as labels show them: no wider than `width` pixels, or without their middle.
+    """Names as labels show them: without their middle where they are too wide.
 
-    The number stands for a name that the font has no letters for, and for names that would look
-    alike.
+    A name gives way to its number where the font lacks a letter of it, or where another name would
+    look the same.
+
+    Args:
+        names: Names by number.
+        width: Pixels of the widest label.
     """
     short = [_shortened(name, width) for name in names]
-    return [str(k) if not name or short.count(name) > 1 else name for k, name in enumerate(short)]
+    labels = []
+    for number, name in enumerate(short):
+        is_legible = name and short.count(name) == 1
+        labels.append(name if is_legible else str(number))
+    return labels
 
 
 def _shortened(name: str, width: int) -> str:
-    """Empty where a letter is not in the font."""
+    """A name of at most `width` pixels; empty where the font lacks a letter of it."""
     font = get_font(findfont(_FONT))
     if not all(font.get_char_index(ord(letter)) for letter in name):
         return ""
     font.set_size(_SMALL, _DPI)
     for left_out in range(len(name)):
         kept = len(name) - left_out
-        shown = (
-            name[: -(-kept // 2)] + "\N{HORIZONTAL ELLIPSIS}" + name[len(name) - kept // 2 :]
-            if left_out
-            else name
-        )
+        shown = name
+        if left_out:
+            beginning = name[: -(-kept // 2)]
+            ending = name[len(name) - kept // 2 :]
+            shown = f"{beginning}\N{HORIZONTAL ELLIPSIS}{ending}"
         font.set_text(shown)
         if font.get_width_height()[0] / 64 <= width:  # the font counts in 64ths of a pixel
             return shown
@@ -120,7 +147,7 @@ def _shortened(name: str, width: int) -> str:
 def panel(
     figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64
 ) -> Axes:
-    """Axes by fractions of the sheet."""
+    """Axes on a sheet; their place and size are fractions of it."""
     return figure.add_axes((left, bottom, width, height))
 
 
@@ -133,8 +160,16 @@ def mosaic(
     column_labels: Sequence[str] = (),
     names: tuple[str, str] = ("", ""),
 ) -> None:
-    """Images (N, C, H, W) in reading order, pixels as blocks; labels above columns and beside rows,
-    and `names` of the two axes.
+    """Draw images in reading order, with pixels as blocks.
+
+    Args:
+        axes: Where they are drawn.
+        images: uint8 (N, C, H, W).
+        spec: Shape and levels of an image.
+        columns: Images in a row.
+        row_labels: Labels beside the rows.
+        column_labels: Labels above the columns.
+        names: Names of the horizontal and the vertical axis.
     """
     picture = grid(images, spec, columns, paper=_BETWEEN)
     axes.imshow(picture, interpolation="none")
@@ -150,7 +185,7 @@ def mosaic(
 
 
 def render(figure: Figure) -> tuple[bytes, bytes]:
-    """PNG and SVG, without dates or names of programs."""
+    """The bytes of a figure as PNG and as SVG, without dates or names of programs."""
     png = io.BytesIO()
     svg = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
@@ -159,7 +194,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 
 def _small(png: bytes) -> bytes:
-    """The same picture without alpha, with 256 colours where it would be too large."""
+    """The same picture without transparency, with 256 colours where it would be too large."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     out = io.BytesIO()
     picture.save(out, format="PNG", optimize=True)

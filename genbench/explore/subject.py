@@ -1,5 +1,6 @@
-"""The run that figures are about: its model, held-out images, samples and latents, each a function
-of (run, seed, label).
+"""The run that figures are about: its model, held-out images, samples and latents.
+
+Each of them is a function of (run, seed, label).
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from genbench.runs.build import Loaded
 
 __all__ = ["NotPossible", "Subject"]
 
+# images that are sampled, encoded or decoded at once
 _BATCH = 256
+# held-out images whose encodings describe the latent space
 _ENCODED = 2_000
 
 
 class NotPossible(Exception):
-    """A figure that this model or this data does not have; the message says why."""
+    """A figure that a run cannot have; the message says why."""
 
 
 class Subject:
     """What the figures of a run are made from.
 
     Args:
-        loaded: The run.
-        seed: Of samples, noises and the choice of held-out images.
-        label: Class of samples of a model of p(x | y) and of held-out images; None is all classes.
+        loaded: The run with its data and its model.
+        seed: Seed of samples, noises and the choice of held-out images.
+        label: Class of samples of a model of p(x | y) and of held-out images; None: all classes.
         device: Where the model is.
 
     Raises:
@@ -51,7 +54,7 @@ class Subject:
         if label is not None:
             self.data.label_of(label)
         evaluations = loaded.config.evaluations
-        evaluation = evaluations[""] if "" in evaluations else next(iter(evaluations.values()))
+        evaluation = evaluations.get("", next(iter(evaluations.values())))
         self.options = evaluation.sample
         self.log_prob_options = evaluation.log_prob
 
@@ -66,36 +69,61 @@ class Subject:
         return self.spec.shape == (1, 1, 2)
 
     def title(self, what: str, n: str) -> str:
-        """One line that says what is shown, of which run."""
+        """The title of a figure.
+
+        Args:
+            what: What is shown.
+            n: How much of it.
+        """
         return (
             f"{what}: {self.data.name}, {self.config.name}, training seed {self.config.seed}, {n}"
         )
 
     def rng(self, n: int, purpose: str) -> Rng:
-        """n streams."""
+        """n random streams for one purpose."""
         return Rng(self.seed, range(n), self.model.dtype, self.device).split(purpose)
 
     def need_pictures(self) -> None:
-        """Raise NotPossible where an image cannot be looked at."""
+        """Check that an image is a picture.
+
+        Raises:
+            NotPossible: An image is a point of the plane.
+        """
         if self.is_points:
             raise NotPossible("a point of the plane is not a picture")
 
     def need_labels(self) -> int:
-        """Number of classes."""
+        """Number of classes.
+
+        Raises:
+            NotPossible: The data have no labels.
+        """
         if self.spec.labels is None:
             raise NotPossible(f"{self.data.name} has no labels")
         return self.spec.labels
 
     def class_names(self, width: int = 184) -> list[str]:
-        """What the data calls its classes, by label, in at most `width` pixels of a label: 184 are
-        about 16 letters.
+        """Names of the classes by label, shortened for a figure.
+
+        Args:
+            width: Pixels of the widest name; 184 are about 16 letters.
         """
         return legible(self.data.classes, width)
 
     # --- images -----------------------------------------------------------------------------------
 
     def held_out(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """At most n test images in an order that the seed decides."""
+        """Choose test images of the subject's class, in an order that the seed decides.
+
+        Args:
+            n: Number of images; fewer are returned where there are fewer.
+
+        Returns:
+            Images, uint8 (N, C, H, W), and labels, int64 (N,), or None.
+
+        Raises:
+            NotPossible: There is no such image.
+        """
         x, y = self.data.tensors("test", self.device)
         if self.label is not None and y is not None:
             x = x[y == self.label]
@@ -106,27 +134,36 @@ class Subject:
         return x[order], None if y is None else y[order]
 
     def sample(self, n: int, y: Tensor | None) -> Tensor:
-        """Samples 0, ..., n - 1: those of `genbench sample` where y is None or one label.
+        """Draw samples 0, ..., n - 1.
 
-        uint8 (n, C, H, W).
+        They are those of `genbench sample` where y is None, or the same label for all.
+
+        Args:
+            n: Number of samples.
+            y: Labels, int64 (n,), or None.
+
+        Returns:
+            uint8 (n, C, H, W).
         """
         rng = self.rng(n, "sample")
-        return torch.cat(
-            [
-                self.model.sample(rng[s], None if y is None else y[s], **self.options)
-                for s in _slices(n)
-            ]
-        )
+        parts = []
+        for rows in _slices(n):
+            labels = None if y is None else y[rows]
+            parts.append(self.model.sample(rng[rows], labels, **self.options))
+        return torch.cat(parts)
 
     @cached_property
     def samples(self) -> tuple[Tensor, Tensor | None, int]:
-        """Samples for a grid, their labels, and the number of columns: a row per class for a model
-        of p(x | y).
+        """Samples for a grid, their labels, and the number of columns.
+
+        A model of p(x | y) gets a row per class, or six rows of the subject's class.
         """
         if not self.model.conditional:
             return self.sample(96, None), None, 12
-        classes = range(min(10, self.model.classes)) if self.label is None else [self.label] * 6
-        y = torch.tensor(list(classes), device=self.device).repeat_interleave(16)
+        rows = list(range(min(10, self.model.classes)))
+        if self.label is not None:
+            rows = [self.label] * 6
+        y = torch.tensor(rows, device=self.device).repeat_interleave(16)
         return self.sample(len(y), y), y, 16
 
     # --- latents ----------------------------------------------------------------------------------
@@ -137,7 +174,18 @@ class Subject:
         return isinstance(self.model, Encodes)
 
     def encode(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """(B, d)."""
+        """Encode images.
+
+        Args:
+            x: uint8 (B, C, H, W).
+            y: Labels, int64 (B,), or None.
+
+        Returns:
+            Latents (B, d).
+
+        Raises:
+            NotPossible: The model does not encode.
+        """
         model = self.model
         if not isinstance(model, Decodes):
             raise NotPossible(f"{self.kind} has no latents")
@@ -146,7 +194,18 @@ class Subject:
         return _batched(model.encode, x, y if self.model.conditional else None)
 
     def decode(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """uint8 (B, C, H, W)."""
+        """Decode latents.
+
+        Args:
+            z: Latents (B, d).
+            y: Labels, int64 (B,), or None.
+
+        Returns:
+            Images, uint8 (B, C, H, W).
+
+        Raises:
+            NotPossible: The model has no latents.
+        """
         model = self.model
         if not isinstance(model, Decodes):
             raise NotPossible(f"{self.kind} has no latents")
@@ -154,7 +213,7 @@ class Subject:
 
     @cached_property
     def encodings(self) -> tuple[Tensor, Tensor | None]:
-        """Latents (N, d) and labels of held-out images, at most 2,000."""
+        """Latents (N, d) and labels of at most 2,000 held-out images."""
         x, y = self.held_out(_ENCODED)
         if len(x) < 3:
             raise NotPossible(f"{len(x)} held-out images say nothing about latents")
@@ -172,20 +231,34 @@ class Subject:
         raise NotPossible(f"{self.kind} does not say how many latents it has")
 
     def starts(self, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
-        """Latents to start from: encodings of held-out images, else draws of the prior; and their
-        labels.
+        """Latents to start from: encodings of held-out images, else draws of the prior.
+
+        Args:
+            n: Number of latents.
+            purpose: Name of the random streams of the draws.
+
+        Returns:
+            Latents (n, d) and labels, int64 (n,), or None.
         """
         if self.encodes:
             x, y = self.held_out(n)
             return self.encode(x, y), y
         rng = self.rng(n, purpose)
-        fixed = None if self.label is None else torch.full((n,), self.label, device=self.device)
-        return rng.normal((self.latent,)), self.data.draw_labels(rng) if fixed is None else fixed
+        z = rng.normal((self.latent,))
+        if self.label is None:
+            return z, self.data.draw_labels(rng)
+        return z, torch.full((n,), self.label, device=self.device)
 
 
 def _slices(n: int) -> list[slice]:
+    """Slices of at most 256 of n rows."""
     return [slice(i, i + _BATCH) for i in range(0, n, _BATCH)]
 
 
 def _batched(f: Callable[..., Tensor], x: Tensor, y: Tensor | None) -> Tensor:
-    return torch.cat([f(x[s], None if y is None else y[s]) for s in _slices(len(x))])
+    """f(x, y), computed in batches."""
+    parts = []
+    for rows in _slices(len(x)):
+        labels = None if y is None else y[rows]
+        parts.append(f(x[rows], labels))
+    return torch.cat(parts)
