@@ -1,5 +1,7 @@
-"""Words of former versions that are read as what they mean today: configurations of older runs and
-records stay what they are.
+"""Words of former versions that are read as what they mean today.
+
+Configurations of older runs and records stay what they are, and their records still hold: only what
+trains the same weights, bit for bit, is read in other words.
 """
 
 from __future__ import annotations
@@ -8,18 +10,19 @@ from typing import Any
 
 __all__ = ["in_todays_words"]
 
-# class of the model, argument: its former words, with the classes that took their place
-_FORMER_WORDS = {
-    ("genbench.models.gan.gan.GAN", "game"): {
-        "non-saturating": "genbench.models.gan.games.NonSaturating",
-        "minimax": "genbench.models.gan.games.Minimax",
-        "wasserstein": "genbench.models.gan.games.Wasserstein",
-    },
+# former word of the GAN's `game` -> the class that took its place
+_GAMES = {
+    "non-saturating": "genbench.models.gan.games.NonSaturating",
+    "minimax": "genbench.models.gan.games.Minimax",
+    "wasserstein": "genbench.models.gan.games.Wasserstein",
 }
+_GAN = "genbench.models.gan.gan.GAN"
+# RealNVP was a model of its own before it was a bijection of `Flow`
+_REALNVP = "genbench.models.flow.realnvp.RealNVP"
 
 
 def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration in which each former word is the class that took its place.
+    """A configuration in which former words are what took their place.
 
     Args:
         tree: As a user, a run folder or a record has it; it is not changed.
@@ -30,9 +33,23 @@ def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
     model = tree.get("model")
     if not isinstance(model, dict):
         return tree
-    current = dict(model)
-    for (class_path, argument), classes in _FORMER_WORDS.items():
-        word = model.get(argument)
-        if model.get("class_path") == class_path and isinstance(word, str) and word in classes:
-            current[argument] = {"class_path": classes[word]}
-    return {**tree, "model": current}
+    if model.get("class_path") == _REALNVP:
+        return {**tree, "model": _flow(model)}
+    game = model.get("game")
+    if model.get("class_path") == _GAN and isinstance(game, str) and game in _GAMES:
+        return {**tree, "model": {**model, "game": {"class_path": _GAMES[game]}}}
+    return tree
+
+
+def _flow(model: dict[str, Any]) -> dict[str, Any]:
+    """The flow that a RealNVP is: its couplings belong to the bijection, and to the dequantiser too."""
+    bijection = {"class_path": "genbench.nets.bijections.realnvp.RealNVP"}
+    flow = {"class_path": "genbench.models.flow.flow.Flow"}
+    for key, value in model.items():
+        if key in ("net", "scales", "couplings", "alpha"):
+            bijection[key] = value
+        elif key != "class_path":
+            flow[key] = value
+    if model.get("dequantiser") is not None:
+        flow["dequantiser_couplings"] = model.get("couplings", 4)
+    return {**flow, "bijection": bijection}

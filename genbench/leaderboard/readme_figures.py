@@ -27,7 +27,7 @@ from genbench.system.locations import project_root
 
 __all__ = ["readme_board", "readme_with", "sentences"]
 
-ROWS = ("vae", "gan", "pixelcnn", "flow_matching@heun10", "ddpm@ddim50")
+ROWS = ("vae", "gan", "pixelcnn", "realnvp", "flow_matching@heun10", "ddpm@ddim50")
 OPEN = "<!-- figures -->"
 CLOSE = "<!-- /figures -->"
 _BLOCK = re.compile(f"{OPEN}.*?{CLOSE}", re.DOTALL)
