@@ -116,14 +116,28 @@ def declared_metrics(folder: Path) -> dict[str, MetricInfo]:
 
 
 def _declaration(tree: ast.Module) -> dict[str, MetricInfo]:
-    """The value of METRICS in a file: `MetricInfo` and `Range` are the only names that it may use."""
+    """The value of METRICS in a file, without running the file."""
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "METRICS":
-            code = compile(ast.Expression(statement.value), "METRICS", "eval")
-            names = {"MetricInfo": MetricInfo, "Range": Range, "__builtins__": {}}
-            declaration: dict[str, Any] = eval(code, names)
+            declaration: dict[str, MetricInfo] = _value(statement.value)
             return declaration
     return {}
+
+
+def _value(node: ast.expr) -> Any:
+    """The value of an expression: literals, dictionaries, and calls of MetricInfo and Range.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_value, node.values), strict=True))
+    if isinstance(node, ast.Call):
+        made_by = {"MetricInfo": MetricInfo, "Range": Range}[ast.unparse(node.func)]
+        named = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+        return made_by(*map(_value, node.args), **named)
+    return ast.literal_eval(node)
 
 
 def image_metrics() -> tuple[str, ...]:

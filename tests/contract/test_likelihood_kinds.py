@@ -13,7 +13,7 @@ import torch
 from conftest import load_config
 from torch.distributions import MultivariateNormal, Normal
 
-from genbench.config.protocol import Protocol
+from genbench.config.protocol import Protocol, load_protocol
 from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
 from genbench.formulas.ais import _hamiltonian, _with_slope, annealed_importance, temperatures
@@ -610,9 +610,11 @@ def test_what_is_no_probability_names_its_image_under_any_chunk(bad, data, monke
         log_table(recipe("vae"), data, {}, PROTOCOL, "cpu")
 
 
-def test_bad_repeats_are_one_line():
-    with pytest.raises(InputError, match="repeats and seeds at least 1"):
-        Protocol("p", (), 2, repeats=0)
+def test_bad_repeats_are_one_line(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("{metrics: [], images: 2, repeats: 0}")
+    with pytest.raises(InputError, match="repeats is 0, not at least 1"):
+        load_protocol(str(path))
 
 
 class Folds(torch.nn.Module):

@@ -1707,10 +1707,10 @@ def zip_with(path, entries):
     ("entries", "line"),
     [
         ([("a.png", b"x"), ("a.png", b"y")], "'a.png' stands for several files"),
-        ([("a.png", b"x"), ("dataset.json", b"[" * 200_000)], "dataset.json: it is not JSON"),
+        ([("a.png", b"x"), ("dataset.json", b"[" * 200_000)], "dataset.json: it nests too deep"),
         (
             [("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", true]]}')],
-            "a class is a number",
+            r"labels\[0\]\[1\] is True, not an integer",
         ),
     ],
 )

@@ -856,7 +856,7 @@ from genbench.cli.main import main
 from genbench.system.processes import rank
 
 lost, computing, run, out = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4]
-sampled = genbench.evaluation.draw.draw_samples
+sampled = genbench.evaluation.evaluate.draw_samples
 
 def cut(*arguments):
     if rank() == lost:
@@ -864,7 +864,7 @@ def cut(*arguments):
     time.sleep(computing)
     return sampled(*arguments)
 
-genbench.evaluation.draw.draw_samples = cut
+genbench.evaluation.evaluate.draw_samples = cut
 sys.exit(main(["evaluate", run, "--out", out, "--devices", "2", "--device", "cpu"]))
 """
 

@@ -139,7 +139,7 @@ def test_an_evaluation_waits_for_its_speed_and_only_as_long_as_it_is_of_these_we
     content = waiting.read_text()
     counted = []
     monkeypatch.setattr(
-        "genbench.evaluation.noise_floor.score_samples", lambda *_: counted.append(1) or {}
+        "genbench.evaluation.evaluate.score_samples", lambda *_: counted.append(1) or {}
     )
     score(plan.run, "", plan.out)
     assert not counted and waiting.read_text() == content

@@ -22,6 +22,7 @@ from genbench.config.recipe import load_config
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
 from genbench.evaluation.evaluate import _record
+from genbench.evaluation.identity import target
 from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.runs.build import build, load, open_run
@@ -446,14 +447,11 @@ def test_images_of_finalize_are_part_of_the_cost(tiny, monkeypatch):
     assert handed[0] >= len(build(config)[0].arrays("train")[0])
     assert (run.state()["images_seen"], run.state()["finalize_images"]) == (0, handed[0])
     loaded = open_run(run)
-    record = _record(
-        loaded, next(iter(loaded.config.evaluations)), "cpu", run.path / "out", status="done"
-    )
+    goal = target(loaded, next(iter(loaded.config.evaluations)), run.path / "out")
+    record = _record(loaded, goal, status="done")
     assert record.cost.images_seen == handed[0]
     run.write_state(**{**run.state(), "images_seen": 320})
-    record = _record(
-        loaded, next(iter(loaded.config.evaluations)), "cpu", run.path / "out", status="done"
-    )
+    record = _record(loaded, goal, status="done")
     assert record.cost.images_seen == 320 + handed[0]
 
 

@@ -1,4 +1,4 @@
-r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. (2022, arXiv:2206.00364) do.
+r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. do.
 
     v         an image x, uniform in the cells of its pixels;   v_s = v + s eps,  eps ~ N(0, I)
     loss      E lambda(s) |D(v_s; s) - v|^2 / D,  log s ~ N(P_mean, P_std^2)      (eq. 2, table 1)
@@ -6,6 +6,9 @@ r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. (2022, 
     density   by the same equation, from sigma_min up to sigma_max      (`models.continuous_flow`)
 
 An untrained network has the loss 1 at every s.
+
+References:
+    Karras, Aittala, Aila, Laine (2022), Elucidating the design space of diffusion-based models. arXiv:2206.00364
 """
 
 from __future__ import annotations
