@@ -843,7 +843,7 @@ def test_two_nodes_train_like_two_tasks_and_like_one_process(site):
         site.train(f"by-{run}", *budget, *devices, options=options[run], model="double")
         for run, devices in runs.items()
     ]
-    train = f"{sys.executable} -m genbench.cli.main train -c {site.folder}/slow.yaml --trust slow --smoke --trainer.num_nodes=2"
+    train = f"{sys.executable} -m genbench train -c {site.folder}/slow.yaml --trust slow --smoke --trainer.num_nodes=2"
     wrap = f"{train} --run_dir={site.folder}/no-srun"
     said = {
         site.train("idle-task", options=TASKS): ("idle-task", "srun started 2 tasks on 1 nodes, for 1 device on 1 node"),

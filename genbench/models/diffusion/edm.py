@@ -5,8 +5,6 @@ r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. do.
     sample    dv/ds = (v - D(v; s)) / s, from s = sigma_max down to 0           (algorithms 1 and 2)
     density   by the same equation, from sigma_min up to sigma_max      (`models.continuous_flow`)
 
-An untrained network has the loss 1 at every s.
-
 References:
     Karras, Aittala, Aila, Laine (2022), Elucidating the design space of diffusion-based models. arXiv:2206.00364
 """
