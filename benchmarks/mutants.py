@@ -743,13 +743,6 @@ MUTATIONS = (
         ("models/test_flow.py::test_more_noises_are_a_tighter_bound",),
     ),
     Mutation(
-        "one noise of dequantisation for all K of flow matching",
-        "models/continuous_flow.py",
-        'self.to_cell(x, rng.split("dequantise", k))',
-        'self.to_cell(x, rng.split("dequantise", 0))',
-        ("models/test_flow_matching.py::test_every_noise_has_its_own_probes",),
-    ),
-    Mutation(
         "K noises of flow matching with one probe",
         "models/continuous_flow.py",
         'rng.split("trace", k)',
@@ -759,8 +752,8 @@ MUTATIONS = (
     Mutation(
         "the divergence of the wrong sign",
         "models/continuous_flow.py",
-        '"divergence": -change,',
-        '"divergence": change,',
+        'density_parts(v, y, vectors, times, solver, tolerance)\n            return {"prior": -prior, "divergence": -change}',
+        'density_parts(v, y, vectors, times, solver, tolerance)\n            return {"prior": -prior, "divergence": change}',
         ("models/test_flow_matching.py::test_log_prob_of_a_gaussian_is_the_mass_of_the_cell",),
     ),
     Mutation(

@@ -3,13 +3,10 @@ r"""Densities that are the flow of a normal one along a field: continuous normal
     dx/dt = f(x, t),  x_0 ~ N(0, s^2 I) at t = 0,  x_1 a real image at t = 1
     log p(x_1) = log N(x_0; 0, s^2 I) - int_0^1 tr(df/dx) dt  along the same curve, from 1 back to 0       (Chen et al., theorem 1)
 
-Images are scored by uniform dequantisation, x_1 = 2 (x + u) / L - 1 with one u per entry:
-
-    log P(x) >= E_u [ log mean_{k <= K} p(x_1(u_k)) ] - D log(L / 2)          (K = 1: Theis et al. 2016, arXiv:1511.01844)
-
-which is a bound for the exact p. The error of the solver and the noise of the random trace go
-either way, so the declared kind is an estimate: with the exact trace and enough steps it is the
-bound, and with random probes its mean is (for K = 1).
+Images are scored by uniform dequantisation (`models/dequantised.py`), which is a bound for the exact
+p. The error of the solver and the noise of the random trace go either way, so the declared kind is
+an estimate: with the exact trace and enough steps it is the bound, and with random probes its mean
+is (for K = 1).
 
 References:
     Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural ordinary differential equations.
@@ -26,8 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.formulas.likelihood import gaussian_log_density, importance_weighted, sum_dims
-from genbench.formulas.pixels import dequantise, quantise
+from genbench.formulas.likelihood import gaussian_log_density, sum_dims
 from genbench.formulas.solvers import (
     TOLERANCE,
     Field,
@@ -37,21 +33,22 @@ from genbench.formulas.solvers import (
     integrate_with_divergence,
     trace_probes,
 )
-from genbench.model import GenerativeModel
+from genbench.models.dequantised import Dequantised
+from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
 
 __all__ = ["ContinuousFlow"]
 
 
-class ContinuousFlow(GenerativeModel):
+class ContinuousFlow(Dequantised):
     """A field whose flow carries noise to images; a leaf writes the field, and how it is learnt.
 
     Attributes:
         noise_scale: s, the standard deviation of x_0.
     """
 
-    likelihood = "estimate"
-    dequantisation = "uniform"
+    likelihood: LikelihoodKind | None = "estimate"
+    interval = (-1.0, 1.0)
     noise_scale = 1.0
 
     @abstractmethod
@@ -90,19 +87,19 @@ class ContinuousFlow(GenerativeModel):
         times = grid(steps, power)[::-1]
         if solver == "dopri5":
             times = [1.0, 0.0]
-        cell = self.spec.dims * math.log(self.spec.levels / 2)
 
-        def parts(k: int) -> tuple[Tensor, Tensor]:
-            some = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
-            x_1 = self.to_cell(x, rng.split("dequantise", k))
-            return self.density_parts(x_1, y, some, times, solver, tolerance)
+        def density(v: Tensor, k: int) -> dict[str, Tensor]:
+            vectors = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
+            prior, change = self.density_parts(v, y, vectors, times, solver, tolerance)
+            return {"prior": -prior, "divergence": -change}
 
-        if K == 1:
-            prior, change = parts(0)
-            return {"prior": -prior, "divergence": -change, "cell": torch.full_like(prior, cell)}
-        return {
-            "importance-weighted": cell - importance_weighted(K, lambda k: torch.add(*parts(k)))
-        }
+        return self.bound(x, y, rng, K, density)
+
+    def density_terms(self, v: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Prior and divergence by the exact trace and fifty steps of Heun, (B,) nats each."""
+        vectors = trace_probes(self.fixed_rng(v), self.spec.shape, "exact", 1)
+        prior, change = self.density_parts(v, y, vectors, grid(50)[::-1])
+        return {"prior": -prior, "divergence": -change}
 
     def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Steps, and twice as many; for dopri5 ten times the tolerance, and the tolerance, as a
@@ -140,11 +137,3 @@ class ContinuousFlow(GenerativeModel):
         zero = torch.zeros_like(x_0)
         log_s = zero + math.log(self.noise_scale)
         return sum_dims(gaussian_log_density(x_0, zero, log_s)), change
-
-    def to_cell(self, x: Tensor, rng: Rng) -> Tensor:
-        """Integer images -> x_1, uniform in their cells of (-1, 1)."""
-        return 2 * dequantise(x, self.spec.levels, rng) - 1
-
-    def to_pixels(self, v: Tensor) -> Tensor:
-        """Reals in [-1, 1] -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
-        return quantise((v + 1) / 2, self.spec.levels)

@@ -108,14 +108,14 @@ def test_the_field_is_learnt_at_the_time_of_its_image(double):
     model, rng = small(), streams(40)
     model.velocity = lambda x_t, t, cond=None: 10 * t.view(-1, 1, 1, 1).expand_as(x_t)
     t, x_0 = rng.uniform(), rng.normal((1, 1, 2))
-    x_1 = model.to_cell(PIXELS[:40], rng.split("dequantise"))
+    x_1, _ = model.dequantise(PIXELS[:40], None, rng, 0)
     expected = ((10 * t.view(-1, 1, 1, 1) - (x_1 - x_0)) ** 2).mean()
     torch.testing.assert_close(model.loss(PIXELS[:40], None, streams(40))["loss"], expected)
 
 
 def test_dequantised_images_stay_in_their_cells(double):
     model = small()
-    x_1 = model.to_cell(PIXELS, streams(256))
+    x_1, _ = model.dequantise(PIXELS, None, streams(256), 0)
     assert x_1.min() > -1 and x_1.max() < 1 and torch.equal(model.to_pixels(x_1), PIXELS)
 
 

@@ -69,7 +69,7 @@ class EDM(ContinuousFlow):
         """Eq. 2 with the weights of table 1, without unit."""
         mean, deviation = self.log_noise
         s = (mean + deviation * rng.normal()).exp()
-        v = self.to_cell(x, rng.split("dequantise"))
+        v, _ = self.dequantise(x, y, rng, 0)
         noisy = v + expand(s, v) * rng.normal(self.spec.shape)
         error = self.denoiser(noisy, s, self.condition(y)) - v
         return {"loss": (expand(self.denoiser.weight(s), v) * error**2).mean()}

@@ -99,7 +99,7 @@ class FlowMatching(ContinuousFlow):
         """Eq. 23, a mean square without unit."""
         t = rng.uniform()
         x_0 = rng.normal(self.spec.shape)
-        x_1 = self.carried(x_0, y) if self.reflow else self.to_cell(x, rng.split("dequantise"))
+        x_1 = self.carried(x_0, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
         v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))
         return {"loss": ((v - (x_1 - (1 - self.sigma_min) * x_0)) ** 2).mean()}
 
@@ -169,13 +169,10 @@ class FlowMatching(ContinuousFlow):
         self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
     ) -> Tensor:
         """Integer images -> latents x_0, (B, D), of the centres of their cells."""
-        x_1 = 2 * (x.to(self.dtype) + 0.5) / self.spec.levels - 1
+        x_1 = self.to_centre(x)
         with torch.no_grad():
-            return (
-                deque(integrate(self.field(y), x_1, grid(steps)[::-1], solver), maxlen=1)
-                .pop()
-                .flatten(1)
-            )
+            states = integrate(self.field(y), x_1, grid(steps)[::-1], solver)
+            return deque(states, maxlen=1).pop().flatten(1)
 
     def decode(
         self, z: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
