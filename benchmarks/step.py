@@ -89,9 +89,9 @@ def framework(name: str) -> float:
 def main(names: list[str]) -> None:
     for name in names:
         pairs = [(framework(name), bare(name)) for _ in range(ROUNDS)]
-        ours, theirs = (statistics.median(times) for times in zip(*pairs))
+        step_seconds, loop_seconds = (statistics.median(times) for times in zip(*pairs))
         print(
-            f"{name}: {ours * 1e3:.2f} ms per step, bare loop {theirs * 1e3:.2f} ms, ratio {ours / theirs:.2f}",
+            f"{name}: {step_seconds * 1e3:.2f} ms per step, bare loop {loop_seconds * 1e3:.2f} ms, ratio {step_seconds / loop_seconds:.2f}",
             flush=True,
         )
 

@@ -68,9 +68,9 @@ def loss_and_gradients(
         losses = player.loss(part.x, part.y, part.rng)
         # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are
         # never touched
-        found = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
+        part_gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
         gradients = [
-            _sum(total, gradient) for total, gradient in zip(gradients, found, strict=True)
+            _sum(total, gradient) for total, gradient in zip(gradients, part_gradients, strict=True)
         ]
         for name, value in losses.items():
             totals[name] = totals[name] + value.detach() if name in totals else value.detach()

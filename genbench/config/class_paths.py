@@ -47,7 +47,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
             )
         module, _, name = value.rpartition(".")
         try:
-            found = getattr(importlib.import_module(module), name)
+            named = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             raise InputError(
                 f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key, admitted))}"
@@ -56,7 +56,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
         if (
             value.startswith(tuple(f"{module}." for module in TRUSTED))
             or kind in ("model", "data set")
-        ) and not (isinstance(found, type) and issubclass(found, admitted)):
+        ) and not (isinstance(named, type) and issubclass(named, admitted)):
             raise InputError(
                 f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key, admitted))}"
             )

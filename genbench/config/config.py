@@ -45,7 +45,7 @@ class Config:
 
     @property
     def trainer(self) -> TrainerSettings:
-        """Where and how the run computes."""
+        """Settings of the trainer: devices, precision, how often it logs and saves."""
         return TrainerSettings(**self.resolved["trainer"])
 
     @property

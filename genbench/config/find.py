@@ -1,4 +1,4 @@
-"""Where recipes are, by name."""
+"""Recipes by name: the shipped ones, and files of one's own."""
 
 from __future__ import annotations
 

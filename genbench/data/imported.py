@@ -144,13 +144,13 @@ def imported_names(root: Path) -> list[str]:
 
 def damaged_imports(root: str | None = None) -> dict[str, str]:
     """Names of those in a root whose cards cannot be read: what is wrong, and what mends it."""
-    found = {}
+    reasons = {}
     for name in imported_names(data_root(root)):
         try:
             Imported(name, root)
         except ValueError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = str(error)
+    return reasons
 
 
 def import_folder(root: Path, name: str) -> Path:

@@ -159,7 +159,7 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
     )
 
 
-def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
+def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
     """Classes by the first of the folders that pictures lie in; none where they lie in none, or all
     in one.
 
@@ -167,8 +167,8 @@ def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
         InputError: Some lie in class folders and some beside, or a class has no pictures for
             training.
     """
-    inside = {name: place for name, place in found.items() if place.folders}
-    beside = [name for name in found if name not in inside]
+    inside = {name: place for name, place in places.items() if place.folders}
+    beside = [name for name in places if name not in inside]
     # a folder around all but a few pictures is no class
     below, _ = _without_wrapper({name: place.folders for name, place in inside.items()})
     tops = {parts[0] for parts in below.values() if parts}
@@ -178,7 +178,7 @@ def folder_labels(origin: Path, found: dict[str, Place]) -> Labels:
         them = "it" if len(beside) == 1 else "them"
         raise InputError(
             f"{origin}: {_count(beside)} in no class folder, beside {_list(tops)}: move {them} into one, leave {them} out"
-            f" (--leave-out {_group(beside, found)}), or read all without classes (--no-classes)"
+            f" (--leave-out {_group(beside, places)}), or read all without classes (--no-classes)"
         )
     classes = tuple(
         sorted(
@@ -307,12 +307,12 @@ def _count(names: Sequence[str]) -> str:
     return f"{len(names):,} pictures, such as {printable(names[0])}, are"
 
 
-def _group(names: Sequence[str], found: dict[str, Place]) -> str:
+def _group(names: Sequence[str], places: dict[str, Place]) -> str:
     """The folder of stray pictures, where it is a split that holds no others; else the first one of
     them.
     """
-    split = found[names[0]].split
-    together = [name for name, place in found.items() if place.split == split]
+    split = places[names[0]].split
+    together = [name for name, place in places.items() if place.split == split]
     parts = PurePosixPath(names[0]).parts[:-1]
     whole = split is not None and split != "train" and set(together) == set(names) and parts
     return printable("/".join(parts) if whole else names[0])

@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Target:
-    """What an evaluation is before anything is measured: found once, and handed down.
+    """What an evaluation is before anything is measured: hashes once, and handed down.
 
     Attributes:
         variant: Name of the evaluation; "" is the plain one.
@@ -90,7 +90,7 @@ def row_hash(loaded: Loaded, out: Path) -> str:
     argument that came later, and is at its default, makes no other row.
     """
     config = loaded.config
-    found = []
+    hashes = []
     folder = record_path(out, loaded.data.name, config.name, "", 0, "").parent
     for path in folder.glob(f"{glob.escape(config.name)}*.json"):
         record = read_record(path)
@@ -104,9 +104,9 @@ def row_hash(loaded: Loaded, out: Path) -> str:
         except InputError:  # a class or an argument of its time is gone
             continue
         if same:
-            found.append((record.evaluated_at, record.provenance.config_hash))
-    if found:
-        return min(found)[1]
+            hashes.append((record.evaluated_at, record.provenance.config_hash))
+    if hashes:
+        return min(hashes)[1]
     return config.hash
 
 

@@ -63,13 +63,13 @@ def readme_with(text: str, board: Board) -> str:
     paragraph = textwrap.fill(
         " ".join(sentences(board)), _WIDTH, break_on_hyphens=False, break_long_words=False
     )
-    text, found = _BLOCK.subn(lambda _: f"{OPEN}\n{paragraph}\n{CLOSE}", text)
-    if found != 1:
-        raise InputError(f"README.md has {found} places between {OPEN} and {CLOSE}; right is one")
+    text, count = _BLOCK.subn(lambda _: f"{OPEN}\n{paragraph}\n{CLOSE}", text)
+    if count != 1:
+        raise InputError(f"README.md has {count} places between {OPEN} and {CLOSE}; right is one")
     for meaning, example in examples(board).items():
-        text, found = re.subn(rf"(?<=\| `)[^`]*(?=` \| {re.escape(meaning)})", example, text)
-        if found != 1:
-            raise InputError(f"README.md has {found} cells that mean {meaning!r}; right is one")
+        text, count = re.subn(rf"(?<=\| `)[^`]*(?=` \| {re.escape(meaning)})", example, text)
+        if count != 1:
+            raise InputError(f"README.md has {count} cells that mean {meaning!r}; right is one")
     return text
 
 

@@ -45,12 +45,12 @@ def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
         block: Rows of a distance matrix that are in memory at once.
     """
     count = min(count, len(z) - 1)
-    found = []
+    parts = []
     for rows, squared, _ in _blocks(z, z, block):
         squared[torch.arange(len(rows), device=rows.device), rows] = torch.inf
         index = squared.topk(count, largest=False).indices
-        found.append((index, _distance(z, z, rows[:, None].expand_as(index), index)))
-    index, distance = (torch.cat(part) for part in zip(*found))
+        parts.append((index, _distance(z, z, rows[:, None].expand_as(index), index)))
+    index, distance = (torch.cat(part) for part in zip(*parts))
     order = distance.argsort(dim=1, stable=True)
     return Neighbours(index.gather(1, order), distance.gather(1, order))
 

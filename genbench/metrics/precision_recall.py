@@ -113,8 +113,8 @@ class Balls:
                 f"{k}"
             )
         rank = centres[self.neighbours.others].cumsum(1)
-        found = (rank < k).sum(1).clamp(max=rank.shape[1] - 1)
-        return self.neighbours.distance.gather(1, found[:, None])[:, 0]
+        below = (rank < k).sum(1).clamp(max=rank.shape[1] - 1)
+        return self.neighbours.distance.gather(1, below[:, None])[:, 0]
 
     def inside(
         self, k: int, centres: Tensor, points: Tensor, closed: bool

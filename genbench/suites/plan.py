@@ -71,8 +71,8 @@ class Plan:
         """
         from genbench.records.store import read_record
 
-        found = [read_record(path) for path in self.records if path.exists()]
-        return len(found) == len(self.records)
+        records = [read_record(path) for path in self.records if path.exists()]
+        return len(records) == len(self.records)
 
     def trained(self) -> bool:
         """Whether there is nothing left to train, since it is finished or has diverged."""
@@ -163,9 +163,9 @@ def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Pla
             needed = by_folder[folder] = by_folder.get(folder) or Plan(
                 config, (), suite.out, device
             )
-            theirs = needed.config.resolved
-            its = config.resolved
-            if differences := changes(theirs, its) or changes(its, theirs):
+            needed_tree = needed.config.resolved
+            asked_tree = config.resolved
+            if differences := changes(needed_tree, asked_tree) or changes(asked_tree, needed_tree):
                 raise InputError(
                     f"suite {suite.name}: {plan.label} needs another {needed.label} as its {name} than this suite trains: "
                     f"{'; '.join(differences)}"

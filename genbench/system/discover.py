@@ -1,4 +1,4 @@
-"""The classes of a package's modules, found without a registry."""
+"""The classes of a package's modules, entries without a registry."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def classes(package: str, base: str) -> dict[str, str]:
     documentation; imports nothing.
     """
     folder = shipped("genbench", package)
-    found = {}
+    entries = {}
     bases = dict[str, set[str]]()
     for path in sorted(folder.rglob("*.py")):
         module = ".".join(("genbench", package, *path.relative_to(folder).with_suffix("").parts))
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
-                found[node.name] = (
+                entries[node.name] = (
                     f"{module}.{node.name}",
                     (ast.get_docstring(node) or "").split("\n")[0],
                 )
@@ -31,4 +31,4 @@ def classes(package: str, base: str) -> dict[str, str]:
         parents = {name for name, its in bases.items() if its & parents}
         derived |= parents
     leaves = derived - set[str]().union(*bases.values())
-    return dict(entry for name, entry in found.items() if name in leaves)
+    return dict(entry for name, entry in entries.items() if name in leaves)

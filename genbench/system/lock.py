@@ -42,12 +42,12 @@ def lock(folder: Path) -> Iterator[None]:
         "pid": os.getpid(),
         "started": _started(os.getpid()),
     }
-    mine = canonical_json({**here, **_job(), "beat": _BEAT})
+    owner_text = canonical_json({**here, **_job(), "beat": _BEAT})
     with errors_about(path), stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
-        _acquire(path, mine)
+        _acquire(path, owner_text)
     over = threading.Event()
-    heart = threading.Thread(target=_live, args=(path, mine, over), daemon=True)
+    heart = threading.Thread(target=_live, args=(path, owner_text, over), daemon=True)
     heart.start()
     try:
         yield
@@ -55,7 +55,7 @@ def lock(folder: Path) -> Iterator[None]:
         over.set()
         heart.join()
         # not a lock that somebody else has taken since this one was removed by hand
-        if path.is_file() and read_text(path) == mine:
+        if path.is_file() and read_text(path) == owner_text:
             path.unlink(missing_ok=True)
 
 
@@ -64,14 +64,14 @@ def in_use(folder: Path) -> bool:
     return (owner := _owner(folder / "lock")) is not None and owner.state == "lives"
 
 
-def _live(path: Path, mine: str, over: threading.Event) -> None:
+def _live(path: Path, owner_text: str, over: threading.Event) -> None:
     """Touch the lock until it is given back; end where another process has it, or may have had it."""
     touched = (
         time.time()
     )  # of the wall clock: others do not stop while this process or its machine does
     while not over.wait(_BEAT):
         with suppress(OSError):  # a file system that is away: the next beat
-            if not _is_held(path, mine, touched):
+            if not _is_held(path, owner_text, touched):
                 owner = "another process, which has ended"
                 with suppress(OSError):
                     owner = read_text(path)
@@ -87,28 +87,28 @@ def _live(path: Path, mine: str, over: threading.Event) -> None:
             touched = time.time()
 
 
-def _is_held(path: Path, mine: str, touched: float) -> bool:
+def _is_held(path: Path, owner_text: str, touched: float) -> bool:
     """Whether the lock is ours. One that is missing, removed by hand or moved away by a process
     that looks at it, is put back: but not where we last touched it so long ago that another process
     may have taken the folder, and given it back.
     """
     try:
-        return read_text(path) == mine
+        return read_text(path) == owner_text
     except FileNotFoundError:
         if abs(time.time() - touched) > _SILENT * _BEAT:
             return False
         beside = _beside(path)
         try:
-            _write(beside, mine)
-            return link(beside, path) or read_text(path) == mine
+            _write(beside, owner_text)
+            return link(beside, path) or read_text(path) == owner_text
         finally:
             beside.unlink(missing_ok=True)
 
 
-def _acquire(path: Path, mine: str) -> None:
+def _acquire(path: Path, owner_text: str) -> None:
     beside = _beside(path)
     try:
-        _write(beside, mine)
+        _write(beside, owner_text)
         while not link(beside, path):
             if owner := _living_owner(path) or _remove_dead(path):
                 said = f"{path.parent} is in use by a running process {owner.content}; wait for it, or remove {path}"
@@ -212,11 +212,11 @@ def _owner(path: Path) -> _Owner | None:
             f"{path} is not a lock of genbench; remove it if no run is using its folder"
         ) from None
     if host == socket.gethostname() and owner.get("machine", _machine()) == _machine():
-        found = _started(pid)
-        if found is not None and found == started:
+        start = _started(pid)
+        if start is not None and start == started:
             return _Owner(content, "lives", beat, seen)
         if (
-            found != "unknown"
+            start != "unknown"
         ):  # another user's process, where /proc hides it: known by its signs of life
             return _Owner(content, "dead", beat, seen)
     if _requeued_here(owner):

@@ -147,24 +147,24 @@ def stop_if_process_lost(what: str = "this command") -> Iterator[None]:
         raise Stopped(f"another process of {what} ended; the same command goes on") from None
 
 
-def agreed(mine: bool) -> bool:
-    """What the first process says: a file may be seen by one and not yet by another."""
+def agreed(answer: bool) -> bool:
+    """The answer of the first process: one process may see a file before another does."""
     if world_size() == 1:
-        return mine
-    answer = [mine]
+        return answer
+    answers = [answer]
     with stop_if_process_lost():
-        distributed.broadcast_object_list(answer)
-    return answer[0]
+        distributed.broadcast_object_list(answers)
+    return answers[0]
 
 
-def unanimous(mine: bool) -> bool:
-    """Whether every process says so."""
+def unanimous(answer: bool) -> bool:
+    """Whether the answer of every process is yes."""
     if world_size() == 1:
-        return mine
-    everyone: list[Any] = [None] * world_size()
+        return answer
+    answers: list[Any] = [None] * world_size()
     with stop_if_process_lost():
-        distributed.all_gather_object(everyone, mine)
-    return all(everyone)
+        distributed.all_gather_object(answers, answer)
+    return all(answers)
 
 
 def wait() -> None:

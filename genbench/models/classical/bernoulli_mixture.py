@@ -129,8 +129,8 @@ class BernoulliMixture(GenerativeModel):
         L = self._log_prior()
         for x, y, _ in batches:
             v = x.double().flatten(1)
-            mine = F.one_hot(self._group(y, len(x)), len(n)).double()[..., None]
-            log_joint = self._log_joint(v) + mine.log()
+            member = F.one_hot(self._group(y, len(x)), len(n)).double()[..., None]
+            log_joint = self._log_joint(v) + member.log()
             log_p = log_joint.logsumexp((1, 2))
             h = torch.exp(log_joint - log_p[:, None, None])
             n = n + h.sum(0)
@@ -157,8 +157,8 @@ class BernoulliMixture(GenerativeModel):
         v = torch.cat(points)
         group = torch.cat(groups)
         (classes, K) = self.log_pi.shape
-        mine = [v[group == y] if (group == y).any() else v for y in range(classes)]
-        mu = torch.cat([k_means(part, K, rng.split("seed", y)) for y, part in enumerate(mine)])
+        of_class = [v[group == y] if (group == y).any() else v for y in range(classes)]
+        mu = torch.cat([k_means(part, K, rng.split("seed", y)) for y, part in enumerate(of_class)])
         self.theta.copy_(torch.logit((mu + 0.5) / 2))
         self.log_pi.fill_(1 / K).log_()
 

@@ -245,8 +245,8 @@ class GMM(Dequantised):
         v = torch.cat(points)
         group = torch.cat(groups)
         K = self.logits.shape[1]
-        mine = [v[group == y] if (group == y).any() else v for y in range(len(self.logits))]
-        means = [k_means(part, K, rng.split("seed", y)) for y, part in enumerate(mine)]
+        of_class = [v[group == y] if (group == y).any() else v for y in range(len(self.logits))]
+        means = [k_means(part, K, rng.split("seed", y)) for y, part in enumerate(of_class)]
         self.gaussians.start(
             torch.cat(means), v.var(0, correction=0) + self.floor, rng.split("factor")
         )
