@@ -34,6 +34,8 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
         # jsonargparse would import a dotted name given for a callable: treat every dotted name as
         # one
         dotted = isinstance(value, str) and _DOTTED.fullmatch(value) and key not in _NO_CLASSES
+        if isinstance(value, str) and not dotted and not key.endswith("class_path"):
+            _check_no_word(tree, key, value, trusted, origin)
         if not (dotted or key.endswith("class_path")):
             continue
         admitted, kind = _admitted(tree, key, trusted)
@@ -60,6 +62,16 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
             raise InputError(
                 f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key, admitted))}"
             )
+
+
+def _check_no_word(
+    tree: dict[str, Any], key: str, word: str, trusted: Sequence[str], origin: str
+) -> None:
+    """Refuse a word where the constructor asks for an object of a class, such as a game."""
+    kinds = kinds_of(annotation(tree, key.split("."), trusted))
+    if kinds:
+        suggestion = nearest(word, _right_paths(key, kinds))
+        raise InputError(f"{origin}: {key} names a class, and {word!r} is none; {suggestion}")
 
 
 def _values(tree: Any, key: str) -> Iterator[tuple[str, Any]]:

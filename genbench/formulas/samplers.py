@@ -153,6 +153,8 @@ def stochastic(
         high: S_tmax, the largest.
         noise: S_noise, standard deviation of what is added, in units of what the level asks for.
     """
+    if churn < 0:
+        raise ValueError(f"churn is at least 0, not {churn}")
     gamma = min(churn / (len(grid) - 1), 2**0.5 - 1)
     for t, s in pairwise(grid):
         raised = t

@@ -50,6 +50,20 @@ def test_a_key_takes_the_kind_of_class_that_its_annotation_asks_for(key, value, 
     assert message in line and f"model.{key}.class_path names 'genbench.{value}'" in line
 
 
+@pytest.mark.parametrize(
+    ("override", "right"),
+    [
+        ("game=hinge", "genbench.models.gan.games.Wasserstein"),
+        ("generator=MLP", "genbench.nets.mlp.MLP"),
+        ("optimizer=adam", "torch.optim.Adam"),
+    ],
+)
+def test_a_word_where_a_class_is_asked_for_is_answered_with_the_classes(override, right):
+    line = complaint(f"model.{override}", name="digits/gan")
+    key, _, word = override.partition("=")
+    assert f"model.{key} names a class, and {word!r} is none; " in line and right in line
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_recipes_resolve_and_their_resolved_form_resolves_to_itself(name):
     config = load_config(name)

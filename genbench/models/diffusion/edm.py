@@ -60,6 +60,8 @@ class EDM(ContinuousFlow):
         conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
+        if P_std <= 0:
+            raise ValueError(f"P_std is above 0, not {P_std}")
         self.log_noise = (P_mean, P_std)
         self.schedule = Karras(sigma_min, sigma_max)
         self.noise_scale = sigma_max
@@ -71,8 +73,8 @@ class EDM(ContinuousFlow):
         s = (mean + deviation * rng.normal()).exp()
         v, _ = self.dequantise(x, y, rng, 0)
         noisy = v + expand(s, v) * rng.normal(self.spec.shape)
-        error = self.denoiser(noisy, s, self.condition(y)) - v
-        return {"loss": (expand(self.denoiser.weight(s), v) * error**2).mean()}
+        square = (self.denoiser(noisy, s, self.condition(y)) - v) ** 2
+        return {"loss": (expand(self.denoiser.weight(s), v) * square).mean()}
 
     def denoise(self, y: Tensor | None) -> Denoise:
         """D as samplers ask for it. y: int64 (B,) labels of a model of p(x | y)."""
@@ -84,8 +86,7 @@ class EDM(ContinuousFlow):
         denoise = self.denoise(y)
 
         def field(v: Tensor, t: float) -> Tensor:
-            time = torch.tensor(1 - t, dtype=torch.float64)
-            _, rate = self.schedule.rates(time)
+            _, rate = self.schedule.rates(torch.tensor(1 - t, dtype=torch.float64))
             return -float(rate) * slope(denoise, v, self.schedule.level(1 - t))
 
         return field
@@ -100,10 +101,9 @@ class EDM(ContinuousFlow):
         steps: int = 18,
         churn: float = 40.0,
     ) -> Iterator[Tensor]:
-        """From standard normal x, the states after every step, the last of which is an image.
+        """From standard normal x (B, C, H, W), the states after every step; the last is an image.
 
         Args:
-            x: (B, C, H, W).
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
             sampler: Algorithm 1, or algorithm 2, which adds noise.
