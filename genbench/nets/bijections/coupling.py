@@ -72,12 +72,11 @@ class Scaling(Bijection):
 
     Args:
         shape: (C, H, W).
-        start: exp(s) before training.
     """
 
-    def __init__(self, shape: Shape, start: float = 1.0) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.full(shape, math.log(start)))
+        self.log_scale = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # NICE, section 3.3
