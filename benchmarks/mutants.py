@@ -772,9 +772,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the last noise of DDPM is added to the image",
-        "models/diffusion/ddpm.py",
-        "if s > 0 and variance > 0:",
-        "if variance > 0:",
+        "formulas/samplers.py",
+        "v if s.sigma > 0 else 0.0, rng",
+        "v, rng",
         ("models/test_diffusion.py::test_the_last_ancestral_step_shows_the_mean",),
     ),
     Mutation(
@@ -793,7 +793,7 @@ MUTATIONS = (
     ),
     Mutation(
         "one noise for all times of the bound",
-        "models/diffusion/ddpm.py",
+        "formulas/time_sums.py",
         'rng.split("x_t", int(k))',
         'rng.split("x_t", 0)',
         ("models/test_diffusion.py::test_every_term_has_its_own_noise",),
@@ -801,8 +801,8 @@ MUTATIONS = (
     Mutation(
         "few times are not weighted by how often they are drawn",
         "models/diffusion/ddpm.py",
-        "scale = 1 / self.time_shares()[t]",
-        "scale = (self.T - 1) + 0 * self.time_shares()[t]",
+        "* (1 / shares[t])",
+        "* (self.T - 1)",
         ("models/test_diffusion.py::test_fewer_timesteps_are_unbiased",),
     ),
     Mutation(

@@ -51,6 +51,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "CLEAN",
     "Betas",
     "Chain",
     "Cosine",
@@ -63,6 +64,7 @@ __all__ = [
     "SubVP",
     "betas",
     "expand",
+    "sub_sequence",
 ]
 
 Betas = Literal["linear", "cosine"]
@@ -292,9 +294,31 @@ class Chain(Schedule):
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         raise TypeError("a chain is known at its steps alone: it has no velocity")
 
+    def step(self, level: Level) -> int:
+        """The step k of a level of the chain."""
+        assert level.t is not None
+        return round(level.t * self.steps)
+
+    def levels(self, steps: int) -> list[Level]:
+        """A grid of `steps` steps down a sub-sequence of the chain's, and then no noise."""
+        return [*(self.level(k / self.steps) for k in sub_sequence(self.steps, steps)), CLEAN]
+
 
 def _quarter_turn(t: Tensor) -> Tensor:
     return (t + _OFFSET) / (1 + _OFFSET) * (math.pi / 2)
+
+
+def sub_sequence(T: int, steps: int) -> list[int]:
+    """`steps` distinct times from T downwards, evenly spread; the step after the last of them goes
+    to 0.
+
+    Examples:
+        >>> sub_sequence(10, 4)
+        [10, 7, 5, 2]
+    """
+    if not 1 <= steps <= T:
+        raise ValueError(f"steps is from 1 to T = {T}, not {steps}")
+    return [i * T // steps for i in range(steps, 0, -1)]
 
 
 def betas(schedule: Betas, T: int) -> Tensor:

@@ -5,13 +5,22 @@ likelihoods.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from genbench.rng import Rng
 
-__all__ = ["bits_per_dim", "dequantise", "in_cell", "quantise", "to_pixels", "to_real"]
+__all__ = [
+    "bits_per_dim",
+    "dequantise",
+    "in_cell",
+    "pull_inside",
+    "quantise",
+    "to_pixels",
+    "to_real",
+]
 
 
 def to_real(x: Tensor, levels: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -32,6 +41,29 @@ def to_pixels(v: Tensor, levels: int) -> Tensor:
         [0, 8, 9, 16]
     """
     return ((v + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
+
+
+class _PullInside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        return v.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def pull_inside(v: Tensor) -> Tensor:
+    """Reals set to [-1, 1], with the gradient of v itself: a clamp has none outside, where nothing
+    would be learnt.
+
+    Examples:
+        >>> v = torch.tensor([-3.0, 0.5], requires_grad=True)
+        >>> pull_inside(v).sum().backward()
+        >>> pull_inside(v).tolist(), v.grad.tolist()
+        ([-1.0, 0.5], [1.0, 1.0])
+    """
+    return cast(Tensor, _PullInside.apply(v))
 
 
 def dequantise(x: Tensor, levels: int, rng: Rng) -> Tensor:

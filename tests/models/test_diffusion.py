@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from genbench.formulas.noise import betas
+from genbench.formulas.noise import CLEAN, Level, betas, sub_sequence
 from genbench.formulas.pixels import bits_per_dim, to_real
-from genbench.models.diffusion.ddpm import DDPM, ancestral_step, ddim_step, sub_sequence
+from genbench.formulas.samplers import ancestral_step, ddim_step
+from genbench.formulas.time_sums import stratified_times
+from genbench.models.diffusion.ddpm import DDPM
 from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
 from genbench.nets.time import Fourier, Sinusoidal
@@ -42,6 +44,11 @@ def streams(n, seed=0) -> Rng:
     return Rng(seed, range(n), torch.get_default_dtype())
 
 
+def level(abar) -> Level:
+    """The level of a chain at which abar of the squared scale is left."""
+    return Level(float(abar) ** 0.5, (1 - float(abar)) ** 0.5)
+
+
 class Denoiser(Net):
     """eps_hat of an exact E[x_0 | x_t]; its conditioning vector is t itself."""
 
@@ -56,8 +63,8 @@ class Denoiser(Net):
 
 def exact(T: int, posterior_mean, spec=POINTS, **options) -> DDPM:
     model = small(T, spec, **options)
-    model.time, model.unit = nn.Unflatten(0, (-1, 1)), 1.0
-    model.net = Denoiser(model.abar, posterior_mean)
+    model.denoiser.time, model.unit = nn.Unflatten(0, (-1, 1)), 1.0
+    model.denoiser.net = Denoiser(model.abar, posterior_mean)
     return model
 
 
@@ -100,7 +107,7 @@ def test_posterior_is_bayes_rule(double, t, s):
     )
     q = log_q.softmax(0)
     mean, variance = ancestral_step(
-        torch.tensor(x_t).double(), torch.tensor(x_0).double(), abar_t, abar_s, "posterior"
+        torch.tensor(x_t).double(), torch.tensor(x_0).double(), level(abar_t), level(abar_s)
     )
     expected = (q * grid).sum()
     torch.testing.assert_close(mean, expected, rtol=0, atol=1e-9)
@@ -195,14 +202,14 @@ def test_the_bound_is_trained_as_it_is_scored(double):
     """The loss over all times is the bound of `log_prob`, also where x0_hat is far outside [-1, 1]: clipped, it learns nonetheless."""
     T, eps = 12, streams(12).normal((1, 1, 2))
     model = small(T, weighting="variational", schedule="cosine")
-    nn.init.constant_(model.net.last.bias, 30.0)
+    nn.init.constant_(model.denoiser.net.last.bias, 30.0)
     x, t = PIXELS[37:38].expand(T, -1, -1, -1), torch.arange(1, 13)
     with torch.no_grad():
         trained = model.loss(x, None, EveryTime(eps))["loss"]
-        # the noises of `log_prob`, those of t = 2, ..., T after that of t = 1, are replaced by these
-        noises = iter([eps[1:].movedim(0, 1), eps[:1]])
-        model._step_terms = lambda x, t, cond, rng, clip: model.step_term(
-            x.expand(t.shape[1], -1, -1, -1), t[0], next(noises).reshape(-1, 1, 1, 2), cond, clip
+        # the noises of `log_prob`, that of t = 1 before those of t = 2, ..., T, are replaced by these
+        noises = iter([eps[:1], eps[1:].movedim(0, 1)])
+        model.terms_at = lambda t, x, y, rng, clip: model.step_term(
+            x.expand(t.shape[1], -1, -1, -1), t[0], next(noises).reshape(-1, 1, 1, 2), clip=clip
         )[None]
         scored = model.log_prob(x[:1])
     torch.testing.assert_close(trained, bits_per_dim(scored, 2)[0], rtol=1e-12, atol=0)
@@ -210,7 +217,7 @@ def test_the_bound_is_trained_as_it_is_scored(double):
     assert (model.predict_data(x_t, t).detach().abs() == 1).all()
     assert (model.predict_data(x_t, t, clip=False).detach().abs()[1:] > 1).all()
     nats = model.step_term(x, t, eps)[1:].mean()
-    (gradient,) = torch.autograd.grad(nats, model.net.last.bias)
+    (gradient,) = torch.autograd.grad(nats, model.denoiser.net.last.bias)
     assert (gradient > 0).all()
 
 
@@ -264,9 +271,9 @@ def test_losses_are_what_they_estimate(double, variance):
 def test_strata_visit_times_in_proportion(double, T, K, variance):
     """Over all offsets, time t occurs K p_t times: dividing its term by p_t is unbiased, whatever the terms are."""
     model, n = small(T, variance=variance), 100_000
-    t = model.strata((torch.arange(n) + 0.5) / n, K)
-    assert t.shape == (n, K) and t.min() >= 2 and t.max() <= T and (t.diff(dim=1) >= 0).all()
     weight = model.time_shares()
+    t = stratified_times(weight, (torch.arange(n) + 0.5) / n, K)
+    assert t.shape == (n, K) and t.min() >= 2 and t.max() <= T and (t.diff(dim=1) >= 0).all()
     assert float(weight.sum()) == pytest.approx(1) and (weight[:2] == 0).all()
     torch.testing.assert_close(
         t.flatten().bincount(minlength=T + 1) / n, K * weight, rtol=0, atol=3 * K / n
@@ -296,7 +303,7 @@ def test_fewer_timesteps_are_unbiased(double):
 def test_every_term_has_its_own_noise(double):
     """A net that predicts nothing leaves |eps|^2, chi-squared of two degrees of freedom, independent over times and images."""
     model = small(T=40)
-    for parameter in model.net.last.parameters():
+    for parameter in model.denoiser.net.last.parameters():
         nn.init.zeros_(parameter)
     squares = model.term_per_step(PIXELS, rng=streams(256), clip=False)[:, 1:-1] / model.weight[2:]
     assert float(squares.mean()) == pytest.approx(2, rel=0.06)
@@ -370,7 +377,7 @@ def path_weight(model: DDPM, x: Tensor, rng: Rng) -> Tensor:
     for t in range(T, 1, -1):
         x0_hat = model.predict_data(x_t[t], torch.full((len(x),), t))
         mean, _ = ancestral_step(
-            x_t[t], x0_hat, float(model.abar[t]), float(model.abar[t - 1]), model.variance
+            x_t[t], x0_hat, level(model.abar[t]), level(model.abar[t - 1]), model.variance
         )
         log_w = log_w + Normal(mean, model.sigma2[t].sqrt()).log_prob(x_t[t - 1]).flatten(1).sum(1)
     return log_w + log_mass_of_last_step(model, x, x_t[1])
@@ -465,10 +472,10 @@ class ByLabel(Net):
 
 def exact_by_label(T: int, *posterior_means, **options) -> DDPM:
     model = small(T, LABELLED, conditional=True, **options)
-    model.time, model.unit = nn.Unflatten(0, (-1, 1)), 1.0
-    model.label = nn.Linear(2, 1, bias=False)
-    model.label.weight.data = torch.tensor([[0.0, 1000.0]])
-    model.net = ByLabel(*(Denoiser(model.abar, mean) for mean in posterior_means))
+    model.denoiser.time, model.unit = nn.Unflatten(0, (-1, 1)), 1.0
+    model.denoiser.label = nn.Linear(2, 1, bias=False)
+    model.denoiser.label.weight.data = torch.tensor([[0.0, 1000.0]])
+    model.denoiser.net = ByLabel(*(Denoiser(model.abar, mean) for mean in posterior_means))
     return model
 
 
@@ -529,7 +536,7 @@ def test_conditional_terms_and_samples_follow_their_labels_row_by_row(double):
 def test_guidance_is_its_formula(double):
     """Equation 6 of Ho and Salimans (2022) in one DDIM step from T to 0, and the guided mean of two Gaussians."""
     model, y = small(conditional=True, spec=LABELLED, label_dropout=0.2), torch.tensor([1, 0, 0])
-    for parameter in model.net.parameters():
+    for parameter in model.denoiser.net.parameters():
         nn.init.normal_(parameter, std=0.5)
     x, t, cond = streams(3).normal((1, 1, 2)), torch.full((3,), model.T), model.condition(y)
     with torch.no_grad():
@@ -546,7 +553,7 @@ def test_guidance_is_its_formula(double):
 
 def test_training_drops_its_share_of_labels(double):
     model, n, seen = small(conditional=True, spec=LABELLED, label_dropout=0.3), 4000, []
-    model.label.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.denoiser.label.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     y = torch.arange(n) % 2
     model.loss(PIXELS[[7]].expand(n, -1, -1, -1), y, streams(n))
     kept = seen[0].sum(1) == 1
@@ -631,7 +638,7 @@ def check_steps(scheduler, steps, step, **options) -> None:
         t, s = times[i], [*times, 0][i + 1]
         x = streams(5, seed=i).normal((1, 4, 4))
         x0_hat = ((x - (1 - abar[t]).sqrt() * wavy(x, t)) / abar[t].sqrt()).clamp(-1, 1)
-        mean, variance = step(x, x0_hat, float(abar[t]), float(abar[s]))
+        mean, variance = step(x, x0_hat, level(abar[t]), level(abar[s]))
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(7))
         theirs = scheduler.step(
             wavy(x, t), t - 1, x, generator=torch.Generator().manual_seed(7), **options
@@ -667,14 +674,14 @@ def test_the_last_ancestral_step_shows_the_mean(double, variance):
     with torch.no_grad():
         *_, x_1, x_0 = model.trajectory(streams(5).normal((1, 1, 2)), streams(5), None, "ancestral")
         x0_hat = model.predict_data(x_1, torch.ones(5, dtype=torch.int64))
-    mean, _ = ancestral_step(x_1, x0_hat, float(model.abar[1]), 1.0, variance)
+    mean, _ = ancestral_step(x_1, x0_hat, level(model.abar[1]), CLEAN, variance)
     torch.testing.assert_close(x_0, mean, rtol=0, atol=1e-12)
 
 
 def test_full_noise_ddim_is_ancestral(double):
     x, x_0 = streams(5).normal((1, 1, 2)), streams(5, seed=1).normal((1, 1, 2))
-    mean, variance = ddim_step(x, x_0, 0.3, 0.5, eta=1.0)
-    expected, posterior = ancestral_step(x, x_0, 0.3, 0.5, "posterior")
+    mean, variance = ddim_step(x, x_0, level(0.3), level(0.5), eta=1.0)
+    expected, posterior = ancestral_step(x, x_0, level(0.3), level(0.5), "posterior")
     torch.testing.assert_close(mean, expected)
     assert variance == pytest.approx(posterior)
 
@@ -711,7 +718,7 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
     spec = Spec((1, 4, 4), 5)
     torch.manual_seed(0)
     model = DDPM(spec, partial(UNet, width=8), adam, T=10, cond_width=8).double()
-    for parameter in model.net.parameters():
+    for parameter in model.denoiser.net.parameters():
         nn.init.normal_(parameter, std=0.2)
     rng = streams(6)
     *_, whole = model.trajectory(rng.normal(spec.shape), rng, **options)

@@ -24,16 +24,10 @@ x0_hat is set to [-1, 1], in training of the bound, in log_prob and in sampling 
 = 1. Where t > 1, this moves it towards any x_0, so that no term grows. In L_0 a mean beyond -1 or 1
 is right for an outer pixel, whose bin has no end on that side.
 
-Sampling walks down a sub-sequence of the times; s < t are neighbours in it, and 0 is its end:
-
-    ancestral     x_s ~ p(x_s | x_t), the same formulas with beta_t = 1 - abar_t / abar_s         (Nichol & Dhariwal, section 4)
-    ddim          x_s = sqrt(abar_s) x0_hat + sqrt(1 - abar_s - v) eps_hat + sqrt(v) z                     (Song et al., eq. 12)
-                  v = eta^2 (1 - abar_s) / (1 - abar_t) (1 - abar_t / abar_s)                              (Song et al., eq. 16)
-
-The bound is that of the chain by ancestral steps at every time, with the noise sigma_1 at its end.
-What is sampled follows another
-law: without that last noise, where steps are left out, and with DDIM, whose images at eta = 0 are a
-    function of x_T.
+Sampling walks down a sub-sequence of the times by the `ancestral` or the `ddim` steps of
+`formulas.samplers`. The bound is that of the chain by ancestral steps at every time, with the noise
+sigma_1 at its end. What is sampled follows another law: without that last noise, where steps are
+left out, and with DDIM, whose images at eta = 0 are a function of x_T.
 
 The conditional model of p(x_{t-1} | x_t, y) adds a linear map of the one-hot y to the features of t. Where labels are dropped in
 training, the features of t alone are a model of p(x), and sampling may lean away from it
@@ -43,36 +37,33 @@ training, the features of t alone are a model of p(x), and sampling may lean awa
 
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
-    Song, Meng, Ermon (2021), Denoising diffusion implicit models. arXiv:2010.02502
-    Nichol, Dhariwal (2021), Improved denoising diffusion probabilistic models. arXiv:2102.09672
     Ho, Salimans (2022), Classifier-free diffusion guidance. arXiv:2207.12598
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, cast
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Betas, betas
-from genbench.formulas.pixels import bits_per_dim
+from genbench.formulas.noise import Betas, Chain, Level, betas, expand
+from genbench.formulas.pixels import bits_per_dim, pull_inside
+from genbench.formulas.samplers import Variance, ancestral, ddim
+from genbench.formulas.time_sums import stratified_times, terms_at
 from genbench.model import GenerativeModel
+from genbench.nets.denoiser import TimedNet
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Fourier, Sinusoidal
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
 
-__all__ = ["DDPM", "ancestral_step", "ddim_step", "sub_sequence"]
+__all__ = ["DDPM"]
 
-Variance = Literal["posterior", "beta"]
 Sampler = Literal["ancestral", "ddim"]
-
-# (image, time) pairs per call of the network while a bound is summed: memory stays modest
-_PAIRS = 1024
 
 
 class DDPM(GenerativeModel):
@@ -136,14 +127,12 @@ class DDPM(GenerativeModel):
         # depend on T
         self.unit = (1000 if time == "sinusoidal" else 1) / T
         features = Sinusoidal(cond_width) if time == "sinusoidal" else Fourier(cond_width)
-        self.time = nn.Sequential(
-            features,
-            nn.Linear(cond_width, cond_width),
-            nn.SiLU(),
-            nn.Linear(cond_width, cond_width),
-        )
-        self.label = nn.Linear(self.classes, cond_width, bias=False) if conditional else None
-        self.net = net(spec.shape, spec.shape, cond_width)
+        self.denoiser = TimedNet(net, spec.shape, features, cond_width, self.classes)
+
+    @property
+    def chain(self) -> Chain:
+        """The schedule; time t of the chain is t / T there."""
+        return Chain(self.abar)
 
     def _register(self, beta: Tensor) -> None:
         """What depends on t alone, float64 of shape (T + 1,), by t = 0, ..., T; nothing but abar_0
@@ -161,12 +150,8 @@ class DDPM(GenerativeModel):
         # eq. 12 and the part of the KL that no mean can change
         weight[2:] = (beta**2 / (2 * sigma2 * (1 - beta) * (1 - abar)))[2:]
         constant[2:] = (0.5 * (torch.log(sigma2 / posterior) + posterior / sigma2 - 1))[2:]
-        for name, value in (
-            ("abar", abar),
-            ("sigma2", sigma2),
-            ("weight", weight),
-            ("constant", constant),
-        ):
+        tables = {"abar": abar, "sigma2": sigma2, "weight": weight, "constant": constant}
+        for name, value in tables.items():
             self.register_buffer(name, value, persistent=False)
 
     # --- training ---------------------------------------------------------------------------------
@@ -180,32 +165,20 @@ class DDPM(GenerativeModel):
         if cond is not None and self.label_dropout:
             cond = cond * (rng.uniform((1,)) >= self.label_dropout)
         if self.weighting == "simple":
-            return {
-                "loss": ((eps - self.predict_noise(self.diffuse(x_0, t, eps), t, cond)) ** 2).mean()
-            }
+            eps_hat = self.predict_noise(self.diffuse(x_0, t, eps), t, cond)
+            return {"loss": ((eps - eps_hat) ** 2).mean()}
         nats = self.last_term(x_0) + self.T * self.step_term(x, t, eps, cond)
         return {"loss": bits_per_dim(-nats.mean(), self.spec.dims)}
 
     def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t of eq. 4. t: int64 (B,)."""
-        return self._at(self.abar.sqrt(), t) * x_0 + self._at((1 - self.abar).sqrt(), t) * eps
+        return self.chain.diffuse(x_0, eps, t / self.T)
 
     def predict_noise(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """eps_hat(x_t, t, y), shape of x_t. t: int64 (B,). cond: y as `condition` gives it; without
         it eps_hat(x_t, t).
         """
-        features = self.time(t.to(x_t.dtype) * self.unit)
-        return self.net(
-            x_t, features if self.label is None or cond is None else features + self.label(cond)
-        )
-
-    def guided_noise(self, x_t: Tensor, t: Tensor, cond: Tensor | None, guidance: float) -> Tensor:
-        """eps_tilde, shape of x_t; with guidance = w = 0 it is eps_hat."""
-        eps_hat = self.predict_noise(x_t, t, cond)
-        # eq. 6 of Ho and Salimans
-        if guidance:
-            return eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))
-        return eps_hat
+        return self.denoiser(x_t, t.to(x_t.dtype) * self.unit, cond)
 
     def predict_data(
         self,
@@ -215,11 +188,12 @@ class DDPM(GenerativeModel):
         clip: bool = True,
         guidance: float = 0.0,
     ) -> Tensor:
-        """x0_hat, inside [-1, 1] where `clip`; its gradient is that of the unclipped one, which
-        would be 0 outside.
-        """
-        noise = self._at((1 - self.abar).sqrt(), t) * self.guided_noise(x_t, t, cond, guidance)
-        x_0 = (x_t - noise) / self._at(self.abar.sqrt(), t)
+        """x0_hat by eps_tilde, inside [-1, 1] where `clip`, with the gradient of the unclipped one."""
+        eps_hat = self.predict_noise(x_t, t, cond)
+        if guidance:
+            # eq. 6 of Ho and Salimans
+            eps_hat = eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))
+        x_0 = self.chain.from_noise(eps_hat, x_t, t / self.T)
         if clip:
             return pull_inside(x_0)
         return x_0
@@ -230,9 +204,8 @@ class DDPM(GenerativeModel):
         """L_T, (B,) nats."""
         mean = self.abar[-1].sqrt().to(x_0.dtype) * x_0
         zero = torch.zeros_like(x_0)
-        return sum_dims(
-            gaussian_kl(mean, zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype), zero, zero)
-        )
+        log_s = zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype)
+        return sum_dims(gaussian_kl(mean, log_s, zero, zero))
 
     def step_term(
         self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None, clip: bool = True
@@ -243,20 +216,18 @@ class DDPM(GenerativeModel):
         x_0 = self.to_real(x)
         x_t = self.diffuse(x_0, t, eps)
         x0_hat = self.predict_data(x_t, t, cond, clip=False)
-        first = self._expand(t) == 1
+        first = expand(t, x_0) == 1
         if clip:
             x0_hat = torch.where(first, x0_hat, pull_inside(x0_hat))
-        eps_hat = (x_t - self._at(self.abar.sqrt(), t) * x0_hat) / self._at(
-            (1 - self.abar).sqrt(), t
-        )
-        inner = self._at(self.constant, t) + self._at(self.weight, t) * (eps - eps_hat) ** 2
+        eps_hat = self.chain.noise_of(x0_hat, x_t, t / self.T)
+        square = (eps - eps_hat) ** 2
+        inner = expand(self.constant[t], x_0) + expand(self.weight[t], x_0) * square
         # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused
         # gradients finite
         mean = torch.where(first, x0_hat, x_0)
         log_s = 0.5 * self.sigma2[1].log().to(x_0.dtype)
-        return sum_dims(
-            torch.where(first, -gaussian_log_mass(x, self.spec.levels, mean, log_s), inner)
-        )
+        mass = gaussian_log_mass(x, self.spec.levels, mean, log_s)
+        return sum_dims(torch.where(first, -mass, inner))
 
     def terms(
         self,
@@ -266,8 +237,7 @@ class DDPM(GenerativeModel):
         timesteps: int | None = None,
         clip: bool = True,
     ) -> dict[str, Tensor]:
-        """L_T, the sum of L_{t-1} over t = 2, ..., T, and L_0: (B,) nats each, for one noise per
-        term.
+        """L_T, the sum of L_{t-1} over t = 2, ..., T, and L_0, by one noise each: (B,) nats.
 
         Args:
             x: uint8 (B, C, H, W).
@@ -280,17 +250,19 @@ class DDPM(GenerativeModel):
         """
         if timesteps is not None and timesteps < 1:
             raise ValueError(f"timesteps is at least 1, not {timesteps}")
-        given = (x, self.condition(y), rng or self.fixed_rng(x), clip)
-        inner = (
-            self._all_inner(*given).sum(1)
-            if timesteps is None
-            else self._some_inner(*given, timesteps)
-        )
-        return {
-            "L_T": self.last_term(self.to_real(x)),
-            "L_{t-1}": inner,
-            "L_0": self._first(*given).sum(1),
-        }
+        rng = rng or self.fixed_rng(x)
+        first = self.terms_at(self.times_of(x, 1, 1), x, y, rng.split("first"), clip).sum(1)
+        noise = rng.split("noise")
+        if timesteps is None:
+            inner = self.terms_at(self.times_of(x, 2, self.T), x, y, noise, clip).sum(1)
+        else:
+            shares = self.time_shares()
+            t = stratified_times(shares, rng.split("offset").uniform(), timesteps)
+            # all but C_t D, whose sum is known
+            constant = self.constant * self.spec.dims
+            varying = (self.terms_at(t, x, y, noise, clip) - constant[t]) * (1 / shares[t])
+            inner = (varying.mean(1) + constant.sum()).to(self.dtype)
+        return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": first}
 
     def term_per_step(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True
@@ -298,17 +270,23 @@ class DDPM(GenerativeModel):
         """(L_0, L_1, ..., L_{T-1}, L_T), (B, T + 1) nats that add up to those of `terms` over all
         times.
         """
-        given = (x, self.condition(y), rng or self.fixed_rng(x), clip)
-        last = self.last_term(self.to_real(x))[:, None]
-        return torch.cat((self._first(*given), self._all_inner(*given), last), dim=1)
+        rng = rng or self.fixed_rng(x)
+        first = self.terms_at(self.times_of(x, 1, 1), x, y, rng.split("first"), clip)
+        inner = self.terms_at(self.times_of(x, 2, self.T), x, y, rng.split("noise"), clip)
+        return torch.cat((first, inner, self.last_term(self.to_real(x))[:, None]), dim=1)
 
-    def strata(self, u: Tensor, K: int) -> Tensor:
-        """K times of {2, ..., T} by one offset in (0, 1) per image, systematically from
-        `time_shares`: (B,) -> int64 (B, K).
-        """
-        cumulative = self.time_shares().cumsum(0)
-        points = (torch.arange(K, device=u.device) + u[:, None].double()) / K
-        return torch.searchsorted(cumulative / cumulative[-1], points).clamp(2, self.T)
+    def terms_at(self, t: Tensor, x: Tensor, y: Tensor | None, rng: Rng, clip: bool) -> Tensor:
+        """`step_term` at K times per image: int64 (B, K) -> (B, K) nats."""
+        cond = self.condition(y)
+
+        def term(rows: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+            return self.step_term(x[rows], t, eps, None if cond is None else cond[rows], clip)
+
+        return terms_at(term, t, rng, self.spec.shape)
+
+    def times_of(self, x: Tensor, first: int, last: int) -> Tensor:
+        """The times first, ..., last of every image, int64 (B, last - first + 1)."""
+        return torch.arange(first, last + 1, device=x.device).expand(len(x), -1)
 
     def time_shares(self) -> Tensor:
         """p_t, float64 (T + 1,), by which K times are drawn; 0 at t = 0 and 1.
@@ -321,47 +299,6 @@ class DDPM(GenerativeModel):
         largest = self.weight * (self.abar / (1 - self.abar).clamp(min=1e-12)).clamp(max=1)
         even = (torch.arange(self.T + 1, device=largest.device) >= 2) / (self.T - 1)
         return 0.5 * largest / largest.sum() + 0.5 * even
-
-    def _first(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
-        """L_0, (B, 1) nats."""
-        t = torch.ones(len(x), 1, dtype=torch.int64, device=x.device)
-        return self._step_terms(x, t, cond, rng.split("first"), clip)
-
-    def _all_inner(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool) -> Tensor:
-        """L_1, ..., L_{T-1}, (B, T - 1) nats."""
-        t = torch.arange(2, self.T + 1, device=x.device).expand(len(x), -1)
-        return self._step_terms(x, t, cond, rng.split("noise"), clip)
-
-    def _some_inner(self, x: Tensor, cond: Tensor | None, rng: Rng, clip: bool, K: int) -> Tensor:
-        """Their sum from K times, (B,) nats: E_{t ~ p} L_{t-1} / p_t, but for C_t D, whose sum is
-        known.
-        """
-        t = self.strata(rng.split("offset").uniform(), K)
-        constant = self.constant * self.spec.dims
-        scale = 1 / self.time_shares()[t]
-        varying = (self._step_terms(x, t, cond, rng.split("noise"), clip) - constant[t]) * scale
-        return (varying.mean(1) + constant.sum()).to(self.dtype)
-
-    @torch.no_grad()
-    def _step_terms(
-        self, x: Tensor, t: Tensor, cond: Tensor | None, rng: Rng, clip: bool
-    ) -> Tensor:
-        """`step_term` at K times per image: int64 (B, K) -> (B, K) nats.
-
-        The k-th noise is the k-th child of the stream.
-        """
-        parts = []
-        for some in torch.arange(t.shape[1], device=x.device).split(
-            max(1, _PAIRS // max(1, len(x)))
-        ):
-            eps = torch.stack(
-                [rng.split("x_t", int(k)).normal(self.spec.shape) for k in some], dim=1
-            )
-            images = x.repeat_interleave(len(some), dim=0)
-            c = None if cond is None else cond.repeat_interleave(len(some), dim=0)
-            terms = self.step_term(images, t[:, some].flatten(), eps.flatten(0, 1), c, clip)
-            parts.append(terms.unflatten(0, (len(x), -1)))
-        return torch.cat(parts, dim=1)
 
     # --- sampling ---------------------------------------------------------------------------------
 
@@ -400,78 +337,13 @@ class DDPM(GenerativeModel):
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
             )
         cond = self.condition(y)
-        times = sub_sequence(self.T, self.T if steps is None else steps)
-        for t, s in zip(times, [*times[1:], 0]):
-            x0_hat = self.predict_data(
-                x, torch.full((len(x),), t, device=x.device), cond, clip, guidance
-            )
-            abar_t = float(self.abar[t])
-            abar_s = float(self.abar[s])
-            if sampler == "ddim":
-                x, variance = ddim_step(x, x0_hat, abar_t, abar_s, eta)
-            else:
-                x, variance = ancestral_step(x, x0_hat, abar_t, abar_s, self.variance)
-            # Algorithm 2: the last step shows the mean
-            if s > 0 and variance > 0:
-                x = x + variance**0.5 * rng.normal(self.spec.shape)
-            yield x
+        grid = self.chain.levels(self.T if steps is None else steps)
 
-    def _at(self, values: Tensor, t: Tensor) -> Tensor:
-        """values[t] in the model's floating type, (B, 1, 1, 1)."""
-        return self._expand(values[t].to(self.dtype))
+        def denoise(x: Tensor, level: Level) -> Tensor:
+            t = torch.full((len(x),), self.chain.step(level), device=x.device)
+            return self.predict_data(x, t, cond, clip, guidance)
 
-    def _expand(self, t: Tensor) -> Tensor:
-        return t.view(-1, *(1,) * len(self.spec.shape))
-
-
-class PullInside(torch.autograd.Function):
-    """x_0 set to [-1, 1], with the gradient of x_0 itself: a clamp has none outside, where nothing
-    would be learnt.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x_0: Tensor) -> Tensor:
-        return x_0.clamp(-1, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-def pull_inside(x_0: Tensor) -> Tensor:
-    """`PullInside` of x_0."""
-    return cast(Tensor, PullInside.apply(x_0))
-
-
-def ancestral_step(
-    x_t: Tensor, x_0: Tensor, abar_t: float, abar_s: float, variance: Variance
-) -> tuple[Tensor, float]:
-    """Mean and variance of p(x_s | x_t), given the predicted x_0. At neighbouring times this is eq.
-
-    7 of Ho et al.
-    """
-    beta = 1 - abar_t / abar_s
-    mean = (abar_s**0.5 * beta * x_0 + (1 - beta) ** 0.5 * (1 - abar_s) * x_t) / (1 - abar_t)
-    return mean, beta if variance == "beta" else (1 - abar_s) / (1 - abar_t) * beta
-
-
-def ddim_step(
-    x_t: Tensor, x_0: Tensor, abar_t: float, abar_s: float, eta: float
-) -> tuple[Tensor, float]:
-    """Mean and variance of DDIM's x_s given x_t and the predicted x_0.
-
-    The noise is that which x_0 leaves of x_t.
-    """
-    eps = (x_t - abar_t**0.5 * x_0) / (1 - abar_t) ** 0.5
-    # eq. 16, then eq. 12 of Song et al.
-    v = eta**2 * (1 - abar_s) / (1 - abar_t) * (1 - abar_t / abar_s)
-    return abar_s**0.5 * x_0 + (1 - abar_s - v) ** 0.5 * eps, v
-
-
-def sub_sequence(T: int, steps: int) -> list[int]:
-    """`steps` distinct times from T downwards, evenly spread; the step after the last of them goes
-    to 0.
-    """
-    if not 1 <= steps <= T:
-        raise ValueError(f"steps is from 1 to T = {T}, not {steps}")
-    return [i * T // steps for i in range(steps, 0, -1)]
+        if sampler == "ddim":
+            yield from ddim(denoise, x, grid, rng, eta)
+        else:
+            yield from ancestral(denoise, x, grid, rng, self.variance)
