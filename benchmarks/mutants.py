@@ -65,10 +65,24 @@ MUTATIONS = (
     ),
     Mutation(
         "warm-up by the images before the step",
-        "model.py",
-        "warmup_factor(self._images_seen, ",
-        "warmup_factor(self._images_seen - images, ",
+        "steps.py",
+        "warmup_factor(stop, ",
+        "warmup_factor(start, ",
         ("training/test_train.py::test_every_player_ends_its_warmup_at_its_rate",),
+    ),
+    Mutation(
+        "a learning-rate schedule by the images after the step",
+        "steps.py",
+        "optimization.schedule.factor(start, budget)",
+        "optimization.schedule.factor(stop, budget)",
+        ("training/test_learning_rate.py::test_rates_are_those_of_torch",),
+    ),
+    Mutation(
+        "a run with a learning-rate schedule goes on beyond its budget",
+        "config/keys.py",
+        "if larger_budget and scheduled:",
+        "if False:",
+        ("training/test_learning_rate.py::test_a_larger_budget_is_refused_with_a_schedule",),
     ),
     Mutation(
         "warm-up of the player whose turn it is, alone",

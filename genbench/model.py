@@ -44,7 +44,7 @@ from genbench.steps import (
     average_gradients,
     loss_and_gradients,
     parameter_groups,
-    warmup_factor,
+    rate_factor,
 )
 
 __all__ = ["GenerativeModel"]
@@ -91,6 +91,7 @@ class GenerativeModel(LightningModule, ABC):
         self.spec = spec
         self.optimizer = optimizer
         self.optimization = Optimization()
+        self.budget = 0
         self.micro_batches = 1
         self.needs: dict[str, type[GenerativeModel]] = {}
         # not modules of this one: no part of its parameters, its state or its training
@@ -332,9 +333,11 @@ class GenerativeModel(LightningModule, ABC):
         self._images_seen += images
         # of every player at every step: whose turn it is when the warm-up ends, or a run goes on,
         # does not matter
-        warmth = warmup_factor(self._images_seen, self.optimization.warmup_images)
+        factor = rate_factor(
+            self.optimization, self._images_seen - images, self._images_seen, self.budget
+        )
         for group in parameter_groups(optimizers if isinstance(optimizers, list) else [optimizers]):
-            group["lr"] = group["initial_lr"] * warmth
+            group["lr"] = group["initial_lr"] * factor
         optimizer.step()
         self.after_step(name)
         return {(k if len(self._turns) == 1 else f"{name}/{k}"): v for k, v in losses.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genbench.formulas.learning_rate import LearningRateSchedule
+
 __all__ = ["Optimization", "require"]
 
 
@@ -17,11 +19,14 @@ class Optimization:
             clipping.
         ema_half_life: Half-life of the moving average of the weights, in images; 0: the last
             weights are the result.
+        schedule: The learning rate over the budget, a class of genbench.formulas.learning_rate such
+            as CosineDecay; null: constant.
     """
 
     warmup_images: int = 0
     clip_norm: float | None = None
     ema_half_life: int = 0
+    schedule: LearningRateSchedule | None = None
 
     def __post_init__(self) -> None:
         require(

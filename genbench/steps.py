@@ -1,5 +1,5 @@
 """The training step that no model has to write: players, gradients, their mean over processes,
-warm-up.
+warm-up, learning-rate schedule.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from genbench.batch import Batch
+from genbench.optimization import Optimization
 from genbench.rng import Rng
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "average_gradients",
     "loss_and_gradients",
     "parameter_groups",
+    "rate_factor",
     "warmup_factor",
 ]
 
@@ -46,6 +48,21 @@ def warmup_factor(images: int, warmup_images: int) -> float:
     if warmup_images:
         return min(1.0, images / warmup_images)
     return 1.0
+
+
+def rate_factor(optimization: Optimization, start: int, stop: int, budget: int) -> float:
+    """Share of its learning rate with which a step is taken: warm-up times schedule.
+
+    Args:
+        optimization: Both of them.
+        start: Images seen before the step, over all players and processes.
+        stop: Images seen after it.
+        budget: Images of the whole run.
+    """
+    factor = warmup_factor(stop, optimization.warmup_images)
+    if optimization.schedule is not None:
+        factor *= optimization.schedule.factor(start, budget)
+    return factor
 
 
 def loss_and_gradients(

@@ -14,7 +14,7 @@ PACKAGE = Path(genbench.__file__).parent
 # A room is a file at the top of genbench/ or a folder; beside it, the rooms that it imports from. Bottom to top.
 ARROWS = {
     "errors": set(),
-    "optimization": set(),
+    "optimization": {"formulas"},
     "rng": set(),
     "spec": set(),
     "batch": {"rng"},
@@ -23,7 +23,7 @@ ARROWS = {
     "system": {"errors"},
     "nets": {"formulas", "rng", "spec", "system"},
     "records": {"errors", "system"},
-    "steps": {"batch", "rng"},
+    "steps": {"batch", "optimization", "rng"},
     "model": {
         "batch",
         "capabilities",
@@ -46,7 +46,17 @@ ARROWS = {
         "spec",
         "steps",
     },
-    "config": {"data", "errors", "model", "nets", "optimization", "records", "rng", "system"},
+    "config": {
+        "data",
+        "errors",
+        "formulas",
+        "model",
+        "nets",
+        "optimization",
+        "records",
+        "rng",
+        "system",
+    },
     "leaderboard": {"config", "errors", "records", "system"},
     "metrics": {
         "config",

@@ -64,6 +64,8 @@ def annotation(tree: dict[str, Any], key: Sequence[str], trusted: Sequence[str])
         return _argument(tree.get(first), rest, trusted)
     if first in GROUPS and len(rest) == 1:
         return get_type_hints(GROUPS[first]).get(rest[0], Any)
+    if first in GROUPS:
+        return _argument(tree.get(first), rest, trusted)
     if first == "evaluations" and len(rest) == 3 and rest[1] in Evaluation.__dataclass_fields__:
         model = tree.get("model")
         path = model.get("class_path") if isinstance(model, dict) else None

@@ -35,7 +35,7 @@ from genbench.config.annotations import GROUPS, settled
 from genbench.config.class_paths import TRUSTED, check_paths
 from genbench.config.config import Config
 from genbench.config.explain import explain
-from genbench.config.former import in_todays_words
+from genbench.config.former import in_todays_words, without_neutral
 from genbench.config.settings import Evaluation
 from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
 from genbench.errors import InputError, nearest
@@ -117,7 +117,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
     parsed["model"]["init_args"].pop("spec", None)
-    resolved = flatten(json.loads(json.dumps(parsed)))
+    resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
     # no key where there are none: the hash of such a configuration is that of former versions
     if needs:
         resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
@@ -125,6 +125,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     try:
         for group, settings in GROUPS.items():
             settings(**resolved[group])
+        _check_schedule(config)
         for options in resolved["evaluations"].values():
             Evaluation(**options)
         for variant in config.evaluations:
@@ -134,6 +135,14 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ValueError, TypeError, InputError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
+
+
+def _check_schedule(config: Config) -> None:
+    """Refuse arguments that the learning-rate schedule refuses."""
+    try:
+        _ = config.optimization
+    except InputError as error:
+        raise ValueError(f"optimization.schedule: {error}") from None
 
 
 def _expand_folders(tree: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
     trusted = (*TRUSTED, *trust)
     if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
-    for key, value in (*_values(tree["data"], "data"), *_values(tree["model"], "model")):
+    for key, value in _named_values(tree):
         # jsonargparse would import a dotted name given for a callable: treat every dotted name as
         # one
         dotted = isinstance(value, str) and _DOTTED.fullmatch(value) and key not in _NO_CLASSES
@@ -62,6 +62,12 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
             raise InputError(
                 f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key, admitted))}"
             )
+
+
+def _named_values(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values of the sections in which classes are named."""
+    for section in ("data", "model", "optimization"):
+        yield from _values(tree.get(section, {}), section)
 
 
 def _check_no_word(

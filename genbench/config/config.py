@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from genbench.config.instantiate import instantiate
 from genbench.config.keys import may_change, own_key
 from genbench.config.settings import Budget, Evaluation, TrainerSettings, WandbSettings
 from genbench.config.tree import leaves_of
+from genbench.formulas.learning_rate import LearningRateSchedule
 from genbench.optimization import Optimization
 from genbench.system.json_files import digest
 
@@ -41,7 +43,10 @@ class Config:
     @property
     def optimization(self) -> Optimization:
         """How the weights are updated and averaged."""
-        return Optimization(**self.resolved["optimization"])
+        settings = dict(self.resolved["optimization"])
+        if settings.get("schedule") is not None:
+            settings["schedule"] = instantiate(LearningRateSchedule, settings["schedule"])
+        return Optimization(**settings)
 
     @property
     def trainer(self) -> TrainerSettings:

@@ -1,14 +1,16 @@
-"""Words of former versions that are read as what they mean today.
+"""Words of former versions that are read as what they mean today, and keys that came later.
 
 Configurations of older runs and records stay what they are, and their records still hold: only what
-trains the same weights, bit for bit, is read in other words.
+trains the same weights, bit for bit, is read in other words. A key that came after the first records
+stands in a resolved configuration only where it changes something, so that the hash of a
+configuration without it is that of former versions.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["in_todays_words"]
+__all__ = ["NEUTRAL", "in_todays_words", "without_neutral"]
 
 # former word of the GAN's `game` -> the class that took its place
 _GAMES = {
@@ -19,6 +21,8 @@ _GAMES = {
 _GAN = "genbench.models.gan.gan.GAN"
 # RealNVP was a model of its own before it was a bijection of `Flow`
 _REALNVP = "genbench.models.flow.realnvp.RealNVP"
+# keys that came later -> the value at which a run is what it was before there was such a key
+NEUTRAL = {"optimization.schedule": None}
 
 
 def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
@@ -53,3 +57,20 @@ def _flow(model: dict[str, Any]) -> dict[str, Any]:
     if model.get("dequantiser") is not None:
         flow["dequantiser_couplings"] = model.get("couplings", 4)
     return {**flow, "bijection": bijection}
+
+
+def without_neutral(resolved: dict[str, Any]) -> dict[str, Any]:
+    """A resolved configuration without the keys that came later and change nothing.
+
+    Args:
+        resolved: Every key with its value; it is not changed.
+
+    >>> without_neutral({"optimization": {"warmup_images": 0, "schedule": None}})
+    {'optimization': {'warmup_images': 0}}
+    """
+    for key, neutral in NEUTRAL.items():
+        group, name = key.split(".")
+        if resolved[group].get(name, neutral) == neutral:
+            kept = {other: value for other, value in resolved[group].items() if other != name}
+            resolved = {**resolved, group: kept}
+    return resolved

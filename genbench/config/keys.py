@@ -40,7 +40,8 @@ _NEED = re.compile(r"^(needs\.[^.]+\.)+")
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences between two configurations that one run folder may not have.
 
-    A larger budget is allowed, and so are the keys of `MAY_CHANGE`.
+    A larger budget is allowed, unless a learning-rate schedule is defined over it, and so are the
+    keys of `MAY_CHANGE`.
 
     Args:
         old: The configuration that the run was begun with.
@@ -50,11 +51,16 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         One text "key was old, is now new" for each such key.
     """
     lines = []
+    scheduled = any(key.startswith("optimization.schedule.") for key, _ in leaves_of(new))
     for key, was, now in _differences(old, new):
         larger_budget = (
             key == "budget.images" and isinstance(now, int) and isinstance(was, int) and now > was
         )
-        if not may_change(key) and not larger_budget:
+        if larger_budget and scheduled:
+            lines.append(
+                f"{key} was {was}, is now {now}, over which the learning rate is scheduled"
+            )
+        elif not may_change(key) and not larger_budget:
             lines.append(f"{key} was {was}, is now {now}")
     return lines
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jsonargparse import ArgumentParser
 
 from genbench.config.config import Config
+from genbench.config.instantiate import instantiate
 from genbench.config.keys import changes
 from genbench.config.recipe import train_command
-from genbench.config.tree import nested, one_line, own_warnings_only
+from genbench.config.tree import one_line
 from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
@@ -53,35 +52,12 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
         except ValueError as error:
             raise InputError(f"model.optimizer: {one_line(str(error))}") from None
     model.optimization = config.optimization
+    model.budget = config.budget.images
     data.seed = config.seed
     data.budget = config.budget.images
     check_needs(model, config)
     model.provide({name: partial(load_needed, config, name, data.name) for name in config.needs})
     return data, model
-
-
-def instantiate(base: type, node: dict[str, Any]) -> Any:
-    """An object of the class that a part of a configuration names.
-
-    Args:
-        base: A class that the object's class is derived from.
-        node: class_path, and the arguments beside it.
-
-    Raises:
-        InputError: The class refuses its arguments; the line is the message of its constructor.
-    """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "object", required=True)
-    try:
-        with own_warnings_only():
-            parsed = parser.parse_object({"object": nested(node)})
-            return parser.instantiate(parsed).object
-    except (ValueError, TypeError) as error:
-        # the constructor's message stands between the lines of jsonargparse
-        reason = re.search(
-            r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
-        )
-        raise InputError(one_line(reason[1] if reason else str(error))) from None
 
 
 def check_needs(model: GenerativeModel, config: Config) -> None:

@@ -27,6 +27,7 @@ from contract import (
 from genbench.batch import Batch
 from genbench.config.config import Config
 from genbench.config.find import find_config
+from genbench.config.instantiate import instantiate as made
 from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
@@ -35,7 +36,6 @@ from genbench.leaderboard.recipe_figures import figures, header_with
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.runs.build import build as instantiate
-from genbench.runs.build import instantiate as made
 from genbench.spec import Spec
 from genbench.system.locations import project_root
 from genbench.system.yaml12 import load_yaml
