@@ -106,6 +106,20 @@ MUTATIONS = (
         ("training/test_train.py::test_gradients_are_means_over_processes",),
     ),
     Mutation(
+        "each process writes the state of its own images alone",
+        "batch.py",
+        "self.rows[_gathered(places, world_size)] = _gathered(values.to(self.rows), world_size)",
+        "self.rows[places] = values.to(self.rows)",
+        ("promises/test_image_state.py::test_state_of_images_is_one_for_any_number_of_processes",),
+    ),
+    Mutation(
+        "losses after a step are those of one process",
+        "model.py",
+        "[*reduced, *losses.values()]",
+        "reduced",
+        ("promises/test_image_state.py::test_losses_after_a_step_are_means_over_processes",),
+    ),
+    Mutation(
         "gradients of a batch in parts are summed, not averaged",
         "steps.py",
         "None if gradient is None else gradient / micro_batches",

@@ -30,7 +30,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genbench.batch import Batch
+from genbench.batch import Batch, ImageBuffer
 from genbench.capabilities import HasTrajectory
 from genbench.formulas.pixels import to_pixels, to_real
 from genbench.optimization import Optimization
@@ -41,7 +41,7 @@ from genbench.steps import (
     Losses,
     OptimizerFactory,
     Player,
-    average_gradients,
+    average_over_processes,
     loss_and_gradients,
     parameter_groups,
     rate_factor,
@@ -98,6 +98,7 @@ class GenerativeModel(LightningModule, ABC):
         self._needed: dict[str, Callable[[], GenerativeModel] | GenerativeModel] = {}
         self._images_seen = 0
         self._turns: list[tuple[int, str, Player]] = []
+        self._image_buffers: list[ImageBuffer] = []
 
     # --- the contract -----------------------------------------------------------------------------
 
@@ -215,8 +216,13 @@ class GenerativeModel(LightningModule, ABC):
         """
         return {"model": Player(list(self.parameters()), self.loss)}
 
-    def after_step(self, name: str) -> None:
-        """After player `name` has stepped: weight clipping, control variables, codebooks."""
+    def after_step(self, name: str, losses: Losses) -> None:
+        """After a player has stepped: weight clipping, control variables, codebooks.
+
+        Args:
+            name: The player.
+            losses: What its loss gave, detached, means over the processes.
+        """
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
         """Once, on the averaged weights, before they are used: whatever is estimated in a pass
@@ -241,6 +247,10 @@ class GenerativeModel(LightningModule, ABC):
         Schedules are functions of it.
         """
         return self._images_seen
+
+    def image_buffers(self) -> list[ImageBuffer]:
+        """The states that the images of a batch keep."""
+        return [module for module in self.modules() if isinstance(module, ImageBuffer)]
 
     def resume_at(self, images: int) -> None:
         """Go on from an image count, when the state of a checkpoint has been loaded."""
@@ -305,6 +315,7 @@ class GenerativeModel(LightningModule, ABC):
         self._turns = [
             (i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)
         ]
+        self._image_buffers = self.image_buffers()
         optimizers = []
         for player in players.values():
             factory = player.optimizer or self.optimizer
@@ -317,14 +328,16 @@ class GenerativeModel(LightningModule, ABC):
         """One step of one player on fresh data: the turn is a function of the images seen, so a
         resumed run keeps it.
         """
-        images = len(batch.x) * self.trainer.world_size
+        world_size = self.trainer.world_size
+        images = len(batch.x) * world_size
+        for buffer in self._image_buffers:
+            buffer.forget()
         turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
         losses, gradients = loss_and_gradients(player, batch, self.micro_batches)
         for parameter, gradient in zip(player.parameters, gradients, strict=True):
             parameter.grad = gradient
-        average_gradients(
-            [p.grad for p in player.parameters if p.grad is not None], self.trainer.world_size
-        )
+        reduced = [p.grad for p in player.parameters if p.grad is not None]
+        average_over_processes([*reduced, *losses.values()], world_size)
         if self.optimization.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.parameters, self.optimization.clip_norm)
 
@@ -339,5 +352,7 @@ class GenerativeModel(LightningModule, ABC):
         for group in parameter_groups(optimizers if isinstance(optimizers, list) else [optimizers]):
             group["lr"] = group["initial_lr"] * factor
         optimizer.step()
-        self.after_step(name)
+        for buffer in self._image_buffers:
+            buffer.write(world_size)
+        self.after_step(name, losses)
         return {(k if len(self._turns) == 1 else f"{name}/{k}"): v for k, v in losses.items()}

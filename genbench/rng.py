@@ -86,6 +86,9 @@ class Rng:
         dtype: Floating type of the draws.
         device: Where the draws are made. Default: where `index` is, else the CPU.
 
+    Attributes:
+        index: Global index of the image behind each stream, int64 (B,).
+
     Examples:
         The numbers of image 7 do not depend on the images that are drawn beside it:
 
@@ -112,13 +115,15 @@ class Rng:
     ) -> None:
         index = torch.as_tensor(index, dtype=torch.int64, device=device)
         k0, k1, _, _ = philox((index & _WORD, index >> 32, 0, _STREAM), (seed & _WORD, seed >> 32))
+        self.index = index
         self._key = torch.stack((k0, k1))
         self._drawn = 0
         self.dtype = dtype
 
     @classmethod
-    def _from_key(cls, key: Tensor, dtype: torch.dtype, drawn: int = 0) -> Rng:
+    def _from_key(cls, index: Tensor, key: Tensor, dtype: torch.dtype, drawn: int = 0) -> Rng:
         rng = cls.__new__(cls)
+        rng.index = index
         rng._key = key
         rng._drawn = drawn
         rng.dtype = dtype
@@ -129,7 +134,7 @@ class Rng:
 
     def __getitem__(self, rows: slice | Tensor) -> Rng:
         """The streams of some images."""
-        return self._from_key(self._key[:, rows], self.dtype, self._drawn)
+        return self._from_key(self.index[rows], self._key[:, rows], self.dtype, self._drawn)
 
     @property
     def device(self) -> torch.device:
@@ -142,7 +147,8 @@ class Rng:
         **_: object,
     ) -> Rng:
         """The same streams elsewhere, or in another floating type."""
-        return self._from_key(self._key.to(device), dtype or self.dtype, self._drawn)
+        index = self.index.to(device)
+        return self._from_key(index, self._key.to(device), dtype or self.dtype, self._drawn)
 
     @classmethod
     def of_samples(
@@ -162,7 +168,7 @@ class Rng:
         digest = hashlib.sha256(purpose.encode()).digest()
         low, high = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
         c0, c1, _, _ = philox((low, high, k, _CHILD), tuple(self._key))
-        return self._from_key(torch.stack((c0, c1)), self.dtype)
+        return self._from_key(self.index, torch.stack((c0, c1)), self.dtype)
 
     def bits(self, shape: Sequence[int] = ()) -> Tensor:
         """32 random bits each, int64 of shape (B, *shape)."""

@@ -19,7 +19,7 @@ __all__ = [
     "Losses",
     "OptimizerFactory",
     "Player",
-    "average_gradients",
+    "average_over_processes",
     "loss_and_gradients",
     "parameter_groups",
     "rate_factor",
@@ -90,7 +90,9 @@ def loss_and_gradients(
             _sum(total, gradient) for total, gradient in zip(gradients, part_gradients, strict=True)
         ]
         for name, value in losses.items():
-            totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+            # a copy: the model may go on using what it logs, and means replace this
+            value = value.detach().clone()
+            totals[name] = totals[name] + value if name in totals else value
     if micro_batches > 1:
         totals = {name: total / micro_batches for name, total in totals.items()}
         gradients = [
@@ -115,12 +117,12 @@ def parameter_groups(optimizers: list[Optimizer]) -> Iterator[dict[str, Any]]:
     return (group for optimizer in optimizers for group in optimizer.param_groups)
 
 
-def average_gradients(gradients: list[Tensor], world_size: int) -> None:
-    """One coalesced all-reduce: the mean over the processes, in place."""
+def average_over_processes(tensors: list[Tensor], world_size: int) -> None:
+    """One coalesced all-reduce: the mean of each tensor over the processes, in place."""
     if world_size == 1:
         return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
     flat /= world_size
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))

@@ -152,6 +152,12 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
             f"trainer.accumulate is {parts}, which does not divide the "
             f"{data.batch_size // processes} images that a process has of each batch"
         )
+    for buffer in model.image_buffers():
+        if len(buffer.rows) < data.batch_size:
+            raise InputError(
+                f"data.batch_size is {data.batch_size}, but this model keeps the state of "
+                f"{len(buffer.rows)} images: right are at least as many as a batch has"
+            )
     if model.batch_coupled and parts > 1:
         raise InputError(
             f"trainer.accumulate is {parts}, but this loss couples the images of a batch: "

@@ -32,9 +32,10 @@ def test_training_draws_nothing_from_global_generators(name, tiny):
     with no_global_randomness():
         for (player_name, player), optimizer in zip(model.players().items(), optimizers):
             for _, batch in zip(range(2), batches):
-                player.loss(batch.x, batch.y, batch.rng)["loss"].backward()
+                losses = player.loss(batch.x, batch.y, batch.rng)
+                losses["loss"].backward()
                 optimizer.step()
-                model.after_step(player_name)
+                model.after_step(player_name, {k: v.detach() for k, v in losses.items()})
     with no_global_randomness():
         model.finalize(data.finalize_batches(model), Rng(0, [0]).split("finalize"))
 

@@ -27,7 +27,7 @@ from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.runs.build import build, load, open_run
 from genbench.runs.folder import Run
-from genbench.steps import average_gradients
+from genbench.steps import average_over_processes
 from genbench.system.lock import lock
 from genbench.tracking.metrics_file import cut_metrics, read_metrics
 from genbench.training.ema import EMA
@@ -231,7 +231,7 @@ def test_weights_that_are_not_finite_are_not_kept(tiny, monkeypatch):
         "data.batch_size=16",
     )
 
-    def broken(self, name):
+    def broken(self, name, losses):
         if self.images_seen == 320:
             next(self.parameters()).data.fill_(torch.inf)
 
@@ -830,7 +830,7 @@ def test_gradients_are_means_over_processes(monkeypatch):
     gradients = [torch.randn(3, 2), torch.randn(4)]
     expected = [2 * gradient for gradient in gradients]
     monkeypatch.setattr("torch.distributed.all_reduce", lambda total: total.mul_(1 + 2 + 3))
-    average_gradients(gradients, 3)
+    average_over_processes(gradients, 3)
     for gradient, mean in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, mean)
 
@@ -846,7 +846,7 @@ def test_a_mean_of_losses_goes_on_after_an_interruption(tiny, monkeypatch):
     whole = read_metrics(train(tiny(EXAMPLE, *often, folder="whole")).metrics)
     cut = tiny(EXAMPLE, *often, folder="cut")
 
-    def stop(model, name):
+    def stop(model, name, losses):
         if model.images_seen == 112:
             os.kill(os.getpid(), signal.SIGTERM)
 

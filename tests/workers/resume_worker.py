@@ -2,7 +2,7 @@
 
 python resume_worker.py      a job per line of JSON on stdin, the exit codes of its processes on stdout
 
-{"train": [name, override, ...], "processes": 1, "cut": [how, images, rank] or null}
+{"train": [name, override, ...], "processes": 1, "cut": [how, images, rank] or null}; also "trust": [module, ...], "double": true
 {"evaluate": [run folder, out]}
 {"bench": suite file, "kill_at": k}      SIGKILL right before its k-th operation on a file in the suite's folder; 0: never
 
@@ -45,7 +45,11 @@ SPEED = {
 }
 
 
-def train(name: str, overrides: list[str], rank: int, cut: tuple[str, int, int] | None) -> None:
+def train(job: dict[str, Any], overrides: list[str], rank: int) -> None:
+    cut = job["cut"]
+    if job.get("double"):
+        torch.set_default_dtype(torch.float64)
+
     def report(seen: int, loss: float | None) -> None:
         if cut is not None and (seen, rank) == tuple(cut[1:]):
             if cut[0] == "disk full":
@@ -53,7 +57,10 @@ def train(name: str, overrides: list[str], rank: int, cut: tuple[str, int, int] 
             else:
                 os.kill(os.getpid(), signal.Signals[cut[0]])
 
-    genbench.training.train.train(load_config(name, overrides, smoke=True), report)
+    # without a smoke version of its own, a recipe that is given by its path is small itself
+    smoke = not job["train"][0].endswith(".yaml")
+    config = load_config(job["train"][0], overrides, job.get("trust", ()), smoke=smoke)
+    genbench.training.train.train(config, report)
 
 
 def evaluate(run: str, out: str) -> None:
@@ -108,9 +115,9 @@ def children(job: dict[str, Any]) -> list[int]:
         return [forked(lambda: run_suite(job["bench"], job["kill_at"]))]
     if "evaluate" in job:
         return [forked(lambda: evaluate(*job["evaluate"]))]
-    name, *overrides = job["train"]
+    overrides = job["train"][1:]
     if job["processes"] == 1:
-        return [forked(lambda: train(name, overrides, 0, job["cut"]))]
+        return [forked(lambda: train(job, overrides, 0))]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -118,7 +125,7 @@ def children(job: dict[str, Any]) -> list[int]:
     overrides += [f"trainer.devices={job['processes']}", "trainer.accelerator=cpu"]
     return [
         forked(
-            lambda rank=rank: train(name, overrides, rank, job["cut"]),
+            lambda rank=rank: train(job, overrides, rank),
             LOCAL_RANK=str(rank),
             **layout,
         )
