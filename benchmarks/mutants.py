@@ -599,8 +599,8 @@ MUTATIONS = (
     Mutation(
         "the decoder is not told the label",
         "models/vae/vae.py",
-        "theta = self.decoder(rng.normal((self.latent,)), self.condition(y))",
-        "theta = self.decoder(rng.normal((self.latent,)), self.condition(None if y is None else 0 * y))",
+        "theta = self.decoder(self.latent.draw(rng), self.condition(y))",
+        "theta = self.decoder(self.latent.draw(rng), self.condition(None if y is None else 0 * y))",
         ("models/test_vae.py::test_each_label_gets_its_own_images",),
     ),
     Mutation(

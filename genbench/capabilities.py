@@ -1,19 +1,59 @@
 """What a model may offer beyond the contract, asked for by name and never by class.
 
-z is a latent of shape (B, d) with the prior N(0, I); x is a uint8 image (B, C, H, W); y are int64
-labels (B,), None for a model of p(x).
+x are uint8 images (B, C, H, W); y are int64 labels (B,), None for a model of p(x); z are latents,
+whose shape and prior a model with latents declares as its `latent`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from genbench.formulas.priors import Prior
 from genbench.rng import Rng
+from genbench.spec import Shape
 
-__all__ = ["Decodes", "Diffuses", "Encodes", "HasLatent", "HasTrajectory"]
+__all__ = ["Decodes", "Diffuses", "Encodes", "HasLatent", "HasTrajectory", "Latent"]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What the latents z of a model are.
+
+    Args:
+        shape: Shape of one, such as (d,).
+        prior: p(z).
+
+    Examples:
+        >>> from genbench.formulas.priors import Bernoulli
+        >>> latent = Latent((2, 3), Bernoulli())
+        >>> latent.dims, latent.draw(Rng(0, range(4))).shape
+        (6, torch.Size([4, 2, 3]))
+    """
+
+    shape: Shape
+    prior: Prior
+
+    @property
+    def dims(self) -> int:
+        """Number of entries of a latent."""
+        return math.prod(self.shape)
+
+    def draw(self, rng: Rng) -> Tensor:
+        """z ~ p(z), one per stream: (len(rng), *shape)."""
+        return self.prior.draw(rng, self.shape)
+
+
+@runtime_checkable
+class HasLatent(Protocol):
+    """Images come from latents, or have latents, of a declared shape and prior."""
+
+    @property
+    def latent(self) -> Latent: ...
 
 
 @runtime_checkable
@@ -28,13 +68,6 @@ class Decodes(Protocol):
     """Latents have images: the mean of p(x | z), or x = f^{-1}(z), or G(z)."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
-
-
-@runtime_checkable
-class HasLatent(Protocol):
-    """The number d of latents of a model that does not encode."""
-
-    latent: int
 
 
 @runtime_checkable

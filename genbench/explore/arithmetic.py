@@ -37,6 +37,7 @@ def arithmetic(subject: Subject) -> Drawing:
             "the label b above."
         )
     else:
+        subject.need_reals()
         codes, code_labels = subject.data.tensors("train", subject.device)
         assert code_labels is not None
         codes = codes[:_ENCODED]

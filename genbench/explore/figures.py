@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from genbench.explore.arithmetic import arithmetic
 from genbench.explore.drawing import Drawing
+from genbench.explore.encodings import encodings
 from genbench.explore.images import reconstructions, samples
 from genbench.explore.neighbours import neighbours
 from genbench.explore.points import points
@@ -24,6 +25,7 @@ _IN_ORDER: tuple[Callable[[Subject], Drawing], ...] = (
     samples,
     reconstructions,
     manifold,
+    encodings,
     traversals,
     interpolation,
     arithmetic,

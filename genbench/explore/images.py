@@ -42,7 +42,7 @@ def reconstructions(subject: Subject) -> Drawing:
     error = float(mean_square.sqrt()) / (subject.spec.levels - 1)
     title = subject.title("Reconstructions", f"n = {len(x)}")
     caption = (
-        f"Held-out images x above x' = decode(encode(x)), through {subject.latent} latents for "
+        f"Held-out images x above x' = decode(encode(x)), through {subject.latent.dims} latents for "
         f"{subject.spec.dims} pixels. "
         f"Root mean square error {error:.3f} of the range from black to white."
     )

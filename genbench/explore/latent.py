@@ -1,13 +1,15 @@
-r"""Walks through latent space, z ~ N(0, I) in d dimensions.
+r"""Walks through latent space of d dimensions.
 
     linear      z(t) = (1 - t) a + t b
     spherical   z(t) = (sin((1 - t) w) a + sin(t w) b) / sin w,    cos w = <a, b> / (|a| |b|)
                                                             (Shoemake 1985)
-    manifold    z_i = Phi^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of probability along each
-                of two axes                                 (Kingma & Welling 2014, appendix A)
+    manifold    z_i = F^{-1}((i - 1/2) / n), i = 1, ..., n: equal steps of the prior's probability
+                along each of two axes                      (Kingma & Welling 2014, appendix A)
 
 The spherical walk between two points of equal norm keeps that norm. In many dimensions nearly all
-of N(0, I) lies at |z| = sqrt(d), and the middle of a straight line does not.
+of N(0, I) lies at |z| = sqrt(d), and the middle of a straight line does not. Where the prior is a
+function of normal noise, entry by entry, the spherical walk is that of the noise; for other priors
+there is none.
 
 References:
     Shoemake (1985), Animating rotation with quaternion curves. SIGGRAPH 85
@@ -17,17 +19,49 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from genbench.formulas.priors import Monotone, Prior
+
 __all__ = [
+    "Walk",
     "class_means",
     "gaussian_quantiles",
+    "lattice",
     "linear",
     "plane",
     "principal_directions",
     "spherical",
+    "walks_of",
 ]
+
+
+class Walk(NamedTuple):
+    """A way between two latents.
+
+    Attributes:
+        name: "linear" or "spherical".
+        between: Function of two latents (d,) and shares of the way (n,) that returns latents (n, d).
+    """
+
+    name: str
+    between: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def walks_of(prior: Prior) -> list[Walk]:
+    """The walks between latents of a prior, the one that stays among its draws last."""
+    walks = [Walk("linear", linear)]
+    if isinstance(prior, Monotone):
+
+        def through_noise(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+            return prior.from_normal(spherical(prior.to_normal(a), prior.to_normal(b), t))
+
+        walks.append(Walk("spherical", through_noise))
+    return walks
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -87,6 +121,20 @@ def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]
     top = directions[:k]
     sign = torch.sign(top.gather(1, top.abs().argmax(1, keepdim=True)))
     return mean, sign * top, singular[:k] / max(1, len(z) - 1) ** 0.5
+
+
+def lattice(first: Tensor, second: Tensor) -> Tensor:
+    """All pairs of two lists of values.
+
+    Args:
+        first: Values of the first latent (n,), from left to right.
+        second: Values of the second latent (n,), from the bottom to the top.
+
+    Returns:
+        Latents (n * n, 2) in reading order.
+    """
+    up, across = torch.meshgrid(second.flip(0), first, indexing="ij")
+    return torch.stack((across, up), 2).flatten(0, 1)
 
 
 def plane(mean: Tensor, directions: Tensor, scale: Tensor, n: int) -> Tensor:

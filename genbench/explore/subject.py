@@ -11,8 +11,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from genbench.capabilities import Decodes, Encodes, HasLatent
+from genbench.capabilities import Decodes, Encodes, HasLatent, Latent
 from genbench.explore.sheet import legible
+from genbench.formulas.priors import Reals
 from genbench.rng import Rng
 from genbench.runs.build import Loaded
 
@@ -173,6 +174,30 @@ class Subject:
         """Whether images have latents."""
         return isinstance(self.model, Encodes)
 
+    @property
+    def latent(self) -> Latent:
+        """Shape and prior of the latents.
+
+        Raises:
+            NotPossible: The model has no latents.
+        """
+        if not isinstance(self.model, Decodes):
+            raise NotPossible(f"{self.kind} has no latents")
+        if not isinstance(self.model, HasLatent):
+            raise NotPossible(f"{self.kind} does not declare its latents")
+        return self.model.latent
+
+    def need_reals(self) -> Reals:
+        """The prior of latents that are vectors of reals.
+
+        Raises:
+            NotPossible: The model has no latents, or none of reals.
+        """
+        prior = self.latent.prior
+        if not isinstance(prior, Reals):
+            raise NotPossible(f"an entry of a latent is {prior.name}, and no real")
+        return prior
+
     def encode(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Encode images.
 
@@ -181,17 +206,19 @@ class Subject:
             y: Labels, int64 (B,), or None.
 
         Returns:
-            Latents (B, d).
+            Latents (B, d), d the number of their entries.
 
         Raises:
             NotPossible: The model does not encode.
         """
         model = self.model
-        if not isinstance(model, Decodes):
-            raise NotPossible(f"{self.kind} has no latents")
+        shape = self.latent.shape
         if not isinstance(model, Encodes):
             raise NotPossible(f"{self.kind} has no p(z | x), no map from images to latents")
-        return _batched(model.encode, x, y if self.model.conditional else None)
+        z = _batched(model.encode, x, y if self.model.conditional else None)
+        if z.shape[1:] != shape:
+            raise ValueError(f"{self.kind} encodes into {tuple(z.shape[1:])} and declares {shape}")
+        return z.flatten(1)
 
     def decode(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Decode latents.
@@ -207,8 +234,8 @@ class Subject:
             NotPossible: The model has no latents.
         """
         model = self.model
-        if not isinstance(model, Decodes):
-            raise NotPossible(f"{self.kind} has no latents")
+        z = z.unflatten(1, self.latent.shape)
+        assert isinstance(model, Decodes)
         return _batched(model.decode, z, y if self.model.conditional else None)
 
     @cached_property
@@ -218,17 +245,6 @@ class Subject:
         if len(x) < 3:
             raise NotPossible(f"{len(x)} held-out images say nothing about latents")
         return self.encode(x, y), y
-
-    @cached_property
-    def latent(self) -> int:
-        """Number of latents d."""
-        if not isinstance(self.model, Decodes):
-            raise NotPossible(f"{self.kind} has no latents")
-        if self.encodes:
-            return self.encode(*self.held_out(1)).shape[1]
-        if isinstance(self.model, HasLatent):
-            return self.model.latent
-        raise NotPossible(f"{self.kind} does not say how many latents it has")
 
     def starts(self, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
         """Latents to start from: encodings of held-out images, else draws of the prior.
@@ -244,7 +260,7 @@ class Subject:
             x, y = self.held_out(n)
             return self.encode(x, y), y
         rng = self.rng(n, purpose)
-        z = rng.normal((self.latent,))
+        z = self.latent.draw(rng).flatten(1)
         if self.label is None:
             return z, self.data.draw_labels(rng)
         return z, torch.full((n,), self.label, device=self.device)

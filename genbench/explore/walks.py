@@ -10,20 +10,20 @@ References:
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
+from torch import Tensor
 
 from genbench.explore.drawing import Drawing, one_label, sheet_of, signed
 from genbench.explore.latent import (
     gaussian_quantiles,
-    linear,
+    lattice,
     plane,
     principal_directions,
-    spherical,
+    walks_of,
 )
 from genbench.explore.subject import NotPossible, Subject
+from genbench.formulas.priors import Normal
 
 __all__ = ["interpolation", "manifold", "traversals"]
 
@@ -32,42 +32,89 @@ _SIDE = 12
 
 
 def manifold(subject: Subject) -> Drawing:
-    """Images over a plane of latent space, at the quantiles of the Gaussian.
+    """Images over a plane of latent space.
 
-    The plane is that of two latents, or of the first two principal directions of encodings. A model
-    of more latents that does not encode prefers no plane: then between four draws of the prior.
+    Two latents are decoded at the quantiles of their prior. Of more latents the plane is that of the
+    first two principal directions of encodings. A model of more latents that does not encode prefers
+    no plane: then between four draws of the prior.
     """
     subject.need_pictures()
-    n = _SIDE
-    d = subject.latent
-    if d > 2 and not subject.encodes:
-        return _between_corners(subject, n)
-    start = torch.zeros(d, dtype=torch.float64, device=subject.device)
-    axes = torch.eye(d, dtype=torch.float64, device=subject.device)[:2]
-    scale = torch.ones(2, dtype=torch.float64)
+    subject.need_reals()
+    d = subject.latent.dims
     if d < 2:
         raise NotPossible("one latent makes no plane; see traversals")
-    where = "The two latents"
-    axis = "latent"
-    if d > 2:
-        z, _ = subject.encodings
-        axis = "principal direction"
-        start, axes, scale = principal_directions(z.double())
-        share = float(scale.square().sum() / z.double().var(0).sum())
-        where = f"{d} latents: the plane of the first two principal directions of {len(z)} encodings ({share:.0%} of their variance)"
-    z = plane(start, axes, scale.to(start), n).to(subject.model.dtype)
+    if d == 2:
+        return _quantile_plane(subject, _SIDE)
+    if subject.encodes:
+        return _principal_plane(subject, _SIDE)
+    return _between_corners(subject, _SIDE)
+
+
+def _quantile_plane(subject: Subject, n: int) -> Drawing:
+    """Images of two latents at n quantiles of the prior of each."""
+    scores = gaussian_quantiles(n)
+    prior = subject.need_reals()
+    values = prior.quantiles(scores, 2)
+    z = lattice(values[:, 0], values[:, 1])
+    if isinstance(prior, Normal):
+        span = f"from {float(scores[0]):+.2f} to {float(scores[-1]):+.2f}"
+        caption = (
+            f"The two latents, decoded at the {n} Gaussian quantiles {span} standard deviations "
+            "along each axis."
+        )
+        names = ("first latent, in sd", "second latent, in sd")
+    else:
+        caption = (
+            f"The two latents, decoded at {n} quantiles of the prior of each, {prior.name}: "
+            f"those of the probabilities (i - 1/2) / {n}."
+        )
+        names = ("first latent", "second latent")
+    ticks = (signed(values[:, 0]), signed(values[:, 1]))
+    return _manifold(subject, z, caption, names, ticks)
+
+
+def _principal_plane(subject: Subject, n: int) -> Drawing:
+    """Images over the plane in which encodings vary most."""
+    scores = gaussian_quantiles(n)
+    encodings, _ = subject.encodings
+    z = encodings.double()
+    mean, directions, scale = principal_directions(z)
+    share = float(scale.square().sum() / z.var(0).sum())
+    caption = (
+        f"{subject.latent.dims} latents: the plane of the first two principal directions of "
+        f"{len(z)} encodings ({share:.0%} of their variance), decoded at the {n} Gaussian quantiles "
+        f"from {float(scores[0]):+.2f} to {float(scores[-1]):+.2f} standard deviations along each "
+        "axis."
+    )
+    names = ("first principal direction, in sd", "second principal direction, in sd")
+    ticks = (signed(scores), signed(scores))
+    return _manifold(subject, plane(mean, directions, scale, n), caption, names, ticks)
+
+
+def _manifold(
+    subject: Subject,
+    z: Tensor,
+    caption: str,
+    axes: tuple[str, str],
+    ticks: tuple[list[str], list[str]],
+) -> Drawing:
+    """Draw the images of a lattice of latents.
+
+    Args:
+        subject: The run.
+        z: Latents (n * n, d), in reading order.
+        caption: What they are.
+        axes: Names of the horizontal and the vertical axis.
+        ticks: Values along the horizontal axis, and along the vertical one from the bottom.
+    """
+    across, up = ticks
+    n = len(across)
     y = one_label(subject, len(z))
-    quantiles = gaussian_quantiles(n)
-    span = f"from {float(quantiles[0]):+.2f} to {float(quantiles[-1]):+.2f}"
-    title = subject.title("Latent manifold", f"{n} x {n} latents")
-    caption = f"{where}, decoded at the {n} Gaussian quantiles {span} standard deviations along each axis."
     if y is not None:
         caption += f" Class y = {subject.class_names()[int(y[0])]}."
-    axes_names = (f"first {axis}, in sd", f"second {axis}, in sd")
-    ticks = signed(quantiles)
-    return sheet_of(
-        subject, title, caption, subject.decode(z, y), n, ticks[::-1], ticks, axes_names
-    )
+    title = subject.title("Latent manifold", f"{n} x {n} latents")
+    images = subject.decode(z.to(subject.device, subject.model.dtype), y)
+    return sheet_of(subject, title, caption, images, n, up[::-1], across, axes)
 
 
 def _between_corners(subject: Subject, n: int) -> Drawing:
@@ -78,17 +125,18 @@ def _between_corners(subject: Subject, n: int) -> Drawing:
     """
     draws, _ = subject.starts(4, "manifold")
     t = torch.linspace(0, 1, n, dtype=draws.dtype, device=draws.device)
-    left = spherical(draws[0], draws[2], t)
-    right = spherical(draws[1], draws[3], t)
-    z = torch.cat([spherical(a, b, t) for a, b in zip(left, right, strict=True)])
+    walk = walks_of(subject.need_reals())[-1]
+    left = walk.between(draws[0], draws[2], t)
+    right = walk.between(draws[1], draws[3], t)
+    z = torch.cat([walk.between(a, b, t) for a, b in zip(left, right, strict=True)])
     y = one_label(subject, len(z))
     title = subject.title("Latent manifold", f"{n} x {n} latents")
     caption = (
-        f"Four draws of the prior in {subject.latent} dimensions at the corners, and spherical "
-        "walks between them: s of the way "
+        f"Four draws of the prior in {subject.latent.dims} dimensions at the corners, and "
+        f"{walk.name} walks between them: s of the way "
         f"from left to right, t of the way down. Norms are from {float(z.norm(dim=1).min()):.2f} "
         "to "
-        f"{float(z.norm(dim=1).max()):.2f}; of the prior about {math.sqrt(subject.latent):.2f}."
+        f"{float(z.norm(dim=1).max()):.2f}; of the prior about {_norm(subject):.2f}."
     )
     if y is not None:
         caption += f" Class y = {subject.class_names()[int(y[0])]}."
@@ -96,23 +144,39 @@ def _between_corners(subject: Subject, n: int) -> Drawing:
     return sheet_of(subject, title, caption, subject.decode(z, y), n, ticks, ticks, ("s", "t"))
 
 
+def _norm(subject: Subject) -> float:
+    """The root of E |z|^2 of the prior."""
+    return subject.need_reals().norm(subject.latent.dims)
+
+
 def traversals(subject: Subject) -> Drawing:
     """One latent is varied per row; the others are those of one image."""
     subject.need_pictures()
+    prior = subject.need_reals()
+    dims = subject.latent.dims
     z, y = subject.starts(1, "traversals")
-    shown = torch.arange(min(8, subject.latent), device=z.device)
+    shown = torch.arange(min(8, dims), device=z.device)
     order = "the first ones"
     if subject.encodes:
         spread = subject.encodings[0].std(0)
         shown = spread.argsort(descending=True)[: len(shown)]
         order = "the ones whose encodings vary most"
-    steps = torch.linspace(-3, 3, 13, dtype=z.dtype, device=z.device)
-    rows = z.repeat(len(shown) * len(steps), 1)
-    rows[torch.arange(len(rows)), shown.repeat_interleave(len(steps))] = steps.repeat(len(shown))
+    scores = torch.linspace(-3, 3, 13, dtype=z.dtype, device=z.device)
+    values = prior.quantiles(scores, dims).to(z)
+    rows = z.repeat(len(shown) * len(scores), 1)
+    rows[torch.arange(len(rows)), shown.repeat_interleave(len(scores))] = values.T[shown].flatten()
     labels = None if y is None else y.repeat(len(rows))
-    title = subject.title("Traversals", f"{len(shown)} of {subject.latent} latents")
+    title = subject.title("Traversals", f"{len(shown)} of {dims} latents")
     first = "a held-out image's encoding" if subject.encodes else "a draw of the prior"
-    caption = f"Each row sets one latent z_i to the value above, from {first}; {order}. The prior of each is N(0, 1)."
+    set_to = "the value above"
+    axis = "value of $z_i$"
+    if not isinstance(prior, Normal):
+        set_to = "the quantile of its prior whose place is, as that of N(0, 1), above"
+        axis = "quantile of $z_i$, as that of N(0, 1)"
+    caption = (
+        f"Each row sets one latent z_i to {set_to}, from {first}; {order}. "
+        f"The prior of each is {prior.name}."
+    )
     names = [f"$z_{{{int(i) + 1}}}$" for i in shown]
     return sheet_of(
         subject,
@@ -121,39 +185,42 @@ def traversals(subject: Subject) -> Drawing:
         subject.decode(rows, labels),
         13,
         names,
-        signed(steps),
-        ("value of $z_i$", ""),
+        signed(scores),
+        (axis, ""),
     )
 
 
 def interpolation(subject: Subject) -> Drawing:
-    """Straight and spherical walks between four pairs of latents."""
+    """Walks between four pairs of latents."""
     subject.need_pictures()
+    walks = walks_of(subject.need_reals())
     z, y = subject.starts(8, "interpolation")
     if len(z) < 8:
         raise NotPossible(f"only {len(z)} held-out images of this class, and four pairs are shown")
     t = torch.linspace(0, 1, 13, dtype=z.dtype, device=z.device)
-    walks = []
+    rows = []
     labels = []
-    names = []
     for a in range(0, 8, 2):
-        walks += [linear(z[a], z[a + 1], t), spherical(z[a], z[a + 1], t)]
-        names += ["linear", "spherical"]
+        rows += [walk.between(z[a], z[a + 1], t) for walk in walks]
         # a model of p(x | y) keeps the first one's class all the way
-        labels += [] if y is None else [y[a].repeat(2 * len(t))]
-    images = subject.decode(torch.cat(walks), torch.cat(labels) if labels else None)
+        labels += [] if y is None else [y[a].repeat(len(walks) * len(t))]
+    images = subject.decode(torch.cat(rows), torch.cat(labels) if labels else None)
     ends = "encodings of held-out images" if subject.encodes else "draws of the prior"
-    norms = [float(walk[len(t) // 2].norm()) for walk in walks]
+    norms = [float(row[len(t) // 2].norm()) for row in rows]
+    middles = ", ".join(
+        f"{walk.name} {np.mean(norms[i :: len(walks)]):.2f}" for i, walk in enumerate(walks)
+    )
     caption = (
-        f"Four pairs of {ends} in {subject.latent} dimensions. Norm of the middle, mean over "
-        "pairs: linear "
-        f"{np.mean(norms[::2]):.2f}, spherical {np.mean(norms[1::2]):.2f}; of the ends "
+        f"Four pairs of {ends} in {subject.latent.dims} dimensions. Norm of the middle, mean over "
+        "pairs: "
+        f"{middles}; of the ends "
         f"{float(z.norm(dim=1).mean()):.2f}; "
-        f"of the prior about {math.sqrt(subject.latent):.2f}."
+        f"of the prior about {_norm(subject):.2f}."
     )
     if subject.model.conditional:
         caption += " Both ends are decoded with the class of the left one."
     title = subject.title("Interpolation", "4 pairs")
+    names = [walk.name for walk in walks] * 4
     return sheet_of(
         subject, title, caption, images, len(t), names, [f"{float(s):.2f}" for s in t], ("t", "")
     )

@@ -134,7 +134,7 @@ def divergence_that_is_added(self, x, y=None, rng=None, K=1, ais=1):
     if K > 1:
         return terms_of_vae(self, x, y, rng, K)
     m, log_s = self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)
-    z = m + log_s.exp() * (rng or self.fixed_rng(x)).normal((self.latent,))
+    z = m + log_s.exp() * (rng or self.fixed_rng(x)).normal(self.latent.shape)
     kl = sum_dims(gaussian_kl(m, log_s, torch.zeros_like(m), torch.zeros_like(m)))
     return {"reconstruction": -self.log_likelihood(x, z, y), "kl": -kl}
 
@@ -146,7 +146,7 @@ def weights_without_q(self, x, y=None, rng=None, K=1, ais=1):
     rng = rng or self.fixed_rng(x)
 
     def log_w(k):
-        z = m + log_s.exp() * rng.normal((self.latent,))
+        z = m + log_s.exp() * rng.normal(self.latent.shape)
         return self.log_likelihood(x, z, y) + sum_dims(
             gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
         )
@@ -165,7 +165,7 @@ def root_of_mean_squares(self, x, y=None, rng=None, K=1, ais=1):
     rng = rng or self.fixed_rng(x)
 
     def log_w2(k):
-        z = m + log_s.exp() * rng.normal((self.latent,))
+        z = m + log_s.exp() * rng.normal(self.latent.shape)
         prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
         return 2 * (
             self.log_likelihood(x, z, y) + sum_dims(prior - gaussian_log_density(z, m, log_s))
@@ -179,7 +179,7 @@ def fixed_stream(self, x, y=None, rng=None, K=1, ais=1):
 
 
 def noise_of_the_latent_again(self, rng, y=None, decoder="sample"):
-    theta = self.decoder(rng.split("one").normal((self.latent,)), self.condition(y))
+    theta = self.decoder(self.latent.draw(rng.split("one")), self.condition(y))
     mean, log_s = theta.chunk(2, dim=1)
     return self.to_pixels(mean + log_s.exp() * rng.split("one").normal(self.spec.shape))
 

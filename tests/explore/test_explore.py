@@ -14,20 +14,24 @@ from matplotlib.text import Text
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
+from genbench.capabilities import Latent
 from genbench.cli.main import main
 from genbench.data.importing import Import, import_images
 from genbench.explore import FIGURES, explore
 from genbench.explore.latent import (
     class_means,
     gaussian_quantiles,
+    lattice,
     linear,
     plane,
     principal_directions,
     spherical,
+    walks_of,
 )
 from genbench.explore.neighbours import histograms
 from genbench.explore.sheet import DRAWING, legible, sheet, style
 from genbench.explore.subject import NotPossible, Subject
+from genbench.formulas.priors import Bernoulli, Codes, Logistic, Normal, Prior, Uniform
 from genbench.metrics.nearest import nearest_rows
 from genbench.rng import Rng
 from genbench.runs.build import open_run
@@ -82,6 +86,34 @@ def test_the_lattice_is_in_reading_order_with_the_second_axis_upwards():
     for row in range(3):
         for column in range(3):
             assert torch.allclose(z[row, column], torch.stack((1 + q[column], 2 + 3 * q[2 - row])))
+
+
+def test_all_pairs_of_two_lists_are_in_reading_order_with_the_second_upwards():
+    pairs = lattice(torch.tensor([1.0, 2.0]), torch.tensor([5.0, 6.0])).tolist()
+    assert pairs == [[1, 6], [2, 6], [1, 5], [2, 5]]
+
+
+def test_spherical_walks_of_other_priors_are_those_of_their_noise():
+    a, b = normal(2, 7)
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)
+    for prior in (Normal(), Logistic(), Uniform()):
+        straight, turning = walks_of(prior)
+        z = turning.between(prior.from_normal(a), prior.from_normal(b), t)
+        assert torch.allclose(prior.to_normal(z), spherical(a, b, t), atol=1e-10)
+        assert torch.equal(straight.between(a, b, t), linear(a, b, t))
+
+
+class Circle(Prior):
+    """Points of a circle: reals whose entries are not independent."""
+
+    name = "a circle"
+
+    def draw(self, rng, shape):
+        return torch.nn.functional.normalize(rng.normal(shape))
+
+
+def test_a_prior_of_dependent_entries_has_no_spherical_walk():
+    assert [walk.name for walk in walks_of(Circle())] == ["linear"]
 
 
 def test_principal_directions_are_those_of_the_covariance():
@@ -143,7 +175,7 @@ def made(lines):
         ("digits/vae", PICTURES | LATENT | ENCODED),
         ("digits/gan", PICTURES | LATENT),
         ("digits/pixelcnn", PICTURES),
-        ("points2d/vae", {"points"}),
+        ("points2d/vae", {"points", "encodings"}),
         ("points2d/ddpm", {"points", "forward", "reverse"}),
     ],
 )
@@ -470,6 +502,92 @@ def test_a_conditional_model_shows_classes_and_exchanges_them(tiny):
         "--label 3"
     )
     assert "y = 3" in captions["manifold"]["caption"]
+
+
+def of_latents(tiny, latent, recipe="digits/vae"):
+    """A run whose model declares other latents, and the latents that it is made to decode."""
+    subject = Subject(open_run(train(tiny(recipe, f"model.latent={latent.dims}"))))
+    decoded = []
+    decode = subject.model.decode
+
+    def flat(z, y=None):
+        decoded.append(z)
+        return decode(z.flatten(1), y)
+
+    subject.model.latent = latent
+    subject.model.decode = flat
+    if hasattr(subject.model, "encode"):
+        encode = subject.model.encode
+        subject.model.encode = lambda x, y=None: encode(x, y).unflatten(1, latent.shape)
+    return subject, decoded
+
+
+@pytest.mark.parametrize("prior", [Normal(), Uniform(), Logistic()])
+def test_two_latents_are_decoded_at_the_quantiles_of_the_declared_prior(tiny, prior):
+    subject, decoded = of_latents(tiny, Latent((1, 2), prior))
+    with torch.no_grad(), style():
+        caption = FIGURES["manifold"](subject).caption
+        figure = FIGURES["encodings"](subject).figure
+    z = torch.cat(decoded)
+    assert z.shape == (144, 1, 2)
+    share = torch.special.ndtr(prior.to_normal(z.double())).view(12, 12, 2)
+    expected = (torch.arange(12, dtype=torch.float64) + 0.5) / 12
+    assert torch.allclose(share[:, :, 0], expected.expand(12, 12), atol=1e-6)
+    assert torch.allclose(share[:, :, 1], expected.flip(0)[:, None].expand(12, 12), atol=1e-6)
+    assert ("standard deviations" in caption) == isinstance(prior, Normal)
+    (axes,) = figure.axes
+    draws, *classes = axes.collections
+    y = subject.encodings[1]
+    assert len(draws.get_offsets()) == len(y)
+    assert [len(dots.get_offsets()) for dots in classes] == y.bincount().tolist()
+    assert np.abs(draws.get_offsets()).max() < (1 if isinstance(prior, Uniform) else 20)
+
+
+def test_one_latent_is_varied_over_the_quantiles_of_its_prior(tiny):
+    subject, decoded = of_latents(tiny, Latent((3,), Uniform()))
+    with torch.no_grad(), style():
+        caption = FIGURES["traversals"](subject).caption
+    z = torch.cat(decoded).double().view(3, 13, 3)
+    order = subject.encodings[0].std(0).argsort(descending=True)
+    scores = torch.linspace(-3, 3, 13, dtype=torch.float64)
+    for row, i in enumerate(order.tolist()):
+        assert torch.allclose(z[row, :, i], 2 * torch.special.ndtr(scores) - 1, atol=1e-6)
+    assert "U(-1, 1)" in caption
+
+
+def test_draws_start_where_the_prior_is(tiny):
+    subject, decoded = of_latents(tiny, Latent((40,), Uniform()), "digits/gan")
+    with torch.no_grad(), style():
+        for figure in ("interpolation", "manifold"):
+            FIGURES[figure](subject)
+    for z in decoded:
+        assert z.abs().max() < 1
+
+
+@pytest.mark.parametrize("prior", [Bernoulli(), Codes(9)])
+def test_latents_that_are_no_reals_get_no_walks(tiny, prior):
+    subject, _ = of_latents(tiny, Latent((3, 2), prior))
+    drawn = set()
+    for name in LATENT | ENCODED | {"encodings"}:
+        with torch.no_grad(), style(), suppress(NotPossible):
+            FIGURES[name](subject)
+            drawn.add(name)
+    placed = set() if isinstance(prior, Codes) else {"tsne"}
+    assert drawn == {"reconstructions"} | placed
+
+
+def test_a_model_whose_latents_are_others_than_it_declares_is_named(tiny):
+    subject = Subject(open_run(train(tiny("digits/vae"))))
+    subject.model.latent = Latent((5,), Normal())
+    with pytest.raises(ValueError, match=r"VAE encodes into \(12,\) and declares \(5,\)"):
+        FIGURES["reconstructions"](subject)
+
+
+def test_a_model_that_does_not_declare_its_latents_has_no_figures_of_them(tiny):
+    subject = Subject(open_run(train(tiny("digits/vae"))))
+    del subject.model.latent
+    with pytest.raises(NotPossible, match="VAE does not declare its latents"):
+        FIGURES["manifold"](subject)
 
 
 def test_the_corners_of_a_manifold_without_an_encoder_are_draws_of_the_prior(tiny):

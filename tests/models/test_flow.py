@@ -13,7 +13,7 @@ from torch import nn
 from zuko.transforms import AdditiveTransform, CouplingTransform, MonotonicAffineTransform
 
 from genbench.formulas.pixels import bits_per_dim
-from genbench.formulas.priors import from_normal, to_normal
+from genbench.formulas.priors import Logistic
 from genbench.models.flow.flow import Flow
 from genbench.nets.bijections.coupling import (
     AdditiveCoupling,
@@ -278,8 +278,8 @@ def test_three_couplings_of_nice_mix_every_entry_with_every_other(double):
 
 def test_the_logistic_prior_is_scipys_and_its_noise_is_normal(double):
     eps = torch.linspace(-12, 12, 49)
-    z = from_normal("logistic", eps)
-    torch.testing.assert_close(to_normal("logistic", z), eps, rtol=1e-9, atol=1e-9)
+    z = Logistic().from_normal(eps)
+    torch.testing.assert_close(Logistic().to_normal(z), eps, rtol=1e-9, atol=1e-9)
     quantiles = torch.from_numpy(stats.norm.cdf(eps.numpy()))
     torch.testing.assert_close(
         torch.from_numpy(stats.logistic.cdf(z.numpy())), quantiles, rtol=1e-9, atol=0

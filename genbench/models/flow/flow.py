@@ -19,12 +19,15 @@ References:
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from genbench.capabilities import Latent
 from genbench.formulas.likelihood import sum_dims
 from genbench.formulas.pixels import bits_per_dim
-from genbench.formulas.priors import Prior, from_normal, prior_log_density, to_normal
+from genbench.formulas.priors import Logistic, Monotone, Normal
 from genbench.models.dequantised import Dequantised, Dequantiser
 from genbench.nets.bijections.bijection import Bijection, BijectionFactory
 from genbench.nets.net import NetFactory
@@ -54,7 +57,7 @@ class Flow(Dequantised):
         spec: Spec,
         bijection: BijectionFactory,
         optimizer: OptimizerFactory,
-        prior: Prior = "normal",
+        prior: Literal["normal", "logistic"] = "normal",
         dequantiser: NetFactory | None = None,
         dequantiser_couplings: int = 4,
         conditional: bool = False,
@@ -67,7 +70,8 @@ class Flow(Dequantised):
                 f"dequantiser_couplings is at least 2, not {dequantiser_couplings}: "
                 "a coupling leaves half of the entries alone"
             )
-        self.prior = prior
+        self.prior: Monotone = Normal() if prior == "normal" else Logistic()
+        self.latent = Latent((spec.dims,), self.prior)
         self.bijection: Bijection = bijection(spec.shape, self.classes)
         if dequantiser is not None:
             self.dequantiser = Dequantiser(spec, dequantiser, dequantiser_couplings, self.classes)
@@ -83,12 +87,12 @@ class Flow(Dequantised):
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """z ~ p(z), then the cell that f^{-1}(z) lies in."""
-        return self.decode(rng.normal((self.spec.dims,)), y)
+        return self.decode(self.latent.draw(rng), y)
 
     def density_terms(self, v: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Prior and Jacobian, (B,) nats each."""
         z, log_det = self(v, y)
-        return {"prior": -sum_dims(prior_log_density(self.prior, z)), "jacobian": -log_det}
+        return {"prior": -sum_dims(self.prior.log_density(z)), "jacobian": -log_det}
 
     def forward(self, v: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """v of shape (B, C, H, W) -> z of shape (B, D) and log|det dz/dv|, nats of shape (B,)."""
@@ -99,13 +103,13 @@ class Flow(Dequantised):
         return self.bijection.inverse(z, self.condition(y))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Integer images -> latents of the centres of their cells, as standard normal noise (B, D)."""
+        """Integer images -> latents of the centres of their cells, (B, D)."""
         z, _ = self(self.to_centre(x), y)
-        return to_normal(self.prior, z)
+        return z
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Standard normal noise (B, D) -> the integer images in whose cells its reals lie, uint8.
+        """Latents (B, D) -> the integer images in whose cells f^{-1}(z) lies, uint8 (B, C, H, W).
 
         Inverse of `encode`.
         """
-        return self.to_pixels(self.inverse(from_normal(self.prior, z), y))
+        return self.to_pixels(self.inverse(z, y))

@@ -31,7 +31,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from genbench.capabilities import Latent
 from genbench.errors import InputError
+from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, grid, integrate
 from genbench.model import GenerativeModel
 from genbench.models.continuous_flow import ContinuousFlow
@@ -83,6 +85,7 @@ class FlowMatching(ContinuousFlow):
         if not 0 <= sigma_min < 1:
             raise ValueError(f"sigma_min is at least 0 and below 1, not {sigma_min}")
         self.sigma_min = sigma_min
+        self.latent = Latent((spec.dims,), Normal())
         features = Sinusoidal(cond_width, period=_TURNS)
         self.time = nn.Sequential(
             features,

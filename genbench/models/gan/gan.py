@@ -36,7 +36,9 @@ import torch
 from torch import Tensor
 
 from genbench.batch import Batch
+from genbench.capabilities import Latent
 from genbench.formulas.pixels import dequantise, quantise
+from genbench.formulas.priors import Normal
 from genbench.model import GenerativeModel
 from genbench.models.gan.games import Game
 from genbench.nets.net import NetFactory
@@ -95,12 +97,12 @@ class GAN(GenerativeModel):
                 f"nothing keeps the discriminator of the game {type(game).__name__} Lipschitz: "
                 "gradient_penalty above 0, such as 10"
             )
-        self.latent = latent
+        self.latent = Latent((latent,), Normal())
         self.game = game
         self.critic_steps = critic_steps
         self.discriminator_optimizer = discriminator_optimizer
         self.gradient_penalty = gradient_penalty
-        self.G = generator((latent,), spec.shape, self.classes)
+        self.G = generator(self.latent.shape, spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
         self.batch_coupled = self.gathers_batch = any(
             isinstance(module, BatchNorm) for module in self.modules()
@@ -159,14 +161,14 @@ class GAN(GenerativeModel):
 
     def generate(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """G(z) for z ~ N(0, I): reals in (-1, 1)."""
-        return torch.tanh(self.G(rng.normal((self.latent,)), self.condition(y)))
+        return torch.tanh(self.G(self.latent.draw(rng), self.condition(y)))
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """G(z), quantised."""
-        return self.decode(rng.normal((self.latent,)), y)
+        return self.decode(self.latent.draw(rng), y)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Latents (B, latent) -> uint8 images."""
+        """Latents z, (B, latent) -> images G(z), uint8 (B, C, H, W)."""
         return quantise((torch.tanh(self.G(z, self.condition(y))) + 1) / 2, self.spec.levels)
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
@@ -174,7 +176,7 @@ class GAN(GenerativeModel):
         averaged weights.
         """
         if self.batch_coupled:
-            z = rng.normal((_CALIBRATION, self.latent))[0]
+            z = self.latent.prior.draw(rng, (_CALIBRATION, *self.latent.shape))[0]
             y = (
                 _pick([batch.y for batch in batches if batch.y is not None], rng)
                 if self.conditional

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genbench.capabilities import Latent
 from genbench.formulas.ais import annealed_importance
 from genbench.formulas.likelihood import (
     gaussian_kl,
@@ -41,6 +42,7 @@ from genbench.formulas.likelihood import (
     sum_dims,
 )
 from genbench.formulas.pixels import bits_per_dim
+from genbench.formulas.priors import Normal
 from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
 from genbench.records.parts import LikelihoodKind
@@ -96,7 +98,7 @@ class VAE(GenerativeModel):
             raise ValueError(
                 f"K is at least 1, and 1 where beta is not; not {K} with beta {beta:g}"
             )
-        self.latent = latent
+        self.latent = Latent((latent,), Normal())
         self.likelihood_model = likelihood_model
         self.beta = beta
         self.K = K
@@ -123,7 +125,7 @@ class VAE(GenerativeModel):
         self, rng: Rng, y: Tensor | None = None, decoder: Literal["sample", "mean"] = "sample"
     ) -> Tensor:
         """z ~ p(z), then x ~ p(x|z), or the mean of p(x|z) before rounding, which most papers show."""
-        theta = self.decoder(rng.normal((self.latent,)), self.condition(y))
+        theta = self.decoder(self.latent.draw(rng), self.condition(y))
         if decoder == "mean":
             return self.decoded_mean(theta)
         if decoder != "sample":
@@ -155,7 +157,7 @@ class VAE(GenerativeModel):
         rng = rng or self.fixed_rng(x)
         m, log_s = self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)
         if K == ais == 1:
-            z = m + log_s.exp() * rng.normal((self.latent,))
+            z = m + log_s.exp() * rng.normal(self.latent.shape)
             kl = gaussian_kl(m, log_s, torch.zeros_like(m), torch.zeros_like(m))
             return {"reconstruction": -self.log_likelihood(x, z, y), "kl": sum_dims(kl)}
 
@@ -166,7 +168,9 @@ class VAE(GenerativeModel):
                 prior - gaussian_log_density(z, m, log_s)
             )
 
-        log_p = importance_weighted(K, lambda k: annealed_importance(log_w, self.latent, rng, ais))
+        log_p = importance_weighted(
+            K, lambda k: annealed_importance(log_w, self.latent.dims, rng, ais)
+        )
         return {"importance-weighted" if ais == 1 else "annealed": -log_p}
 
     def likelihood_kind(self, **options: Any) -> LikelihoodKind:

@@ -1,0 +1,36 @@
+"""The figure of two latents: encodings of held-out images, and draws of the prior."""
+
+from __future__ import annotations
+
+from genbench.explore.drawing import Drawing
+from genbench.explore.scatter import colours, scatter_by_label
+from genbench.explore.sheet import OTHERS, panel, sheet
+from genbench.explore.subject import NotPossible, Subject
+
+__all__ = ["encodings"]
+
+
+def encodings(subject: Subject) -> Drawing:
+    """Encodings of held-out images in the plane of two latents, by label, over draws of the prior."""
+    prior = subject.need_reals()
+    if subject.latent.dims != 2:
+        raise NotPossible(f"{subject.latent.dims} latents are no plane; see tsne")
+    z, y = subject.encodings
+    draws = subject.latent.draw(subject.rng(len(z), "encodings")).flatten(1).cpu().numpy()
+    title = subject.title("Encodings", f"n = {len(z):,}")
+    caption = (
+        f"Encodings of {len(z):,} held-out images, by label, over as many draws of the prior of each "
+        f"latent, {prior.name}, in grey. What the decoder makes of draws far from every encoding is "
+        "a guess."
+    )
+    if subject.model.conditional:
+        caption += " The model is given the labels, so its latents need not tell them."
+    caption += colours(z, y)
+    figure = sheet(title, caption)
+    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
+    axes.scatter(
+        draws[:, 0], draws[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.4, label="the prior"
+    )
+    scatter_by_label(axes, z.double().cpu().numpy(), y, subject)
+    axes.set(xlabel="first latent $z_1$", ylabel="second latent $z_2$")
+    return Drawing(figure, title, caption)
