@@ -546,11 +546,11 @@ MUTATIONS = (
         ("formulas/test_solvers.py::test_order_of_convergence_is_the_declared_one",),
     ),
     Mutation(
-        "times denser towards 0",
+        "times denser towards 1",
         "formulas/solvers.py",
-        "return [1 - (1 - i / steps) ** power for i in range(steps + 1)]",
         "return [(i / steps) ** power for i in range(steps + 1)]",
-        ("formulas/test_solvers.py::test_grid_is_denser_towards_one",),
+        "return [1 - (1 - i / steps) ** power for i in range(steps + 1)]",
+        ("formulas/test_solvers.py::test_grid_is_denser_towards_zero",),
     ),
     Mutation(
         "every proposal of annealing is accepted",
@@ -794,8 +794,8 @@ MUTATIONS = (
     Mutation(
         "flow matching learns the field at another time",
         "models/flow_matching/flow_matching.py",
-        "v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))",
-        "v = self.velocity(self.interpolate(x_0, x_1, t), 1 - t, self.condition(y))",
+        "v = self.velocity(x_t, t, self.condition(y))",
+        "v = self.velocity(x_t, 1 - t, self.condition(y))",
         ("models/test_flow_matching.py::test_the_field_is_learnt_at_the_time_of_its_image",),
     ),
     Mutation(

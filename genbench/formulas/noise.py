@@ -134,11 +134,14 @@ class Schedule(ABC):
         """eps from the image x in x_t."""
         return (x_t - expand(self.alpha(t), x) * x) / expand(self.sigma(t), x)
 
+    def velocity(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """v = dx_t/dt of the path between the image x and the noise eps."""
+        alpha_rate, sigma_rate = self.rates(t)
+        return expand(alpha_rate, x) * x + expand(sigma_rate, x) * eps
+
     def velocity_of(self, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """v = dx_t/dt from the image x in x_t."""
-        alpha_rate, sigma_rate = self.rates(t)
-        eps = self.noise_of(x, x_t, t)
-        return expand(alpha_rate, x) * x + expand(sigma_rate, x) * eps
+        return self.velocity(x, self.noise_of(x, x_t, t), t)
 
     def score_of(self, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The gradient of log q(x_t | x); of log p(x_t) where x is E[x | x_t]."""
@@ -189,11 +192,19 @@ class Straight(Schedule):
 
     sigma_min: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma_min < 1:
+            raise ValueError(f"sigma_min is at least 0 and below 1, not {self.sigma_min}")
+
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t.double()
 
     def sigma(self, t: Tensor) -> Tensor:
         return self.sigma_min + (1 - self.sigma_min) * t.double()
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        one = torch.ones_like(t, dtype=torch.float64)
+        return -one, (1 - self.sigma_min) * one
 
 
 @dataclass(frozen=True)

@@ -181,18 +181,17 @@ def integrate(
 
 
 def grid(steps: int, power: float = 1.0) -> list[float]:
-    """steps + 1 times from 0 to 1, t = 1 - (1 - i/steps)^power: even, or denser towards 1 where
-    power > 1.
+    """steps + 1 times from 0 to 1, t = (i / steps)^power: even, or denser towards 0 where power > 1.
 
     Examples:
         >>> grid(4)
         [0.0, 0.25, 0.5, 0.75, 1.0]
         >>> grid(4, power=2)
-        [0.0, 0.4375, 0.75, 0.9375, 1.0]
+        [0.0, 0.0625, 0.25, 0.5625, 1.0]
     """
     if steps < 1 or power < 1:
         raise ValueError(f"steps and power are at least 1, not {steps} and {power}")
-    return [1 - (1 - i / steps) ** power for i in range(steps + 1)]
+    return [(i / steps) ** power for i in range(steps + 1)]
 
 
 @torch.no_grad()

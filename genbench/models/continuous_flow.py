@@ -1,7 +1,7 @@
 r"""Densities that are the flow of a normal one along a field: continuous normalizing flows.
 
-    dx/dt = f(x, t),  x_0 ~ N(0, s^2 I) at t = 0,  x_1 a real image at t = 1
-    log p(x_1) = log N(x_0; 0, s^2 I) - int_0^1 tr(df/dx) dt  along the same curve, from 1 back to 0       (Chen et al., theorem 1)
+    dx_t/dt = f(x_t, t),  x_0 a real image at t = 0,  x_1 ~ N(0, s^2 I) at t = 1
+    log p(x_0) = log N(x_1; 0, s^2 I) + int_0^1 tr(df/dx) dt  along the same curve                         (Chen et al., theorem 1)
 
 Images are scored by uniform dequantisation (`models/dequantised.py`), which is a bound for the exact
 p. The error of the solver and the noise of the random trace go either way, so the declared kind is
@@ -44,7 +44,7 @@ class ContinuousFlow(Dequantised):
     """A field whose flow carries noise to images; a leaf writes the field, and how it is learnt.
 
     Attributes:
-        noise_scale: s, the standard deviation of x_0.
+        noise_scale: s, the standard deviation of x_1.
     """
 
     likelihood: LikelihoodKind | None = "estimate"
@@ -53,7 +53,7 @@ class ContinuousFlow(Dequantised):
 
     @abstractmethod
     def field(self, y: Tensor | None) -> Field:
-        """f, from noise at t = 0 to images at t = 1. y: int64 (B,) labels of a model of p(x | y)."""
+        """f, from images at t = 0 to noise at t = 1. y: int64 (B,) labels of a model of p(x | y)."""
 
     def terms(
         self,
@@ -84,9 +84,9 @@ class ContinuousFlow(Dequantised):
             tolerance: Of dopri5.
         """
         rng = rng or self.fixed_rng(x)
-        times = grid(steps, power)[::-1]
+        times = grid(steps, power)
         if solver == "dopri5":
-            times = [1.0, 0.0]
+            times = [0.0, 1.0]
 
         def density(v: Tensor, k: int) -> dict[str, Tensor]:
             vectors = trace_probes(rng.split("trace", k), self.spec.shape, trace, probes)
@@ -98,7 +98,7 @@ class ContinuousFlow(Dequantised):
     def density_terms(self, v: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Prior and divergence by the exact trace and fifty steps of Heun, (B,) nats each."""
         vectors = trace_probes(self.fixed_rng(v), self.spec.shape, "exact", 1)
-        prior, change = self.density_parts(v, y, vectors, grid(50)[::-1])
+        prior, change = self.density_parts(v, y, vectors, grid(50))
         return {"prior": -prior, "divergence": -change}
 
     def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,27 +113,27 @@ class ContinuousFlow(Dequantised):
     @torch.no_grad()
     def density_parts(
         self,
-        x_1: Tensor,
+        x_0: Tensor,
         y: Tensor | None,
         probes: Tensor,
         times: list[float],
         solver: Solver = "heun",
         tolerance: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """log N(x_0; 0, s^2 I) and -int_0^1 tr(df/dx) dt, whose sum is log p(x_1). (B,) nats each.
+        """log N(x_1; 0, s^2 I) and int_0^1 tr(df/dx) dt, whose sum is log p(x_0). (B,) nats each.
 
         Args:
-            x_1: Reals (B, C, H, W).
+            x_0: Reals (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             probes: Of `divergence`.
-            times: From 1 down to 0.
+            times: From 0 to 1.
             solver: Of `solvers.integrate`.
             tolerance: Of dopri5.
         """
-        # theorem 1; from 1 back to 0, int tr dt has the sign that log p asks for
-        x_0, change = integrate_with_divergence(
-            self.field(y), x_1, probes, times, solver, tolerance
+        # theorem 1
+        x_1, change = integrate_with_divergence(
+            self.field(y), x_0, probes, times, solver, tolerance
         )
-        zero = torch.zeros_like(x_0)
+        zero = torch.zeros_like(x_1)
         log_s = zero + math.log(self.noise_scale)
-        return sum_dims(gaussian_log_density(x_0, zero, log_s)), change
+        return sum_dims(gaussian_log_density(x_1, zero, log_s)), change

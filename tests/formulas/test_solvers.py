@@ -78,13 +78,13 @@ def test_fixed_steps_agree_with_torchdiffeq():
         )
 
 
-def test_grid_is_denser_towards_one():
+def test_grid_is_denser_towards_zero():
     assert grid(4) == [0, 0.25, 0.5, 0.75, 1]
     steps = torch.tensor(grid(10, 2.0), dtype=torch.float64).diff()
     assert (
-        (steps.diff() < 0).all()
+        (steps.diff() > 0).all()
         and float(steps.sum()) == pytest.approx(1)
-        and float(steps[-1]) == pytest.approx(0.01)
+        and float(steps[0]) == pytest.approx(0.01)
     )
 
 

@@ -41,14 +41,14 @@ def streams(n, seed=0) -> Rng:
 
 
 class Field(Net):
-    """A known field; its conditioning vector is t itself."""
+    """Minus a known field v(x, t); its conditioning vector is 1 - t itself."""
 
     def __init__(self, v) -> None:
         super().__init__()
         self.v = v
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.v(x, cond[:, :1, None, None])
+        return -self.v(x, 1 - cond[:, :1, None, None])
 
 
 def vectors(model: FlowMatching, rng: Rng, trace="exact", probes=1) -> Tensor:
@@ -62,16 +62,16 @@ class Time(nn.Module):
 
 def exact(v, spec=POINTS, **options) -> FlowMatching:
     model = small(spec, **options)
-    model.time, model.net = Time(), Field(v)
+    model.network.time, model.network.net = Time(), Field(v)
     return model
 
 
 def gaussian(m: Tensor, s: Tensor):
-    """E[x_1 - x_0 | x_t] for x_1 ~ N(m, diag(s^2)) and sigma_min = 0."""
+    """E[eps - x | x_t] for x ~ N(m, diag(s^2)) and sigma_min = 0."""
 
-    def v(x, t):
-        var = (1 - t) ** 2 + t**2 * s**2
-        return m + (t * s**2 - (1 - t)) / var * (x - t * m)
+    def v(x_t, t):
+        var = t**2 + (1 - t) ** 2 * s**2
+        return -m + (t - (1 - t) * s**2) / var * (x_t - (1 - t) * m)
 
     return v
 
@@ -88,15 +88,16 @@ def log_normal(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("sigma_min", [0.0, 0.1])
 def test_loss_is_the_speed_of_the_path(double, sigma_min):
-    """u is d x_t / dt, whatever t; a net that knows x_0 and x_1 has loss 0."""
+    """v is d x_t / dt, whatever t; the field 0 has the loss E |v|^2 / D, which is known for one image."""
     model, rng = small(sigma_min=sigma_min), streams(5)
-    x_0, x_1, t = rng.normal((1, 1, 2)), rng.normal((1, 1, 2)), rng.uniform()
-    u = (model.interpolate(x_0, x_1, t + 0.5) - model.interpolate(x_0, x_1, t)) / 0.5
-    torch.testing.assert_close(u, x_1 - (1 - sigma_min) * x_0)
-    torch.testing.assert_close(model.interpolate(x_0, x_1, torch.zeros(5)), x_0)
-    torch.testing.assert_close(model.interpolate(x_0, x_1, torch.ones(5)), sigma_min * x_0 + x_1)
-    # zero field: E |u|^2 / D for one image is known
-    model.net = Field(lambda x, t: torch.zeros_like(x))
+    path = model.schedule
+    x, eps, t = rng.normal((1, 1, 2)), rng.normal((1, 1, 2)), rng.uniform()
+    v = (path.diffuse(x, eps, t + 0.5) - path.diffuse(x, eps, t)) / 0.5
+    torch.testing.assert_close(v, (1 - sigma_min) * eps - x)
+    torch.testing.assert_close(path.velocity(x, eps, t), v)
+    torch.testing.assert_close(path.diffuse(x, eps, torch.ones(5)), eps)
+    torch.testing.assert_close(path.diffuse(x, eps, torch.zeros(5)), x + sigma_min * eps)
+    model.network.net = Field(lambda x, t: torch.zeros_like(x))
     x = torch.full((20_000, 1, 1, 2), 12, dtype=torch.uint8)
     centre, width = 2 * 12.5 / 16 - 1, 2 / 16
     expected = centre**2 + width**2 / 12 + (1 - sigma_min) ** 2
@@ -107,33 +108,33 @@ def test_the_field_is_learnt_at_the_time_of_its_image(double):
     """A field that is 10 t everywhere: its loss by the draws of the stream, in their order."""
     model, rng = small(), streams(40)
     model.velocity = lambda x_t, t, cond=None: 10 * t.view(-1, 1, 1, 1).expand_as(x_t)
-    t, x_0 = rng.uniform(), rng.normal((1, 1, 2))
-    x_1, _ = model.dequantise(PIXELS[:40], None, rng, 0)
-    expected = ((10 * t.view(-1, 1, 1, 1) - (x_1 - x_0)) ** 2).mean()
+    t, eps = 1 - rng.uniform(), rng.normal((1, 1, 2))
+    x, _ = model.dequantise(PIXELS[:40], None, rng, 0)
+    expected = ((10 * t.view(-1, 1, 1, 1) - (eps - x)) ** 2).mean()
     torch.testing.assert_close(model.loss(PIXELS[:40], None, streams(40))["loss"], expected)
 
 
 def test_dequantised_images_stay_in_their_cells(double):
     model = small()
-    x_1, _ = model.dequantise(PIXELS, None, streams(256), 0)
-    assert x_1.min() > -1 and x_1.max() < 1 and torch.equal(model.to_pixels(x_1), PIXELS)
+    x, _ = model.dequantise(PIXELS, None, streams(256), 0)
+    assert x.min() > -1 and x.max() < 1 and torch.equal(model.to_pixels(x), PIXELS)
 
 
 def test_the_minimiser_is_the_conditional_expectation(double):
-    """Two points: E[u | x_t] in closed form has a smaller loss than its neighbours, by the square of their distance."""
+    """Two points: E[v | x_t] in closed form has a smaller loss than its neighbours, by the square of their distance."""
     points = torch.tensor([-0.5, 0.5])
 
-    def best(x, t):
-        # x_t given a is N(t a, (1 - t)^2); u = (a - x_t) / (1 - t)
-        log_w = -((x[..., None] - t[..., None] * points) ** 2) / (2 * (1 - t[..., None]) ** 2)
-        return ((log_w.softmax(-1) * points).sum(-1) - x) / (1 - t)
+    def best(x_t, t):
+        # x_t given a is N((1 - t) a, t^2); v = (x_t - a) / t
+        log_w = -((x_t[..., None] - (1 - t[..., None]) * points) ** 2) / (2 * t[..., None] ** 2)
+        return (x_t - (log_w.softmax(-1) * points).sum(-1)) / t
 
     n, rng = 20_000, streams(20_000)
-    t, x_0 = 0.9 * rng.uniform(), rng.normal((1, 1, 1))
-    x_1 = points[rng.integers(2)].view(-1, 1, 1, 1)
+    t, eps = 1 - 0.9 * rng.uniform(), rng.normal((1, 1, 1))
+    x = points[rng.integers(2)].view(-1, 1, 1, 1)
     model = exact(best)
-    x_t = model.interpolate(x_0, x_1, t)
-    error = (model.velocity(x_t, t) - (x_1 - x_0)).flatten()
+    x_t = model.schedule.diffuse(x, eps, t)
+    error = (model.velocity(x_t, t) - (eps - x)).flatten()
     directions = [
         torch.ones(n),
         x_t.flatten(),
@@ -143,7 +144,7 @@ def test_the_minimiser_is_the_conditional_expectation(double):
     # the residual is orthogonal to every function of (x_t, t)
     for g in directions:
         assert abs(float((error * g).mean())) < 4 * float((error * g).std()) / math.sqrt(n)
-    # and the estimate is not of no power: without the mean of x_1 it would be
+    # and the estimate is not of no power: without the mean of x it would be
     assert abs(float(((error + 0.1 * directions[2]) * directions[2]).mean())) > 4 * float(
         (error * directions[2]).std()
     ) / math.sqrt(n)
@@ -159,17 +160,17 @@ def taught(teacher: FlowMatching, v=None, **options) -> FlowMatching:
 
 
 def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
-    """The exact flow from N(0, I) to N(m, diag(s^2)) ends at m + s x_0. On these pairs no paths cross: a field has loss 0, and one
+    """The exact flow from N(0, I) to N(m, diag(s^2)) ends at m + s eps. On these pairs no paths cross: a field has loss 0, and one
     step of Euler follows it, where one along the teacher's ends at m."""
-    x_0 = streams(64).normal((1, 1, 2))
-    ends = M + S * x_0
+    eps = streams(64).normal((1, 1, 2))
+    ends = M + S * eps
 
-    def straight(x, t):
-        return M + (S - 1) * (x - t * M) / (1 - t + t * S)
+    def straight(x_t, t):
+        return -M + (1 - S) * (x_t - (1 - t) * M) / (t + (1 - t) * S)
 
     teacher = exact(gaussian(M, S))
     model = taught(teacher, straight, reflow=1_000)
-    torch.testing.assert_close(model.carried(x_0, None), ends, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.carried(eps, None), ends, rtol=0, atol=1e-4)
     x = torch.zeros(64, 1, 1, 2, dtype=torch.uint8)  # what the images are is of no consequence
     assert float(model.loss(x, None, streams(64))["loss"]) < 1e-8
     assert (
@@ -177,8 +178,8 @@ def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
         > 0.01
     )
     one = {"solver": "euler", "steps": 1}
-    torch.testing.assert_close(next(model.trajectory(x_0, **one)), ends)
-    torch.testing.assert_close(next(teacher.trajectory(x_0, **one)), M.expand_as(x_0))
+    torch.testing.assert_close(next(model.trajectory(eps, **one)), ends)
+    torch.testing.assert_close(next(teacher.trajectory(eps, **one)), M.expand_as(eps))
 
 
 def test_reflow_learns_pairs_and_the_teacher_does_not_learn(double):
@@ -186,9 +187,10 @@ def test_reflow_learns_pairs_and_the_teacher_does_not_learn(double):
     model = taught(teacher, reflow=3)
     names = [*model.state_dict()]
     loss = model.loss(x, None, streams(32))["loss"]
-    t, x_0 = (rng := streams(32)).uniform(), rng.normal((1, 1, 2))
-    *_, x_1 = teacher.trajectory(x_0, steps=3)
-    expected = ((model.velocity(model.interpolate(x_0, x_1, t), t) - (x_1 - x_0)) ** 2).mean()
+    t, eps = 1 - (rng := streams(32)).uniform(), rng.normal((1, 1, 2))
+    *_, image = teacher.trajectory(eps, steps=3)
+    x_t = (1 - t.view(-1, 1, 1, 1)) * image + t.view(-1, 1, 1, 1) * eps
+    expected = ((model.velocity(x_t, t) - (eps - image)) ** 2).mean()
     torch.testing.assert_close(loss, expected)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     assert any(g.abs().max() > 0 for g in gradients)
@@ -203,7 +205,7 @@ def test_a_model_of_p_of_x_given_y_is_taught_by_one(double):
     told = small(conditional=True)
     model = taught(told, conditional=True, reflow=2)
     with torch.no_grad():
-        told.label.weight.normal_()
+        told.network.label.weight.normal_()
         ends = [model.carried(streams(8).normal((1, 1, 2)), labels) for labels in (y, 1 - y)]
     assert (ends[0] - ends[1]).abs().max() > 1e-3
     with pytest.raises(InputError, match=r"needs\.teacher\.model\.conditional=true"):
@@ -251,9 +253,9 @@ def test_divergence_is_the_trace_of_the_jacobian(double, net):
 @pytest.mark.parametrize(
     "options",
     [
-        {"solver": "heun", "times": grid(600)[::-1]},
-        {"solver": "rk4", "times": grid(60)[::-1]},
-        {"solver": "dopri5", "times": [1.0, 0.0], "tolerance": 1e-7},
+        {"solver": "heun", "times": grid(600)},
+        {"solver": "rk4", "times": grid(60)},
+        {"solver": "dopri5", "times": [0.0, 1.0], "tolerance": 1e-7},
     ],
 )
 def test_density_of_a_gaussian(double, options):
@@ -418,9 +420,9 @@ def test_every_noise_has_its_own_probes(double):
     model, seen = small(), []
     density_parts = model.density_parts
 
-    def watched(x_1, y, probes, *rest):
-        seen.append((x_1, probes))
-        return density_parts(x_1, y, probes, *rest)
+    def watched(x, y, probes, *rest):
+        seen.append((x, probes))
+        return density_parts(x, y, probes, *rest)
 
     model.density_parts = watched
     model.log_prob(PIXELS[:40], rng=streams(40), K=3, trace="hutchinson", steps=1)

@@ -82,12 +82,12 @@ class EDM(ContinuousFlow):
         return lambda v, level: self.denoiser(v, v.new_full((len(v),), level.sigma), cond)
 
     def field(self, y: Tensor | None) -> Field:
-        """dv/dt = dv/ds ds/dt, at the level of 1 - t: grids are even in the root of eq. 5."""
+        """dv/dt = dv/ds ds/dt: grids are even in the root of eq. 5."""
         denoise = self.denoise(y)
 
         def field(v: Tensor, t: float) -> Tensor:
-            _, rate = self.schedule.rates(torch.tensor(1 - t, dtype=torch.float64))
-            return -float(rate) * slope(denoise, v, self.schedule.level(1 - t))
+            _, rate = self.schedule.rates(torch.tensor(t, dtype=torch.float64))
+            return float(rate) * slope(denoise, v, self.schedule.level(t))
 
         return field
 

@@ -1,20 +1,23 @@
-r"""Flow matching with the path of optimal transport between a standard normal and each image.
+r"""Flow matching with the straight path of optimal transport between images and a standard normal.
 
-    x   integer image, D entries of L levels      u   uniform noise, one per entry      x_1 = 2 (x + u) / L - 1 in (-1, 1)
-    x_t = (1 - (1 - sigma_min) t) x_0 + t x_1,    x_0 ~ N(0, I),  t in [0, 1]            (Lipman et al., eq. 20 and 22)
+    x     an image of L levels, uniform in the cells of its pixels, in (-1, 1)                (`models.dequantised`)
+    x_t = alpha_t x + sigma_t eps,    eps ~ N(0, I),  t in [0, 1] from data (0) to noise (1)       (`formulas.noise`)
+    alpha_t = 1 - t,    sigma_t = sigma_min + (1 - sigma_min) t                     (Lipman et al., eq. 20 and 22, at 1 - t)
 
-    loss      E_{t, x_0, x_1} |v(x_t, t) - (x_1 - (1 - sigma_min) x_0)|^2 / D,  t ~ U(0, 1)                          (eq. 23)
-    sample    dx/dt = v(x, t) from x_0 at t = 0 to t = 1, then the cell that x_1 lies in                              (eq. 1)
-    density   along the same curve, from t = 1 back to 0                                     (`models.continuous_flow`)
+    loss      E_{t, x, eps} |v(x_t, t) - (alpha_t' x + sigma_t' eps)|^2 / D,  t ~ U(0, 1)                      (eq. 23)
+    sample    dx/dt = v(x, t) from eps at t = 1 down to t = 0, then the cell that x_0 lies in                   (eq. 1)
+    density   along the same curve, from t = 0 up to 1                                       (`models.continuous_flow`)
+
+The network gives -v, which points to the image, at the time 1 - t of the papers.
 
 sigma_min = 0 is the straight path of rectified flow (Liu et al.). Its paths of different images
 cross, so the field, a mean over them, is curved. Reflow trains again on pairs that the learned flow
 Z of a teacher has made, whose paths hardly cross: one Euler step goes further along them, with the
 same marginals and no larger transport cost.
 
-    reflow    x_1 = Z_1(x_0),  dZ/dt = v_teacher(Z, t),  Z_0 = x_0, in place of an independent image (Liu et al., section 2.2, k = 2)
+    reflow    x = Z_0(eps),  dZ/dt = v_teacher(Z, t),  Z_1 = eps, in place of an independent image  (Liu et al., section 2.2, k = 2)
 
-The conditional model of f(x_1 | y) adds a linear map of the one-hot y to the features of t.
+The conditional model of f(x | y) adds a linear map of the one-hot y to the features of t.
 
 References:
     Lipman, Chen, Ben-Hamu, Nickel, Le (2023), Flow matching for generative modeling.
@@ -29,14 +32,16 @@ from collections import deque
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genbench.capabilities import Latent
 from genbench.errors import InputError
+from genbench.formulas.noise import Straight
 from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, grid, integrate
 from genbench.model import GenerativeModel
 from genbench.models.continuous_flow import ContinuousFlow
+from genbench.nets.denoiser import TimedNet
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
 from genbench.rng import Rng
@@ -46,8 +51,7 @@ from genbench.steps import Losses, OptimizerFactory
 __all__ = ["FlowMatching"]
 
 # radians that the fastest feature of time turns while t goes from 0 to 1; the slowest turns one. A
-# field that is rough in t
-# would need more steps than the data do
+# field that is rough in t would need more steps than the data do
 _TURNS = 100.0
 
 
@@ -57,14 +61,14 @@ class FlowMatching(ContinuousFlow):
 
     Args:
         spec: Shape and levels of the images.
-        net: x_t -> v, conditioned on features of t, and of y.
+        net: x_t -> -v, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        sigma_min: Standard deviation that the path leaves around an image at t = 1, 0 <= sigma_min
+        sigma_min: Standard deviation that the path leaves around an image at t = 0, 0 <= sigma_min
             < 1.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
-        reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x_1 of
-            x_0; 0: x_1 is an image.
+        reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x of eps;
+            0: x is an image of the data.
     """
 
     def __init__(
@@ -82,35 +86,28 @@ class FlowMatching(ContinuousFlow):
             raise ValueError(f"reflow is at least 0, not {reflow}")
         self.reflow = reflow
         self.needs = {"teacher": FlowMatching} if reflow else {}
-        if not 0 <= sigma_min < 1:
-            raise ValueError(f"sigma_min is at least 0 and below 1, not {sigma_min}")
-        self.sigma_min = sigma_min
+        self.schedule = Straight(sigma_min)
         self.latent = Latent((spec.dims,), Normal())
         features = Sinusoidal(cond_width, period=_TURNS)
-        self.time = nn.Sequential(
-            features,
-            nn.Linear(cond_width, cond_width),
-            nn.SiLU(),
-            nn.Linear(cond_width, cond_width),
-        )
-        self.label = nn.Linear(self.classes, cond_width, bias=False) if conditional else None
-        self.net = net(spec.shape, spec.shape, cond_width)
+        self.network = TimedNet(net, spec.shape, features, cond_width, self.classes)
 
     # --- training ---------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Eq. 23, a mean square without unit."""
-        t = rng.uniform()
-        x_0 = rng.normal(self.spec.shape)
-        x_1 = self.carried(x_0, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
-        v = self.velocity(self.interpolate(x_0, x_1, t), t, self.condition(y))
-        return {"loss": ((v - (x_1 - (1 - self.sigma_min) * x_0)) ** 2).mean()}
+        # in float64 the network sees the float that was drawn, 1 - t
+        t = 1 - rng.uniform().double()
+        eps = rng.normal(self.spec.shape)
+        image = self.carried(eps, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
+        x_t = self.schedule.diffuse(image, eps, t)
+        v = self.velocity(x_t, t, self.condition(y))
+        return {"loss": ((v - self.schedule.velocity(image, eps, t)) ** 2).mean()}
 
-    def carried(self, x_0: Tensor, y: Tensor | None) -> Tensor:
-        """The other end of a pair of reflow, Z_1(x_0) of the teacher: reals, of the shape of x_0."""
+    def carried(self, eps: Tensor, y: Tensor | None) -> Tensor:
+        """The image of a pair of reflow, Z_0 of the teacher's flow from eps: reals, as eps."""
         teacher = self.needed("teacher")
         assert isinstance(teacher, FlowMatching)
-        return deque(teacher.trajectory(x_0, y=y, steps=self.reflow), maxlen=1).pop()
+        return deque(teacher.trajectory(eps, y=y, steps=self.reflow), maxlen=1).pop()
 
     def needed(self, name: str) -> GenerativeModel:
         """The teacher, frozen. Training asks for it before it writes anything.
@@ -125,17 +122,9 @@ class FlowMatching(ContinuousFlow):
             )
         return teacher
 
-    def interpolate(self, x_0: Tensor, x_1: Tensor, t: Tensor) -> Tensor:
-        """x_t, eq. 22. t: (B,)."""
-        t = t.view(-1, *(1,) * len(self.spec.shape))
-        return (1 - (1 - self.sigma_min) * t) * x_0 + t * x_1
-
     def velocity(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """v(x_t, t), shape of x_t. t: (B,). cond: y as `condition` gives it."""
-        features = self.time(_TURNS * t.to(x_t.dtype))
-        return self.net(
-            x_t, features if self.label is None or cond is None else features + self.label(cond)
-        )
+        """v(x_t, t), shape of x_t. t: float64 (B,). cond: y as `condition` gives it."""
+        return -self.network(x_t, _TURNS * (1 - t).to(x_t.dtype), cond)
 
     # --- sampling ---------------------------------------------------------------------------------
 
@@ -150,13 +139,13 @@ class FlowMatching(ContinuousFlow):
         power: float = 1.0,
         tolerance: float | None = None,
     ) -> Iterator[Tensor]:
-        """From x_0 along the field, the real images at every time of the grid, the last of which is
-        x_1. No noise is drawn.
+        """From eps along the field, x_t at every time of the grid, the last of which is a real
+        image. No noise is drawn.
 
         dopri5 chooses its own steps, and interpolates at the times of the grid.
 
         Args:
-            x: x_0, (B, C, H, W).
+            x: eps, (B, C, H, W).
             rng: Not used.
             y: int64 (B,) labels of a model of p(x | y).
             solver: Euler, midpoint, Heun, Runge-Kutta, or adaptive dopri5, with which an image
@@ -166,15 +155,15 @@ class FlowMatching(ContinuousFlow):
             power: Spacing of the steps, `solvers.grid`.
             tolerance: Of dopri5, absolute and relative. Default: 1e-5.
         """
-        yield from integrate(self.field(y), x, grid(steps, power), solver, tolerance)
+        yield from integrate(self.field(y), x, grid(steps, power)[::-1], solver, tolerance)
 
     def encode(
         self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
     ) -> Tensor:
-        """Integer images -> latents x_0, (B, D), of the centres of their cells."""
-        x_1 = self.to_centre(x)
+        """Integer images -> latents x_1, (B, D), of the centres of their cells."""
+        centre = self.to_centre(x)
         with torch.no_grad():
-            states = integrate(self.field(y), x_1, grid(steps)[::-1], solver)
+            states = integrate(self.field(y), centre, grid(steps), solver)
             return deque(states, maxlen=1).pop().flatten(1)
 
     def decode(
@@ -190,4 +179,9 @@ class FlowMatching(ContinuousFlow):
     def field(self, y: Tensor | None) -> Field:
         """v by its time. y: int64 (B,) labels of a model of p(x | y)."""
         cond = self.condition(y)
-        return lambda x, t: self.velocity(x, x.new_full((len(x),), t), cond)
+
+        def field(x: Tensor, t: float) -> Tensor:
+            times = torch.full((len(x),), t, dtype=torch.float64, device=x.device)
+            return self.velocity(x, times, cond)
+
+        return field
