@@ -18,14 +18,14 @@ import torch
 
 from genbench.data.draws import binarise, flip
 from genbench.data.images import Arrays, ImageData, Split
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 
 class Noise(ImageData):
     """50,000 random images of CIFAR-10's shape."""
 
     name = "noise"
-    spec = Spec((3, 32, 32), levels=256, labels=10)
+    spec = Spec((3, 32, 32), levels=256, y=Labels(10))
 
     def decode(self) -> dict[Split, Arrays]:
         draw = np.random.default_rng(0)

@@ -429,7 +429,7 @@ MUTATIONS = (
         "class labels of samples uniform instead of by frequency",
         "data/images.py",
         'return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]',
-        'return rng.split("label").integers(self.spec.labels or 1)',
+        'return rng.split("label").integers(self.spec.classes)',
         ("data/test_data.py::test_classes_of_samples_have_the_frequencies_of_the_training_split",),
     ),
     Mutation(
@@ -1111,8 +1111,8 @@ MUTATIONS = (
     Mutation(
         "samples by the training seed",
         "evaluation/draw.py",
-        "loaded, protocol.images, protocol.evaluation_seed, ",
-        "loaded, protocol.images, loaded.config.seed, ",
+        "protocol.evaluation_seed,",
+        "loaded.config.seed,",
         ("evaluation/test_evaluate.py::test_every_training_is_evaluated_by_a_seed_of_its_own",),
     ),
     Mutation(

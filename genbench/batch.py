@@ -1,4 +1,4 @@
-"""A batch of training images, with their labels and random streams, and state that images keep from
+"""A batch of training images, with their y and random streams, and state that images keep from
 one batch to the next.
 
 Training image number i, counted over the whole run, has the global index i. Randomness and state are
@@ -18,8 +18,8 @@ __all__ = ["Batch", "ImageBuffer"]
 
 
 class Batch(NamedTuple):
-    """Training images x, uint8 (B, C, H, W), their labels y, int64 (B,) or None, and one random
-    stream per image.
+    """Training images x, uint8 (B, C, H, W), one random stream per image, and what comes with the
+    images, y: int64 (B,) labels, or another kind of `genbench.spec`, or None.
     """
 
     x: Tensor

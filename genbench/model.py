@@ -36,7 +36,7 @@ from genbench.formulas.pixels import to_pixels, to_real
 from genbench.optimization import Optimization
 from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Image, Labels, Spec, Y
 from genbench.steps import (
     Losses,
     OptimizerFactory,
@@ -67,8 +67,10 @@ class GenerativeModel(LightningModule, ABC):
             process.
         second_derivatives: Whether the loss takes gradients of gradients of its networks, which
             compiled networks do not have.
-        spec: Shape, levels and labels of the images.
-        classes: Number of classes K of a model of p(x | y); 0 for a model of p(x).
+        conditions: The kinds of y that a model of p(x | y) of this class can be conditioned on.
+        spec: Shape and levels of the images, and what y is.
+        conditioned_on: What y is, of a model of p(x | y); None for a model of p(x).
+        classes: Number of classes K of a model of p(x | y) of labels y; 0 for any other.
         needs: Finished runs that it learns from, such as a teacher: what the configuration's
             `needs` calls them, and what they are models of. `needed` gives them.
     """
@@ -78,15 +80,15 @@ class GenerativeModel(LightningModule, ABC):
     batch_coupled: bool = False
     gathers_batch: bool = False
     second_derivatives: bool = False
+    conditions: tuple[type[Y], ...] = (Labels,)
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
         super().__init__()
         self.options_method("sample")  # refuses a class without a sampler
-        if conditional and spec.labels is None:
-            raise ValueError(
-                "conditional is true, but the data have no labels y to condition on; p(x) needs conditional: false"
-            )
-        self.classes = (spec.labels or 0) if conditional else 0
+        if conditional and not isinstance(spec.y, self.conditions):
+            raise ValueError(self._refusal(spec.y))
+        self.conditioned_on = spec.y if conditional else None
+        self.classes = spec.classes if conditional else 0
         self.automatic_optimization = False
         self.spec = spec
         self.optimizer = optimizer
@@ -100,12 +102,23 @@ class GenerativeModel(LightningModule, ABC):
         self._turns: list[tuple[int, str, Player]] = []
         self._image_buffers: list[ImageBuffer] = []
 
+    def _refusal(self, y: Y | None) -> str:
+        """Why the data's y is none to condition on."""
+        name = type(self).__name__
+        wanted = " or ".join(kind.plural for kind in self.conditions)
+        if Labels not in self.conditions:
+            kind = "missing" if y is None else y.plural
+            return f"{name} is a model of p(x | y) of {wanted} y; y of these data: {kind}"
+        if y is None:
+            return "conditional is true, but the data have no labels y to condition on; p(x) needs conditional: false"
+        return f"conditional is true, but {name} takes {wanted} y, not {y.plural}; p(x) needs conditional: false"
+
     # --- the contract -----------------------------------------------------------------------------
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C,
-        H, W); y: int64 (B,).
+        H, W); y: as `spec.y` says, int64 (B,) where it is a label.
         """
 
     def sample(self, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
@@ -116,8 +129,8 @@ class GenerativeModel(LightningModule, ABC):
 
         Args:
             rng: One stream per image.
-            y: int64 (len(rng),) labels, which a model of p(x | y) needs; a model of p(x) does not
-                look at them.
+            y: One per stream, which a model of p(x | y) needs: int64 (len(rng),) where y is a
+                label. A model of p(x) does not look at it.
             args: Options of `trajectory` by their position.
             options: Options of `trajectory`.
         """
@@ -135,7 +148,7 @@ class GenerativeModel(LightningModule, ABC):
 
         Args:
             x: Integer images, uint8 (B, C, H, W).
-            y: int64 (B,) labels, which a model of p(x | y) needs.
+            y: One per image, which a model of p(x | y) needs: int64 (B,) where y is a label.
             rng: One stream per image. Default: fixed ones, `fixed_rng`.
             args: Options of the leaf by their position.
             options: Options of the leaf.
@@ -279,22 +292,26 @@ class GenerativeModel(LightningModule, ABC):
     @property
     def conditional(self) -> bool:
         """Whether this is a model of p(x | y)."""
-        return self.classes > 0
+        return self.conditioned_on is not None
 
     def condition(self, y: Tensor | None) -> Tensor | None:
-        """What networks are conditioned on: labels (B,) -> one-hot (B, K); None for a model of
-        p(x).
+        """What networks are conditioned on: labels (B,) -> one-hot (B, K), images -> bin centres
+        in [-1, 1], texts (B, L) -> one-hot (B, L, vocabulary); None for a model of p(x).
 
         Raises:
-            ValueError: A model of p(x | y) is given no labels.
+            ValueError: A model of p(x | y) is given no y.
         """
-        if not self.conditional:
+        kind = self.conditioned_on
+        if kind is None:
             return None
         if y is None:
             raise ValueError(
-                f"{type(self).__name__} is a model of p(x | y): it needs labels y, one per image"
+                f"{type(self).__name__} is a model of p(x | y): it needs {kind.plural} y, one per image"
             )
-        return nn.functional.one_hot(y, self.classes).to(self.dtype)
+        if isinstance(kind, Image):
+            return to_real(y, kind.levels, self.dtype)
+        symbols = kind.classes if isinstance(kind, Labels) else kind.vocabulary
+        return nn.functional.one_hot(y, symbols).to(self.dtype)
 
     def to_real(self, x: Tensor) -> Tensor:
         """Integer pixels -> bin centres in [-1, 1], in the model's floating type."""

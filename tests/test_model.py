@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Literal
 
@@ -13,8 +14,9 @@ from torch import Tensor
 from genbench.config.annotations import parameters
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
-from genbench.spec import Spec
-from genbench.steps import Losses
+from genbench.runs.build import instantiate
+from genbench.spec import Image, Labels, Spec, Tokens
+from genbench.steps import Losses, OptimizerFactory
 
 SPEC = Spec((1, 2, 2), 5)
 sgd = partial(torch.optim.SGD, lr=0.1)
@@ -92,3 +94,57 @@ def test_a_density_that_is_implicit_has_no_options_and_no_score():
 def test_a_class_without_a_sampler_is_refused():
     with pytest.raises(TypeError, match="Plain has neither a method `sample` nor `trajectory`"):
         Plain(SPEC, sgd)
+
+
+class OfImages(Plain):
+    """A model of p(x | y) of images y."""
+
+    conditions = (Image,)
+
+    def __init__(self, spec: Spec, optimizer: OptimizerFactory) -> None:
+        super().__init__(spec, optimizer, conditional=True)
+
+    def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("y", [None, Labels(3), Image((1, 2, 2), 5), Tokens(4, 9)])
+def test_a_model_is_built_with_whatever_y_the_data_declare(y):
+    spec = replace(SPEC, y=y)
+    tree = {
+        "class_path": f"{__name__}.Stepwise",
+        "spec": asdict(spec),
+        "optimizer": {"class_path": "torch.optim.SGD", "lr": 0.1},
+    }
+    model = instantiate(GenerativeModel, tree)
+    assert model.spec == spec
+    assert not model.conditional
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "line"),
+    [
+        (Stepwise, None, "the data have no labels y"),
+        (Stepwise, Image((1, 2, 2), 5), "Stepwise takes labels y, not images"),
+        (Stepwise, Tokens(4, 9), "Stepwise takes labels y, not texts"),
+        (OfImages, Labels(3), "of images y; y of these data: labels"),
+        (OfImages, None, "of images y; y of these data: missing"),
+    ],
+)
+def test_a_model_refuses_a_y_of_another_kind_in_one_line(kind, y, line):
+    options = {"conditional": True} if kind is Stepwise else {}
+    with pytest.raises(ValueError, match=line) as refusal:
+        kind(replace(SPEC, y=y), sgd, **options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_labels_condition_as_one_hot_vectors_and_images_as_bin_centres():
+    of_labels = Stepwise(replace(SPEC, y=Labels(3)), sgd, conditional=True)
+    assert of_labels.classes == 3
+    assert of_labels.condition(torch.tensor([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    of_images = OfImages(replace(SPEC, y=Image((1, 1, 2), 2)), sgd)
+    assert of_images.classes == 0
+    y = torch.tensor([0, 1], dtype=torch.uint8).view(1, 1, 1, 2)
+    assert of_images.condition(y).flatten().tolist() == [-1, 1]
+    with pytest.raises(ValueError, match="it needs images y"):
+        of_images.condition(None)

@@ -34,7 +34,7 @@ from genbench.data.gather import gather
 from genbench.data.images import Arrays, Download, ImageData, Split
 from genbench.errors import InputError
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 __all__ = ["CIFAR10", "read_archive", "read_batch", "read_zip"]
 
@@ -61,7 +61,7 @@ class CIFAR10(ImageData):
     """
 
     name = "cifar10"
-    spec = Spec((3, 32, 32), levels=256, labels=10)
+    spec = Spec((3, 32, 32), levels=256, y=Labels(10))
     sizes = (45_000, 5_000, 10_000)
     published = "9b7cd3327466c88dd5c2b200603c9a088cebe253ce89219645553c051d9a0e7c"
 

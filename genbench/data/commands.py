@@ -92,7 +92,7 @@ def lines(root: str | None = None) -> Iterator[str]:
         spec = data.spec
         shape = "x".join(map(str, spec.shape))
         sizes = "{:>9,} {:>7,} {:>7,}".format(*data.sizes)
-        row = f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.labels or '–':>7}"
+        row = f"{data.name:<24} {shape:>10} {spec.levels:>6} {spec.classes or '–':>7}"
         yield f"{row} {sizes}  {_state(data)}"
     if not root and not has_default_root():
         yield (
@@ -147,11 +147,11 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
     for split in get_args(Split):
         x, y = data.arrays(split)
         line = f"{split:<6}{len(x):>9,}"
-        if y is not None:
+        if y is not None and spec.classes:
             line += f"   by class: {_counts(data, y)}"
         yield line
     x, y = data.arrays("train")
-    rows, columns = _grid_rows(x, y)
+    rows, columns = _grid_rows(x, y if spec.classes else None)
     save_grid(np.asarray(x[rows]), spec, out, columns)
     yield f"grid: {out}"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from genbench.data.images import Arrays, ImageData, Split
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 __all__ = ["Digits"]
 
@@ -23,7 +23,7 @@ class Digits(ImageData):
     """
 
     name = "digits"
-    spec = Spec((1, 8, 8), levels=17, labels=10)
+    spec = Spec((1, 8, 8), levels=17, y=Labels(10))
     sizes = (898, 180, 719)
     needs_folder = False
 

@@ -18,7 +18,7 @@ import re
 import tempfile
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -34,7 +34,7 @@ from genbench.batch import Batch
 from genbench.errors import InputError, nearest
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 from genbench.system.files import BROKEN_ARRAY, open_regular, stop_if_disk_full
 from genbench.system.json_files import canonical_json, digest, read_json
 from genbench.system.locations import expand_home
@@ -138,7 +138,7 @@ class Card:
 
     Args:
         source: What decided the arrays, apart from the bytes of the source.
-        hash: SHA-256 of shape, levels, images and labels.
+        hash: SHA-256 of shape, levels, kind of y, images and y.
         digest: SHA-256 of the two above; None in cards of older versions.
     """
 
@@ -224,7 +224,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def classes(self) -> list[str]:
         """Names of the classes by label: their numbers, where nobody named them."""
-        return [str(k) for k in range(self.spec.labels or 0)]
+        return [str(k) for k in range(self.spec.classes)]
 
     def label_of(self, text: str | int) -> int:
         """The label of a class, which is given by its name, or by its number where no class has
@@ -258,7 +258,7 @@ class ImageData(LightningDataModule, ABC):
 
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:
-        """Read the source: uint8 images (N, C, H, W) and int64 labels (N,) or None, per split."""
+        """Read the source: uint8 images (N, C, H, W) and y as `spec.y` says, or None, per split."""
 
     @property
     def source(self) -> dict[str, object]:
@@ -296,7 +296,7 @@ class ImageData(LightningDataModule, ABC):
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over shape, levels, images and labels of every split, in order."""
+        """SHA-256 over shape, levels, kind of y, images and y of every split, in order."""
         return self._card.hash
 
     @cached_property
@@ -320,7 +320,7 @@ class ImageData(LightningDataModule, ABC):
         return card
 
     def arrays(self, split: Split) -> Arrays:
-        """Memory-mapped uint8 images (N, C, H, W) and int64 labels (N,) or None of a split,
+        """Memory-mapped uint8 images (N, C, H, W) and y as `spec.y` says, or None, of a split,
         verified against their hash.
         """
         _ = self._card  # checks the copy, once
@@ -339,9 +339,12 @@ class ImageData(LightningDataModule, ABC):
         # mapped: a header that announces more than the file has is refused, before memory is asked
         # for
         x = _mapped(self.folder / f"{split}-images.npy")
-        if self.spec.labels is None:
+        if self.spec.y is None:
             return x, None
-        return x, np.array(_mapped(self.folder / f"{split}-labels.npy"))
+        y = _mapped(self.folder / _y_file(self.spec, split))
+        if isinstance(self.spec.y, Labels):
+            return x, np.array(y)
+        return x, y
 
     def _store(self, folder: Path) -> None:
         for path in (path for path in self.sources if not path.exists()):
@@ -383,13 +386,33 @@ class ImageData(LightningDataModule, ABC):
         """The training set for `GenerativeModel.finalize`."""
         return Passes(self, model)
 
-    def draw_labels(self, rng: Rng) -> Tensor | None:
-        """Labels by the frequencies of the training split, one per stream: int64 (len(rng),), or
-        None where there are none.
+    def y_of_samples(
+        self, rng: Rng, index: Sequence[int] | Tensor, split: Split = "test"
+    ) -> Tensor | None:
+        """What samples are given as y, on the device of their streams; None where there is none.
+
+        Labels are drawn by the frequencies of the training split. Any other y comes with one
+        image: sample i is given that of image i of a split, so that the two can be compared, and
+        from the first image again where there are more samples.
+
+        Args:
+            rng: One stream per sample.
+            index: Global index of each sample, (len(rng),).
+            split: Whose pairs.
         """
-        _, y = self.arrays("train")
-        if y is None:
+        if self.spec.y is None:
             return None
+        if isinstance(self.spec.y, Labels):
+            return self.draw_labels(rng)
+        _, y = self.arrays(split)
+        assert y is not None
+        rows = np.asarray(torch.as_tensor(index).cpu()) % len(y)
+        return torch.from_numpy(y[rows]).to(rng.device)
+
+    def draw_labels(self, rng: Rng) -> Tensor:
+        """Labels by the frequencies of the training split, one per stream: int64 (len(rng),)."""
+        _, y = self.arrays("train")
+        assert y is not None
         return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]
 
     def batches(
@@ -418,9 +441,11 @@ class ImageData(LightningDataModule, ABC):
                 rng = block_rng[begin : begin + piece]
                 # index_select: ten times faster than x[rows] on a CPU
                 images = self.vary(x.index_select(0, rows), rng)
-                labels = None if y is None else y.index_select(0, rows)
+                conditions = None if y is None else y.index_select(0, rows)
                 for part in (slice(i, i + share) for i in range(0, len(rows), share)):
-                    yield Batch(images[part], None if labels is None else labels[part], rng[part])
+                    yield Batch(
+                        images[part], None if conditions is None else conditions[part], rng[part]
+                    )
 
     def training(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """What training images are drawn from: the training split, unless `vary` makes its images
@@ -508,7 +533,7 @@ def write_copy(
     for split, (x, y) in arrays.items():
         np.save(folder / f"{split}-images.npy", x, allow_pickle=False)
         if y is not None:
-            np.save(folder / f"{split}-labels.npy", y, allow_pickle=False)
+            np.save(folder / _y_file(spec, split), y, allow_pickle=False)
     content = _content_hash(spec, arrays)
     card = {"source": source, "hash": content, "digest": _card_digest(source, content)}
     (folder / "card.json").write_text(json.dumps(card))
@@ -566,8 +591,16 @@ def _mapped(path: Path) -> np.ndarray:
     return array
 
 
+def _y_file(spec: Spec, split: Split) -> str:
+    """Name of the file that holds y of a split."""
+    if isinstance(spec.y, Labels):
+        return f"{split}-labels.npy"
+    return f"{split}-y.npy"
+
+
 def _content_hash(spec: Spec, arrays: dict[Split, Arrays]) -> str:
-    content = hashlib.sha256(f"{spec.shape} {spec.levels} {spec.labels}".encode())
+    kind = spec.classes if isinstance(spec.y, Labels) else spec.y
+    content = hashlib.sha256(f"{spec.shape} {spec.levels} {kind}".encode())
     for split in get_args(Split):
         for array in arrays[split]:
             if array is not None:

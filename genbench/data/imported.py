@@ -15,7 +15,7 @@ from genbench.data.draws import flip
 from genbench.data.images import Arrays, ImageData, Split, data_root, read_card
 from genbench.errors import InputError, nearest
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 from genbench.system.files import NAME
 from genbench.system.typed import Natural, Range, read_value
 
@@ -89,7 +89,8 @@ class Imported(ImageData):
             raise ValueError(
                 f"damaged: {self._copy / 'card.json'} ({error}); import {name} again with --replace"
             ) from None
-        self.spec = Spec(source.shape, source.levels, source.labels)
+        y = None if source.labels is None else Labels(source.labels)
+        self.spec = Spec(source.shape, source.levels, y)
         self.sizes = source.sizes
         self.names_of_classes = source.classes
 

@@ -20,7 +20,7 @@ from genbench.data.images import Arrays, Split, data_root, write_copy, writing_t
 from genbench.data.import_report import depth_lines, description_lines, summary_line
 from genbench.data.imported import Imported, import_folder, reason_against
 from genbench.errors import InputError
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 from genbench.system.temporary import folder_beside
 
 __all__ = ["Import", "check_plan", "import_images", "split_up"]
@@ -102,7 +102,8 @@ def import_images(
         )
     arrays = split_up(pictures, plan.val, plan.test)
     shape = (pictures.x.shape[1], plan.size, plan.size)
-    spec = Spec(shape, container.levels, len(pictures.classes) or None)
+    y = Labels(len(pictures.classes)) if pictures.classes else None
+    spec = Spec(shape, container.levels, y)
     yield from description_lines(spec, arrays, pictures.classes)
     if container.note:
         yield f"  {container.note}"
@@ -110,7 +111,7 @@ def import_images(
         "name": plan.name,
         "shape": spec.shape,
         "levels": spec.levels,
-        "labels": spec.labels,
+        "labels": spec.classes or None,
         "classes": pictures.classes,
         "sizes": [len(x) for x, _ in arrays.values()],
     }

@@ -41,7 +41,7 @@ from genbench.data.draws import binarise
 from genbench.data.images import Arrays, Download, ImageData, Split
 from genbench.errors import InputError
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 __all__ = [
     "MNIST",
@@ -90,14 +90,14 @@ class MNIST(ImageData):
             )
         self.binarisation = binarisation
         self.name = f"mnist-{binarisation}"
-        self.spec = Spec((1, 28, 28), levels=2, labels=10)
+        self.spec = Spec((1, 28, 28), levels=2, y=Labels(10))
         self.sizes = (55_000, 5_000, 10_000)
         if binarisation == "larochelle":
             self.spec = Spec((1, 28, 28), levels=2)
             self.sizes = (50_000, 10_000, 10_000)
         if binarisation == "none":
             self.name = "mnist"
-            self.spec = Spec((1, 28, 28), levels=256, labels=10)
+            self.spec = Spec((1, 28, 28), levels=256, y=Labels(10))
             self.published = "d98f0bd6509b27b1d037e0aee38447fdfdbf04d0e16ec46adb8463e21734dde7"
 
     @classmethod
@@ -161,7 +161,7 @@ class FashionMNIST(ImageData):
     """
 
     name = "fashion_mnist"
-    spec = Spec((1, 28, 28), levels=256, labels=10)
+    spec = Spec((1, 28, 28), levels=256, y=Labels(10))
     sizes = (55_000, 5_000, 10_000)
 
     @property

@@ -23,7 +23,7 @@ import numpy as np
 
 from genbench.data.images import Arrays, ImageData, Split
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 __all__ = ["Cloud", "Points2d", "components"]
 
@@ -60,7 +60,7 @@ class Points2d(ImageData):
             )
         self.cloud = cloud
         self.name = "points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}"
-        self.spec = Spec((1, 1, 2), levels, labels=len(components(cloud, 16)))
+        self.spec = Spec((1, 1, 2), levels, y=Labels(len(components(cloud, 16))))
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:

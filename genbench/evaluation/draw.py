@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genbench.config.protocol import Protocol
 from genbench.config.settings import Evaluation
+from genbench.data.images import Split
 from genbench.data.pictures import save_grid
 from genbench.errors import InputError
 from genbench.records.record import Record
@@ -34,17 +35,19 @@ def draw(
     options: dict[str, Any],
     device: str,
     label: int | None = None,
+    split: Split = "test",
 ) -> Iterator[tuple[int, Tensor]]:
     """This process's share of n samples, as (first index, uint8 images): sample i is a function of
     (weights, seed, i).
 
-    A model of p(x | y) is given y by the class frequencies of the training split, or `label` for every image.
+    A model of p(x | y) is given `label` for every image, or what `ImageData.y_of_samples` says:
+    labels by the class frequencies of the training split, or the y of image i of a split.
     """
     model = loaded.model
     for first, indices in chunks(n, chunk):
         rng = Rng.of_samples(seed, indices, model.dtype, device)
         y = (
-            loaded.data.draw_labels(rng)
+            loaded.data.y_of_samples(rng, indices, split)
             if label is None
             else torch.full((len(rng),), label, device=device)
         )
@@ -56,8 +59,15 @@ def draw(
 
 
 def draw_samples(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
+    """The images that a protocol scores, uint8 (images, C, H, W), the same on every process."""
     parts = draw(
-        loaded, protocol.images, protocol.evaluation_seed, protocol.chunk, evaluation.sample, device
+        loaded,
+        protocol.images,
+        protocol.evaluation_seed,
+        protocol.chunk,
+        evaluation.sample,
+        device,
+        split=protocol.split,
     )
     return gathered(list(parts), device)
 

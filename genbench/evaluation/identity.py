@@ -121,7 +121,7 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> ProtocolIdentity:
     for name in protocol.metrics:
         inputs = metric_info(name).inputs
         measures = f"protocol {protocol.name} measures {name}, which needs"
-        if "labels" in inputs and data.spec.labels is None:
+        if "labels" in inputs and not data.spec.classes:
             raise InputError(f"{measures} labels; {data.name} has none")
         if "known distribution" in inputs and data.known_components is None:
             raise InputError(f"{measures} points2d; not {data.name}")

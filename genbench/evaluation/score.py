@@ -68,8 +68,8 @@ def _references(images: Tensor, data: ImageData, protocol: Protocol, device: str
     """What images are compared with: the fields of `Samples` that the protocol's metrics need."""
     references: dict[str, Any] = {}
     if protocol.statistics is None:
-        reference, labels = data.tensors(protocol.split, device)
-        references = {"reference_images": reference, "labels": labels}
+        reference, y = data.tensors(protocol.split, device)
+        references = {"reference_images": reference, "labels": y if data.spec.classes else None}
     if protocol.extractor is None:
         return references
     extractor = load_extractor(protocol.extractor, device, data.spec.levels, data.root)

@@ -99,9 +99,9 @@ class Subject:
         Raises:
             NotPossible: The data have no labels.
         """
-        if self.spec.labels is None:
+        if not self.spec.classes:
             raise NotPossible(f"{self.data.name} has no labels")
-        return self.spec.labels
+        return self.spec.classes
 
     def class_names(self, width: int = 184) -> list[str]:
         """Names of the classes by label, shortened for a figure.
@@ -262,7 +262,7 @@ class Subject:
         rng = self.rng(n, purpose)
         z = self.latent.draw(rng).flatten(1)
         if self.label is None:
-            return z, self.data.draw_labels(rng)
+            return z, self.data.y_of_samples(rng, range(n))
         return z, torch.full((n,), self.label, device=self.device)
 
 

@@ -192,7 +192,8 @@ def main(card: Path) -> None:
     net: nn.Module = getattr(importlib.import_module(module), name)(**plan.arguments)
     (x, y) = data.tensors("train")
     (x_test, y_test) = data.tensors("test")
-    assert y is not None and y_test is not None
+    if y is None or y_test is None or not data.spec.classes:
+        raise InputError(f"{card}: a classifier learns from labels; {data.name} has none")
     train(net, x, y, levels, plan.recipe)
     weights = shipped(plan.weights)
     write_atomic(weights, save(net.state_dict()))

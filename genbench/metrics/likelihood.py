@@ -35,7 +35,7 @@ from genbench.system.processes import chunks, collected
 
 __all__ = ["log_table", "measure_likelihood", "measure_step_error", "network_rows"]
 
-# images, labels, streams -> scores by name, (B,) each
+# images, y, streams -> scores by name, (B,) each
 Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
 
 
@@ -126,7 +126,7 @@ def measure_step_error(
         model: With a density.
         x: uint8 (N, C, H, W), of which the first 64 are scored, each with the noise that it has in
             `measure_likelihood`.
-        y: int64 (N,) labels of a model of p(x | y).
+        y: One per image, of a model of p(x | y).
         options: Of the model's `log_prob`.
         protocol: Chunks, evaluation seed.
         device: Where the model is.
@@ -136,13 +136,13 @@ def measure_step_error(
         return None
     some = replace(protocol, chunk=min(protocol.chunk, _STEP_IMAGES, len(x)))
     images = x[:_STEP_IMAGES]
-    labels = None if y is None else y[:_STEP_IMAGES]
+    conditions = None if y is None else y[:_STEP_IMAGES]
 
     def mean(steps: dict[str, Any]) -> float:
         scores = _scored(
             lambda x, y, rng: model.terms(x, y, rng, **steps),
             images,
-            labels,
+            conditions,
             model,
             some,
             device,
@@ -161,9 +161,10 @@ def log_table(
     protocol: Protocol,
     device: str,
 ) -> np.ndarray:
-    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of y.
+    """log q of every image of a universe that is small enough to list. p(x | y) is summed with the training frequencies of labels y.
 
     Raises:
+        InputError: y is no label.
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
     universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(
@@ -183,6 +184,8 @@ def log_table(
 
     if not model.conditional:
         return of_class(0).numpy()
+    if not model.classes:
+        raise InputError(f"a table of p(x) sums p(x | y) over labels; y of {data.name} is none")
     _, labels = data.arrays("train")
     assert labels is not None
     frequency = np.bincount(labels, minlength=model.classes) / len(labels)
@@ -232,7 +235,7 @@ def _scored(
     device: str,
     repeat: int,
 ) -> dict[str, Tensor]:
-    """Scores of images x with their labels y, each with its own stream, by chunks: (N,) float64 on
+    """Scores of images x with their y, each with its own stream, by chunks: (N,) float64 on
     the CPU.
     """
     parts = []

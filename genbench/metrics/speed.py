@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from genbench.metrics.device import device_name, reset_peak, resident_bytes
-from genbench.metrics.timing import Part, Sampler, Timing, labels, streams
+from genbench.metrics.timing import Part, Sampler, Timing, conditions, streams
 from genbench.model import GenerativeModel
 
 __all__ = ["busiest_layer", "count_evaluations", "device_name", "measure_speed"]
@@ -153,7 +153,7 @@ def busiest_layer(
     layers = [m for m in model.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_pre_hook(count) for layer in layers]
     try:
-        model.sample(streams(model, 1, device), labels(model, 1, device), **options)
+        model.sample(streams(model, 1, device), conditions(model, 1, device), **options)
     finally:
         for hook in hooks:
             hook.remove()

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
+from genbench.spec import Image, Labels
 
-__all__ = ["Part", "Sampler", "Timing", "broken_off", "labels", "streams"]
+__all__ = ["Part", "Sampler", "Timing", "broken_off", "conditions", "streams"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Sampler:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._synchronise()
         start = time.perf_counter()
-        y = labels(self.model, timing.batch, self.device)
+        y = conditions(self.model, timing.batch, self.device)
         with broken_off(timing.part):
             self.model.sample(streams(self.model, timing.batch, self.device), y, **self.options)
         self._synchronise()
@@ -135,8 +136,16 @@ def streams(model: GenerativeModel, images: int, device: torch.device | str) -> 
     return Rng(0, range(images), model.dtype, device)
 
 
-def labels(model: GenerativeModel, images: int, device: torch.device | str) -> Tensor | None:
-    """Every class in turn, int64 (B,), for a model of p(x | y); None for a model of p(x)."""
-    if not model.conditional:
+def conditions(model: GenerativeModel, images: int, device: torch.device | str) -> Tensor | None:
+    """One y per image for a model of p(x | y): every class in turn, int64 (B,), or noise as an
+    image or a text; None for a model of p(x).
+    """
+    kind = model.conditioned_on
+    if kind is None:
         return None
-    return torch.arange(images, device=device) % model.classes
+    if isinstance(kind, Labels):
+        return torch.arange(images, device=device) % kind.classes
+    noise = Rng(0, range(images), device=device).split("y")
+    if isinstance(kind, Image):
+        return noise.integers(kind.levels, kind.shape).to(torch.uint8)
+    return noise.integers(kind.vocabulary, (kind.length,))

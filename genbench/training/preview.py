@@ -69,9 +69,12 @@ class Preview(Callback):
                 logger.log_picture("samples", path, now)
 
     def _samples(self, model: GenerativeModel, data: ImageData) -> np.ndarray:
-        """Integer images (64, C, H, W), with labels as frequent as in the training images."""
+        """Integer images (64, C, H, W), with labels as frequent as in the training images, or the
+        y of validation images.
+        """
         rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
-        images = model.sample(rng, data.draw_labels(rng), **self.evaluation.sample)
+        y = data.y_of_samples(rng, range(self._SAMPLES), "val")
+        images = model.sample(rng, y, **self.evaluation.sample)
         return images.cpu().numpy()
 
     def _validation_loss(self, model: GenerativeModel, data: ImageData) -> dict[str, float]:
@@ -79,10 +82,10 @@ class Preview(Callback):
         if model.likelihood is None:
             return {}
         x, y = data.tensors("val", model.device)
-        labels = None if y is None else y[: self._VALIDATION]
+        y = None if y is None else y[: self._VALIDATION]
         options = self.evaluation.log_prob
         try:
-            log_prob = model.log_prob(x[: self._VALIDATION], labels, **options)
+            log_prob = model.log_prob(x[: self._VALIDATION], y, **options)
         except (TypeError, ValueError) as error:
             raise InputError(f"log_prob options {options}: {error}") from None
         return {"val/bits_per_dim": float(bits_per_dim(log_prob, model.spec.dims).mean())}

@@ -33,10 +33,11 @@ from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.formats import load_boards
 from genbench.leaderboard.recipe_figures import figures, header_with
+from genbench.metrics.timing import conditions
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.runs.build import build as instantiate
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 from genbench.system.locations import project_root
 from genbench.system.yaml12 import load_yaml
 from genbench.training.train import train
@@ -54,8 +55,13 @@ def is_implicit(name: str) -> bool:
 
 
 def takes_labels(name: str) -> bool:
-    """Whether the recipe's model offers p(x | y)."""
+    """Whether the recipe's model offers p(x) and p(x | y)."""
     return "conditional" in inspect.signature(model_class(name)).parameters
+
+
+def needs_y(name: str) -> bool:
+    """Whether the recipe's model is one of p(x | y) alone, of a y that is no label."""
+    return Labels not in model_class(name).conditions
 
 
 CONDITIONAL = [name for name in CONFIGS if takes_labels(name)]
@@ -64,7 +70,7 @@ BOTH = [
     pytest.param(name, y, id=f"{name}{'-conditional' * y}")
     for name in CONFIGS
     for y in (False, True)
-    if name in CONDITIONAL or not y
+    if name in CONDITIONAL or y == needs_y(name)
 ]
 # what does not depend on sizes: once for every model with its networks, on the smallest data
 SMALLEST = [it for it in BOTH if it.values[0] in DISTINCT]
@@ -112,7 +118,7 @@ def recipe(tiny, name: str, conditional: bool, *overrides: str):
 
 def build(tiny, name: str, *overrides: str, conditional: bool = False):
     data, model = instantiate(recipe(tiny, name, conditional, *overrides))
-    assert model.conditional == conditional
+    assert model.conditional == (conditional or needs_y(name))
     move_and_finalize(model, data.finalize_batches(model))
     return data, model.eval()
 
@@ -242,15 +248,12 @@ def test_every_player_learns_with_every_parameter(name, conditional, tiny):
 @pytest.mark.parametrize(("name", "conditional"), [*SMALLEST, *[(name, False) for name in PUPILS]])
 def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditional, tiny, double):
     _, model = build(tiny, name, conditional=conditional)
-    options, y = (
-        next(iter(tiny(name).evaluations.values())).sample,
-        torch.arange(6) % model.spec.labels,
-    )
+    options = next(iter(tiny(name).evaluations.values())).sample
+    y = conditions(model, 6, "cpu")
 
     def samples(rows: list[int]) -> torch.Tensor:
-        return model.sample(
-            Rng(3, rows, torch.float64).split("sample"), y[rows] if conditional else None, **options
-        )
+        rng = Rng(3, rows, torch.float64).split("sample")
+        return model.sample(rng, None if y is None else y[rows], **options)
 
     with torch.no_grad():
         together = samples([*range(6)])
@@ -292,7 +295,7 @@ def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, t
         )
         # without streams there are fixed ones
         assert torch.equal(model.log_prob(x, y, **options), model.log_prob(x, y, **options))
-        other = model.log_prob(x, (y + 1) % model.spec.labels, rng(range(5)), **options)
+        other = model.log_prob(x, (y + 1) % model.spec.classes, rng(range(5)), **options)
     # a label that only rounding carries says nothing
     assert bool((other - together).abs().max() > 1e-6) == conditional
     assert (model.likelihood == "exact") == torch.equal(
@@ -340,9 +343,7 @@ def smallest(tiny, name: str, conditional: bool) -> Case:
     data, model = instantiate(config)
     # networks of images are for rows and columns
     shapes = [shape for shape in SHAPES if data.spec.shape[1] == 1 or shape[1] > 1]
-    specs = [
-        Spec(shape, levels(shape, model, data.spec.levels), data.spec.labels) for shape in shapes
-    ]
+    specs = [Spec(shape, levels(shape, model, data.spec.levels), data.spec.y) for shape in shapes]
     spec, model = first_that_fits(config, specs)
     batches = batches_of(spec)
     # the norm of a handful of numbers is nearly a step of its inputs: solvers follow it where the field is small
@@ -402,8 +403,8 @@ def batches_of(spec: Spec) -> list[Batch]:
     """Noisy images whose mean depends on their label, for models that are fitted in a pass."""
     n = 64
     rng = Rng(21, range(n), torch.get_default_dtype())
-    y = torch.arange(n) % (spec.labels or 1)
-    mean = (y + 1) / ((spec.labels or 1) + 1)
+    y = torch.arange(n) % (spec.classes or 1)
+    mean = (y + 1) / ((spec.classes or 1) + 1)
     v = mean.view(-1, 1, 1, 1) + 0.3 * rng.normal(spec.shape)
     x = (v * spec.levels).floor().clamp(0, spec.levels - 1).to(torch.uint8)
     return [Batch(x, y, rng)]

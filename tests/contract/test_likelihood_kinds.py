@@ -26,7 +26,7 @@ from genbench.nets.bijections.realnvp import RealNVP
 from genbench.nets.resnet import ResNet
 from genbench.rng import Rng
 from genbench.runs.build import build
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 L = 16
 UNIVERSE = torch.cartesian_prod(torch.arange(L), torch.arange(L)).to(torch.uint8).view(-1, 1, 1, 2)
@@ -384,7 +384,7 @@ def test_variational_bounds_of_a_universe_add_up_to_less_than_one(variational, d
 
 
 def test_variational_dequantisation_of_labelled_images_learns_with_every_parameter():
-    spec, net = Spec((1, 8, 8), 17, labels=3), partial(ResNet, width=8, blocks=1)
+    spec, net = Spec((1, 8, 8), 17, y=Labels(3)), partial(ResNet, width=8, blocks=1)
     bijection = partial(RealNVP, net=net, couplings=2)
     model = Flow(
         spec,

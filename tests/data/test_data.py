@@ -28,7 +28,7 @@ from genbench.data.points2d import Points2d, components
 from genbench.errors import InputError, Stopped
 from genbench.metrics.points import kl_divergence
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Image, Labels, Spec
 
 CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
 CLOUDS = ("eight_gaussians", "two_moons", "checkerboard", "pinwheel")
@@ -40,7 +40,7 @@ class Numbered(ImageData):
     """50 images that show their number, with a number that labels it."""
 
     name = "numbered"
-    spec = Spec((1, 1, 2), levels=64, labels=N)
+    spec = Spec((1, 1, 2), levels=64, y=Labels(N))
 
     def decode(self):
         number = np.arange(N)
@@ -145,7 +145,7 @@ class Skewed(Numbered):
     """Classes 0, 1, 2, 3 in shares 0.6, 0.3, 0.1, 0 of the training split; the other way round in the others."""
 
     name = "skewed"
-    spec = Spec((1, 1, 2), levels=64, labels=4)
+    spec = Spec((1, 1, 2), levels=64, y=Labels(4))
 
     def decode(self):
         x, _ = super().decode()["train"]
@@ -156,7 +156,7 @@ class Skewed(Numbered):
 def test_classes_of_samples_have_the_frequencies_of_the_training_split(numbered):
     data, n = numbered(kind=Skewed), 4_000
     rng = Rng(5, range(n)).split("sample")
-    drawn = data.draw_labels(rng)
+    drawn = data.y_of_samples(rng, range(n))
     assert (drawn.dtype, drawn.shape) == (torch.int64, (n,))
     counts = np.bincount(drawn.numpy(), minlength=4)
     assert counts[3] == 0
@@ -172,6 +172,37 @@ def test_drawing_labels_leaves_the_stream_of_the_image_alone(numbered):
     drawn = data.draw_labels(rng)
     assert torch.equal(rng.normal((3,)), Rng(5, range(n)).split("sample").normal((3,)))
     assert torch.equal(data.draw_labels(rng), drawn)
+
+
+class Paired(Numbered):
+    """y is an image that shows the number of x upside down."""
+
+    name = "paired"
+    spec = Spec((1, 1, 2), levels=64, y=Image((1, 2, 1), 64))
+
+    def decode(self):
+        arrays = super().decode()
+        return {
+            split: (x, x[:, :, :, ::-1].transpose(0, 1, 3, 2)) for split, (x, _) in arrays.items()
+        }
+
+
+def test_an_image_y_stays_with_its_image(numbered):
+    data = numbered(kind=Paired)
+    for batch in data.batches(0, 2 * N, 0, 1, CPU, torch.float32):
+        assert batch.y.shape == (4, 1, 2, 1)
+        assert torch.equal(batch.y[:, 0, 1, 0], batch.x[:, 0, 0, 0])
+    assert data.content_hash != numbered().content_hash
+
+
+def test_sample_i_is_given_the_image_y_of_image_i_of_a_split_and_round_again(numbered):
+    data = numbered(kind=Paired)
+    x, _ = data.tensors("test")
+    y = data.y_of_samples(Rng(5, range(8, 12)), range(8, 12), "test")
+    assert torch.equal(y[:, 0, 1, 0], x[[8, 9, 0, 1], 0, 0, 0])
+    of_val = data.y_of_samples(Rng(5, [3]), torch.tensor([3]), "val")
+    assert torch.equal(of_val[:, 0, 1, 0], data.tensors("val")[0][3:4, 0, 0, 0])
+    assert numbered(kind=Unlabelled).y_of_samples(Rng(5, [3]), [3]) is None
 
 
 def test_a_batch_of_nothing_is_refused(tmp_path):
@@ -200,7 +231,7 @@ def test_decoding_twice_gives_one_hash_and_a_pixel_another(tmp_path):
             return arrays
 
     class Levelled(Numbered):
-        spec = Spec((1, 1, 2), levels=65, labels=N)
+        spec = Spec((1, 1, 2), levels=65, y=Labels(N))
 
     hashes = [
         kind(str(tmp_path / kind.__name__)).content_hash for kind in (Touched, Relabelled, Levelled)
@@ -662,7 +693,7 @@ def test_draws_follow_their_table(cloud, tmp_path):
         if split == "train":
             fine = np.bincount(x[:, 0, 0, 0].astype(int) * 64 + x[:, 0, 0, 1], minlength=64**2)
             assert chi_square(fine, n * data.table.ravel()) > 1e-3
-        assert stats.chisquare(np.bincount(y, minlength=data.spec.labels)).pvalue > 1e-3
+        assert stats.chisquare(np.bincount(y, minlength=data.spec.classes)).pvalue > 1e-3
         # the label is a component that has mass where the point is
         assert (data.known_components[y, x[:, 0, 0, 0], x[:, 0, 0, 1]] > 0).all()
     assert not np.array_equal(data.arrays("train")[0][:2000], data.arrays("val")[0])
@@ -684,7 +715,7 @@ def test_each_cloud_is_a_data_set_of_its_own(cloud, tmp_path):
     data = Points2d(str(tmp_path), cloud=cloud, levels=16)
     assert data.name == ("points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}")
     assert data.protocol == "points2d"
-    assert data.spec.labels == len(data.known_components)
+    assert data.spec.classes == len(data.known_components)
     assert data.source["name"] == data.name
 
 

@@ -405,7 +405,7 @@ def test_the_published_binary_files_are_a_data_set_of_their_own(tmp_path):
     for i, part in enumerate(("train", "valid", "test")):
         np.savetxt(folder / f"binarized_mnist_{part}.amat", bits[2 * i : 2 * i + 2], fmt="%d")
     data = MNIST(str(tmp_path), binarisation="larochelle")
-    assert (data.name, data.spec.labels, data.spec.levels) == ("mnist-larochelle", None, 2)
+    assert (data.name, data.spec.y, data.spec.levels) == ("mnist-larochelle", None, 2)
     for i, split in enumerate(SPLITS):
         x, y = data.arrays(split)
         assert y is None
@@ -646,7 +646,7 @@ def test_import_and_use(photos, tmp_path, capsys):
     )
     out = capsys.readouterr().out
     data = Imported("pets", str(tmp_path / "root"))
-    assert (data.spec.shape, data.spec.levels, data.spec.labels, data.sizes) == (
+    assert (data.spec.shape, data.spec.levels, data.spec.classes, data.sizes) == (
         (3, 16, 16),
         256,
         2,
@@ -980,7 +980,7 @@ def test_the_command_leaves_out_and_reads_without_classes(photos, tmp_path, caps
     assert run("import", photos, "--name", "all", "--no-classes", *at) == 0
     assert (
         sum(Imported("all", str(tmp_path)).sizes),
-        Imported("all", str(tmp_path)).spec.labels,
+        Imported("all", str(tmp_path)).spec.y,
     ) == (13, None)
 
 
@@ -1143,7 +1143,7 @@ def test_a_class_is_given_by_its_name_and_else_by_its_number(tmp_path, capsys):
         0,
     ]
     for data in (numbers, words):
-        for label in range(data.spec.labels):
+        for label in range(data.spec.classes):
             assert data.label_of(data.label_text(label)) == data.label_of(label) == label
     assert (numbers.label_text(9), words.label_text(1)) == ("10", "1")
     for text, right in (
@@ -1193,7 +1193,7 @@ def test_labels_are_those_that_occur(tmp_path, capsys, kind):
         in capsys.readouterr().out
     )
     data = Imported("four", str(tmp_path))
-    assert (data.spec.labels, data.classes) == (4, ["1", "2", "5", "12"])
+    assert (data.spec.classes, data.classes) == (4, ["1", "2", "5", "12"])
     known = {image.tobytes(): str(label) for image, label in zip(X[:40], labels, strict=True)}
     known[X[3].tobytes()] = ""  # it comes twice, with two labels
     for x, y in zip(*data.arrays("train"), strict=True):
@@ -1208,7 +1208,7 @@ def test_a_class_of_bad_pictures_alone_is_none(tmp_path):
         path.write_text("no picture")
     list(import_images(Import(tmp_path / "photos", "two", 16, tmp_path, skip_bad=True)))
     data = Imported("two", str(tmp_path))
-    assert (data.classes, data.spec.labels) == (["b", "c"], 2)
+    assert (data.classes, data.spec.classes) == (["b", "c"], 2)
     assert set(np.concatenate([data.arrays(split)[1] for split in SPLITS]).tolist()) == {0, 1}
 
 

@@ -24,10 +24,10 @@ from genbench.metrics.extractor import load_extractor
 from genbench.metrics.inception_score import inception_score
 from genbench.records.record import FOREIGN, Record
 from genbench.records.store import records_in
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 from genbench.training.train import train
 
-SPEC = Spec((1, 8, 8), 17, 10)
+SPEC = Spec((1, 8, 8), 17, Labels(10))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
 from genbench.nets.pixelcnn import GatedPixelCNN
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 UNIVERSES = [((1, 1, 2), 16), ((1, 2, 2), 3), ((2, 1, 2), 3), ((1, 2, 1), 5), ((3, 1, 1), 4)]
 MAKERS = {
@@ -39,7 +39,10 @@ def randomise(net, scale=0.5):
 
 def random_model(kind, shape, levels, labels=None):
     model = Autoregressive(
-        Spec(shape, levels, labels), MAKERS[kind], adam, conditional=labels is not None
+        Spec(shape, levels, labels and Labels(labels)),
+        MAKERS[kind],
+        adam,
+        conditional=labels is not None,
     )
     randomise(model.net)
     return model
@@ -253,7 +256,7 @@ def test_frequencies_of_conditional_samples_are_the_probabilities(double, kind):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_each_label_gets_its_own_images(kind):
     model, y = (
-        Autoregressive(Spec((1, 2, 2), 5, labels=2), MAKERS[kind], adam, conditional=True),
+        Autoregressive(Spec((1, 2, 2), 5, y=Labels(2)), MAKERS[kind], adam, conditional=True),
         torch.arange(64) % 2,
     )
     x = torch.where(y == 0, 1, 3).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).to(torch.uint8)

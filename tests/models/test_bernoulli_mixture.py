@@ -13,10 +13,10 @@ from torch.distributions import Bernoulli, Categorical, Independent, MixtureSame
 from genbench.batch import Batch
 from genbench.models.classical.bernoulli_mixture import BernoulliMixture
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 pytestmark = pytest.mark.usefixtures("double")
-SPEC = Spec((1, 2, 3), levels=2, labels=2)
+SPEC = Spec((1, 2, 3), levels=2, y=Labels(2))
 
 
 def universe() -> torch.Tensor:

@@ -22,7 +22,7 @@ from genbench.nets.net import Net
 from genbench.nets.time import Fourier, Sinusoidal
 from genbench.nets.unet import UNet
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 POINTS = Spec((1, 1, 2), 16)
 PIXELS = torch.cartesian_prod(torch.arange(16), torch.arange(16)).view(-1, 1, 1, 2).to(torch.uint8)
@@ -454,7 +454,7 @@ def test_the_bound_is_of_the_chain_with_its_last_noise_and_samples_are_its_round
 # --- p(x | y) ---------------------------------------------------------------------------------------------------------
 
 
-LABELLED = Spec((1, 1, 2), 16, labels=2)
+LABELLED = Spec((1, 1, 2), 16, y=Labels(2))
 
 
 class ByLabel(Net):

@@ -30,7 +30,7 @@ from genbench.nets.bijections.realnvp import RealNVP
 from genbench.nets.mlp import MLP
 from genbench.nets.resnet import ResNet
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 SMALL = partial(ResNet, width=8, blocks=1)
 KINDS = {
@@ -64,7 +64,7 @@ def random_weights(model, std):
 
 
 def points(levels=LEVELS, labels=None):
-    spec, conditional = Spec((1, 1, 2), levels, labels), labels is not None
+    spec, conditional = Spec((1, 1, 2), levels, labels and Labels(labels)), labels is not None
     return flow(spec, partial(MLP, width=16), 1, std=0.35, conditional=conditional)
 
 
@@ -312,7 +312,7 @@ def test_samples_of_nice_have_the_probabilities_of_their_cells(prior, double):
 
 @pytest.mark.parametrize("prior", ["normal", "logistic"])
 def test_nice_decodes_what_it_encodes_and_knows_the_label(prior):
-    model = nice(Spec((1, 8, 8), 17, labels=3), prior=prior, std=0.1, conditional=True)
+    model = nice(Spec((1, 8, 8), 17, y=Labels(3)), prior=prior, std=0.1, conditional=True)
     x = Rng(0, range(5)).integers(17, (1, 8, 8)).to(torch.uint8)
     y = torch.tensor([0, 1, 2, 1, 0])
     z = model.encode(x, y)
@@ -417,7 +417,7 @@ def test_conditional_samples_have_the_probabilities_of_their_cells(double):
 @pytest.mark.parametrize("kind", ["points", "digits"])
 def test_conditional_inverse_and_the_label_in_every_coupling(kind, double):
     spec, net, scales = KINDS[kind]
-    model = flow(Spec(spec.shape, spec.levels, labels=4), net, scales, conditional=True)
+    model = flow(Spec(spec.shape, spec.levels, y=Labels(4)), net, scales, conditional=True)
     x, y = (
         Rng(0, range(4)).integers(spec.levels, spec.shape).to(torch.uint8),
         torch.tensor([3, 0, 0, 2]),

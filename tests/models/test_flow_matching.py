@@ -18,9 +18,9 @@ from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
 from genbench.nets.unet import UNet
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
-POINTS = Spec((1, 1, 2), 16, 2)
+POINTS = Spec((1, 1, 2), 16, Labels(2))
 PIXELS = torch.cartesian_prod(torch.arange(16), torch.arange(16)).view(-1, 1, 1, 2).to(torch.uint8)
 
 

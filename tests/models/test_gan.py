@@ -17,7 +17,7 @@ from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
 from genbench.nets.norm import BatchNorm
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 DIGITS = Spec((1, 8, 8), 17)
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -329,7 +329,7 @@ def test_samples_do_not_depend_on_the_batch_once_finalized():
 # --- p(x | y) ---------------------------------------------------------------------------------------------------------------
 
 
-LABELLED = Spec((1, 8, 8), 17, labels=3)
+LABELLED = Spec((1, 8, 8), 17, y=Labels(3))
 
 
 def test_both_players_are_told_the_label():
@@ -376,7 +376,13 @@ def test_each_label_gets_its_own_images():
     """Two places of a 64 x 64 plane, one per class."""
     adam, net = partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9)), partial(MLP, width=16)
     model = GAN(
-        Spec((1, 1, 2), 64, labels=2), net, net, adam, NonSaturating(), latent=2, conditional=True
+        Spec((1, 1, 2), 64, y=Labels(2)),
+        net,
+        net,
+        adam,
+        NonSaturating(),
+        latent=2,
+        conditional=True,
     ).double()
     for i, parameter in enumerate(model.parameters()):
         parameter.data = (

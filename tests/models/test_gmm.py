@@ -19,10 +19,10 @@ from genbench.data.digits import Digits
 from genbench.formulas.gaussians import Diagonal, Full, LowRank
 from genbench.models.classical.gmm import GMM
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 KINDS = ["full", "diagonal", "low-rank"]
-SMALL = Spec((1, 1, 2), levels=4, labels=2)
+SMALL = Spec((1, 1, 2), levels=4, y=Labels(2))
 
 
 def images(spec: Spec, n: int, seed: int = 0) -> torch.Tensor:

@@ -18,7 +18,7 @@ from genbench.models.vae.vae import VAE
 from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 pytestmark = pytest.mark.usefixtures("double")
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -189,7 +189,7 @@ def tiny(spec, kind, labels=None):
     """A VAE of one latent with given random weights, and every image of its universe; of p(x | y) where there are labels."""
     net, conditional = partial(MLP, width=12, depth=1), labels is not None
     model = VAE(
-        replace(spec, labels=labels),
+        replace(spec, y=labels and Labels(labels)),
         net,
         net,
         ADAM,
@@ -329,7 +329,7 @@ def test_a_label_is_a_bias_of_both_networks(y):
 
 def test_each_label_gets_its_own_images():
     """Two classes at two ends of a universe: after a few steps the labels tell which."""
-    spec = Spec((1, 1, 2), 16, labels=2)
+    spec = Spec((1, 1, 2), 16, y=Labels(2))
     model = VAE(
         spec, partial(MLP, width=16), partial(MLP, width=16), ADAM, latent=1, conditional=True
     )
