@@ -62,6 +62,7 @@ def run_sample(given: Any) -> None:
     import torch
 
     from genbench.data.commands import numbered_name
+    from genbench.data.pairs import pairs_of_samples
     from genbench.data.pictures import check_folder, output_kind, save_folder, save_grid
     from genbench.evaluation.draw import draw
     from genbench.runs.build import open_run
@@ -98,10 +99,14 @@ def run_sample(given: Any) -> None:
         ]
     images = np.concatenate(parts)
     spec = loaded.data.spec
+    columns = None
+    if kind == "grid" and loaded.model.conditional and loaded.data.is_paired:
+        images = pairs_of_samples(loaded.data, images)
+        columns = 9
     if kind == "folder":
         save_folder(images, spec, given.out)
     elif kind == "grid":
-        save_grid(images, spec, given.out)
+        save_grid(images, spec, given.out, columns)
     else:
         import io
 
@@ -110,4 +115,4 @@ def run_sample(given: Any) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, levels=spec.levels)
         write_atomic(given.out, buffer.getvalue())
-    print(f"{given.out}: {len(images)} images of {loaded.config.name}, seed {given.seed}{of_class}")
+    print(f"{given.out}: {given.n} images of {loaded.config.name}, seed {given.seed}{of_class}")

@@ -89,6 +89,10 @@ class CIFAR10(ImageData):
         train, test = self._parts()
         return three_splits(train, test, self.sizes[1], self.sources[0])
 
+    @property
+    def varies(self) -> bool:
+        return self.flip
+
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         if self.flip:
             return flip(x, rng)

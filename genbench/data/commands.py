@@ -13,8 +13,9 @@ import numpy as np
 from genbench.data.containers import printable
 from genbench.data.images import ImageData, Split, has_default_root
 from genbench.data.imported import Imported, damaged_imports
-from genbench.data.pictures import save_grid
+from genbench.data.pictures import pairs_in_rows, save_grid
 from genbench.errors import InputError, nearest
+from genbench.spec import Image
 from genbench.system.discover import classes
 from genbench.system.files import check_target
 from genbench.system.locations import project_root
@@ -152,7 +153,10 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
         yield line
     x, y = data.arrays("train")
     rows, columns = _grid_rows(x, y if spec.classes else None)
-    save_grid(np.asarray(x[rows]), spec, out, columns)
+    images = np.asarray(x[rows])
+    if isinstance(spec.y, Image) and y is not None:
+        images = pairs_in_rows(np.asarray(y[rows]), spec.y, spec, images)
+    save_grid(images, spec, out, columns)
     yield f"grid: {out}"
 
 

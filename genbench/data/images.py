@@ -34,7 +34,7 @@ from genbench.batch import Batch
 from genbench.errors import InputError, nearest
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
-from genbench.spec import Labels, Spec
+from genbench.spec import Image, Labels, Spec
 from genbench.system.files import BROKEN_ARRAY, open_regular, stop_if_disk_full
 from genbench.system.json_files import canonical_json, digest, read_json
 from genbench.system.locations import expand_home
@@ -220,6 +220,11 @@ class ImageData(LightningDataModule, ABC):
     def known_components(self) -> np.ndarray | None:
         """w_k p(x | k) of every image, (K, levels, ..., levels), where the distribution is known."""
         return None
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether y is an image, so that a sample of p(x | y) can be compared with one true x."""
+        return isinstance(self.spec.y, Image)
 
     @property
     def classes(self) -> list[str]:
@@ -409,6 +414,17 @@ class ImageData(LightningDataModule, ABC):
         rows = np.asarray(torch.as_tensor(index).cpu()) % len(y)
         return torch.from_numpy(y[rows]).to(rng.device)
 
+    def truth_of_samples(
+        self, n: int, split: Split = "test", device: torch.device | str = "cpu"
+    ) -> Tensor | None:
+        """The image x of the pair whose y sample i is given by `y_of_samples`, i = 0, ..., n - 1:
+        uint8 (n, C, H, W); None where y is no image.
+        """
+        if not self.is_paired:
+            return None
+        x, _ = self.tensors(split, device)
+        return x[torch.arange(n, device=x.device) % len(x)]
+
     def draw_labels(self, rng: Rng) -> Tensor:
         """Labels by the frequencies of the training split, one per stream: int64 (len(rng),)."""
         _, y = self.arrays("train")
@@ -452,6 +468,11 @@ class ImageData(LightningDataModule, ABC):
         of something else.
         """
         return self.tensors("train", device)
+
+    @property
+    def varies(self) -> bool:
+        """Whether `vary` does anything, so that training images are others in every epoch."""
+        return False
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         """Rows of `training` -> training images.

@@ -118,6 +118,10 @@ class Imported(ImageData):
             f"no {self._copy}; genbench data import PATH --name {self.name} --size {self.spec.shape[1]}"
         )
 
+    @property
+    def varies(self) -> bool:
+        return self.flip
+
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         if self.flip:
             return flip(x, rng)

@@ -141,6 +141,10 @@ class MNIST(ImageData):
             return self._grey.tensors("train", device)
         return self.tensors("train", device)
 
+    @property
+    def varies(self) -> bool:
+        return self.binarisation == "dynamic"
+
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         if self.binarisation == "dynamic":
             return binarise(x, rng)

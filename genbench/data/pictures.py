@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image as Picture
 
 from genbench.errors import InputError
-from genbench.spec import Spec
+from genbench.spec import Image, Spec
 from genbench.system.files import stop_if_disk_full, write_atomic
 from genbench.system.temporary import folder_beside
 
@@ -19,6 +19,7 @@ __all__ = [
     "check_folder",
     "grid",
     "output_kind",
+    "pairs_in_rows",
     "picture_name",
     "pixels",
     "png",
@@ -49,6 +50,29 @@ def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = 
         columns: Images in a row. Default: about as many as rows.
     """
     write_atomic(path, png(grid(images, spec, columns)))
+
+
+def pairs_in_rows(y: np.ndarray, kind: Image, spec: Spec, *columns: np.ndarray) -> np.ndarray:
+    """Images y, each followed by the images that go with it, as one sequence for a grid.
+
+    Args:
+        y: uint8 (N, ...), of the shape and levels of its kind; it is shown in the size, the number
+            of channels and the levels of x.
+        kind: What y is.
+        spec: Shape and levels of x.
+        columns: Images x that go with y, such as samples, uint8 (N, C, H, W) each.
+
+    Returns:
+        uint8 ((1 + number of columns) N, C, H, W): y_0, then its images, then y_1, ...
+    """
+    channels, height, width = spec.shape
+    rows = np.arange(height) * kind.shape[1] // height
+    places = np.arange(width) * kind.shape[2] // width
+    shown = y[:, :, rows][:, :, :, places].astype(np.float64)
+    shown = np.round(shown * ((spec.levels - 1) / (kind.levels - 1))).astype(np.uint8)
+    if kind.shape[0] != channels:
+        shown = np.repeat(shown[:, :1], channels, axis=1)
+    return np.stack((shown, *columns), axis=1).reshape(-1, *spec.shape)
 
 
 def output_kind(path: Path) -> Literal["grid", "arrays", "folder"]:
@@ -132,7 +156,7 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
 def png(picture: np.ndarray) -> bytes:
     """The bytes of a PNG of a picture, uint8 (H, W) or (H, W, 3)."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    Picture.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -116,7 +116,8 @@ def _scored(loaded: Loaded, goal: Target, out: Path) -> Record:
             likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
             if any(metric_info(name).of_likelihood for name in protocol.metrics):
                 table = log_table(model, data, evaluation.log_prob, protocol, device)
-        metrics = score_samples(images, data, protocol, device, table)
+        truth = data.truth_of_samples(len(images), protocol.split, device)
+        metrics = score_samples(images, data, protocol, device, table, truth)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:

@@ -123,6 +123,8 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> ProtocolIdentity:
         measures = f"protocol {protocol.name} measures {name}, which needs"
         if "labels" in inputs and not data.spec.classes:
             raise InputError(f"{measures} labels; {data.name} has none")
+        if "pairs" in inputs and not data.is_paired:
+            raise InputError(f"{measures} pairs of images; {data.name} has none")
         if "known distribution" in inputs and data.known_components is None:
             raise InputError(f"{measures} points2d; not {data.name}")
         if "class scores" in inputs and extractor and not extractor.classes:

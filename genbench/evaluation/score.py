@@ -35,6 +35,7 @@ def score_samples(
     protocol: Protocol,
     device: str,
     log_table: np.ndarray | None = None,
+    truth: Tensor | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -46,20 +47,28 @@ def score_samples(
             IS follow from their order) and draws the halves for the errors.
         device: Where to compute.
         log_table: log q of every image of a small universe, for KL alone.
+        truth: The true image of the pair whose y each image was given, uint8 (N, C, H, W). Without
+            it, metrics of pairs are left out.
     """
-    images = images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]
+    order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
+    images = images[order]
     rng = Rng(protocol.evaluation_seed, range(_DRAWS)).split("sample metrics")
     samples = Samples(
         rng,
         images=images,
+        truth=None if truth is None else truth[order],
+        levels=data.spec.levels,
         components=data.known_components,
         log_table=log_table,
         **_references(images, data, protocol, device),
     )
+    missing = set()
+    if log_table is None:
+        missing.add("density")
+    if truth is None:
+        missing.add("pairs")
     names = [
-        name
-        for name in protocol.metrics
-        if log_table is not None or not metric_info(name).of_likelihood
+        name for name in protocol.metrics if not missing.intersection(metric_info(name).inputs)
     ]
     return {name: Metric(*estimate) for name, estimate in measure(samples, names).items()}
 

@@ -85,9 +85,13 @@ def one_label(subject: Subject, n: int) -> Tensor | None:
     """The same label n times for a model of p(x | y); None for a model of p(x).
 
     It is the subject's label, or class 0.
+
+    Raises:
+        NotPossible: y is no label.
     """
     if not subject.model.conditional:
         return None
+    subject.need_labels()
     return torch.full((n,), subject.label or 0, device=subject.device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from genbench.data.pairs import pairs_of_samples
 from genbench.explore.drawing import Drawing, first_classes, sheet_of
 from genbench.explore.sheet import literal
 from genbench.explore.subject import Subject
@@ -16,6 +17,14 @@ def samples(subject: Subject) -> Drawing:
     subject.need_pictures()
     x, y, columns = subject.samples
     title = subject.title("Samples", f"n = {len(x)}")
+    if y is not None and subject.data.is_paired:
+        shown = pairs_of_samples(subject.data, x.cpu().numpy())
+        caption = (
+            "Triples of an image y, an independent draw of p(x | y), not selected, and the true x of "
+            "the pair, of the first test images."
+        )
+        names = ["y", "sample", "true x"] * (columns // 3)
+        return sheet_of(subject, title, caption, torch.from_numpy(shown), columns, [], names)
     caption = "Independent draws of p(x), not selected."
     rows: list[str] = []
     if y is not None:

@@ -90,6 +90,8 @@ def density_table(subject: Subject) -> np.ndarray | None:
     x = cells.to(torch.uint8).view(-1, 1, 1, 2).to(subject.device)
     _, labels = subject.data.arrays("train")
     weights = np.ones(1)
+    if model.conditional:
+        subject.need_labels()
     if model.conditional and labels is not None:
         weights = np.bincount(labels, minlength=model.classes) / len(labels)
     table = np.zeros(L * L)

@@ -155,12 +155,16 @@ class Subject:
 
     @cached_property
     def samples(self) -> tuple[Tensor, Tensor | None, int]:
-        """Samples for a grid, their labels, and the number of columns.
+        """Samples for a grid, their y, and the number of columns.
 
-        A model of p(x | y) gets a row per class, or six rows of the subject's class.
+        A model of p(x | y) gets a row per class, or six rows of the subject's class; where y is no
+        label, the y of the first test images.
         """
         if not self.model.conditional:
             return self.sample(96, None), None, 12
+        if not self.model.classes:
+            y = self.data.y_of_samples(self.rng(32, "sample"), range(32))
+            return self.sample(32, y), y, 12
         rows = list(range(min(10, self.model.classes)))
         if self.label is not None:
             rows = [self.label] * 6

@@ -28,7 +28,7 @@ def tsne(subject: Subject) -> Drawing:
         raise NotPossible(f"{subject.latent.dims} latents need no t-SNE")
     z, y = subject.encodings
     z = z[:_PLACED]
-    y = None if y is None else y[:_PLACED]
+    y = y[:_PLACED] if y is not None and subject.spec.classes else None
     if len(z) < 10:
         raise NotPossible(f"only {len(z)} held-out images")
     perplexity = min(30.0, (len(z) - 1) / 3)
@@ -40,7 +40,7 @@ def tsne(subject: Subject) -> Drawing:
         f"(perplexity {perplexity:.0f}); labels "
         "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
     )
-    if subject.model.conditional:
+    if subject.model.classes:
         caption += " The model is given the labels, so its latents need not tell them."
     caption += colours(z, y)
     figure = sheet(title, caption)

@@ -41,6 +41,9 @@ class Samples:
         train: Features of the training images, (N, F).
         images: Generated images, uint8 (n, C, H, W).
         reference_images: Reference images, uint8 (m, C, H, W).
+        truth: The image that each generated one is to be compared with, where both were given one
+            y, uint8 (n, C, H, W).
+        levels: Number of values of a pixel.
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.
     """
@@ -53,6 +56,8 @@ class Samples:
     train: Tensor | None = None
     images: Tensor | None = None
     reference_images: Tensor | None = None
+    truth: Tensor | None = None
+    levels: int | None = None
     components: np.ndarray | None = None
     log_table: np.ndarray | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)

@@ -39,6 +39,7 @@ Input = Literal[
     "reference images",
     "labels",
     "training images",
+    "pairs",
     "known distribution",
     "density",
 ]
@@ -61,8 +62,9 @@ class MetricInfo:
         digits: Decimals that tables print.
         inputs: What the metric needs besides the generated images: the features of an extractor,
             its class scores, the reference images themselves (not only the mean and covariance of
-            their features), their labels, the training images, the true distribution of the data,
-            the density of the model.
+            their features), their labels, the training images, pairs of images x and y, so that
+            each sample of p(x | y) has a true x, the true distribution of the data, the density of
+            the model.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         images: Smallest number of generated images.

@@ -112,6 +112,8 @@ def in_metrics(record: Record) -> Iterator[str]:
         info = metric_info(name)
         # the samples of the noise floor are training images
         is_absent = record.is_noise_floor and "training images" in info.inputs
+        # nobody says of which y the noise floor and foreign images are
+        is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
         if (name in record.metrics) == is_absent:
             state = "there" if is_absent else "missing"
