@@ -645,7 +645,7 @@ MUTATIONS = (
     Mutation(
         "the discriminator sees real images on a grid",
         "models/gan/gan.py",
-        "real_images = 2 * dequantise(x, self.spec.levels, rng) - 1",
+        "real_images = dequantised(x, self.spec.levels, rng)",
         "real_images = self.to_real(x)",
         (
             "models/test_gan.py::test_the_discriminator_sees_dequantised_pixels_and_generated_images_of_one_range",

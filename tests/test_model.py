@@ -14,7 +14,7 @@ from torch import Tensor
 from genbench.config.annotations import parameters
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
-from genbench.runs.build import instantiate
+from genbench.config.instantiate import instantiate
 from genbench.spec import Image, Labels, Spec, Tokens
 from genbench.steps import Losses, OptimizerFactory
 

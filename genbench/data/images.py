@@ -18,7 +18,7 @@ import re
 import tempfile
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -391,9 +391,7 @@ class ImageData(LightningDataModule, ABC):
         """The training set for `GenerativeModel.finalize`."""
         return Passes(self, model)
 
-    def y_of_samples(
-        self, rng: Rng, index: Sequence[int] | Tensor, split: Split = "test"
-    ) -> Tensor | None:
+    def y_of_samples(self, rng: Rng, split: Split = "test") -> Tensor | None:
         """What samples are given as y, on the device of their streams; None where there is none.
 
         Labels are drawn by the frequencies of the training split. Any other y comes with one
@@ -402,7 +400,6 @@ class ImageData(LightningDataModule, ABC):
 
         Args:
             rng: One stream per sample.
-            index: Global index of each sample, (len(rng),).
             split: Whose pairs.
         """
         if self.spec.y is None:
@@ -411,7 +408,7 @@ class ImageData(LightningDataModule, ABC):
             return self.draw_labels(rng)
         _, y = self.arrays(split)
         assert y is not None
-        rows = np.asarray(torch.as_tensor(index).cpu()) % len(y)
+        rows = (rng.index % len(y)).cpu().numpy()
         return torch.from_numpy(y[rows]).to(rng.device)
 
     def truth_of_samples(

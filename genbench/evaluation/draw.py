@@ -47,7 +47,7 @@ def draw(
     for first, indices in chunks(n, chunk):
         rng = Rng.of_samples(seed, indices, model.dtype, device)
         y = (
-            loaded.data.y_of_samples(rng, indices, split)
+            loaded.data.y_of_samples(rng, split)
             if label is None
             else torch.full((len(rng),), label, device=device)
         )

@@ -28,7 +28,7 @@ def points(subject: Subject) -> Drawing:
     L = subject.spec.levels
     n = 5_000
     rng = subject.rng(n, "sample")
-    x = subject.sample(n, subject.data.y_of_samples(rng, range(n))).cpu().numpy()[:, 0, 0]
+    x = subject.sample(n, subject.data.y_of_samples(rng)).cpu().numpy()[:, 0, 0]
     model = density_table(subject)
     title = subject.title("Densities and samples", f"n = {n:,}")
     caption = f"p(x) of the {L} x {L} cells, on one scale, which ends at the highest of the true ones; samples as drawn."

@@ -46,7 +46,7 @@ def reverse(subject: Subject) -> Drawing:
     if model.conditional and subject.label is not None:
         y = torch.full((n,), subject.label, device=subject.device)
     elif model.conditional:
-        y = subject.data.y_of_samples(rng, range(n))
+        y = subject.data.y_of_samples(rng)
     start = rng.normal(subject.spec.shape)
     states = [start, *model.trajectory(start, rng, y, **subject.options)]
     steps = len(states) - 1

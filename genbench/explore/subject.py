@@ -163,7 +163,7 @@ class Subject:
         if not self.model.conditional:
             return self.sample(96, None), None, 12
         if not self.model.classes:
-            y = self.data.y_of_samples(self.rng(32, "sample"), range(32))
+            y = self.data.y_of_samples(self.rng(32, "sample"))
             return self.sample(32, y), y, 12
         rows = list(range(min(10, self.model.classes)))
         if self.label is not None:
@@ -266,7 +266,7 @@ class Subject:
         rng = self.rng(n, purpose)
         z = self.latent.draw(rng).flatten(1)
         if self.label is None:
-            return z, self.data.y_of_samples(rng, range(n))
+            return z, self.data.y_of_samples(rng)
         return z, torch.full((n,), self.label, device=self.device)
 
 

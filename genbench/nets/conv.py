@@ -1,4 +1,4 @@
-"""Convolutional networks from images to vectors and back, by DCGAN's rules.
+"""Convolutional networks from images to vectors and back, by DCGAN's rules, and one that judges patches.
 
 Strided convolutions in place of pooling, no fully connected layers, batch normalisation in all
 layers but the outermost, LeakyReLU on the way down and ReLU on the way up. Normalisation is an
@@ -7,6 +7,8 @@ argument, so that the same networks serve as the encoder and decoder of an autoe
 References:
     Radford, Metz, Chintala (2016), Unsupervised Representation Learning with Deep Convolutional
     GANs. arXiv:1511.06434
+    Isola, Zhu, Zhou, Efros (2017), Image-to-image translation with conditional adversarial
+    networks (patches: section 3.2.2). arXiv:1611.07004
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from genbench.nets.net import Net
 from genbench.nets.norm import BatchNorm
 from genbench.spec import Shape
 
-__all__ = ["ConvDecoder", "ConvEncoder"]
+__all__ = ["ConvDecoder", "ConvEncoder", "ConvPatches"]
 
 Norm = Literal["batch", "group", "none"]
 
@@ -112,6 +114,46 @@ class ConvDecoder(Net):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         x = x.flatten(1) if cond is None else torch.cat((x.flatten(1), cond), dim=1)
         return self.layers(x[:, :, None, None])
+
+
+class ConvPatches(Net):
+    """Images -> numbers for the patch around every pixel: `depth` 3x3 convolutions, so that each
+    number is a function of 2 depth + 1 by 2 depth + 1 pixels and of nothing else.
+
+    There is no normalisation: its statistics would tell a patch of the whole image.
+
+    Args:
+        inputs: (C, H, W).
+        outputs: (C', H, W).
+        cond: Length of the conditioning vector, appended to the image as constant channels.
+        width: Channels of the hidden layers.
+        depth: Number of convolutions, at least one.
+    """
+
+    def __init__(
+        self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 64, depth: int = 3
+    ) -> None:
+        super().__init__()
+        if len(inputs) != 3 or len(outputs) != 3 or inputs[1:] != outputs[1:]:
+            raise ValueError(
+                "ConvPatches: inputs and outputs are (C, H, W) of one height and width, "
+                f"not {inputs} and {outputs}"
+            )
+        if width < 1 or depth < 1:
+            raise ValueError(
+                f"ConvPatches: width and depth are at least 1, not {width} and {depth}"
+            )
+        layers: list[nn.Module] = []
+        channels = inputs[0] + cond
+        for _ in range(depth - 1):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, outputs[0], 3, padding=1))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        if cond is not None:
+            x = torch.cat((x, cond[:, :, None, None].expand(-1, -1, *x.shape[2:])), dim=1)
+        return self.layers(x)
 
 
 def _smallest(shape: Shape, stages: int, base: int) -> Shape:

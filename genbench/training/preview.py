@@ -73,7 +73,7 @@ class Preview(Callback):
         y of validation images.
         """
         rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
-        y = data.y_of_samples(rng, range(self._SAMPLES), "val")
+        y = data.y_of_samples(rng, "val")
         images = model.sample(rng, y, **self.evaluation.sample)
         return images.cpu().numpy()
 

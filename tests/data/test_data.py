@@ -156,7 +156,7 @@ class Skewed(Numbered):
 def test_classes_of_samples_have_the_frequencies_of_the_training_split(numbered):
     data, n = numbered(kind=Skewed), 4_000
     rng = Rng(5, range(n)).split("sample")
-    drawn = data.y_of_samples(rng, range(n))
+    drawn = data.y_of_samples(rng)
     assert (drawn.dtype, drawn.shape) == (torch.int64, (n,))
     counts = np.bincount(drawn.numpy(), minlength=4)
     assert counts[3] == 0
@@ -198,11 +198,11 @@ def test_an_image_y_stays_with_its_image(numbered):
 def test_sample_i_is_given_the_image_y_of_image_i_of_a_split_and_round_again(numbered):
     data = numbered(kind=Paired)
     x, _ = data.tensors("test")
-    y = data.y_of_samples(Rng(5, range(8, 12)), range(8, 12), "test")
+    y = data.y_of_samples(Rng(5, range(8, 12)), "test")
     assert torch.equal(y[:, 0, 1, 0], x[[8, 9, 0, 1], 0, 0, 0])
-    of_val = data.y_of_samples(Rng(5, [3]), torch.tensor([3]), "val")
+    of_val = data.y_of_samples(Rng(5, [3]), "val")
     assert torch.equal(of_val[:, 0, 1, 0], data.tensors("val")[0][3:4, 0, 0, 0])
-    assert numbered(kind=Unlabelled).y_of_samples(Rng(5, [3]), [3]) is None
+    assert numbered(kind=Unlabelled).y_of_samples(Rng(5, [3])) is None
 
 
 def test_a_batch_of_nothing_is_refused(tmp_path):

@@ -37,12 +37,12 @@ from torch import Tensor
 
 from genbench.batch import Batch
 from genbench.capabilities import Latent
-from genbench.formulas.pixels import dequantise, quantise
 from genbench.formulas.priors import Normal
 from genbench.model import GenerativeModel
+from genbench.models.gan.adversaries import dequantised, has_batch_norm, quantised
 from genbench.models.gan.games import Game
 from genbench.nets.net import NetFactory
-from genbench.nets.norm import BatchNorm, calibrate
+from genbench.nets.norm import calibrate
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory, Player
@@ -104,11 +104,9 @@ class GAN(GenerativeModel):
         self.gradient_penalty = gradient_penalty
         self.G = generator(self.latent.shape, spec.shape, self.classes)
         self.D = discriminator(spec.shape, (1,), self.classes)
-        self.batch_coupled = self.gathers_batch = any(
-            isinstance(module, BatchNorm) for module in self.modules()
-        )
+        self.batch_coupled = self.gathers_batch = has_batch_norm(self)
         self.second_derivatives = gradient_penalty > 0
-        if gradient_penalty and any(isinstance(module, BatchNorm) for module in self.D.modules()):
+        if gradient_penalty and has_batch_norm(self.D):
             raise ValueError(
                 "the gradient penalty is that of single images: discriminator.norm is 'group' or 'none', not 'batch'"
             )
@@ -130,7 +128,7 @@ class GAN(GenerativeModel):
         logs beside it.
         """
         cond = self.condition(y)
-        real_images = 2 * dequantise(x, self.spec.levels, rng) - 1
+        real_images = dequantised(x, self.spec.levels, rng)
         with torch.no_grad():
             fake_images = self.generate(rng, y)
         real = self.D(real_images, cond)
@@ -169,7 +167,7 @@ class GAN(GenerativeModel):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Latents z, (B, latent) -> images G(z), uint8 (B, C, H, W)."""
-        return quantise((torch.tanh(self.G(z, self.condition(y))) + 1) / 2, self.spec.levels)
+        return quantised(torch.tanh(self.G(z, self.condition(y))), self.spec.levels)
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
         """Batch-norm statistics of the averaged generator: averaged statistics would not belong to
