@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from genbench.config.annotations import parameters
+from genbench.config.instantiate import instantiate
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
-from genbench.config.instantiate import instantiate
 from genbench.spec import Image, Labels, Spec, Tokens
 from genbench.steps import Losses, OptimizerFactory
 
