@@ -652,6 +652,13 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "the discriminator of pairs sees one image of the pair",
+        "models/gan/pix2pix.py",
+        "self.D(torch.cat((x, self._image(y)), dim=1))",
+        "self.D(torch.cat((x, torch.zeros_like(self._image(y))), dim=1))",
+        ("models/test_pix2pix.py::test_the_discriminator_sees_pairs",),
+    ),
+    Mutation(
         "statistics of the generator are not calibrated",
         "models/gan/gan.py",
         "            calibrate(self.G, z, self.condition(y))",
@@ -1148,9 +1155,18 @@ MUTATIONS = (
     Mutation(
         "scores depend on the order of the images",
         "evaluation/score.py",
-        "images[content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)]",
-        "images[:]",
+        "images = images[order]",
+        "images = images[:]",
         ("evaluation/test_foreign.py::test_scores_of_images_are_those_of_their_set",),
+    ),
+    Mutation(
+        "samples are compared with the true images of other pairs",
+        "evaluation/score.py",
+        "truth[order]",
+        "truth",
+        (
+            "evaluation/test_pairs_of_evaluation.py::test_samples_are_compared_with_the_x_of_their_own_y",
+        ),
     ),
     # --- records and tables ------------------------------------------------------------------------------------------------
     Mutation(
