@@ -1235,6 +1235,27 @@ MUTATIONS = (
         ("leaderboard/test_leaderboard.py::test_a_likelihood_prints_its_kind",),
     ),
     Mutation(
+        "the sum of a Boltzmann machine begins at another constant",
+        "models/classical/rbm.py",
+        "log_Z_0 = len(self.c) * math.log(2) + ",
+        "log_Z_0 = ",
+        ("models/test_rbm.py::test_probabilities_add_up_as_well_as_Z_is_known",),
+    ),
+    Mutation(
+        "annealed weights by the state after the sweep",
+        "models/classical/rbm.py",
+        "gain = (now - before) * (v @ (self.b - self.a)) + ratio.sum(1)",
+        "gain = (now - before) * (self._draw_v(inputs, rng, now) @ (self.b - self.a)) + ratio.sum(1)",
+        ("models/test_rbm.py::test_annealing_is_unbiased_in_Z",),
+    ),
+    Mutation(
+        "persistent chains are set back to the images",
+        "models/classical/rbm.py",
+        "chain = v if self.chains is None else self.chains.read(rng).to(v)",
+        "chain = v",
+        ("models/test_rbm.py::test_chains_persist_and_contrastive_divergence_has_none",),
+    ),
+    Mutation(
         "speeds of different devices are compared",
         "leaderboard/words.py",
         "if other.speed_device == row.speed_device and (x := other.images_per_second)",

@@ -183,6 +183,12 @@ class GenerativeModel(LightningModule, ABC):
         """
         return None
 
+    def shared_error(self) -> float | None:
+        """Standard error, in nats, of what `finalize` has estimated and all scores share, such as a
+        normalising constant; None where there is no such thing.
+        """
+        return None
+
     @final
     @classmethod
     def options_method(cls, method: str) -> str:
@@ -245,6 +251,10 @@ class GenerativeModel(LightningModule, ABC):
         set in the same order, and whoever calls counts the images; `rng` has one stream, for this
         purpose.
         """
+
+    def finalize_preview(self, batches: Iterable[Batch], rng: Rng) -> None:
+        """What a preview needs of `finalize`, whose arguments it has. Default: all of it."""
+        self.finalize(batches, rng)
 
     @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
     def dtype(self) -> torch.dtype:

@@ -4,7 +4,7 @@ Each is a function of the pixels and of the stream of the image, so it depends o
 process.
 
     flip      x with its columns reversed, with probability 1/2
-    binarise  b ~ Bernoulli(x / 255), every pixel by itself
+    binarise  b ~ Bernoulli(x / (levels - 1)), every pixel by itself
 
 Reference: Salakhutdinov, Murray (2008), On the quantitative analysis of deep belief networks. ICML
     (binarisation by sampling).
@@ -34,12 +34,13 @@ def flip(x: Tensor, rng: Rng) -> Tensor:
     return difference.bitwise_and_((-heads).to(x.dtype)[:, None, None, None]).bitwise_xor_(x)
 
 
-def binarise(x: Tensor, rng: Rng) -> Tensor:
-    """Draw binary pixels, 1 with probability x / 255.
+def binarise(x: Tensor, rng: Rng, levels: int = 256) -> Tensor:
+    """Draw binary pixels, 1 with probability x / (levels - 1).
 
     Args:
-        x: Grey levels 0 to 255, uint8 (B, C, H, W).
+        x: Grey levels, uint8 (B, C, H, W).
         rng: One stream per image.
+        levels: Their number.
 
     Returns:
         uint8 (B, C, H, W) of 0 and 1.
@@ -50,5 +51,5 @@ def binarise(x: Tensor, rng: Rng) -> Tensor:
     rngs = [rng[start : start + size] for start in range(0, max(1, len(x)), size)]
     parts = []
     for part_rng, part in zip(rngs, x.split(size), strict=True):
-        parts.append((part_rng.integers(255, x.shape[1:]) < part).to(torch.uint8))
+        parts.append((part_rng.integers(levels - 1, x.shape[1:]) < part).to(torch.uint8))
     return torch.cat(parts)

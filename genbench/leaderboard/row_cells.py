@@ -187,7 +187,9 @@ def nll_cell(board: Board, conditional: bool) -> Callable[[Row], Cell]:
         mark = board.nll_mark(row, conditional) if row in board.rows else ""
         plain = value_cell(nll, 2, mark, KIND_SIGNS[kind])
         finer = step_words(row.nll_step_error, plain.text)
-        return replace(plain, note=join_words(likelihood_meaning(row), effort_words(row), finer))
+        shared = shared_words(row.nll_shared_error)
+        words = join_words(likelihood_meaning(row), effort_words(row), shared, finer)
+        return replace(plain, note=words)
 
     return cell
 
@@ -260,6 +262,17 @@ def step_words(error: float | None, text: str) -> str:
     if error is not None and error >= unit / 2:
         return f"finer steps of its solver move it by {error:.2g}"
     return ""
+
+
+def shared_words(error: float | None) -> str:
+    """The standard error of a normalising constant; empty where none was estimated.
+
+    Args:
+        error: In the unit of the board.
+    """
+    if error is None:
+        return ""
+    return f"log Z is known to {error:.1g}"
 
 
 # --- speed and stability --------------------------------------------------------------------------

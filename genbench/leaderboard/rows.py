@@ -137,6 +137,14 @@ class Row:
         return self.largest_step_error(self.unit)
 
     @property
+    def nll_shared_error(self) -> float | None:
+        """The largest standard error of a normalising constant that was estimated, in the unit of
+        the board; None without.
+        """
+        errors = [x.shared_error for x in self.likelihoods if x.shared_error is not None]
+        return max((error * self.unit for error in errors), default=None)
+
+    @property
     def kl_step_error(self) -> float | None:
         """The largest change of KL(data || model) under finer steps, in nats, which is that of the
         likelihood; None without steps.

@@ -7,6 +7,7 @@ r"""Bits per dimension of a model, with what kind of number they are, their erro
     evaluations    images that the busiest network is given, per image and repeat
     step_error     |1/M sum_n (l_n - l'_n)| over the first M images, l' with half the step, or with ten times the
                    tolerance of an adaptive solver, for a model whose log p takes steps
+    shared_error   standard error of what all l_n share and the model has estimated before, such as log Z
 
 The kind is the model's, given its options. The mean of a bound over repeats is a bound; no weights
 are averaged across repeats.
@@ -86,6 +87,7 @@ def measure_likelihood(
     means = nats.mean(0)
     by_noise = nats.mean(1)
     bits = 1 / (model.spec.dims * math.log(2))
+    shared = model.shared_error()
     if float(means.mean()) < 0:
         raise InputError(
             f"log_prob options {options}: {float(means.mean()) * bits:.2f} bits/dim over the "
@@ -107,6 +109,7 @@ def measure_likelihood(
         repeats=repeats,
         repeat_error=float(by_noise.std()) / math.sqrt(repeats) * bits if repeats > 1 else None,
         network_evaluations=_mean(runs, _EVALUATIONS),
+        shared_error=None if shared is None else shared * bits,
         step_error=measure_step_error(model, x, y, options, protocol, device),
     )
 

@@ -137,6 +137,8 @@ class Likelihood:
             were not counted.
         step_error: How much bits_per_dim changes when the solver halves its step, or takes ten
             times the tolerance; None without steps, or where it was not measured.
+        shared_error: Standard error of what the model has estimated before and all scores share,
+            such as its normalising constant, in bits per dimension; None without such an estimate.
     """
 
     kind: LikelihoodKind
@@ -153,6 +155,7 @@ class Likelihood:
     repeat_error: Amount | None = None
     network_evaluations: Amount | None = None
     step_error: Amount | None = None
+    shared_error: Amount | None = None
 
 
 @dataclass(frozen=True)

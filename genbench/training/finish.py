@@ -21,7 +21,11 @@ __all__ = ["finish", "note_divergence"]
 
 
 def finish(
-    writer: StateWriter, data: ImageData, model: GenerativeModel, callbacks: Callbacks
+    writer: StateWriter,
+    data: ImageData,
+    model: GenerativeModel,
+    callbacks: Callbacks,
+    device: torch.device,
 ) -> None:
     """Save the moving averages, after `finalize`, as the recorded weights, by the first process.
 
@@ -30,6 +34,7 @@ def finish(
         data: Training images for `finalize`.
         model: The trained model.
         callbacks: Moving averages and counters of the training.
+        device: Where `finalize` computes.
 
     Raises:
         Diverged: The recorded weights, or a loss with them, are not finite.
@@ -39,13 +44,14 @@ def finish(
         return
     run = writer.run
     ema = callbacks.ema
-    model.to("cpu")
-    ema.average = [average.cpu() for average in ema.average]
+    model.to(device)
+    ema.average = [average.to(device) for average in ema.average]
     with ema.applied(model), evaluation_mode(model):
         passes = data.finalize_batches(model)
         start = time.perf_counter()
         seed = writer.origin.config.seed
-        model.finalize(passes, Rng(seed, [0], model.dtype).split("finalize"))
+        model.finalize(passes, Rng(seed, [0], model.dtype, device).split("finalize"))
+        model.to("cpu")
         finalize_seconds = time.perf_counter() - start
         # the step after the last loss: weights can be finite and worthless
         batch = next(data.batches(0, 1, 0, 1, torch.device("cpu"), model.dtype))

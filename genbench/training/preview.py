@@ -57,7 +57,7 @@ class Preview(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         rng = Rng(data.seed, [0], model.dtype, model.device)
         with self.ema.applied(model), evaluation_mode(model):
-            model.finalize(data.finalize_batches(model), rng.split("finalize"))
+            model.finalize_preview(data.finalize_batches(model), rng.split("finalize"))
             images = self._samples(model, data)
             values = self._validation_loss(model, data)
         path = self.run.path / "previews" / f"{now:012d}.png"

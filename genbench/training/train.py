@@ -28,7 +28,12 @@ from genbench.training.log_file import log_to_file
 from genbench.training.metrics_logger import Report
 from genbench.training.precision import prepare_nets
 from genbench.training.state_writer import StateWriter
-from genbench.training.trainer import check_devices, devices_name, make_trainer
+from genbench.training.trainer import (
+    check_devices,
+    devices_name,
+    finalize_device,
+    make_trainer,
+)
 
 __all__ = ["check_fit", "train"]
 
@@ -102,7 +107,7 @@ def train(
             )
         stop.listen()  # `finalize` is not interrupted, and what follows it is
         try:
-            finish(writer, data, model, callbacks)
+            finish(writer, data, model, callbacks, finalize_device(config.trainer))
         finally:
             stop.release()
         if stop.signal is not None:

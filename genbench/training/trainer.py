@@ -17,7 +17,7 @@ from genbench.runs.folder import Run
 from genbench.system.launch import check_layout, taken_for_slurm
 from genbench.system.processes import end_with_lost_process
 
-__all__ = ["accelerator", "check_devices", "devices_name", "make_trainer"]
+__all__ = ["accelerator", "check_devices", "devices_name", "finalize_device", "make_trainer"]
 
 
 def make_trainer(
@@ -78,6 +78,17 @@ def accelerator(settings: TrainerSettings) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "cpu"
+
+
+def finalize_device(settings: TrainerSettings) -> torch.device:
+    """Where `finalize` computes: the training device of the first process.
+
+    Args:
+        settings: Kind of the devices.
+    """
+    kind = accelerator(settings)
+    # what is estimated in a pass is added up in float64, which mps has not
+    return torch.device("cpu" if kind == "mps" else kind)
 
 
 def devices_name(settings: TrainerSettings) -> str:

@@ -1395,6 +1395,17 @@ def test_a_likelihood_whose_steps_show_in_its_digits_says_so(error, words):
     assert cell.note == words
 
 
+def test_a_likelihood_by_an_estimated_constant_says_how_well_it_is_known():
+    """The largest error of the seeds, in the unit of the board."""
+    rows = make("rbm", (9.0, 9.1), "classical", kind="estimate", bits=(3.0,))
+    for i, error in enumerate((0.003, 0.012)):
+        likelihood = dataclasses.replace(rows[i].likelihood, shared_error=error)
+        rows[i] = dataclasses.replace(rows[i], likelihood=likelihood)
+    (line,) = table.board_table(boards(rows)[0]).lines[:1]
+    (cell,) = (cell for cell in line.cells if cell.text.startswith("~ "))
+    assert cell.note == "log Z is known to 0.01"
+
+
 @pytest.mark.parametrize("error", [None, 1e-5, 0.005])
 def test_a_divergence_from_a_likelihood_in_steps_has_the_error_of_the_steps(error):
     """Finer steps move both by the same nats: those of two pixels for KL, which has four digits."""

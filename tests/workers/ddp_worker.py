@@ -40,14 +40,14 @@ def main(out: Path, devices: int, names: list[str]) -> None:
         broadcasts.clear()
         folder = out / name.replace("/", "-")
 
-        def keep(writer, data, model, callbacks, folder=folder):
+        def keep(writer, data, model, callbacks, device, folder=folder):
             folder.mkdir(parents=True, exist_ok=True)
             state = {
                 "raw": {k: v.clone() for k, v in model.state_dict().items()},
                 "average": list(callbacks.ema.average),
             }
             state["broadcasts"] = len(broadcasts)
-            finish(writer, data, model, callbacks)
+            finish(writer, data, model, callbacks, device)
             torch.save(state, folder / f"rank{rank}.pt")
 
         genbench.training.train.finish = keep
