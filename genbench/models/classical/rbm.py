@@ -4,26 +4,21 @@ r"""Restricted Boltzmann machine: binary pixels v, binary hidden units h, and we
     F(v) = -b.v - sum_j log(1 + exp(c_j + (v W)_j))        free energy: p(v) = exp(-F(v)) / Z
     p(h_j = 1 | v) = sigma(c_j + (v W)_j),   p(v_i = 1 | h) = sigma(b_i + (W h)_i)                       block Gibbs
 
-Learning follows a gradient whose second expectation is one over images v' of a Markov chain:
+Learning follows a gradient of which one part is over images v' of a Markov chain of Gibbs sweeps:
 
     -d log p(v) = dF(v) - E_{v' ~ p} dF(v'),   by loss = F(v) - F(v')
 
-    CD-k    k sweeps of Gibbs from v itself (Hinton, section 3)
-    PCD     k sweeps from where the chain was at the batch before, which is never set back (Tieleman, section 2.3): one chain
-            for each image of a batch, the state of that image
+    CD-k    k sweeps from v itself (Hinton, section 3)
+    PCD     k sweeps from where the chain was at the batch before (Tieleman, section 2.3): each image of a batch has a chain
 
-Z is estimated by annealed importance sampling, from independent pixels p_0 with log odds a, those of
-the training images (Salakhutdinov & Murray, eqs. 13 to 17):
+Z by annealed importance sampling from independent pixels with log odds a, those of the training
+images (Salakhutdinov & Murray, eqs. 13 to 17); unbiased at any T, so that log Z is too low on average:
 
     f_t(v) = exp(((1 - t) a + t b).v) prod_j (1 + exp(t (c_j + (v W)_j))),   0 = t_0 < ... < t_T = 1,   Z_0 = 2^H prod_i (1 + e^{a_i})
-    v_0 ~ p_0,  v_n ~ a sweep of Gibbs that leaves f_{t_n} invariant,   log w = sum_n log f_{t_n}(v_{n-1}) - log f_{t_{n-1}}(v_{n-1})
-    Z = Z_0 E w
-
-E w is exact at any T, and so log Z is below the truth on average. It is made once, in `finalize`; its standard error is
-`shared_error`. Samples are what such chains end at.
+    v_0 ~ f_0,   v_n by a sweep that leaves f_{t_n} invariant,   log w = sum_n log f_{t_n}(v_{n-1}) - log f_{t_{n-1}}(v_{n-1})
+    Z = Z_0 E w,   and samples are what such chains end at
 
 References:
-    Smolensky (1986), Information processing in dynamical systems: foundations of harmony theory
     Hinton (2002), Training products of experts by minimizing contrastive divergence. Neural
         Computation 14
     Tieleman (2008), Training restricted Boltzmann machines using approximations to the likelihood
@@ -50,15 +45,9 @@ from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["RBM"]
 
-# standard deviation of the initial weights (Hinton 2010, A practical guide, section 8)
-_INITIAL = 0.01
-# temperatures and chains of the estimate that a preview has
-_PREVIEW_T = 100
-_PREVIEW_CHAINS = 64
-
 
 class RBM(GenerativeModel):
-    """Binary images by a restricted Boltzmann machine.
+    """Binary images by weights between pixels and hidden units.
 
     Args:
         spec: The images, of two levels.
@@ -89,7 +78,7 @@ class RBM(GenerativeModel):
         super().__init__(spec, optimizer)
         if spec.levels != 2:
             raise ValueError(
-                f"an RBM needs data of 2 levels, such as BinaryDigits, not {spec.levels}"
+                f"an RBM needs data of 2 levels, as BinaryDigits has, not {spec.levels}"
             )
         if min(hidden, k, ais_temperatures) < 1 or ais_chains < 2 or chains < 0:
             raise ValueError(
@@ -97,9 +86,9 @@ class RBM(GenerativeModel):
                 f"least 0, not {hidden}, {k}, {ais_temperatures}, {ais_chains} and {chains}"
             )
         self.k = k
-        self.ais_chains = ais_chains
-        self.ais_temperatures = ais_temperatures
-        self.W = nn.Parameter(_INITIAL * torch.randn(spec.dims, hidden))
+        self.ais = (ais_temperatures, ais_chains)
+        # small weights at first (Hinton 2010, A practical guide, section 8)
+        self.W = nn.Parameter(0.01 * torch.randn(spec.dims, hidden))
         self.b = nn.Parameter(torch.zeros(spec.dims))
         self.c = nn.Parameter(torch.zeros(hidden))
         self.chains: ImageBuffer | None = None
@@ -115,15 +104,11 @@ class RBM(GenerativeModel):
         """F(v) of binary reals v, (B, D) -> (B,) nats."""
         return -v @ self.b - F.softplus(self.c + v @ self.W).sum(1)
 
-    def energy(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """-log p(x) up to a constant, of integer images: (B,) nats."""
-        return self.free_energy(self._flat(x))
-
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
     ) -> dict[str, Tensor]:
         """-log p(x) = F(v) + log Z, (B,) nats each."""
-        return {"free_energy": self.energy(x), "log_Z": self.log_z.expand(len(x))}
+        return {"free_energy": self.free_energy(self._flat(x)), "log_Z": self.log_z.expand(len(x))}
 
     def shared_error(self) -> float:
         """Standard error of log Z, nats."""
@@ -145,13 +130,7 @@ class RBM(GenerativeModel):
         return {"loss": data - model, "data": data, "model": model}
 
     def sweep(self, v: Tensor, rng: Rng, t: float = 1.0) -> Tensor:
-        """Draw h given v, then v given h: a transition that leaves f_t invariant, p at t = 1.
-
-        Args:
-            v: Binary reals, (B, D).
-            rng: One stream per row.
-            t: Inverse temperature.
-        """
+        """Draw h given v, then v given h, (B, D) -> (B, D): leaves f_t invariant, p at t = 1."""
         return self._draw_v(self.c + v @ self.W, rng, t)
 
     def _draw_v(self, inputs: Tensor, rng: Rng, t: float) -> Tensor:
@@ -163,18 +142,8 @@ class RBM(GenerativeModel):
     # --- annealing --------------------------------------------------------------------------------
 
     def anneal(self, v: Tensor, rng: Rng, T: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """States v_n and the log weights that they have gained, for n = 1, ..., T.
-
-        Args:
-            v: v_0 ~ p_0, binary reals (B, D).
-            rng: One stream per chain.
-            T: Temperatures.
-
-        Yields:
-            (B, D) and (B,).
-        """
-        t = temperatures(T)
-        for before, now in pairwise(t):
+        """v_n, (B, D), and what the step adds to log w, (B,), for n = 1, ..., T, from v_0."""
+        for before, now in pairwise(temperatures(T)):
             inputs = self.c + v @ self.W
             ratio = F.softplus(now * inputs) - F.softplus(before * inputs)
             gain = (now - before) * (v @ (self.b - self.a)) + ratio.sum(1)
@@ -199,29 +168,23 @@ class RBM(GenerativeModel):
         for state, _ in self.anneal(v, rng, steps):
             yield self.to_real(state.view_as(x))
 
-    @torch.no_grad()
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
         """a by the training images, then log Z."""
-        self._finalize(batches, rng, self.ais_temperatures, self.ais_chains)
+        self.estimate(batches, rng, *self.ais)
+
+    def finalize_preview(self, batches: Iterable[Batch], rng: Rng) -> None:
+        """The same by few chains of few temperatures."""
+        self.estimate(batches, rng, T=100, chains=64)
 
     @torch.no_grad()
-    def finalize_preview(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """A coarse estimate of log Z."""
-        self._finalize(batches, rng, _PREVIEW_T, _PREVIEW_CHAINS)
-
-    def _finalize(self, batches: Iterable[Batch], rng: Rng, T: int, chains: int) -> None:
-        ones = torch.zeros_like(self.a)
-        n = 0
-        for x, _, _ in batches:
-            ones = ones + self._flat(x).sum(0)
-            n = n + len(x)
-        self.a.copy_(torch.logit((ones + 1) / (n + 2)))  # no pixel is certain
-        seed = int(rng.bits()[0])
-        log_w = self.log_weights(Rng(seed, range(chains), rng.dtype, rng.device), T)
+    def estimate(self, batches: Iterable[Batch], rng: Rng, T: int, chains: int) -> None:
+        """a, and log Z with its standard error, to first order the relative one of the mean weight."""
+        images = torch.cat([self._flat(x) for x, _, _ in batches])
+        self.a.copy_(torch.logit((images.sum(0) + 1) / (len(images) + 2)))  # no pixel is certain
+        log_w = self.log_weights(Rng(int(rng.bits()), range(chains), rng.dtype, rng.device), T)
         log_Z_0 = len(self.c) * math.log(2) + F.softplus(self.a.double()).sum()
         w = (log_w - log_w.max()).exp()
         self.log_z.copy_(log_Z_0 + log_w.max() + w.mean().log())
-        # to first order, the relative error of the mean weight
         self.log_z_error.copy_(w.std() / w.mean() / math.sqrt(chains))
 
     @torch.no_grad()
