@@ -463,8 +463,8 @@ MUTATIONS = (
     Mutation(
         "white pixels of binarised images are sometimes black",
         "data/draws.py",
-        "part_rng.integers(255, x.shape[1:]) < part",
-        "part_rng.integers(256, x.shape[1:]) < part",
+        "part_rng.integers(levels - 1, x.shape[1:]) < part",
+        "part_rng.integers(levels, x.shape[1:]) < part",
         ("data/test_data_sources.py::test_white_and_black_are_certain_in_every_draw",),
     ),
     Mutation(

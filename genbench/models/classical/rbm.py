@@ -152,7 +152,7 @@ class RBM(GenerativeModel):
 
     @torch.no_grad()
     def trajectory(
-        self, x: Tensor, rng: Rng, y: Tensor | None = None, steps: int = 1_000
+        self, x: Tensor, rng: Rng, y: Tensor | None = None, steps: int = 200
     ) -> Iterator[Tensor]:
         """Annealed Gibbs sampling from independent pixels.
 
