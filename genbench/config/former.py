@@ -21,6 +21,23 @@ _GAMES = {
 _GAN = "genbench.models.gan.gan.GAN"
 # RealNVP was a model of its own before it was a bijection of `Flow`
 _REALNVP = "genbench.models.flow.realnvp.RealNVP"
+# model -> the class of its only schedule, whose arguments were keys of the model
+_SCHEDULED = {
+    "genbench.models.flow_matching.flow_matching.FlowMatching": (
+        "genbench.formulas.noise.Straight",
+        ("sigma_min",),
+    ),
+    "genbench.models.diffusion.edm.EDM": (
+        "genbench.formulas.noise.Karras",
+        ("sigma_min", "sigma_max"),
+    ),
+}
+# former word of DDPM's `schedule`, "linear" where it was left out -> the class that took its place
+_DDPM = "genbench.models.diffusion.ddpm.DDPM"
+_CHAINS = {
+    "linear": "genbench.formulas.noise.Linear",
+    "cosine": "genbench.formulas.noise.Cosine",
+}
 # keys that came later -> the value at which a run is what it was before there was such a key
 NEUTRAL = {"optimization.schedule": None}
 
@@ -39,6 +56,11 @@ def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
         return tree
     if model.get("class_path") == _REALNVP:
         return {**tree, "model": _flow(model)}
+    if model.get("class_path") in _SCHEDULED and "schedule" not in model:
+        return {**tree, "model": _scheduled(model)}
+    word = model.get("schedule", "linear")
+    if model.get("class_path") == _DDPM and isinstance(word, str) and word in _CHAINS:
+        return {**tree, "model": {**model, "schedule": {"class_path": _CHAINS[word]}}}
     game = model.get("game")
     if model.get("class_path") == _GAN and isinstance(game, str) and game in _GAMES:
         return {**tree, "model": {**model, "game": {"class_path": _GAMES[game]}}}
@@ -57,6 +79,14 @@ def _flow(model: dict[str, Any]) -> dict[str, Any]:
     if model.get("dequantiser") is not None:
         flow["dequantiser_couplings"] = model.get("couplings", 4)
     return {**flow, "bijection": bijection}
+
+
+def _scheduled(model: dict[str, Any]) -> dict[str, Any]:
+    """A model whose schedule was told by keys of its own, or was the one without any."""
+    class_path, keys = _SCHEDULED[model["class_path"]]
+    schedule = {key: model[key] for key in keys if key in model}
+    rest = {key: value for key, value in model.items() if key not in keys}
+    return {**rest, "schedule": {"class_path": class_path, **schedule}}
 
 
 def without_neutral(resolved: dict[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ E[x | x_t] is the same function of (x_t / alpha_t, sigma_t / alpha_t) for every 
     chain         alpha^2 = abar_k,               sigma^2 = 1 - abar_k,   at t = k / T              (Ho et al., eq. 4)
 
 A chain is the forward process q(x_k | x_{k-1}) = N(sqrt(1 - beta_k) x_{k-1}, beta_k I) of T steps,
-abar_k = prod_{i <= k} (1 - beta_i):
+abar_k = prod_{i <= k} (1 - beta_i). A schedule with alpha^2 + sigma^2 = 1 has the chain abar_k = alpha^2 at k / T, in which
+no beta exceeds 0.999; but for
 
     linear    beta_k from 10^-4 to 0.02 in equal steps at T = 1000, where abar_T = 4.0e-5; scaled by 1000 / T at any other
               T. abar_T then stays for long chains (4.3e-5 at 5000), and falls for short ones: 2.0e-5 at 100,
-              5.6e-11 at 20
-    cosine    abar_k of the schedule above at k / T; no beta exceeds 0.999
+              5.6e-11 at 20; its limit is the path above (Song et al., appendix B)
 
 The four views, each of which gives the others when x_t and t are known:
 
@@ -45,14 +45,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 __all__ = [
     "CLEAN",
-    "Betas",
     "Chain",
     "Cosine",
     "Exploding",
@@ -62,12 +61,10 @@ __all__ = [
     "Schedule",
     "Straight",
     "SubVP",
-    "betas",
     "expand",
     "sub_sequence",
 ]
 
-Betas = Literal["linear", "cosine"]
 _LARGEST_BETA = 0.999
 _OFFSET = 0.008
 
@@ -125,6 +122,30 @@ class Schedule(ABC):
         if steps < 2:
             raise ValueError(f"steps is at least 2, not {steps}")
         return [*(self.level(1 - i / (steps - 1)) for i in range(steps)), CLEAN]
+
+    def betas(self, T: int) -> Tensor:
+        """beta_1, ..., beta_T of the chain whose levels at k / T are those of this path, float64 of
+        shape (T,).
+
+        Raises:
+            ValueError: There is no such chain.
+
+        Examples:
+            What is left of an image after the thousand steps of Ho et al., abar_T = 4.0e-5:
+
+            >>> f"{(1 - Linear().betas(1000)).prod():.1e}"
+            '4.0e-05'
+        """
+        t = torch.linspace(0, 1, T + 1, dtype=torch.float64)
+        abar = self.alpha(t) ** 2
+        total = abar + self.sigma(t) ** 2
+        falls = bool((abar.diff() < 0).all()) and abs(float(abar[0]) - 1) < 1e-6
+        if not falls or float((total - 1).abs().max()) > 1e-6:
+            raise ValueError(
+                f"{type(self).__name__} is no schedule of a chain, where alpha falls from 1 "
+                "and alpha^2 + sigma^2 = 1"
+            )
+        return (1 - abar[1:] / abar[:-1]).clamp(max=_LARGEST_BETA)
 
     def diffuse(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """x_t from the image x and noise eps, (B, ...). t: (B,)."""
@@ -214,6 +235,12 @@ class Linear(Schedule):
     first: float = 0.1
     last: float = 20.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.last:
+            raise ValueError(
+                f"first is above 0 and no larger than last, not {self.first} and {self.last}"
+            )
+
     def log_alpha(self, t: Tensor) -> Tensor:
         t = t.double()
         return -0.5 * (self.first * t + 0.5 * (self.last - self.first) * t**2)
@@ -224,13 +251,24 @@ class Linear(Schedule):
     def sigma(self, t: Tensor) -> Tensor:
         return (-torch.expm1(2 * self.log_alpha(t))).sqrt()
 
+    def betas(self, T: int) -> Tensor:
+        """Even steps, as Ho et al. have them at T = 1000."""
+        even = torch.linspace(self.first / 1000, self.last / 1000, T, dtype=torch.float64)
+        return (even * (1000 / T)).clamp(max=_LARGEST_BETA)
+
 
 @dataclass(frozen=True)
-class SubVP(Linear):
+class SubVP(Schedule):
     """`Linear` with less noise: its variance is the square of the variance there."""
 
+    first: float = 0.1
+    last: float = 20.0
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return Linear(self.first, self.last).alpha(t)
+
     def sigma(self, t: Tensor) -> Tensor:
-        return -torch.expm1(2 * self.log_alpha(t))
+        return -torch.expm1(2 * Linear(self.first, self.last).log_alpha(t))
 
 
 @dataclass(frozen=True)
@@ -330,21 +368,3 @@ def sub_sequence(T: int, steps: int) -> list[int]:
     if not 1 <= steps <= T:
         raise ValueError(f"steps is from 1 to T = {T}, not {steps}")
     return [i * T // steps for i in range(steps, 0, -1)]
-
-
-def betas(schedule: Betas, T: int) -> Tensor:
-    """beta_1, ..., beta_T of a chain, float64 of shape (T,).
-
-    Examples:
-        What is left of an image after the thousand steps of Ho et al., abar_T = 4.0e-5:
-
-        >>> f"{(1 - betas('linear', 1000)).prod():.1e}"
-        '4.0e-05'
-    """
-    if schedule == "linear":
-        even = torch.linspace(1e-4, 0.02, T, dtype=torch.float64)
-        return (even * (1000 / T)).clamp(max=_LARGEST_BETA)
-    if schedule == "cosine":
-        f = _quarter_turn(torch.linspace(0, 1, T + 1, dtype=torch.float64)).cos() ** 2
-        return (1 - f[1:] / f[:-1]).clamp(max=_LARGEST_BETA)
-    raise ValueError(f"schedule is 'linear' or 'cosine', not {schedule!r}")

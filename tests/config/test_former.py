@@ -10,6 +10,7 @@ from genbench.config.check import check_config
 from genbench.config.find import configs
 from genbench.config.former import in_todays_words
 from genbench.config.recipe import load_config
+from genbench.errors import InputError
 from genbench.records.store import read_record
 
 RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"
@@ -31,6 +32,39 @@ def test_a_record_in_former_words_is_one_of_todays_recipe(path):
 def test_todays_words_stay_as_they_are(name):
     tree = load_config(name).resolved
     assert in_todays_words(tree) == tree
+
+
+NOISE = "genbench.formulas.noise"
+FLOW_MATCHING = "genbench.models.flow_matching.flow_matching.FlowMatching"
+DDPM = "genbench.models.diffusion.ddpm.DDPM"
+
+
+@pytest.mark.parametrize(
+    ("class_path", "former", "schedule"),
+    [
+        (FLOW_MATCHING, {}, {"class_path": f"{NOISE}.Straight"}),
+        (FLOW_MATCHING, {"sigma_min": 0.1}, {"class_path": f"{NOISE}.Straight", "sigma_min": 0.1}),
+        (
+            "genbench.models.diffusion.edm.EDM",
+            {"sigma_min": 0.01, "sigma_max": 20.0},
+            {"class_path": f"{NOISE}.Karras", "sigma_min": 0.01, "sigma_max": 20.0},
+        ),
+        (DDPM, {}, {"class_path": f"{NOISE}.Linear"}),
+        (DDPM, {"schedule": "cosine"}, {"class_path": f"{NOISE}.Cosine"}),
+    ],
+)
+def test_keys_of_a_model_become_those_of_its_schedule(class_path, former, schedule):
+    tree = {"model": {"class_path": class_path, "cond_width": 8, **former}}
+    assert in_todays_words(tree) == {
+        "model": {"class_path": class_path, "cond_width": 8, "schedule": schedule}
+    }
+
+
+def test_a_word_that_was_no_schedule_is_answered_with_the_classes():
+    with pytest.raises(
+        InputError, match=r"model\.schedule names a class, and 'cosin' is none; .*Cosine"
+    ):
+        load_config("digits/ddpm", ["model.schedule=cosin"])
 
 
 def test_realnvps_couplings_are_those_of_its_dequantiser_too():

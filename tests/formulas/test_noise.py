@@ -18,9 +18,9 @@ from genbench.formulas.noise import (
     Karras,
     Level,
     Linear,
+    Schedule,
     Straight,
     SubVP,
-    betas,
 )
 from genbench.nets.denoiser import precondition
 from genbench.rng import Rng
@@ -34,7 +34,19 @@ SMOOTH = {
     "exploding": Exploding(),
     "karras": Karras(),
 }
-CHAIN = Chain(torch.cat((torch.ones(1).double(), torch.cumprod(1 - betas("linear", 20), 0))))
+
+
+class Noisy(Schedule):
+    """alpha^2 + sigma^2 = 1, but there is noise at t = 0."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 0.5 * (1 - t.double())
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return (1 - self.alpha(t) ** 2).sqrt()
+
+
+CHAIN = Chain(torch.cat((torch.ones(1).double(), torch.cumprod(1 - Linear().betas(20), 0))))
 SCHEDULES = {**SMOOTH, "chain": CHAIN}
 M, S = 0.3, 0.5
 
@@ -89,14 +101,22 @@ def test_schedules_keep_what_their_names_say():
 def test_the_chain_is_the_limit_of_its_schedule():
     """Its steps tend to the continuous path as they become many."""
     t = torch.linspace(0.05, 1, 20, dtype=torch.float64)
-    for name, smooth in (("linear", Linear()), ("cosine", Cosine())):
+    for smooth in (Linear(), Cosine()):
         errors = []
         for steps in (1000, 10_000):
-            abar = torch.cumprod(1 - betas(name, steps), 0)
+            abar = torch.cumprod(1 - smooth.betas(steps), 0)
             chain = Chain(torch.cat((torch.ones(1, dtype=torch.float64), abar)))
             errors.append(float((chain.alpha(t) - smooth.alpha(t)).abs().max()))
         assert errors[1] < errors[0] / 4 or errors[0] < 1e-9
         assert errors[0] < 2e-2
+
+
+@pytest.mark.parametrize("schedule", [Straight(), SubVP(), Exploding(), Karras(), Noisy()])
+def test_a_schedule_that_is_no_chain_is_refused(schedule):
+    with pytest.raises(
+        ValueError, match=r"is no schedule of a chain, where alpha falls from 1 and"
+    ):
+        schedule.betas(10)
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from genbench.formulas.noise import CLEAN, Level, betas, sub_sequence
+from genbench.formulas.noise import CLEAN, Cosine, Level, Linear, Schedule, Straight, sub_sequence
 from genbench.formulas.pixels import bits_per_dim, to_real
 from genbench.formulas.samplers import ancestral_step, ddim_step
 from genbench.formulas.time_sums import stratified_times
@@ -24,6 +24,7 @@ from genbench.nets.unet import UNet
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 
+LINEAR, COSINE = Linear(), Cosine()
 POINTS = Spec((1, 1, 2), 16)
 PIXELS = torch.cartesian_prod(torch.arange(16), torch.arange(16)).view(-1, 1, 1, 2).to(torch.uint8)
 
@@ -32,11 +33,10 @@ def adam(parameters):
     return torch.optim.Adam(parameters, lr=1e-2)
 
 
-def small(T=8, spec=POINTS, width=16, **options) -> DDPM:
+def small(T=8, spec=POINTS, width=16, schedule: Schedule = LINEAR, **options) -> DDPM:
     torch.manual_seed(0)
-    model = DDPM(
-        spec, partial(MLP, width=width, depth=2), adam, T=T, cond_width=width // 2, **options
-    )
+    net = partial(MLP, width=width, depth=2)
+    model = DDPM(spec, net, adam, schedule, T, cond_width=width // 2, **options)
     return model.to(torch.get_default_dtype())
 
 
@@ -75,10 +75,10 @@ def gaussian(m: float, s: float):
 # --- schedules and the forward process --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE])
 @pytest.mark.parametrize("T", [20, 50, 100, 1000])
 def test_noise_ends_at_a_standard_normal(schedule, T):
-    beta = betas(schedule, T)
+    beta = schedule.betas(T)
     assert beta.shape == (T,) and beta.dtype == torch.float64
     assert beta.min() > 0 and beta.max() <= 0.999 and (beta.diff() >= 0).all()
     assert torch.cumprod(1 - beta, 0)[-1] < 1e-3
@@ -91,14 +91,14 @@ def test_schedules_agree_with_diffusers():
         DDPMScheduler(1000, beta_schedule=name).betas.double()
         for name in ("linear", "squaredcos_cap_v2")
     )
-    torch.testing.assert_close(betas("linear", 1000), linear, rtol=1e-5, atol=0)
-    torch.testing.assert_close(betas("cosine", 1000), cosine, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(LINEAR.betas(1000), linear, rtol=1e-5, atol=0)
+    torch.testing.assert_close(COSINE.betas(1000), cosine, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("t, s", [(9, 8), (30, 29), (100, 99), (100, 40)])
 def test_posterior_is_bayes_rule(double, t, s):
     """q(x_s | x_t, x_0) from its definition by quadrature."""
-    abar = torch.cumprod(1 - betas("linear", 100), 0)
+    abar = torch.cumprod(1 - LINEAR.betas(100), 0)
     abar_t, abar_s, x_0, x_t = float(abar[t - 1]), float(abar[s - 1]), 0.7, -0.4
     grid = torch.linspace(-12, 12, 400_001, dtype=torch.float64)
     log_q = Normal(abar_s**0.5 * x_0, (1 - abar_s) ** 0.5).log_prob(grid)
@@ -118,7 +118,7 @@ def test_diffused_moments(double):
     model, x_0 = small(T=50), torch.full((20_000, 1, 1, 2), 0.6)
     for t in (1, 25, 50):
         x_t = model.diffuse(x_0, torch.full((20_000,), t), streams(20_000).normal((1, 1, 2)))
-        abar = float(torch.cumprod(1 - betas("linear", 50), 0)[t - 1])
+        abar = float(torch.cumprod(1 - LINEAR.betas(50), 0)[t - 1])
         assert float(x_t.mean()) == pytest.approx(
             0.6 * abar**0.5, abs=4 * math.sqrt((1 - abar) / 40_000)
         )
@@ -129,13 +129,13 @@ def test_diffused_moments(double):
 
 
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE])
 @pytest.mark.parametrize("clip", [True, False])
 def test_terms_are_kl_divergences(double, variance, schedule, clip):
     """Each term for a known noise, from the definition of its distributions."""
     T, x = 50, PIXELS[::7]
     model = small(T, variance=variance, schedule=schedule)
-    beta = betas(schedule, T)
+    beta = schedule.betas(T)
     abar = torch.cat((torch.ones(1), torch.cumprod(1 - beta, 0)))
     x_0, eps = to_real(x, 16, torch.float64), streams(len(x)).normal((1, 1, 2))
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_terms_are_kl_divergences(double, variance, schedule, clip):
 
 
 def test_clipping_only_tightens(double):
-    model = small(T=20, schedule="cosine")
+    model = small(T=20, schedule=COSINE)
     clipped, free = (
         model.term_per_step(PIXELS, rng=streams(256), clip=clip) for clip in (True, False)
     )
@@ -201,7 +201,7 @@ def test_a_mean_beyond_the_last_bin_is_right_for_outer_pixels(double, variance):
 def test_the_bound_is_trained_as_it_is_scored(double):
     """The loss over all times is the bound of `log_prob`, also where x0_hat is far outside [-1, 1]: clipped, it learns nonetheless."""
     T, eps = 12, streams(12).normal((1, 1, 2))
-    model = small(T, weighting="variational", schedule="cosine")
+    model = small(T, weighting="variational", schedule=COSINE)
     nn.init.constant_(model.denoiser.net.last.bias, 30.0)
     x, t = PIXELS[37:38].expand(T, -1, -1, -1), torch.arange(1, 13)
     with torch.no_grad():
@@ -221,7 +221,7 @@ def test_the_bound_is_trained_as_it_is_scored(double):
     assert (gradient > 0).all()
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE])
 def test_a_few_times_are_a_better_estimate_than_even_ones(double, schedule):
     """Root mean square noise of ten times of a hundred, with the exact net of a Gaussian; and no term has twice its even weight."""
     model, n = exact(100, gaussian(0.1, 0.4), schedule=schedule, variance="beta"), 2000
@@ -329,7 +329,7 @@ def expected_bound(model: DDPM, nodes: int, y: int | None = None) -> Tensor:
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
 def test_total_probability_of_a_trained_net(double, variance):
     """A lower bound of a probability on a universe of 256 images sums to at most one, before and after training."""
-    model = small(T=6, schedule="cosine", weighting="variational", variance=variance)
+    model = small(T=6, schedule=COSINE, weighting="variational", variance=variance)
     before = float((-expected_bound(model, 8)).exp().sum())
     x = PIXELS[[17, 34, 200, 201]].repeat(32, 1, 1, 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -353,7 +353,7 @@ def test_total_probability_of_the_best_net(double, variance, least, loosest):
         )
         return log_q.softmax(-1) @ levels
 
-    model = exact(20, posterior_mean, variance=variance, schedule="cosine")
+    model = exact(20, posterior_mean, variance=variance, schedule=COSINE)
     bound = expected_bound(model, 8)
     truth = -log_p.log_softmax(0)
     truth = (truth[:, None] + truth).flatten()
@@ -416,7 +416,7 @@ def test_the_bound_is_of_the_chain_with_its_last_noise_and_samples_are_its_round
     """E w = p(x) = how often the chain ends in x; E bound <= E log mean of eight w <= log p(x). Samples lack its last noise."""
     n = 20_000
     draws = 64
-    model = small(T=6, schedule="cosine")
+    model = small(T=6, schedule=COSINE)
     for i, parameter in enumerate(model.parameters()):
         parameter.data += 0.1 * Rng(i, [0], torch.float64).normal(parameter.shape)[0]
     chain, means, samples = chain_and_its_means(model, n)
@@ -494,7 +494,7 @@ def test_total_probability_of_the_best_conditional_net(double):
         return log_q.softmax(-1) @ levels
 
     model = exact_by_label(
-        20, *(partial(posterior_mean, log_p=p) for p in log_p), variance="beta", schedule="cosine"
+        20, *(partial(posterior_mean, log_p=p) for p in log_p), variance="beta", schedule=COSINE
     )
     bounds = [expected_bound(model, 8, y) for y in range(2)]
     for y in range(2):
@@ -630,8 +630,8 @@ def check_steps(scheduler, steps, step, **options) -> None:
     assert [t - 1 for t in times] == scheduler.timesteps.tolist()
     # diffusers computes its tables in float32
     scheduler.betas, scheduler.alphas_cumprod = (
-        betas("linear", 1000),
-        torch.cumprod(1 - betas("linear", 1000), 0),
+        LINEAR.betas(1000),
+        torch.cumprod(1 - LINEAR.betas(1000), 0),
     )
     abar = torch.cat((torch.ones(1), scheduler.alphas_cumprod))
     for i in {0, 1, steps // 2, steps - 2, steps - 1}:
@@ -717,7 +717,7 @@ def test_ddim_is_of_first_order(double):
 def test_an_image_does_not_depend_on_its_batch(double, options):
     spec = Spec((1, 4, 4), 5)
     torch.manual_seed(0)
-    model = DDPM(spec, partial(UNet, width=8), adam, T=10, cond_width=8).double()
+    model = DDPM(spec, partial(UNet, width=8), adam, LINEAR, T=10, cond_width=8).double()
     for parameter in model.denoiser.net.parameters():
         nn.init.normal_(parameter, std=0.2)
     rng = streams(6)
@@ -756,7 +756,7 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
         lambda m: small(spec=LABELLED, conditional=True, label_dropout=1.0),
         lambda m: small(label_dropout=0.1),
         lambda m: small(T=1),
-        lambda m: small(schedule="no-such-word"),
+        lambda m: small(schedule=Straight()),
         lambda m: small(weighting="no-such-word"),
         lambda m: small(variance="no-such-word"),
         lambda m: small(time="no-such-word"),

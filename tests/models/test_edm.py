@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from genbench.formulas.noise import Karras, Linear, Schedule
 from genbench.formulas.solvers import grid, trace_probes
 from genbench.models.diffusion.edm import EDM
 from genbench.nets.denoiser import Denoiser, precondition
@@ -18,6 +19,7 @@ from genbench.nets.net import Net
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 
+KARRAS = Karras()
 POINTS = Spec((1, 1, 2), 16, Labels(2))
 PIXELS = torch.cartesian_prod(torch.arange(16), torch.arange(16)).view(-1, 1, 1, 2).to(torch.uint8)
 M, S = torch.tensor([0.3, -0.2], dtype=torch.float64), torch.tensor([0.5, 0.2], dtype=torch.float64)
@@ -27,9 +29,10 @@ def adam(parameters):
     return torch.optim.Adam(parameters, lr=1e-2)
 
 
-def small(width=16, **options) -> EDM:
+def small(width=16, schedule=KARRAS, **options) -> EDM:
     torch.manual_seed(0)
-    model = EDM(POINTS, partial(MLP, width=width, depth=2), adam, cond_width=8, **options)
+    net = partial(MLP, width=width, depth=2)
+    model = EDM(POINTS, net, adam, schedule, cond_width=8, **options)
     return model.to(torch.get_default_dtype())
 
 
@@ -49,6 +52,16 @@ def exact(**options) -> EDM:
     model = small(**options)
     model.denoiser = Exact()
     return model
+
+
+class Short(Schedule):
+    """alpha = 1 - 0.9 t, sigma = 0.01 + 0.99 t: a scale that falls, with noise at t = 0."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - 0.9 * t.double()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return 0.01 + 0.99 * t.double()
 
 
 class Silent(Net):
@@ -115,7 +128,7 @@ def test_the_exact_denoiser_has_the_least_loss(double):
 
 @pytest.mark.parametrize("sigma_max", [80.0, 20.0])
 def test_density_of_a_gaussian(double, sigma_max):
-    model, x = exact(sigma_max=sigma_max), M + S * streams(50).normal(POINTS.shape)
+    model, x = exact(schedule=Karras(sigma_max=sigma_max)), M + S * streams(50).normal(POINTS.shape)
     times = grid(100)
     # the equation is affine; the prior knows nothing of M and S
     low, high = model.schedule.sigma_min, model.schedule.sigma_max
@@ -128,6 +141,24 @@ def test_density_of_a_gaussian(double, sigma_max):
         torch.testing.assert_close(prior + change, expected, rtol=0, atol=1e-3)
     truth = Normal(M, S).log_prob(x).sum((1, 2, 3))
     torch.testing.assert_close(expected, truth, rtol=0, atol=2 / sigma_max)
+
+
+def test_another_schedule_has_the_same_samples_and_densities(double):
+    """The path whose scale falls while its noise grows: x_t / alpha_t and sigma_t / alpha_t are those of the paper's."""
+    model, x = exact(schedule=Short()), M + S * streams(50).normal(POINTS.shape)
+    prior, change = model.density_parts(
+        x, None, trace_probes(streams(50), POINTS.shape), grid(200), "rk4"
+    )
+    level = model.schedule.level(1.0)
+    # where the curve of x ends, and how far neighbouring curves are from each other
+    growth = ((level.alpha**2 * S**2 + level.sigma**2) / (S**2 + 0.01**2)).sqrt()
+    end = level.alpha * M + growth * (x - M)
+    expected = Normal(0.0, level.sigma).log_prob(end) + growth.log()
+    torch.testing.assert_close(prior + change, expected.sum((1, 2, 3)), rtol=0, atol=1e-4)
+    eps = streams(20).normal(POINTS.shape)
+    *_, v = model.trajectory(eps, streams(20), steps=400)
+    low = Exact()(M + (level.sigma * eps - level.alpha * M) / growth, torch.full((20,), 0.01))
+    torch.testing.assert_close(v, low, rtol=0, atol=1e-3)
 
 
 def test_log_prob_of_a_gaussian_is_the_mass_of_the_cell(double):
@@ -196,8 +227,9 @@ def test_training_learns_points_of_their_labels():
         lambda: small().sample(streams(1), sampler="stochastic", churn=-1.0),
         lambda: small(sigma_data=0.0),
         lambda: small(P_std=-1.2),
-        lambda: small(sigma_min=2.0, sigma_max=1.0),
-        lambda: small(sigma_min=0.0),
+        lambda: small(schedule=Karras(sigma_min=2.0, sigma_max=1.0)),
+        lambda: small(schedule=Karras(sigma_min=0.0)),
+        lambda: small(schedule=Linear()),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(call):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.errors import InputError
+from genbench.formulas.noise import Linear, Schedule, Straight
 from genbench.formulas.pixels import bits_per_dim
 from genbench.formulas.solvers import divergence, grid, trace_probes
 from genbench.metrics.speed import count_evaluations
@@ -20,6 +21,7 @@ from genbench.nets.unet import UNet
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 
+STRAIGHT = Straight()
 POINTS = Spec((1, 1, 2), 16, Labels(2))
 PIXELS = torch.cartesian_prod(torch.arange(16), torch.arange(16)).view(-1, 1, 1, 2).to(torch.uint8)
 
@@ -28,11 +30,10 @@ def adam(parameters):
     return torch.optim.Adam(parameters, lr=1e-2)
 
 
-def small(spec=POINTS, width=16, net=None, **options) -> FlowMatching:
+def small(spec=POINTS, width=16, net=None, schedule=STRAIGHT, **options) -> FlowMatching:
     torch.manual_seed(0)
-    model = FlowMatching(
-        spec, net or partial(MLP, width=width, depth=2), adam, cond_width=8, **options
-    )
+    net = net or partial(MLP, width=width, depth=2)
+    model = FlowMatching(spec, net, adam, schedule, cond_width=8, **options)
     return model.to(torch.get_default_dtype())
 
 
@@ -89,7 +90,7 @@ def log_normal(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("sigma_min", [0.0, 0.1])
 def test_loss_is_the_speed_of_the_path(double, sigma_min):
     """v is d x_t / dt, whatever t; the field 0 has the loss E |v|^2 / D, which is known for one image."""
-    model, rng = small(sigma_min=sigma_min), streams(5)
+    model, rng = small(schedule=Straight(sigma_min)), streams(5)
     path = model.schedule
     x, eps, t = rng.normal((1, 1, 2)), rng.normal((1, 1, 2)), rng.uniform()
     v = (path.diffuse(x, eps, t + 0.5) - path.diffuse(x, eps, t)) / 0.5
@@ -148,6 +149,36 @@ def test_the_minimiser_is_the_conditional_expectation(double):
     assert abs(float(((error + 0.1 * directions[2]) * directions[2]).mean())) > 4 * float(
         (error * directions[2]).std()
     ) / math.sqrt(n)
+
+
+class Circle(Schedule):
+    """alpha = cos(pi t / 2) and sigma = 3 sin(pi t / 2), whose noise has the standard deviation 3 at t = 1."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return (t.double() * math.pi / 2).cos()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return 3 * (t.double() * math.pi / 2).sin()
+
+
+def test_another_path_has_the_same_ends(double):
+    """The exact field of N(m, diag(s^2)) along a path that is neither straight nor ends in unit noise."""
+    path = Circle()
+
+    def v(x_t, t):
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        x = M + alpha * S**2 / (alpha**2 * S**2 + sigma**2) * (x_t - alpha * M)
+        alpha_rate, sigma_rate = path.rates(t)
+        return alpha_rate * x + sigma_rate * (x_t - alpha * x) / sigma.clamp(min=1e-9)
+
+    model, rng = exact(v, schedule=path), streams(50)
+    eps = rng.normal((1, 1, 2))
+    *_, x = model.trajectory(eps, solver="rk4", steps=100)
+    torch.testing.assert_close(x, M + S * eps, rtol=0, atol=1e-3)
+    prior, change = model.density_parts(
+        M + S * eps, None, vectors(model, streams(50)), grid(100), "rk4"
+    )
+    torch.testing.assert_close(prior + change, log_normal(M + S * eps), rtol=0, atol=1e-2)
 
 
 # --- reflow -----------------------------------------------------------------------------------------------------------
@@ -406,7 +437,8 @@ def test_evaluations_of_the_network(options, calls):
         lambda m: m.log_prob(PIXELS, trace="no-such-word"),
         lambda m: m.log_prob(PIXELS, trace="hutchinson", probes=0),
         lambda m: m.log_prob(PIXELS, solver="no-such-word"),
-        lambda m: small(sigma_min=1.0),
+        lambda m: small(schedule=Straight(1.0)),
+        lambda m: small(schedule=Linear()),
         lambda m: small(conditional=True).sample(streams(1)),
     ],
 )

@@ -49,7 +49,7 @@ import torch
 from torch import Tensor
 
 from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Betas, Chain, Level, betas, expand
+from genbench.formulas.noise import Chain, Level, Schedule, expand
 from genbench.formulas.pixels import bits_per_dim, pull_inside
 from genbench.formulas.samplers import Variance, ancestral, ddim
 from genbench.formulas.time_sums import stratified_times, terms_at
@@ -73,8 +73,8 @@ class DDPM(GenerativeModel):
         spec: The images.
         net: x_t -> eps_hat, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
+        schedule: The path of which the chain has the levels t / T; alpha^2 + sigma^2 = 1 there.
         T: Steps of the chain, at least 2.
-        schedule: beta_t.
         weighting: Training loss: eq. 14, or the bound itself.
         variance: sigma_t^2 of p(x_{t-1} | x_t).
         time: Features of t: geometric frequencies, or random ones.
@@ -95,8 +95,8 @@ class DDPM(GenerativeModel):
         spec: Spec,
         net: NetFactory,
         optimizer: OptimizerFactory,
+        schedule: Schedule,
         T: int = 1000,
-        schedule: Betas = "linear",
         weighting: Literal["simple", "variational"] = "simple",
         variance: Variance = "posterior",
         time: Literal["sinusoidal", "fourier"] = "sinusoidal",
@@ -122,7 +122,7 @@ class DDPM(GenerativeModel):
         self.weighting = weighting
         self.variance = variance
         self.label_dropout = label_dropout
-        self._register(betas(schedule, T))
+        self._register(schedule.betas(T))
         # t in thousandths of the chain, or as a fraction of it: what features tell apart should not
         # depend on T
         self.unit = (1000 if time == "sinusoidal" else 1) / T

@@ -2,8 +2,11 @@ r"""EDM: a preconditioned denoiser, trained and sampled as Karras et al. do.
 
     v         an image x, uniform in the cells of its pixels;   v_s = v + s eps,  eps ~ N(0, I)
     loss      E lambda(s) |D(v_s; s) - v|^2 / D,  log s ~ N(P_mean, P_std^2)      (eq. 2, table 1)
-    sample    dv/ds = (v - D(v; s)) / s, from s = sigma_max down to 0           (algorithms 1 and 2)
-    density   by the same equation, from sigma_min up to sigma_max      (`models.continuous_flow`)
+    sample    dv/ds = (v - D(v; s)) / s, from the noise at t = 1 down to 0      (algorithms 1 and 2)
+    density   by the same equation, from t = 0 up to t = 1              (`models.continuous_flow`)
+
+Samplers and densities walk along any schedule, x_t = alpha_t v + sigma_t eps, by v = x_t / alpha_t, s = sigma_t / alpha_t; that of
+the paper is `Karras`.
 
 References:
     Karras, Aittala, Aila, Laine (2022), Elucidating the design space of diffusion-based models. arXiv:2206.00364
@@ -17,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Karras, expand
+from genbench.formulas.noise import Level, Schedule, expand
 from genbench.formulas.samplers import Denoise, heun, slope, stochastic
 from genbench.formulas.solvers import Field
 from genbench.models.continuous_flow import ContinuousFlow
@@ -37,11 +40,10 @@ class EDM(ContinuousFlow):
         spec: The images.
         net: F of the preconditioned D, conditioned on features of the noise level, and of y.
         optimizer: Optimizer of all parameters.
+        schedule: Levels of samplers, with noise at t = 0, from where the last step goes to none.
         sigma_data: Root mean square of the images as reals in (-1, 1).
         P_mean: Mean of log s in training.
         P_std: Standard deviation of log s in training.
-        sigma_min: Least noise of a sampler, whose last step goes from there to 0.
-        sigma_max: Largest noise of a sampler.
         cond_width: Length of the conditioning vector, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
@@ -51,11 +53,10 @@ class EDM(ContinuousFlow):
         spec: Spec,
         net: NetFactory,
         optimizer: OptimizerFactory,
+        schedule: Schedule,
         sigma_data: float = 0.5,
         P_mean: float = -1.2,
         P_std: float = 1.2,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
         cond_width: int = 128,
         conditional: bool = False,
     ) -> None:
@@ -63,8 +64,10 @@ class EDM(ContinuousFlow):
         if P_std <= 0:
             raise ValueError(f"P_std is above 0, not {P_std}")
         self.log_noise = (P_mean, P_std)
-        self.schedule = Karras(sigma_min, sigma_max)
-        self.noise_scale = sigma_max
+        if not schedule.level(0.0).sigma > 0:
+            raise ValueError(f"the schedule {schedule} has no noise at t = 0")
+        self.schedule = schedule
+        self.noise_scale = schedule.level(1.0).sigma
         self.denoiser = Denoiser(net, spec.shape, sigma_data, cond_width, self.classes)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
@@ -79,15 +82,24 @@ class EDM(ContinuousFlow):
     def denoise(self, y: Tensor | None) -> Denoise:
         """D as samplers ask for it. y: int64 (B,) labels of a model of p(x | y)."""
         cond = self.condition(y)
-        return lambda v, level: self.denoiser(v, v.new_full((len(v),), level.sigma), cond)
+
+        def denoise(x: Tensor, level: Level) -> Tensor:
+            s = x.new_full((len(x),), level.sigma / level.alpha)
+            return self.denoiser(x / level.alpha, s, cond)
+
+        return denoise
 
     def field(self, y: Tensor | None) -> Field:
-        """dv/dt = dv/ds ds/dt: grids are even in the root of eq. 5."""
+        """dx_t/dt = alpha' v + alpha dv/ds s': grids of `Karras` are even in the root of eq. 5."""
         denoise = self.denoise(y)
 
-        def field(v: Tensor, t: float) -> Tensor:
-            _, rate = self.schedule.rates(torch.tensor(t, dtype=torch.float64))
-            return float(rate) * slope(denoise, v, self.schedule.level(t))
+        def field(x: Tensor, t: float) -> Tensor:
+            rates = self.schedule.rates(torch.tensor(t, dtype=torch.float64))
+            growth, rate = (float(r) for r in rates)
+            level = self.schedule.level(t)
+            growth /= level.alpha
+            # alpha s' = sigma' - sigma alpha' / alpha
+            return growth * x + (rate - level.sigma * growth) * slope(denoise, x, level)
 
         return field
 

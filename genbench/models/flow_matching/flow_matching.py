@@ -1,11 +1,11 @@
-r"""Flow matching with the straight path of optimal transport between images and a standard normal.
+r"""Flow matching along a path between images and normal noise, such as the straight one of optimal transport.
 
     x     an image of L levels, uniform in the cells of its pixels, in (-1, 1)                (`models.dequantised`)
     x_t = alpha_t x + sigma_t eps,    eps ~ N(0, I),  t in [0, 1] from data (0) to noise (1)       (`formulas.noise`)
-    alpha_t = 1 - t,    sigma_t = sigma_min + (1 - sigma_min) t                     (Lipman et al., eq. 20 and 22, at 1 - t)
+    straight: alpha_t = 1 - t,  sigma_t = sigma_min + (1 - sigma_min) t             (Lipman et al., eq. 20 and 22, at 1 - t)
 
     loss      E_{t, x, eps} |v(x_t, t) - (alpha_t' x + sigma_t' eps)|^2 / D,  t ~ U(0, 1)                      (eq. 23)
-    sample    dx/dt = v(x, t) from eps at t = 1 down to t = 0, then the cell that x_0 lies in                   (eq. 1)
+    sample    dx/dt = v(x, t) from sigma_1 eps at t = 1 down to t = 0, then the cell that x_0 lies in                   (eq. 1)
     density   along the same curve, from t = 0 up to 1                                       (`models.continuous_flow`)
 
 The network gives -v, which points to the image, at the time 1 - t of the papers.
@@ -15,7 +15,7 @@ cross, so the field, a mean over them, is curved. Reflow trains again on pairs t
 Z of a teacher has made, whose paths hardly cross: one Euler step goes further along them, with the
 same marginals and no larger transport cost.
 
-    reflow    x = Z_0(eps),  dZ/dt = v_teacher(Z, t),  Z_1 = eps, in place of an independent image  (Liu et al., section 2.2, k = 2)
+    reflow    x = Z_0(eps),  dZ/dt = v_teacher(Z, t),  Z_1 = sigma_1 eps, in place of an independent image  (Liu et al., section 2.2, k = 2)
 
 The conditional model of f(x | y) adds a linear map of the one-hot y to the features of t.
 
@@ -36,7 +36,7 @@ from torch import Tensor
 
 from genbench.capabilities import Latent
 from genbench.errors import InputError
-from genbench.formulas.noise import Straight
+from genbench.formulas.noise import Schedule
 from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, grid, integrate
 from genbench.model import GenerativeModel
@@ -63,8 +63,8 @@ class FlowMatching(ContinuousFlow):
         spec: Shape and levels of the images.
         net: x_t -> -v, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        sigma_min: Standard deviation that the path leaves around an image at t = 0, 0 <= sigma_min
-            < 1.
+        schedule: The path. At t = 1 next to nothing is left of the image, and at t = 0 its velocity
+            is finite.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
         reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x of eps;
@@ -76,7 +76,7 @@ class FlowMatching(ContinuousFlow):
         spec: Spec,
         net: NetFactory,
         optimizer: OptimizerFactory,
-        sigma_min: float = 0.0,
+        schedule: Schedule,
         cond_width: int = 128,
         conditional: bool = False,
         reflow: int = 0,
@@ -86,7 +86,11 @@ class FlowMatching(ContinuousFlow):
             raise ValueError(f"reflow is at least 0, not {reflow}")
         self.reflow = reflow
         self.needs = {"teacher": FlowMatching} if reflow else {}
-        self.schedule = Straight(sigma_min)
+        start = torch.zeros(1, dtype=torch.float64)
+        if not all(bool(rate.isfinite()) for rate in schedule.rates(start)):
+            raise ValueError(f"the velocity of the schedule {schedule} is not finite at t = 0")
+        self.schedule = schedule
+        self.noise_scale = schedule.level(1.0).sigma
         self.latent = Latent((spec.dims,), Normal())
         features = Sinusoidal(cond_width, period=_TURNS)
         self.network = TimedNet(net, spec.shape, features, cond_width, self.classes)
@@ -139,7 +143,7 @@ class FlowMatching(ContinuousFlow):
         power: float = 1.0,
         tolerance: float | None = None,
     ) -> Iterator[Tensor]:
-        """From eps along the field, x_t at every time of the grid, the last of which is a real
+        """From sigma_1 eps along the field, x_t at every time of the grid, the last of which is a real
         image. No noise is drawn.
 
         dopri5 chooses its own steps, and interpolates at the times of the grid.
@@ -155,16 +159,17 @@ class FlowMatching(ContinuousFlow):
             power: Spacing of the steps, `solvers.grid`.
             tolerance: Of dopri5, absolute and relative. Default: 1e-5.
         """
-        yield from integrate(self.field(y), x, grid(steps, power)[::-1], solver, tolerance)
+        x_1 = self.noise_scale * x
+        yield from integrate(self.field(y), x_1, grid(steps, power)[::-1], solver, tolerance)
 
     def encode(
         self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
     ) -> Tensor:
-        """Integer images -> latents x_1, (B, D), of the centres of their cells."""
+        """Integer images -> latents x_1 / sigma_1, (B, D), of the centres of their cells."""
         centre = self.to_centre(x)
         with torch.no_grad():
             states = integrate(self.field(y), centre, grid(steps), solver)
-            return deque(states, maxlen=1).pop().flatten(1)
+            return deque(states, maxlen=1).pop().flatten(1) / self.noise_scale
 
     def decode(
         self, z: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
