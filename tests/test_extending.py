@@ -57,7 +57,9 @@ def test_examples_of_the_page_run(title, tmp_path, monkeypatch):
 
 def run_folder(command: str, folder: Path) -> list[str]:
     """Options by which training leaves nothing in the checkout."""
-    return [f"--run_dir={folder / 'run'}"] if " train " in command else []
+    if " train " in command and " --run_dir" not in command:
+        return [f"--run_dir={folder / 'run'}"]
+    return []
 
 
 def test_table_names_classes_that_exist():

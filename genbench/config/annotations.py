@@ -66,13 +66,33 @@ def annotation(tree: dict[str, Any], key: Sequence[str], trusted: Sequence[str])
         return get_type_hints(GROUPS[first]).get(rest[0], Any)
     if first in GROUPS:
         return _argument(tree.get(first), rest, trusted)
-    if first == "evaluations" and len(rest) == 3 and rest[1] in Evaluation.__dataclass_fields__:
-        model = tree.get("model")
-        path = model.get("class_path") if isinstance(model, dict) else None
-        return parameters(path, rest[1], tuple(trusted)).get(rest[2], Any)
+    if first == "evaluations":
+        return _option(tree, rest, trusted)
     if rest:
         return Any
     return _TOP.get(first, Any)
+
+
+def _option(tree: dict[str, Any], key: Sequence[str], trusted: Sequence[str]) -> Any:
+    """The annotation of an option of an evaluation, or of an argument of the class that it names.
+
+    Args:
+        tree: The configuration.
+        key: Below `evaluations`, such as ("heun10", "sample", "steps"); the name of an evaluation
+            may have dots, and then be several parts.
+        trusted: Packages that may be imported for a signature.
+    """
+    methods = [i for i, part in enumerate(key) if i and part in Evaluation.__dataclass_fields__]
+    if not methods or len(key) < methods[0] + 2:
+        return Any
+    method, name, *rest = key[methods[0] :]
+    if rest:
+        evaluation = (tree.get("evaluations") or {}).get(".".join(key[: methods[0]]))
+        options = evaluation.get(method) if isinstance(evaluation, dict) else None
+        return _argument(options, [name, *rest], trusted)
+    model = tree.get("model")
+    path = model.get("class_path") if isinstance(model, dict) else None
+    return parameters(path, method, tuple(trusted)).get(name, Any)
 
 
 def _argument(node: Any, key: Sequence[str], trusted: Sequence[str]) -> Any:

@@ -235,7 +235,7 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
             model_class, model_class.options_method(method), skip={"x", "y", "rng"}
         )
         try:
-            parser.parse_object(options)
+            parser.parse_object(nested(options))
         except ArgumentError as error:
             raise InputError(f"{origin}.{explain(str(error), {})}") from None
 

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from genbench.config.annotations import annotation, members
 from genbench.errors import InputError, nearest
@@ -68,14 +68,20 @@ def _named_values(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of the sections in which classes are named."""
     for section in ("data", "model", "optimization"):
         yield from _values(tree.get(section, {}), section)
+    evaluations = tree.get("evaluations")
+    if isinstance(evaluations, dict):
+        for variant, options in evaluations.items():
+            yield from _values(options, f"evaluations.{variant}")
 
 
 def _check_no_word(
     tree: dict[str, Any], key: str, word: str, trusted: Sequence[str], origin: str
 ) -> None:
-    """Refuse a word where the constructor asks for an object of a class, such as a game."""
-    kinds = kinds_of(annotation(tree, key.split("."), trusted))
-    if kinds:
+    """Refuse a word where an object of a class is asked for, such as a game, and no such word."""
+    hint = annotation(tree, key.split("."), trusted)
+    kinds = kinds_of(hint)
+    words = [w for m in members(hint) if get_origin(m) is Literal for w in get_args(m)]
+    if kinds and word not in words:
         suggestion = nearest(word, _right_paths(key, kinds))
         raise InputError(f"{origin}: {key} names a class, and {word!r} is none; {suggestion}")
 

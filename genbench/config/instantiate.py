@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -10,7 +12,7 @@ from jsonargparse import ArgumentParser
 from genbench.config.tree import nested, one_line, own_warnings_only
 from genbench.errors import InputError
 
-__all__ = ["instantiate"]
+__all__ = ["instantiate", "with_objects"]
 
 
 def instantiate(base: type, node: dict[str, Any]) -> Any:
@@ -35,3 +37,23 @@ def instantiate(base: type, node: dict[str, Any]) -> Any:
             r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
         )
         raise InputError(one_line(reason[1] if reason else str(error))) from None
+
+
+def with_objects(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a method in which a class that is named, such as a sampler, is an object of it.
+
+    Args:
+        options: Of a checked configuration, or of a record that was made by one.
+
+    >>> with_objects({"sampler": {"class_path": "genbench.formulas.samplers.DDIM"}, "steps": 5})
+    {'sampler': DDIM(eta=0.0), 'steps': 5}
+    """
+    return {
+        name: _object(value) if isinstance(value, dict) and "class_path" in value else value
+        for name, value in options.items()
+    }
+
+
+def _object(node: dict[str, Any]) -> Any:
+    module, _, name = node["class_path"].rpartition(".")
+    return instantiate(getattr(importlib.import_module(module), name), node)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genbench.config.instantiate import with_objects
 from genbench.config.protocol import Protocol
 from genbench.config.settings import Evaluation
 from genbench.data.images import Split
@@ -44,6 +45,7 @@ def draw(
     labels by the class frequencies of the training split, or the y of image i of a split.
     """
     model = loaded.model
+    objects = with_objects(options)
     for first, indices in chunks(n, chunk):
         rng = Rng.of_samples(seed, indices, model.dtype, device)
         y = (
@@ -52,7 +54,7 @@ def draw(
             else torch.full((len(rng),), label, device=device)
         )
         try:
-            images = model.sample(rng, y, **options)
+            images = model.sample(rng, y, **objects)
         except (TypeError, ValueError) as error:
             raise InputError(f"sample options {options}: {error}") from None
         yield first, images[: n - first]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from genbench.config.instantiate import with_objects
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
 from genbench.evaluation.identity import Target, device_class, target
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
@@ -58,7 +59,8 @@ def evaluate(
         scores = _scored(loaded, goal, out)
         with torch.no_grad(), first_alone() as first:
             if first:
-                speed = measure_speed(loaded.model, device, goal.options.sample, budget_seconds=20)
+                options = with_objects(goal.options.sample)
+                speed = measure_speed(loaded.model, device, options, budget_seconds=20)
                 timed = Speed(
                     **{
                         field.name: speed[field.name]

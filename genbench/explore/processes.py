@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genbench.capabilities import Diffuses, HasTrajectory
+from genbench.config.instantiate import with_objects
 from genbench.explore.drawing import Drawing, sheet_of
 from genbench.explore.sheet import PALETTE, sheet
 from genbench.explore.subject import NotPossible, Subject
@@ -48,7 +49,7 @@ def reverse(subject: Subject) -> Drawing:
     elif model.conditional:
         y = subject.data.y_of_samples(rng)
     start = rng.normal(subject.spec.shape)
-    states = [start, *model.trajectory(start, rng, y, **subject.options)]
+    states = [start, *model.trajectory(start, rng, y, **with_objects(subject.options))]
     steps = len(states) - 1
     # the end is where something happens that can be seen: half of the pictures are of its last
     # fifth
@@ -56,7 +57,9 @@ def reverse(subject: Subject) -> Drawing:
     kept = sorted({round(share * steps) for share in shares})
     uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""
     title = subject.title("Reverse process", f"n = {n:,}, {steps} steps")
-    options = ", ".join(f"{name} = {value}" for name, value in subject.options.items())
+    options = ", ".join(
+        f"{name} = {value}" for name, value in with_objects(subject.options).items()
+    )
     caption = (
         f"From noise to samples: the sampler's state after so many steps{uneven}; values beyond "
         "black and white are "

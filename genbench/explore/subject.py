@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genbench.capabilities import Decodes, Encodes, HasLatent, Latent
+from genbench.config.instantiate import with_objects
 from genbench.explore.sheet import legible
 from genbench.formulas.priors import Reals
 from genbench.rng import Rng
@@ -150,7 +151,7 @@ class Subject:
         parts = []
         for rows in _slices(n):
             labels = None if y is None else y[rows]
-            parts.append(self.model.sample(rng[rows], labels, **self.options))
+            parts.append(self.model.sample(rng[rows], labels, **with_objects(self.options)))
         return torch.cat(parts)
 
     @cached_property

@@ -344,8 +344,13 @@ class Chain(Schedule):
         raise TypeError("a chain is known at its steps alone: it has no velocity")
 
     def step(self, level: Level) -> int:
-        """The step k of a level of the chain."""
-        assert level.t is not None
+        """The step k of a level of the chain.
+
+        Raises:
+            ValueError: It is none of the chain's.
+        """
+        if level.t is None:
+            raise ValueError("a chain is known at its steps alone: the sampler asks between them")
         return round(level.t * self.steps)
 
     def levels(self, steps: int) -> list[Level]:

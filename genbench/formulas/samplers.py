@@ -1,7 +1,7 @@
 r"""Samplers: from noise to an image by a denoiser, along a grid of noise levels.
 
 A denoiser gives D(x_t, t) ~ E[x | x_t]. A grid is a list of levels, `noise.Level`, from the noisiest down to the last, and a
-sampler yields x_s after every step t -> s of it. eps_hat = (x_t - alpha_t D) / sigma_t.
+sampler, a value with its options, yields x_s after every step t -> s of it. eps_hat = (x_t - alpha_t D) / sigma_t.
 
     ancestral     x_s ~ q(x_s | x_t, x = D), or with the variance beta of q(x_t | x_s) in place of its own  (Ho et al., algorithm 2)
     ddim          x_s = alpha_s D + sqrt(sigma_s^2 - v) eps_hat + sqrt(v) z,   v = eta^2 Var q(x_s | x_t, x)  (Song et al., eq. 12, 16)
@@ -24,7 +24,9 @@ References:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -34,21 +36,39 @@ from genbench.formulas.noise import Level
 from genbench.rng import Rng
 
 __all__ = [
+    "DDIM",
+    "Ancestral",
     "Denoise",
+    "Euler",
+    "Heun",
+    "Sampler",
+    "Stochastic",
     "Variance",
-    "ancestral",
     "ancestral_step",
-    "ddim",
     "ddim_step",
-    "euler",
-    "heun",
     "slope",
-    "stochastic",
 ]
 
 # (x_t, level) -> E[x | x_t], of the shape of x_t
 Denoise = Callable[[Tensor, Level], Tensor]
 Variance = Literal["posterior", "beta"]
+
+
+class Sampler(ABC):
+    """A walk from noise to images along a grid of levels."""
+
+    @abstractmethod
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        """The states after every step, the last of which are images.
+
+        Args:
+            denoise: D.
+            x: At the first level, (B, ...).
+            grid: Levels, from the noisiest down.
+            rng: One stream per row.
+        """
 
 
 def transition(t: Level, s: Level) -> tuple[float, float]:
@@ -89,32 +109,56 @@ def ddim_step(x_t: Tensor, x: Tensor, t: Level, s: Level, eta: float = 0.0) -> t
     return s.alpha * x + (s.sigma**2 - v) ** 0.5 * eps, v
 
 
-def ancestral(
-    denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng, variance: Variance = "posterior"
-) -> Iterator[Tensor]:
-    """The states after every step; the last step, to a level without noise, shows the mean."""
-    for t, s in pairwise(grid):
-        x, v = ancestral_step(x, denoise(x, t), t, s, variance)
-        yield (x := _with_noise(x, v if s.sigma > 0 else 0.0, rng))
+@dataclass(frozen=True)
+class Ancestral(Sampler):
+    """Draws from p(x_s | x_t); the last step, to a level without noise, shows the mean."""
+
+    variance: Variance = "posterior"
+
+    def __post_init__(self) -> None:
+        if self.variance not in ("posterior", "beta"):
+            raise ValueError(f"variance is 'posterior' or 'beta', not {self.variance!r}")
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        for t, s in pairwise(grid):
+            x, v = ancestral_step(x, denoise(x, t), t, s, self.variance)
+            yield (x := _with_noise(x, v if s.sigma > 0 else 0.0, rng))
 
 
-def ddim(
-    denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng, eta: float = 0.0
-) -> Iterator[Tensor]:
-    """The states after every step. eta: 0 is deterministic given x, 1 has the noise of `ancestral`."""
-    for t, s in pairwise(grid):
-        x, v = ddim_step(x, denoise(x, t), t, s, eta)
-        yield (x := _with_noise(x, v, rng))
+@dataclass(frozen=True)
+class DDIM(Sampler):
+    """eta: 0 is deterministic given x, 1 has the noise of `Ancestral`."""
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta is from 0 to 1, not {self.eta}")
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        for t, s in pairwise(grid):
+            x, v = ddim_step(x, denoise(x, t), t, s, self.eta)
+            yield (x := _with_noise(x, v, rng))
 
 
-def euler(denoise: Denoise, x: Tensor, grid: Sequence[Level]) -> Iterator[Tensor]:
-    """The states after every step; of first order in its length."""
-    for t, s in pairwise(grid):
-        yield (x := euler_step(denoise, x, t, s))
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """Of first order in the length of a step."""
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        for t, s in pairwise(grid):
+            yield (x := euler_step(denoise, x, t, s))
 
 
-def heun(denoise: Denoise, x: Tensor, grid: Sequence[Level]) -> Iterator[Tensor]:
-    """The states after every step, of second order in its length: algorithm 1 of Karras et al.
+@dataclass(frozen=True)
+class Heun(Sampler):
+    """Of second order in the length of a step: algorithm 1 of Karras et al.
 
     Examples:
         Of x ~ N(0, 1) the denoiser is known, and x_t shrinks with its standard deviation: from
@@ -123,46 +167,49 @@ def heun(denoise: Denoise, x: Tensor, grid: Sequence[Level]) -> Iterator[Tensor]
         >>> import torch
         >>> denoise = lambda x, level: x / (1 + level.sigma**2)
         >>> grid = [Level(1.0, 3.0 * (1 - i / 200)) for i in range(201)]
-        >>> *_, x = heun(denoise, torch.tensor([3.1623]), grid)
+        >>> *_, x = Heun()(denoise, torch.tensor([3.1623]), grid, Rng(0, [0]))
         >>> round(x.item(), 3)
         1.0
     """
-    for t, s in pairwise(grid):
-        yield (x := heun_step(denoise, x, t, s))
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        for t, s in pairwise(grid):
+            yield (x := heun_step(denoise, x, t, s))
 
 
-def stochastic(
-    denoise: Denoise,
-    x: Tensor,
-    grid: Sequence[Level],
-    rng: Rng,
-    churn: float = 40.0,
-    low: float = 0.05,
-    high: float = 50.0,
-    noise: float = 1.003,
-) -> Iterator[Tensor]:
-    """The states after every step: algorithm 2 of Karras et al., with their values for ImageNet.
+@dataclass(frozen=True)
+class Stochastic(Sampler):
+    """Algorithm 2 of Karras et al., with their values for ImageNet.
 
     Args:
-        denoise: D.
-        x: At the first level, (B, ...).
-        grid: Levels.
-        rng: One stream per row.
-        churn: S_churn; 0 is `heun`.
+        churn: S_churn; 0 is `Heun`.
         low: S_tmin, least ratio of noise to image at which noise is added.
         high: S_tmax, the largest.
         noise: S_noise, standard deviation of what is added, in units of what the level asks for.
     """
-    if churn < 0:
-        raise ValueError(f"churn is at least 0, not {churn}")
-    gamma = min(churn / (len(grid) - 1), 2**0.5 - 1)
-    for t, s in pairwise(grid):
-        raised = t
-        if gamma > 0 and low <= t.sigma / t.alpha <= high:
-            raised = Level(t.alpha, t.sigma * (1 + gamma))
-            added = (raised.sigma**2 - t.sigma**2) ** 0.5
-            x = x + added * noise * rng.normal(x.shape[1:])
-        yield (x := heun_step(denoise, x, raised, s))
+
+    churn: float = 40.0
+    low: float = 0.05
+    high: float = 50.0
+    noise: float = 1.003
+
+    def __post_init__(self) -> None:
+        if self.churn < 0:
+            raise ValueError(f"churn is at least 0, not {self.churn}")
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+    ) -> Iterator[Tensor]:
+        gamma = min(self.churn / (len(grid) - 1), 2**0.5 - 1)
+        for t, s in pairwise(grid):
+            raised = t
+            if gamma > 0 and self.low <= t.sigma / t.alpha <= self.high:
+                raised = Level(t.alpha, t.sigma * (1 + gamma))
+                added = (raised.sigma**2 - t.sigma**2) ** 0.5
+                x = x + added * self.noise * rng.normal(x.shape[1:])
+            yield (x := heun_step(denoise, x, raised, s))
 
 
 def slope(denoise: Denoise, x: Tensor, t: Level) -> Tensor:

@@ -167,8 +167,22 @@ def range_text(values: Iterable[int]) -> str:
 
 
 def option_words(options: dict[str, Any]) -> str:
-    """Options with their values: "K = 64, steps = 10"."""
-    return ", ".join(f"{name} = {canonical_json(options[name])}" for name in sorted(options))
+    """Options with their values: "K = 64, steps = 10".
+
+    >>> option_words({"sampler": {"class_path": "genbench.formulas.samplers.DDIM", "eta": 1.0}})
+    'sampler = genbench.formulas.samplers.DDIM (eta = 1.0)'
+    """
+    return ", ".join(f"{name} = {_value_words(options[name])}" for name in sorted(options))
+
+
+def _value_words(value: Any) -> str:
+    """A value of an option; of a class that is named, its arguments."""
+    if not isinstance(value, dict) or "class_path" not in value:
+        return canonical_json(value)
+    arguments = {key: argument for key, argument in value.items() if key != "class_path"}
+    if not arguments:
+        return str(value["class_path"])
+    return f"{value['class_path']} ({option_words(arguments)})"
 
 
 def join_words(*words: str) -> str:

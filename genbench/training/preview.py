@@ -9,6 +9,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from genbench.batch import Batch
+from genbench.config.instantiate import with_objects
 from genbench.config.settings import Evaluation
 from genbench.data.images import ImageData
 from genbench.data.pictures import save_grid
@@ -74,7 +75,7 @@ class Preview(Callback):
         """
         rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
         y = data.y_of_samples(rng, "val")
-        images = model.sample(rng, y, **self.evaluation.sample)
+        images = model.sample(rng, y, **with_objects(self.evaluation.sample))
         return images.cpu().numpy()
 
     def _validation_loss(self, model: GenerativeModel, data: ImageData) -> dict[str, float]:

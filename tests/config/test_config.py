@@ -490,3 +490,31 @@ def test_former_words_are_the_same_configuration(recipe, word):
 )
 def test_a_class_path_names_what_the_constructor_takes(override, says):
     assert says in complaint(override, name="digits/gan")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sampler=hein", r"sample\.sampler names a class, and 'hein' is none; .*Heun"),
+        ("sampler={class_path: genbench.formulas.samplers.Hein}", "which does not exist; .*Heun"),
+        ("sampler={class_path: genbench.nets.mlp.MLP}", "which is no Sampler; "),
+        ("sampler={class_path: os.system}", r"outside the trusted modules .*Heun"),
+        ("sampler={class_path: genbench.formulas.samplers.Stochastic, chrun: 1}", "chrun"),
+        ("steps={class_path: genbench.formulas.samplers.Heun}", "steps"),
+    ],
+)
+def test_a_sampler_of_an_evaluation_is_checked_before_it_is_made(override, says):
+    with pytest.raises(InputError, match=says) as error:
+        load_config("digits/edm", [f"evaluations.heun18.sample.{override}"])
+    assert "\n" not in str(error.value)
+
+
+def test_a_sampler_of_an_evaluation_changes_no_weights():
+    config = load_config("digits/ddpm")
+    sampler = {"class_path": "genbench.formulas.samplers.DDIM", "eta": 0.5}
+    for name in ("own", "w1.5"):
+        tree = copy.deepcopy(config.resolved)
+        tree["evaluations"][name] = {"sample": {"sampler": sampler, "steps": 5}}
+        other = check_config(tree, config.name, (), "here")
+        assert other.hash == config.hash
+        assert other.evaluations[name].sample == {"sampler": sampler, "steps": 5}

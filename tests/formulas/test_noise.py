@@ -187,7 +187,7 @@ def test_the_score_of_a_posterior_mean_is_the_gradient_of_the_density(name):
 
 
 @pytest.mark.parametrize("name", ["straight", "cosine", "karras", "linear"])
-@pytest.mark.parametrize(("sampler", "order"), [(samplers.euler, 1), (samplers.heun, 2)])
+@pytest.mark.parametrize(("sampler", "order"), [(samplers.Euler(), 1), (samplers.Heun(), 2)])
 def test_order_of_convergence(name, sampler, order):
     """On N(M, S^2), between two times inside the path: the map is affine, and its slope known."""
     schedule = SMOOTH[name]
@@ -196,7 +196,7 @@ def test_order_of_convergence(name, sampler, order):
     first, last = 0.9, 0.4
     for steps in (40, 80, 160):
         grid = [schedule.level(first + (last - first) * i / steps) for i in range(steps + 1)]
-        low, high = end(sampler(posterior_mean, x, grid)).flatten()
+        low, high = end(sampler(posterior_mean, x, grid, streams(2))).flatten()
         slopes.append(float(high - low) / 2)
     deviations = [
         math.sqrt(level.alpha**2 * S**2 + level.sigma**2)
@@ -212,34 +212,34 @@ def test_euler_is_ddim_without_noise_on_every_schedule(name):
     schedule = SCHEDULES[name]
     grid = [*[schedule.level(i / 20) for i in range(19, 0, -1)], CLEAN]
     x = streams(5).normal((2,))
-    ddim = end(samplers.ddim(posterior_mean, x, grid, streams(5)))
-    torch.testing.assert_close(end(samplers.euler(posterior_mean, x, grid)), ddim)
+    ddim = end(samplers.DDIM()(posterior_mean, x, grid, streams(5)))
+    torch.testing.assert_close(end(samplers.Euler()(posterior_mean, x, grid, streams(5))), ddim)
 
 
 def test_the_stochastic_sampler_without_churn_is_heun():
     grid, x = Karras().levels(9), 80 * streams(5).normal((2,))
-    expected = list(samplers.heun(posterior_mean, x, grid))
-    states = list(samplers.stochastic(posterior_mean, x, grid, streams(5), churn=0.0))
+    expected = list(samplers.Heun()(posterior_mean, x, grid, streams(5)))
+    states = list(samplers.Stochastic(churn=0.0)(posterior_mean, x, grid, streams(5)))
     assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
-    other = end(samplers.stochastic(posterior_mean, x, grid, streams(5), churn=40.0))
+    other = end(samplers.Stochastic(churn=40.0)(posterior_mean, x, grid, streams(5)))
     assert (other - expected[-1]).abs().min() > 1e-4
 
 
 @pytest.mark.parametrize(
     "sampler",
     [
-        lambda x, grid, rng: samplers.heun(posterior_mean, x, grid),
-        lambda x, grid, rng: samplers.euler(posterior_mean, x, grid),
-        lambda x, grid, rng: samplers.ancestral(posterior_mean, x, grid, rng),
-        lambda x, grid, rng: samplers.ddim(posterior_mean, x, grid, rng, eta=0.7),
-        lambda x, grid, rng: samplers.stochastic(posterior_mean, x, grid, rng, noise=1.0),
+        samplers.Heun(),
+        samplers.Euler(),
+        samplers.Ancestral(),
+        samplers.DDIM(eta=0.7),
+        samplers.Stochastic(noise=1.0),
     ],
     ids=["heun", "euler", "ancestral", "ddim", "stochastic"],
 )
 def test_samplers_reproduce_a_gaussian(sampler):
     n, rng = 4000, streams(4000)
     grid = Karras().levels(150)
-    x = end(sampler(grid[0].sigma * rng.normal((1,)), grid, rng))
+    x = end(sampler(posterior_mean, grid[0].sigma * rng.normal((1,)), grid, rng))
     assert float(x.mean()) == pytest.approx(M, abs=4 * S / math.sqrt(n))
     assert float(x.std()) == pytest.approx(S, rel=4 / math.sqrt(2 * n) + 0.02)
 
@@ -263,7 +263,9 @@ def test_preconditioned_euler_agrees_with_diffusers():
     for t in scheduler.timesteps:
         output = net(scheduler.scale_model_input(theirs, t), t)
         theirs = scheduler.step(output, t, theirs).prev_sample
-    torch.testing.assert_close(end(samplers.euler(denoise, x, grid)), theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        end(samplers.Euler()(denoise, x, grid, streams(5))), theirs, rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -280,5 +282,5 @@ def test_heun_agrees_with_diffusers():
         scheduler.scale_model_input(theirs, t)
         mean = posterior_mean(theirs, Level(1.0, sigmas[k]))
         theirs = scheduler.step(mean, t, theirs).prev_sample
-    ours = end(samplers.heun(posterior_mean, x, grid))
+    ours = end(samplers.Heun()(posterior_mean, x, grid, streams(5)))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from genbench.formulas.noise import CLEAN, Cosine, Level, Linear, Schedule, Straight, sub_sequence
 from genbench.formulas.pixels import bits_per_dim, to_real
-from genbench.formulas.samplers import ancestral_step, ddim_step
+from genbench.formulas.samplers import DDIM, Ancestral, Euler, Stochastic, ancestral_step, ddim_step
 from genbench.formulas.time_sums import stratified_times
 from genbench.models.diffusion.ddpm import DDPM
 from genbench.nets.mlp import MLP
@@ -667,6 +667,20 @@ def test_trajectory_agrees_with_diffusers(double):
     assert torch.equal(model.sample(streams(6), sampler="ddim", steps=20), model.to_pixels(x))
 
 
+@pytest.mark.parametrize(
+    ("words", "sampler"),
+    [
+        ({}, Ancestral("beta")),
+        ({"sampler": "ddim", "eta": 0.5}, DDIM(0.5)),
+        ({"sampler": "ddim"}, Euler()),
+    ],
+)
+def test_a_word_is_a_sampler_with_the_options_beside_it(double, words, sampler):
+    model = small(variance="beta")
+    words = model.sample(streams(200), steps=4, **words)
+    assert torch.equal(words, model.sample(streams(200), steps=4, sampler=sampler))
+
+
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
 def test_the_last_ancestral_step_shows_the_mean(double, variance):
     """Algorithm 2 of Ho et al.: z = 0 at t = 1, where beta_1 is a variance too."""
@@ -746,6 +760,10 @@ def test_an_image_does_not_depend_on_its_batch(double, options):
         lambda m: m.sample(streams(1), steps=9),
         lambda m: m.sample(streams(1), sampler="no-such-word"),
         lambda m: m.sample(streams(1), eta=0.5),
+        lambda m: m.sample(streams(1), sampler=Euler(), eta=0.5),
+        lambda m: m.sample(streams(1), sampler=Stochastic()),
+        lambda m: DDIM(1.5),
+        lambda m: Ancestral("no-such-word"),
         lambda m: m.sample(streams(1), sampler="ddim", eta=1.5),
         lambda m: m.terms(PIXELS, timesteps=0),
         lambda m: m.log_prob(PIXELS, timesteps=-1),

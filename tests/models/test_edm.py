@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genbench.formulas.noise import Karras, Linear, Schedule
+from genbench.formulas.samplers import Heun, Stochastic
 from genbench.formulas.solvers import grid, trace_probes
 from genbench.models.diffusion.edm import EDM
 from genbench.nets.denoiser import Denoiser, precondition
@@ -188,6 +189,16 @@ def test_samples_of_a_gaussian(double, sampler):
     *_, v = model.trajectory(rng.normal(POINTS.shape), rng, None, sampler, 40)
     assert (v.mean((0, 1, 2)) - M).abs().lt(4 * S / math.sqrt(n)).all()
     torch.testing.assert_close(v.std((0, 1, 2)), S, rtol=4 / math.sqrt(2 * n) + 0.02, atol=0)
+
+
+def test_a_word_is_a_sampler_with_the_options_beside_it(double):
+    model = small()
+    for words, sampler in (
+        ({}, Heun()),
+        ({"sampler": "stochastic", "churn": 10.0}, Stochastic(churn=10.0)),
+    ):
+        expected = model.sample(streams(50), steps=5, **words)
+        assert torch.equal(model.sample(streams(50), steps=5, sampler=sampler), expected)
 
 
 def test_the_network_is_evaluated_twice_a_step_and_once_in_the_last(double):

@@ -24,7 +24,7 @@ x0_hat is set to [-1, 1], in training of the bound, in log_prob and in sampling 
 = 1. Where t > 1, this moves it towards any x_0, so that no term grows. In L_0 a mean beyond -1 or 1
 is right for an outer pixel, whose bin has no end on that side.
 
-Sampling walks down a sub-sequence of the times by the `ancestral` or the `ddim` steps of
+Sampling walks down a sub-sequence of the times by the steps of `Ancestral` or `DDIM` in
 `formulas.samplers`. The bound is that of the chain by ancestral steps at every time, with the noise
 sigma_1 at its end. What is sampled follows another law: without that last noise, where steps are
 left out, and with DDIM, whose images at eta = 0 are a function of x_T.
@@ -51,7 +51,7 @@ from torch import Tensor
 from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
 from genbench.formulas.noise import Chain, Level, Schedule, expand
 from genbench.formulas.pixels import bits_per_dim, pull_inside
-from genbench.formulas.samplers import Variance, ancestral, ddim
+from genbench.formulas.samplers import DDIM, Ancestral, Sampler, Variance
 from genbench.formulas.time_sums import stratified_times, terms_at
 from genbench.model import GenerativeModel
 from genbench.nets.denoiser import TimedNet
@@ -62,8 +62,6 @@ from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["DDPM"]
-
-Sampler = Literal["ancestral", "ddim"]
 
 
 class DDPM(GenerativeModel):
@@ -308,7 +306,7 @@ class DDPM(GenerativeModel):
         x: Tensor,
         rng: Rng,
         y: Tensor | None = None,
-        sampler: Sampler = "ancestral",
+        sampler: Sampler | Literal["ancestral", "ddim"] = "ancestral",
         steps: int | None = None,
         eta: float = 0.0,
         clip: bool = True,
@@ -320,18 +318,20 @@ class DDPM(GenerativeModel):
             x: x_T, (B, C, H, W).
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
-            sampler: Ancestral, or DDIM.
+            sampler: Ancestral with the model's variance, DDIM, or any other.
             steps: Evaluations of the network, 1 to T. Default: T.
             eta: Noise of DDIM: 0 is deterministic given x_T, 1 has the posterior variance.
             clip: x0_hat is set to [-1, 1] in every step.
             guidance: w >= 0; away from 0 a step takes two evaluations of the network.
         """
-        if sampler not in ("ancestral", "ddim"):
-            raise ValueError(f"sampler is 'ancestral' or 'ddim', not {sampler!r}")
-        if eta and sampler == "ancestral":
+        if eta and sampler != "ddim":
             raise ValueError("eta is an option of sampler = 'ddim'")
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta is from 0 to 1, not {eta}")
+        if sampler == "ancestral":
+            sampler = Ancestral(self.variance)
+        elif sampler == "ddim":
+            sampler = DDIM(eta)
+        elif not isinstance(sampler, Sampler):
+            raise ValueError(f"sampler is 'ancestral', 'ddim' or a Sampler, not {sampler!r}")
         if guidance < 0 or (guidance and not self.label_dropout):
             raise ValueError(
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
@@ -343,7 +343,4 @@ class DDPM(GenerativeModel):
             t = torch.full((len(x),), self.chain.step(level), device=x.device)
             return self.predict_data(x, t, cond, clip, guidance)
 
-        if sampler == "ddim":
-            yield from ddim(denoise, x, grid, rng, eta)
-        else:
-            yield from ancestral(denoise, x, grid, rng, self.variance)
+        yield from sampler(denoise, x, grid, rng)

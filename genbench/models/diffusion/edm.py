@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genbench.formulas.noise import Level, Schedule, expand
-from genbench.formulas.samplers import Denoise, heun, slope, stochastic
+from genbench.formulas.samplers import Denoise, Heun, Sampler, Stochastic, slope
 from genbench.formulas.solvers import Field
 from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.denoiser import Denoiser
@@ -109,7 +109,7 @@ class EDM(ContinuousFlow):
         x: Tensor,
         rng: Rng,
         y: Tensor | None = None,
-        sampler: Literal["heun", "stochastic"] = "heun",
+        sampler: Sampler | Literal["heun", "stochastic"] = "heun",
         steps: int = 18,
         churn: float = 40.0,
     ) -> Iterator[Tensor]:
@@ -118,15 +118,15 @@ class EDM(ContinuousFlow):
         Args:
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
-            sampler: Algorithm 1, or algorithm 2, which adds noise.
+            sampler: Algorithm 1; algorithm 2, which adds noise; or any other.
             steps: Steps, each of two evaluations of the network, the last of one.
             churn: S_churn of algorithm 2.
         """
-        if sampler not in ("heun", "stochastic"):
-            raise ValueError(f"sampler is 'heun' or 'stochastic', not {sampler!r}")
-        levels = self.schedule.levels(steps)
-        v = levels[0].sigma * x
         if sampler == "heun":
-            yield from heun(self.denoise(y), v, levels)
-        else:
-            yield from stochastic(self.denoise(y), v, levels, rng, churn)
+            sampler = Heun()
+        elif sampler == "stochastic":
+            sampler = Stochastic(churn)
+        elif not isinstance(sampler, Sampler):
+            raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {sampler!r}")
+        levels = self.schedule.levels(steps)
+        yield from sampler(self.denoise(y), levels[0].sigma * x, levels, rng)
