@@ -806,6 +806,20 @@ MUTATIONS = (
         ("models/test_flow_matching.py::test_the_field_is_learnt_at_the_time_of_its_image",),
     ),
     Mutation(
+        "flow matching begins at unit noise on every path",
+        "models/flow_matching/flow_matching.py",
+        "x_1 = self.noise_scale * x",
+        "x_1 = 1.0 * x",
+        ("models/test_flow_matching.py::test_another_path_has_the_same_ends",),
+    ),
+    Mutation(
+        "EDM's denoiser sees the image in the scale of the path",
+        "models/diffusion/edm.py",
+        "return self.denoiser(x / level.alpha, s, cond)",
+        "return self.denoiser(x, s, cond)",
+        ("models/test_edm.py::test_another_schedule_has_the_same_samples_and_densities",),
+    ),
+    Mutation(
         "the last noise of DDPM is added to the image",
         "formulas/samplers.py",
         "v if s.sigma > 0 else 0.0, rng",
