@@ -573,7 +573,7 @@ MUTATIONS = (
     # --- models ------------------------------------------------------------------------------------------------------------
     Mutation(
         "the VAE's scale ends at e^-3",
-        "models/vae/vae.py",
+        "formulas/likelihood.py",
         "log_s.clamp(min=-7.0, max=5.0)",
         "log_s.clamp(min=-3.0, max=5.0)",
         ("models/test_vae.py::test_scales_far_narrower_than_a_bin_are_kept",),
@@ -704,16 +704,30 @@ MUTATIONS = (
     ),
     Mutation(
         "autoregressive samples are one level too low",
-        "models/autoregressive/autoregressive.py",
+        "nets/autoregressive.py",
         "(cdf < u[:, i, None])",
         "(cdf[:, 1:] < u[:, i, None])",
         ("models/test_autoregressive.py::test_frequencies_of_samples_are_the_probabilities",),
     ),
     Mutation(
+        "a code length without that of the codes",
+        "models/vae/vqvae.py",
+        "self.latent.dims * math.log(self.K)",
+        "0 * math.log(self.K)",
+        ("models/test_vqvae.py::test_code_length_is_a_bound_of_the_sum_over_all_codes",),
+    ),
+    Mutation(
+        "the commitment moves the codebook too",
+        "models/vae/vqvae.py",
+        "sum_dims((z_e - z_q.detach()) ** 2)",
+        "sum_dims((z_e - z_q) ** 2)",
+        ("models/test_vqvae.py::test_gradients_go_straight_through_the_codes",),
+    ),
+    Mutation(
         "autoregressive models do not see the label",
         "models/autoregressive/autoregressive.py",
-        "logits = self.net(x.to(self.dtype), self.condition(y)).to(self.dtype)",
-        "logits = self.net(x.to(self.dtype), self.condition(None if y is None else 0 * y)).to(self.dtype)",
+        "chain_rule(self.net, x, self.condition(y), self.dtype)",
+        "chain_rule(self.net, x, self.condition(None if y is None else 0 * y), self.dtype)",
         (
             "models/test_autoregressive.py::test_labels_and_streams_leave_the_likelihood_alone",
             "models/test_autoregressive.py::test_each_label_gets_its_own_images",

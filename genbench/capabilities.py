@@ -10,15 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from genbench.formulas.priors import Prior
 from genbench.rng import Rng
-from genbench.spec import Shape
+from genbench.spec import Shape, Spec
 
-__all__ = ["Decodes", "Diffuses", "Encodes", "HasLatent", "HasTrajectory", "Latent"]
+__all__ = [
+    "Decodes",
+    "Diffuses",
+    "Encodes",
+    "HasLatent",
+    "HasTrajectory",
+    "Latent",
+    "Tokenizes",
+    "Transports",
+]
 
 
 @dataclass(frozen=True)
@@ -91,3 +100,34 @@ class HasTrajectory(Protocol):
     def trajectory(
         self, x: Tensor, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any
     ) -> Iterator[Tensor]: ...
+
+
+@runtime_checkable
+class Transports(Protocol):
+    """Noise is carried to images along paths of its own, without other noise."""
+
+    def transport(self, eps: Tensor, y: Tensor | None = None, steps: int = 50) -> Tensor:
+        """Standard normal (B, C, H, W) -> the reals at the ends of their paths."""
+        ...
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """Images have codes, a grid of integers, and codes have images. z: int64 (B, h, w)."""
+
+    @property
+    def codes(self) -> Spec:
+        """The grid, an image of one channel, and the number of codes, its levels."""
+        ...
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """The codes of integer images."""
+        ...
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z), (B,) nats of the integer image."""
+        ...
+
+    def draw(self, z: Tensor, rng: Rng, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
+        """x ~ p(x | z), one image per stream, or its rounded mean."""
+        ...

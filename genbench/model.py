@@ -72,7 +72,7 @@ class GenerativeModel(LightningModule, ABC):
         conditioned_on: What y is, of a model of p(x | y); None for a model of p(x).
         classes: Number of classes K of a model of p(x | y) of labels y; 0 for any other.
         needs: Finished runs that it learns from, such as a teacher: what the configuration's
-            `needs` calls them, and what they are models of. `needed` gives them.
+            `needs` calls them, and the capability that their models offer. `needed` gives them.
     """
 
     likelihood: LikelihoodKind | None = None
@@ -95,7 +95,7 @@ class GenerativeModel(LightningModule, ABC):
         self.optimization = Optimization()
         self.budget = 0
         self.micro_batches = 1
-        self.needs: dict[str, type[GenerativeModel]] = {}
+        self.needs: dict[str, type] = {}
         # not modules of this one: no part of its parameters, its state or its training
         self._needed: dict[str, Callable[[], GenerativeModel] | GenerativeModel] = {}
         self._images_seen = 0

@@ -70,7 +70,7 @@ ARROWS = {
         "spec",
         "system",
     },
-    "runs": {"config", "data", "errors", "model", "records", "system"},
+    "runs": {"capabilities", "config", "data", "errors", "model", "records", "spec", "system"},
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {
         "config",

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genbench.config.annotations import GROUPS, settled
-from genbench.config.class_paths import TRUSTED, check_paths
+from genbench.config.class_paths import TRUSTED, check_paths, injected_specs
 from genbench.config.config import Config
 from genbench.config.explain import explain
 from genbench.config.former import in_todays_words, without_neutral
@@ -45,7 +45,8 @@ from genbench.system.yaml12 import source
 
 __all__ = ["another_seed", "check_config", "settings_of"]
 
-# Stands for the data's spec while arguments are checked: the data injects the real one.
+# Stands for the specs of images and codes while arguments are checked: the data, and a needed run,
+# inject the real ones.
 _ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
 
@@ -108,15 +109,18 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
 
     parser = _parser()
     try:
-        if "spec" in tree["model"]:
-            raise ValueError("Option 'spec' is not accepted")
+        injected = injected_specs(tree["model"]["class_path"])
+        for key in injected:
+            if key in tree["model"]:
+                raise ValueError(f"Option '{key}' is not accepted")
         with own_warnings_only():
             parsed = parser.parse_object(
-                nested({**tree, "model": {**tree["model"], "spec": _ANY_SPEC}})
+                nested({**tree, "model": {**tree["model"], **dict.fromkeys(injected, _ANY_SPEC)}})
             ).as_dict()
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
-    parsed["model"]["init_args"].pop("spec", None)
+    for key in injected:
+        parsed["model"]["init_args"].pop(key, None)
     resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
     # no key where there are none: the hash of such a configuration is that of former versions
     if needs:

@@ -14,7 +14,7 @@ from genbench.config.annotations import annotation, members
 from genbench.errors import InputError, nearest
 from genbench.system.discover import classes
 
-__all__ = ["TRUSTED", "argument_names", "check_paths"]
+__all__ = ["TRUSTED", "argument_names", "check_paths", "injected_specs"]
 
 TRUSTED = ("genbench", "torch.optim")
 
@@ -165,3 +165,10 @@ def _right_paths(key: str, admitted: tuple[type, ...]) -> dict[str, str]:
 def argument_names(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def injected_specs(class_path: str) -> list[str]:
+    """The arguments of a model that no configuration gives: `spec`, of the data, and `codes`, of the
+    run that it needs, where its constructor asks for them.
+    """
+    return [name for name in argument_names(class_path) if name in ("spec", "codes")]

@@ -26,7 +26,7 @@ _TOP = (
     "needs",
 )
 # arguments of constructors that genbench gives
-_INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
+_INJECTED = ("self", "spec", "codes", "inputs", "outputs", "cond", "params")
 
 
 def explain(message: str, tree: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "gaussian_log_density",
     "gaussian_log_mass",
     "importance_weighted",
+    "location_and_scale",
     "logistic_log_mass",
     "sum_dims",
 ]
@@ -98,6 +99,14 @@ def gaussian_log_density(z: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
         -0.9189
     """
     return -0.5 * ((z - m) * torch.exp(-log_s)) ** 2 - log_s - 0.5 * math.log(2 * math.pi)
+
+
+def location_and_scale(theta: Tensor) -> tuple[Tensor, Tensor]:
+    """What a decoder gives of p(x|z): channels (2C) -> mean and log scale, (B, C, H, W) each."""
+    mean, log_s = theta.chunk(2, dim=1)
+    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but
+    # overflow
+    return mean, log_s.clamp(min=-7.0, max=5.0)
 
 
 def logistic_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Tensor:

@@ -10,16 +10,26 @@ steps.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from genbench.formulas.likelihood import sum_dims
 from genbench.nets.net import Net
+from genbench.rng import Rng
 from genbench.spec import Shape
 
-__all__ = ["AutoregressiveNet", "AutoregressiveNetFactory", "Choose"]
+__all__ = [
+    "AutoregressiveNet",
+    "AutoregressiveNetFactory",
+    "Choose",
+    "chain_rule",
+    "draw_in_order",
+]
 
 # (logits (B, levels), position i) -> pixel values x_i, int64 (B,)
 Choose = Callable[[Tensor, int], Tensor]
@@ -84,3 +94,39 @@ class AutoregressiveNet(Net):
 
 # (inputs, outputs, cond) -> network
 AutoregressiveNetFactory = Callable[[Shape, Shape, int], AutoregressiveNet]
+
+
+def chain_rule(
+    net: AutoregressiveNet, x: Tensor, cond: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """-log p(x) = -sum_i log p(x_i | x_0, ..., x_{i-1}), p(x_i = k | ...) = softmax(logits_i)_k.
+
+    Args:
+        net: Makes the logits.
+        x: Integers of shape (B, C, H, W).
+        cond: Conditioning vectors of shape (B, cond), or None.
+        dtype: Of the softmax: the logits may come in half precision.
+
+    Returns:
+        Nats, (B,).
+    """
+    logits = net(x.to(dtype), cond).to(dtype)
+    # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
+    nll = F.cross_entropy(
+        logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
+    )
+    return sum_dims(nll.view(x.shape))
+
+
+@torch.no_grad()
+def draw_in_order(net: AutoregressiveNet, rng: Rng, cond: Tensor | None = None) -> Tensor:
+    """x ~ p(x) by the chain rule, one image per stream, int64 (len(rng), C, H, W)."""
+    dims = math.prod(net.inputs)
+    u = rng.uniform((dims,)).double()
+
+    def choose(logits: Tensor, i: int) -> Tensor:
+        # inverse distribution function: the number of levels k with P(x_i <= k) < u_i
+        cdf = logits.double().softmax(dim=1).cumsum(dim=1)
+        return (cdf < u[:, i, None]).sum(dim=1).clamp(max=net.levels - 1)
+
+    return net.generate(choose, len(rng), cond)

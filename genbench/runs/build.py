@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from genbench.capabilities import Tokenizes
+from genbench.config.class_paths import injected_specs
 from genbench.config.config import Config
 from genbench.config.instantiate import instantiate
 from genbench.config.keys import changes
@@ -22,6 +24,8 @@ from genbench.model import GenerativeModel
 from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
 from genbench.runs.weights import load_weights
+from genbench.spec import Spec
+from genbench.system.discover import classes
 
 __all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]
 
@@ -42,11 +46,13 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
         InputError: A class refuses its arguments, or the needed runs are not those that the model
             learns from.
     """
+    needed = {name: build(other)[1] for name, other in config.needs.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         data = instantiate(ImageData, config.resolved["data"])
-        spec = dataclasses.asdict(data.spec)
-        model = instantiate(GenerativeModel, {**config.resolved["model"], "spec": spec})
+        specs = {"spec": data.spec, **codes_of_needed(config, needed)}
+        injected = {name: dataclasses.asdict(spec) for name, spec in specs.items()}
+        model = instantiate(GenerativeModel, {**config.resolved["model"], **injected})
         try:
             model.configure_optimizers()
         except ValueError as error:
@@ -55,36 +61,75 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
     model.budget = config.budget.images
     data.seed = config.seed
     data.budget = config.budget.images
-    check_needs(model, config)
+    check_needs(model, needed)
     model.provide({name: partial(load_needed, config, name, data.name) for name in config.needs})
     return data, model
 
 
-def check_needs(model: GenerativeModel, config: Config) -> None:
+def codes_of_needed(config: Config, needed: dict[str, GenerativeModel]) -> dict[str, Spec]:
+    """The argument `codes` of a model over the codes of a run that it needs.
+
+    Args:
+        config: The configuration of that model.
+        needed: Models of the needed runs, whatever their weights.
+
+    Raises:
+        InputError: None of them has codes.
+    """
+    if "codes" not in injected_specs(config.resolved["model"]["class_path"]):
+        return {}
+    for model in needed.values():
+        if isinstance(model, Tokenizes):
+            return {"codes": model.codes}
+    kind = config.resolved["model"]["class_path"].rpartition(".")[2]
+    named = " and ".join(f"{name}, a {type(model).__name__}," for name, model in needed.items())
+    raise InputError(
+        f"model: this {kind} learns from a finished run that has codes: needs.tokenizer names its "
+        f"recipe, such as digits/vqvae; needed here: {named or 'none'}"
+    )
+
+
+def check_needs(model: GenerativeModel, needed: dict[str, GenerativeModel]) -> None:
     """Compare the finished runs that a model asks for with those that its configuration names.
 
     Args:
-        model: `model.needs` maps names to the classes of model that it learns from.
-        config: `config.needs` maps names to the configurations of those runs.
+        model: `model.needs` maps names to what the models of those runs must offer.
+        needed: Models of the runs that the configuration names, whatever their weights.
 
     Raises:
-        InputError: A run is missing, unasked for, or of another class of model.
+        InputError: A run is missing, unasked for, or its model does not offer it.
     """
     kind = type(model).__name__
-    for name in sorted(model.needs.keys() ^ config.needs.keys()):
+    for name in sorted(model.needs.keys() ^ needed.keys()):
         if name in model.needs:
             raise InputError(
                 f"model: this {kind} learns from a finished run: needs.{name} names its recipe"
             )
         teachers = " and ".join(model.needs) or "no other run"
         raise InputError(f"needs.{name}: this {kind} learns from {teachers}")
-    for name, needed in config.needs.items():
-        module, _, class_name = needed.resolved["model"]["class_path"].rpartition(".")
-        needed_class = getattr(importlib.import_module(module), class_name)
-        if not issubclass(needed_class, model.needs[name]):
+    for name, offering in needed.items():
+        capability = model.needs[name]
+        if not isinstance(offering, capability):
             raise InputError(
-                f"needs.{name} is a {class_name}; {kind} learns from a {model.needs[name].__name__}"
+                f"needs.{name} is a {type(offering).__name__}; {kind} learns from a model that "
+                f"{capability.__name__.lower()} ({', '.join(models_that_offer(capability))})"
             )
+
+
+def models_that_offer(capability: type) -> list[str]:
+    """The models of genbench with every method and property of a capability.
+
+    Examples:
+        >>> models_that_offer(Tokenizes)
+        ['VQVAE']
+    """
+    members = {name for name in vars(capability) if not name.startswith("_")}
+    paths = classes("models", "GenerativeModel")
+    return [
+        name
+        for module, _, name in sorted(path.rpartition(".") for path in paths)
+        if members <= set(dir(getattr(importlib.import_module(module), name)))
+    ]
 
 
 class Loaded(NamedTuple):

@@ -201,7 +201,7 @@ def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
 
     teacher = exact(gaussian(M, S))
     model = taught(teacher, straight, reflow=1_000)
-    torch.testing.assert_close(model.carried(eps, None), ends, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.transport(eps, None, model.reflow), ends, rtol=0, atol=1e-4)
     x = torch.zeros(64, 1, 1, 2, dtype=torch.uint8)  # what the images are is of no consequence
     assert float(model.loss(x, None, streams(64))["loss"]) < 1e-8
     assert (
@@ -237,7 +237,10 @@ def test_a_model_of_p_of_x_given_y_is_taught_by_one(double):
     model = taught(told, conditional=True, reflow=2)
     with torch.no_grad():
         told.network.label.weight.normal_()
-        ends = [model.carried(streams(8).normal((1, 1, 2)), labels) for labels in (y, 1 - y)]
+        ends = [
+            model.transport(streams(8).normal((1, 1, 2)), labels, model.reflow)
+            for labels in (y, 1 - y)
+        ]
     assert (ends[0] - ends[1]).abs().max() > 1e-3
     with pytest.raises(InputError, match=r"needs\.teacher\.model\.conditional=true"):
         taught(small(), conditional=True, reflow=2).loss(PIXELS[:8], y, streams(8))

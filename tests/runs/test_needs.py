@@ -60,7 +60,7 @@ def complaint(name: str, *overrides: str) -> str:
         (
             REFLOW,
             "needs.teacher=points2d/vae",
-            "needs.teacher is a VAE; FlowMatching learns from a FlowMatching",
+            "needs.teacher is a VAE; FlowMatching learns from a model that transports (FlowMatching)",
         ),
         (
             REFLOW,

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from genbench.formulas.likelihood import sum_dims
 from genbench.formulas.pixels import bits_per_dim
 from genbench.model import GenerativeModel
-from genbench.nets.autoregressive import AutoregressiveNet, AutoregressiveNetFactory
+from genbench.nets.autoregressive import (
+    AutoregressiveNet,
+    AutoregressiveNetFactory,
+    chain_rule,
+    draw_in_order,
+)
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
@@ -64,21 +67,8 @@ class Autoregressive(GenerativeModel):
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
     ) -> dict[str, Tensor]:
         """-log p(x), or -log p(x | y): the cross-entropies of the pixels, added up. (B,) nats."""
-        # the logits may come in half precision; the softmax over them is not taken there
-        logits = self.net(x.to(self.dtype), self.condition(y)).to(self.dtype)
-        # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
-        nll = F.cross_entropy(
-            logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
-        )
-        return {"nll": sum_dims(nll.view(x.shape))}
+        return {"nll": chain_rule(self.net, x, self.condition(y), self.dtype)}
 
-    @torch.no_grad()
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
-        u = rng.uniform((self.spec.dims,)).double()
-
-        def choose(logits: Tensor, i: int) -> Tensor:
-            # inverse distribution function: the number of levels k with P(x_i <= k) < u_i
-            cdf = logits.double().softmax(dim=1).cumsum(dim=1)
-            return (cdf < u[:, i, None]).sum(dim=1).clamp(max=self.spec.levels - 1)
-
-        return self.net.generate(choose, len(rng), self.condition(y)).to(torch.uint8)
+        """Pixel by pixel, in raster order."""
+        return draw_in_order(self.net, rng, self.condition(y)).to(torch.uint8)

@@ -30,11 +30,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from genbench.capabilities import Latent
+from genbench.capabilities import Latent, Transports
 from genbench.errors import InputError
 from genbench.formulas.noise import Schedule
 from genbench.formulas.priors import Normal
@@ -67,7 +68,7 @@ class FlowMatching(ContinuousFlow):
             is finite.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
-        reflow: Steps of Heun by which the needed `teacher`, another flow matching, makes x of eps;
+        reflow: Steps of Heun by which the needed `teacher`, which transports, makes x of eps;
             0: x is an image of the data.
     """
 
@@ -85,7 +86,7 @@ class FlowMatching(ContinuousFlow):
         if reflow < 0:
             raise ValueError(f"reflow is at least 0, not {reflow}")
         self.reflow = reflow
-        self.needs = {"teacher": FlowMatching} if reflow else {}
+        self.needs = {"teacher": Transports} if reflow else {}
         start = torch.zeros(1, dtype=torch.float64)
         if not all(bool(rate.isfinite()) for rate in schedule.rates(start)):
             raise ValueError(f"the velocity of the schedule {schedule} is not finite at t = 0")
@@ -102,16 +103,14 @@ class FlowMatching(ContinuousFlow):
         # in float64 the network sees the float that was drawn, 1 - t
         t = 1 - rng.uniform().double()
         eps = rng.normal(self.spec.shape)
-        image = self.carried(eps, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
+        image = self.taught(eps, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
         x_t = self.schedule.diffuse(image, eps, t)
         v = self.velocity(x_t, t, self.condition(y))
         return {"loss": ((v - self.schedule.velocity(image, eps, t)) ** 2).mean()}
 
-    def carried(self, eps: Tensor, y: Tensor | None) -> Tensor:
-        """The image of a pair of reflow, Z_0 of the teacher's flow from eps: reals, as eps."""
-        teacher = self.needed("teacher")
-        assert isinstance(teacher, FlowMatching)
-        return deque(teacher.trajectory(eps, y=y, steps=self.reflow), maxlen=1).pop()
+    def taught(self, eps: Tensor, y: Tensor | None) -> Tensor:
+        """The image of a pair of reflow: where the teacher carries eps."""
+        return cast(Transports, self.needed("teacher")).transport(eps, y, self.reflow)
 
     def needed(self, name: str) -> GenerativeModel:
         """The teacher, frozen. Training asks for it before it writes anything.
@@ -161,6 +160,10 @@ class FlowMatching(ContinuousFlow):
         """
         x_1 = self.noise_scale * x
         yield from integrate(self.field(y), x_1, grid(steps, power)[::-1], solver, tolerance)
+
+    def transport(self, eps: Tensor, y: Tensor | None = None, steps: int = 50) -> Tensor:
+        """Z_0 of the flow from Z_1 = eps, by steps of Heun: reals, of the shape of eps."""
+        return deque(self.trajectory(eps, y=y, steps=steps), maxlen=1).pop()
 
     def encode(
         self, x: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50

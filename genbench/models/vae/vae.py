@@ -38,6 +38,7 @@ from genbench.formulas.likelihood import (
     gaussian_log_density,
     gaussian_log_mass,
     importance_weighted,
+    location_and_scale,
     logistic_log_mass,
     sum_dims,
 )
@@ -133,7 +134,7 @@ class VAE(GenerativeModel):
         u = rng.uniform(self.spec.shape)
         if self.likelihood_model == "bernoulli":
             return (u < torch.sigmoid(theta)).to(torch.uint8)
-        mean, log_s = _mean_and_scale(theta)
+        mean, log_s = location_and_scale(theta)
         noise = (
             torch.logit(u)
             if self.likelihood_model == "logistic"
@@ -186,7 +187,7 @@ class VAE(GenerativeModel):
                 F.binary_cross_entropy_with_logits(theta, x.to(theta.dtype), reduction="none")
             )
         mass = logistic_log_mass if self.likelihood_model == "logistic" else gaussian_log_mass
-        return sum_dims(mass(x, self.spec.levels, *_mean_and_scale(theta)))
+        return sum_dims(mass(x, self.spec.levels, *location_and_scale(theta)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of q(z|x), (B, latent)."""
@@ -200,11 +201,4 @@ class VAE(GenerativeModel):
         """Decoder output -> the location of p(x|z), rounded."""
         if self.likelihood_model == "bernoulli":
             return (theta > 0).to(torch.uint8)
-        return self.to_pixels(_mean_and_scale(theta)[0])
-
-
-def _mean_and_scale(theta: Tensor) -> tuple[Tensor, Tensor]:
-    mean, log_s = theta.chunk(2, dim=1)
-    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but
-    # overflow
-    return mean, log_s.clamp(min=-7.0, max=5.0)
+        return self.to_pixels(location_and_scale(theta)[0])

@@ -1,0 +1,190 @@
+"""VQ-VAE and the prior of its codes: codes, gradients, and code lengths against the sum over all codes."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from genbench.config.recipe import load_config
+from genbench.errors import InputError
+from genbench.models.autoregressive.latent_prior import LatentPrior
+from genbench.models.vae.vqvae import VQVAE, perplexity
+from genbench.nets.made import MADE
+from genbench.nets.mlp import MLP
+from genbench.rng import Rng
+from genbench.runs.build import build
+from genbench.spec import Spec
+
+pytestmark = pytest.mark.usefixtures("double")
+ADAM = partial(torch.optim.Adam, lr=1e-3)
+SPEC = Spec((1, 2, 2), 4)
+UNIVERSE = torch.cartesian_prod(*[torch.arange(4, dtype=torch.uint8)] * 4).view(-1, 1, 2, 2)
+
+
+def small(K=3, grid=(1, 2), beta=0.25) -> VQVAE:
+    """A VQ-VAE of four pixels with random weights, and codes that lie among the encoder's vectors."""
+    net = partial(MLP, width=16, depth=2)
+    torch.manual_seed(0)
+    model = VQVAE(SPEC, net, net, ADAM, K=K, grid=grid, d=2, beta=beta)
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.copy_(0.7 * Rng(i, [0]).normal(p.shape)[0])
+    return model
+
+
+def with_prior(tokenizer: VQVAE) -> LatentPrior:
+    """A prior with random weights over the codes of a model."""
+    torch.manual_seed(1)
+    model = LatentPrior(SPEC, tokenizer.codes, partial(MADE, width=16), ADAM)
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.add_(0.5 * Rng(i, [1]).normal(p.shape)[0])
+    model.provide({"tokenizer": lambda: tokenizer})
+    return model
+
+
+def all_codes(model: VQVAE) -> torch.Tensor:
+    """Every grid of codes, int64 (K^(h w), h, w)."""
+    return torch.cartesian_prod(*[torch.arange(model.K)] * model.latent.dims).view(
+        -1, *model.latent.shape
+    )
+
+
+def test_codes_are_the_nearest_by_brute_force():
+    model = small(K=5)
+    z_e = model.encoder(model.to_real(UNIVERSE))
+    difference = z_e[:, None] - model.codebook[None, :, :, None, None]  # (B, K, d, h, w)
+    expected = (difference**2).sum(2).argmin(1)
+    assert torch.equal(model.tokens(UNIVERSE), expected)
+    assert len(expected.unique()) > 2
+    assert torch.equal(model.vectors(expected)[7, :, 0, 1], model.codebook[expected[7, 0, 1]])
+
+
+def test_gradients_go_straight_through_the_codes():
+    """By the chain rule by hand: the encoder has d(-log p)/dz_q times dz_e, and the commitment's; the codebook only eq. 3's second."""
+    model = small()
+    x = UNIVERSE[::17]
+    encoder = list(model.encoder.parameters())
+    bits = 1 / (SPEC.dims * math.log(2)) / len(x)
+    losses = model.loss(x, None, Rng(0, range(len(x))))
+    gradients = torch.autograd.grad(losses["loss"], [*encoder, model.codebook])
+
+    z_e = model.encoder(model.to_real(x))
+    z_q = model.vectors(model.nearest(z_e)).detach().requires_grad_()
+    (by_decoder,) = torch.autograd.grad(-model.log_mass(x, z_q).sum() * bits, z_q)
+    upstream = by_decoder + 2 * model.beta * (z_e - z_q).detach() * bits
+    expected = torch.autograd.grad(z_e, encoder, upstream)
+    for gradient, right in zip(gradients, expected, strict=False):
+        torch.testing.assert_close(gradient, right, rtol=1e-9, atol=1e-12)
+
+    z = model.tokens(x)
+    by_code = torch.zeros_like(model.codebook)
+    for vector, code in zip(z_e.detach().movedim(1, -1).flatten(0, 2), z.flatten(), strict=True):
+        by_code[code] += 2 * (model.codebook[code].detach() - vector) * bits
+    torch.testing.assert_close(gradients[-1], by_code, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("prior", [False, True], ids=["uniform", "autoregressive"])
+def test_code_length_is_a_bound_of_the_sum_over_all_codes(prior):
+    """p(x) = sum_z p(z) p(x | z) adds up to 1 over the universe; the bound is below it at every image."""
+    tokenizer = small()
+    model = with_prior(tokenizer) if prior else tokenizer
+    z = all_codes(tokenizer)
+    with torch.no_grad():
+        log_p_z = -model.code_length(z, None) if prior else torch.full((len(z),), -math.log(len(z)))
+        torch.testing.assert_close(log_p_z.exp().sum(), torch.tensor(1.0), rtol=1e-12, atol=0)
+        joint = torch.stack(
+            [tokenizer.log_likelihood(UNIVERSE, code.expand(len(UNIVERSE), -1, -1)) for code in z]
+        )
+        log_p = (joint + log_p_z[:, None]).logsumexp(0)
+        bound = model.log_prob(UNIVERSE)
+    torch.testing.assert_close(log_p.exp().sum(), torch.tensor(1.0), rtol=1e-10, atol=0)
+    assert (bound < log_p).all()
+    assert 0.01 < bound.exp().sum() < 0.99
+
+
+@pytest.mark.parametrize("prior", [False, True], ids=["uniform", "autoregressive"])
+def test_samples_have_the_probabilities_of_the_sum_over_all_codes(prior):
+    tokenizer = small()
+    model = with_prior(tokenizer) if prior else tokenizer
+    z = all_codes(tokenizer)
+    n = 40_000
+    with torch.no_grad():
+        log_p_z = -model.code_length(z, None) if prior else torch.full((len(z),), -math.log(len(z)))
+        joint = torch.stack(
+            [tokenizer.log_likelihood(UNIVERSE, code.expand(len(UNIVERSE), -1, -1)) for code in z]
+        )
+        p = (joint + log_p_z[:, None]).logsumexp(0).exp()
+        x = model.sample(Rng(2, range(n))).flatten(1).long()
+    counts = torch.bincount(x @ torch.tensor([64, 16, 4, 1]), minlength=256).double()
+    common = n * p > 10
+    chi2 = ((counts - n * p) ** 2 / (n * p))[common].sum()
+    degrees = int(common.sum())
+    assert degrees > 20
+    assert chi2 < degrees + 5 * (2 * degrees) ** 0.5
+
+
+def test_the_mean_of_the_decoder_is_what_decoding_gives():
+    model = small()
+    rng = Rng(3, range(6))
+    z = model.latent.draw(rng)
+    assert torch.equal(model.decode(z), model.draw(z, rng, "mean"))
+    assert model.encode(UNIVERSE).shape == (256, 1, 2)
+    with pytest.raises(ValueError, match="decoder is 'sample' or 'mean', not 'best'"):
+        model.draw(z, rng, "best")
+
+
+def test_perplexity_counts_the_codes_in_use():
+    assert perplexity(torch.arange(8).repeat(3), 512).item() == pytest.approx(8)
+    assert perplexity(torch.zeros(4, 2, 2, dtype=torch.int64), 512).item() == pytest.approx(1)
+
+
+def test_512_codes_train_and_score():
+    model = small(K=512, grid=(2, 2))
+    x = UNIVERSE[:32]
+    assert torch.isfinite(model.loss(x, None, Rng(0, range(32)))["loss"])
+    assert int(model.tokens(UNIVERSE).max()) > 255
+    torch.testing.assert_close(
+        model.terms(x)["codes"], torch.full((32,), 4 * math.log(512.0)), rtol=1e-12, atol=0
+    )
+    prior = with_prior(model)
+    assert prior.net.levels == 512
+    assert prior.sample(Rng(0, range(3))).shape == (3, 1, 2, 2)
+
+
+def test_the_tokenizer_does_not_learn():
+    model = with_prior(small())
+    loss = model.loss(UNIVERSE[:16], None, Rng(0, range(16)))["loss"]
+    owned = [id(p) for p in model.players()["model"].parameters]
+    assert owned == [id(p) for p in model.net.parameters()]
+    assert any(g.abs().max() > 0 for g in torch.autograd.grad(loss, list(model.net.parameters())))
+    assert not any(p.requires_grad for p in model.needed("tokenizer").parameters())
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("needs.tokenizer=digits/vae", "learns from a finished run that has codes"),
+        ("needs=null", "learns from a finished run that has codes"),
+        ("model.codes=5", "unknown key codes"),
+    ],
+)
+def test_what_has_no_codes_is_refused(override, says):
+    with pytest.raises(InputError, match=says):
+        build(load_config("digits/vqvae-prior", [override]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"K": 1}, "K is at least 2"),
+        ({"grid": (0, 2)}, "grid and d are at least 1"),
+        ({"beta": -0.1}, "beta is at least 0"),
+    ],
+)
+def test_wrong_arguments_have_one_line(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        small(**wrong)
