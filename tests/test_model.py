@@ -105,7 +105,8 @@ class OfImages(Plain):
         super().__init__(spec, optimizer, conditional=True)
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
-        raise NotImplementedError
+        assert y is not None
+        return y
 
 
 @pytest.mark.parametrize("y", [None, Labels(3), Image((1, 2, 2), 5), Tokens(4, 9)])

@@ -469,7 +469,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def varies(self) -> bool:
         """Whether `vary` does anything, so that training images are others in every epoch."""
-        return False
+        return type(self).vary is not ImageData.vary
 
     def vary(self, x: Tensor, rng: Rng) -> Tensor:
         """Rows of `training` -> training images.

@@ -124,7 +124,8 @@ def upper_half(x: np.ndarray) -> np.ndarray:
 
 
 def edges(x: np.ndarray, levels: int) -> np.ndarray:
-    """Where some channel steps by a quarter of the range or more: uint8 (N, 1, H, W) of 0 and 1.
+    """Mark the pixels at which some channel changes by a quarter of the range or more: uint8 (N, 1,
+    H, W) of 0 and 1.
 
     >>> edges(np.array([[[[0, 0, 9], [0, 0, 9]]]]), levels=10).tolist()
     [[[[0, 1, 0], [0, 1, 0]]]]

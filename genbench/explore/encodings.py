@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from genbench.explore.drawing import Drawing
-from genbench.explore.scatter import colours, scatter_by_label
-from genbench.explore.sheet import OTHERS, panel, sheet
+from genbench.explore.scatter import draw_by_label
 from genbench.explore.subject import NotPossible, Subject
 
 __all__ = ["encodings"]
@@ -23,14 +22,5 @@ def encodings(subject: Subject) -> Drawing:
         f"latent, {prior.name}, in grey. What the decoder makes of draws far from every encoding is "
         "a guess."
     )
-    if subject.model.conditional:
-        caption += " The model is given the labels, so its latents need not tell them."
-    caption += colours(z, y)
-    figure = sheet(title, caption)
-    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
-    axes.scatter(
-        draws[:, 0], draws[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.4, label="the prior"
-    )
-    scatter_by_label(axes, z.double().cpu().numpy(), y, subject)
-    axes.set(xlabel="first latent $z_1$", ylabel="second latent $z_2$")
-    return Drawing(figure, title, caption)
+    names = ("first latent $z_1$", "second latent $z_2$")
+    return draw_by_label(subject, title, caption, z.double().cpu().numpy(), y, names, draws)

@@ -1,4 +1,4 @@
-"""Points of the plane by label, in the colours of the figures."""
+"""The figure of points of the plane by label, in the colours of the figures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,45 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from genbench.explore.sheet import MARKERS, OTHERS, PALETTE, literal
+from genbench.explore.drawing import Drawing
+from genbench.explore.sheet import MARKERS, OTHERS, PALETTE, literal, panel, sheet
 from genbench.explore.subject import Subject
 
-__all__ = ["coloured_classes", "colours", "scatter_by_label"]
+__all__ = ["coloured_classes", "draw_by_label", "scatter_by_label"]
+
+
+def draw_by_label(
+    subject: Subject,
+    title: str,
+    caption: str,
+    place: np.ndarray,
+    y: Tensor | None,
+    axis_names: tuple[str, str],
+    prior: np.ndarray | None = None,
+) -> Drawing:
+    """A sheet of encodings in the plane, by label.
+
+    Args:
+        subject: The run.
+        title: Of the sheet.
+        caption: What the points are; what colours and labels mean is added.
+        place: Points (N, 2).
+        y: Labels, int64 (N,), or None.
+        axis_names: Of the two coordinates.
+        prior: Draws of the prior (M, 2), in grey behind the points.
+    """
+    if subject.model.classes:
+        caption += " The model is given the labels, so its latents need not tell them."
+    caption += colours(place, y)
+    figure = sheet(title, caption)
+    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
+    if prior is not None:
+        axes.scatter(
+            prior[:, 0], prior[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.4, label="the prior"
+        )
+    scatter_by_label(axes, place, y, subject)
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    return Drawing(figure, title, caption)
 
 
 def scatter_by_label(axes: Axes, place: np.ndarray, y: Tensor | None, subject: Subject) -> None:

@@ -7,8 +7,7 @@ References:
 from __future__ import annotations
 
 from genbench.explore.drawing import Drawing
-from genbench.explore.scatter import colours, scatter_by_label
-from genbench.explore.sheet import panel, sheet
+from genbench.explore.scatter import draw_by_label
 from genbench.explore.subject import NotPossible, Subject
 from genbench.formulas.priors import Codes
 
@@ -40,11 +39,5 @@ def tsne(subject: Subject) -> Drawing:
         f"(perplexity {perplexity:.0f}); labels "
         "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
     )
-    if subject.model.classes:
-        caption += " The model is given the labels, so its latents need not tell them."
-    caption += colours(z, y)
-    figure = sheet(title, caption)
-    axes = panel(figure, 0.07, 0.73, 0.21, 0.66)
-    scatter_by_label(axes, place, y, subject)
-    axes.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)")
-    return Drawing(figure, title, caption)
+    names = ("first coordinate (no unit)", "second coordinate (no unit)")
+    return draw_by_label(subject, title, caption, place, y, names)

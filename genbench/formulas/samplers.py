@@ -147,7 +147,7 @@ class DDIM(Sampler):
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """Of first order in the length of a step."""
+    """Euler's method: the error falls as the length of a step."""
 
     def __call__(
         self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
@@ -158,7 +158,7 @@ class Euler(Sampler):
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Of second order in the length of a step: algorithm 1 of Karras et al.
+    """Algorithm 1 of Karras et al.: the error falls as the square of the length of a step.
 
     Examples:
         Of x ~ N(0, 1) the denoiser is known, and x_t shrinks with its standard deviation: from

@@ -81,7 +81,7 @@ def accelerator(settings: TrainerSettings) -> str:
 
 
 def finalize_device(settings: TrainerSettings) -> torch.device:
-    """Where `finalize` computes: the training device of the first process.
+    """The device on which `finalize` computes: that of the first process in training.
 
     Args:
         settings: Kind of the devices.

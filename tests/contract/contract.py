@@ -232,9 +232,12 @@ def kind_is_as_declared(
 
 
 def kinds_without_noise(model: GenerativeModel) -> set[str]:
-    """Kinds of a likelihood whose value is the same for all streams."""
+    """Kinds of a likelihood whose value is the same for all streams.
+
+    A bound by dequantisation, or by K weights, is a draw.
+    """
     kinds = {"exact"}
-    if model.dequantisation is None:
+    if model.dequantisation is None and "K" not in model.options("log_prob"):
         kinds.add("bound")
     if model.shared_error() is not None:
         kinds.add("estimate")

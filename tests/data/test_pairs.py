@@ -8,7 +8,7 @@ import torch
 
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.commands import named
-from genbench.data.digits import Digits
+from genbench.data.digits import BinaryDigits, Digits
 from genbench.data.pairs import Pairs, pairs_of_samples
 from genbench.data.pictures import pairs_in_rows
 from genbench.spec import Image, Spec
@@ -48,6 +48,8 @@ def test_images_that_vary_from_epoch_to_epoch_are_refused(tmp_path):
     with pytest.raises(ValueError, match="those of cifar10 are others in every epoch"):
         Pairs(flipped)
     assert Pairs(CIFAR10(str(tmp_path), flip=False)).name == "cifar10-halves"
+    with pytest.raises(ValueError, match="those of digits-binary are others in every epoch"):
+        Pairs(BinaryDigits(str(tmp_path)))
 
 
 def test_a_grid_of_pairs_shows_y_sample_and_true_x_in_turn(tmp_path):

@@ -66,11 +66,11 @@ def test_psnr_and_ssim_are_those_of_a_direct_computation(shape, levels):
 def test_equal_images_have_similarity_1_and_a_finite_ratio():
     samples = noisy(0)
     equal = Samples(samples.rng, images=samples.truth, truth=samples.truth, levels=17)
-    found = measure(equal, ["psnr", "ssim"])
+    measured = measure(equal, ["psnr", "ssim"])
     # one pixel of all is off by one level
-    assert found["psnr"][0] == pytest.approx(10 * math.log10(16**2 * equal.truth.numel()))
-    assert found["ssim"][0] == pytest.approx(1.0)
-    assert measure_psnr(noisy(0, noise=1))[0] < found["psnr"][0]
+    assert measured["psnr"][0] == pytest.approx(10 * math.log10(16**2 * equal.truth.numel()))
+    assert measured["ssim"][0] == pytest.approx(1.0)
+    assert measure_psnr(noisy(0, noise=1))[0] < measured["psnr"][0]
 
 
 @pytest.mark.parametrize("function", [measure_psnr, measure_ssim])

@@ -50,7 +50,7 @@ def log_joint(model: RBM, t: float = 1.0) -> torch.Tensor:
 
 
 def probabilities(model: RBM, t: float = 1.0) -> torch.Tensor:
-    """Of every v, (2^D,)."""
+    """Exact probabilities of all images v, (2^D,)."""
     return log_joint(model, t).logsumexp(1).softmax(0).detach()
 
 
