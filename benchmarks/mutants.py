@@ -905,9 +905,9 @@ MUTATIONS = (
     ),
     Mutation(
         "weights of a mixture are not learnt",
-        "models/classical/gmm.py",
-        'self.logits.copy_(totals["n"].clamp(min=1e-6).log()',
-        'self.logits.copy_((0 * totals["n"]).clamp(min=1e-6).log()',
+        "formulas/mixtures.py",
+        'logits.copy_(totals["n"].clamp(min=1e-6).log()',
+        'logits.copy_((0 * totals["n"]).clamp(min=1e-6).log()',
         ("models/test_gmm.py::test_em_is_that_of_scikit_learn",),
     ),
     Mutation(

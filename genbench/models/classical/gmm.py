@@ -3,14 +3,9 @@ r"""Gaussian mixture model: the density model of the first lecture.
     p(v) = sum_k pi_k N(v; mu_k, Sigma_k)                          p(v, y) = p(y) sum_k pi_{k|y} N(v; mu_{yk}, Sigma_{yk})
     v = 2 (x + u) / L - 1 in (-1, 1)^D                             integer image x of L levels, u ~ U[0, 1)^D
 
-Expectation maximisation (Dempster et al.), in passes over the training images at the centres of
-their cells, u = 1/2:
-
-    E    h_nk = pi_k N(v_n; mu_k, Sigma_k) / p(v_n)
-    M    pi_k = sum_n h_nk / N, and (mu_k, Sigma_k) that maximise sum_n h_nk log N(v_n; mu_k, Sigma_k)   (`covariance.py`)
-
-after which the variance of u is added to every Sigma_k. It starts from the means of k-means
-(`k_means.py`) and one diagonal covariance. Or gradients maximise the likelihood.
+Expectation maximisation (Dempster et al.; `formulas/mixtures.py`), in passes over the training images
+at the centres of their cells, u = 1/2, adds the variance of u to every Sigma_k. Or gradients maximise
+the likelihood.
 
 Integer images. A diagonal Gaussian has the mass of a cell as a product over the pixels, so the
 mixture's is exact; the outer cells reach to infinity, as samples beyond them are clamped:
@@ -35,9 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from genbench.batch import Batch
-from genbench.formulas.gaussians import Diagonal, Full, Gaussians, LowRank, Sums
-from genbench.formulas.k_means import k_means
+from genbench.formulas.gaussians import Diagonal, Full, Gaussians, LowRank
 from genbench.formulas.likelihood import gaussian_log_mass
+from genbench.formulas.mixtures import draw_points, em_start, em_step, log_joint
 from genbench.formulas.pixels import bits_per_dim
 from genbench.models.dequantised import Dequantised
 from genbench.rng import Rng
@@ -129,11 +124,7 @@ class GMM(Dequantised):
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """k ~ pi, then v ~ N(mu_k, Sigma_k), then the cell that v lies in."""
-        group = self._group(y, len(rng))
-        K = self.logits.shape[1]
-        cdf = self.logits.double().softmax(1).cumsum(1)[group]
-        k = (cdf < rng.uniform((1,)).double()).sum(1).clamp(max=K - 1)
-        v = self.gaussians.draw(group * K + k, rng)
+        v = draw_points(self.gaussians, self.logits, self._group(y, len(rng)), rng)
         return self.to_pixels(v).unflatten(1, self.spec.shape)
 
     def dequantise(self, x: Tensor, y: Tensor | None, rng: Rng, k: int) -> tuple[Tensor, Tensor]:
@@ -150,7 +141,7 @@ class GMM(Dequantised):
 
     def _mixed(self, log_gaussians: Tensor) -> Tensor:
         """Of every Gaussian, (B, C) -> with its log pi, (B, max(classes, 1), components)."""
-        return log_gaussians.unflatten(1, self.logits.shape) + self.logits.double().log_softmax(1)
+        return log_joint(log_gaussians, self.logits)
 
     def _log_masses(self, x: Tensor) -> Tensor:
         """(B, C)."""
@@ -204,37 +195,16 @@ class GMM(Dequantised):
             ).sum(0)
             self.log_prior.copy_((counts / counts.sum()).log())
 
-    @torch.no_grad()
     def em_step(self, batches: Iterable[Batch]) -> float:
         """One E-step and one M-step over the batches.
 
         Returns the mean log p(v) before it, nats per image.
         """
-        totals = Sums()
-        log_likelihood = 0.0
-        images = 0
-        for x, y, _ in batches:
-            v = self._centre(x)
-            group = self._group(y, len(x))
-            others = torch.arange(len(self.logits), device=v.device) != group[:, None]
-            log_f = (
-                self._mixed(self.gaussians.log_density(v))
-                .masked_fill(others[..., None], -math.inf)
-                .flatten(1)
-            )
-            log_p = log_f.logsumexp(1, keepdim=True)
-            for name, value in self.gaussians.sums(v, torch.exp(log_f - log_p)).items():
-                totals[name] = totals[name] + value if name in totals else value
-            log_likelihood = log_likelihood + float(log_p.sum())
-            images = images + len(x)
-        self.gaussians.maximise(totals, self.floor)
-        self.logits.copy_(totals["n"].clamp(min=1e-6).log().view(self.logits.shape).log_softmax(1))
-        return log_likelihood / images
+        points = ((self._centre(x), self._group(y, len(x))) for x, y, _ in batches)
+        return em_step(self.gaussians, self.logits, points, self.floor)
 
     def _start(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """Means by k-means among the first images, those of its class; for all the variances of
-        these images.
-        """
+        """From k-means among the first images."""
         points = list[Tensor]()
         groups = list[Tensor]()
         for x, y, _ in batches:
@@ -243,14 +213,7 @@ class GMM(Dequantised):
             if sum(map(len, points)) >= _SEEDS:
                 break
         v = torch.cat(points)
-        group = torch.cat(groups)
-        K = self.logits.shape[1]
-        of_class = [v[group == y] if (group == y).any() else v for y in range(len(self.logits))]
-        means = [k_means(part, K, rng.split("seed", y)) for y, part in enumerate(of_class)]
-        self.gaussians.start(
-            torch.cat(means), v.var(0, correction=0) + self.floor, rng.split("factor")
-        )
-        self.logits.zero_()
+        em_start(self.gaussians, self.logits, v, torch.cat(groups), self.floor, rng)
 
     def _centre(self, x: Tensor) -> Tensor:
         """v at u = 1/2, float64 (B, D)."""

@@ -1,0 +1,174 @@
+r"""Mixtures of Gaussians: one for each of G groups, such as classes, all of K components.
+
+    p(v | g) = sum_k pi_gk N(v; mu_gk, Sigma_gk)
+
+Expectation maximisation (Dempster et al.), from the means of k-means and one diagonal covariance:
+
+    E    h_nk = pi_k N(v_n; mu_k, Sigma_k) / p(v_n)
+    M    pi_k = sum_n h_nk / N, and (mu_k, Sigma_k) that maximise sum_n h_nk log N(v_n; mu_k, Sigma_k)
+
+pi is stored as logits (G, K), the Gaussians as G * K of one kind (`gaussians.py`), group by group.
+
+References:
+    Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J.
+    R. Stat. Soc. B 39
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from genbench.formulas.gaussians import Full, Gaussians, Sums
+from genbench.formulas.k_means import k_means
+from genbench.formulas.priors import Reals
+from genbench.rng import Rng
+
+__all__ = ["FittedMixture", "draw_points", "em_start", "em_step", "log_joint"]
+
+# halvings of the interval that holds a quantile: to the last digit of float64
+_HALVINGS = 80
+
+
+def log_joint(log_gaussians: Tensor, logits: Tensor) -> Tensor:
+    """log pi_gk + log N(v; mu_gk, Sigma_gk), nats.
+
+    Args:
+        log_gaussians: Log densities of every Gaussian, (B, G * K).
+        logits: Of pi, (G, K).
+
+    Returns:
+        (B, G, K).
+    """
+    return log_gaussians.unflatten(1, logits.shape) + logits.double().log_softmax(1)
+
+
+def draw_points(gaussians: Gaussians, logits: Tensor, group: Tensor, rng: Rng) -> Tensor:
+    """k ~ pi_g, then v ~ N(mu_gk, Sigma_gk), for the group of each stream.
+
+    Args:
+        gaussians: G * K Gaussians of D dimensions.
+        logits: Of pi, (G, K).
+        group: int64 (B,).
+        rng: B streams.
+
+    Returns:
+        float64 (B, D).
+    """
+    K = logits.shape[1]
+    cdf = logits.double().softmax(1).cumsum(1)[group]
+    k = (cdf < rng.uniform((1,)).double()).sum(1).clamp(max=K - 1)
+    return gaussians.draw(group * K + k, rng)
+
+
+@torch.no_grad()
+def em_start(
+    gaussians: Gaussians, logits: Tensor, v: Tensor, group: Tensor, floor: float, rng: Rng
+) -> None:
+    """Means by k-means among the points of each group; for all the variances of these points.
+
+    Args:
+        gaussians: G * K Gaussians, changed in place.
+        logits: Of pi, (G, K), set to 0.
+        v: Points, float64 (N, D).
+        group: int64 (N,). A group without a point starts from all points.
+        floor: Added to every variance.
+        rng: One stream.
+    """
+    G, K = logits.shape
+    of_group = [v[group == g] if (group == g).any() else v for g in range(G)]
+    means = [k_means(part, K, rng.split("seed", g)) for g, part in enumerate(of_group)]
+    gaussians.start(torch.cat(means), v.var(0, correction=0) + floor, rng.split("factor"))
+    logits.zero_()
+
+
+@torch.no_grad()
+def em_step(
+    gaussians: Gaussians, logits: Tensor, batches: Iterable[tuple[Tensor, Tensor]], floor: float
+) -> float:
+    """One E-step and one M-step over batches of points, in place.
+
+    Args:
+        gaussians: G * K Gaussians.
+        logits: Of pi, (G, K).
+        batches: Points, float64 (B, D), and their groups, int64 (B,).
+        floor: Added to every variance.
+
+    Returns:
+        The mean log p(v | g) before the step, nats a point.
+    """
+    totals = Sums()
+    log_likelihood = 0.0
+    points = 0
+    for v, group in batches:
+        others = torch.arange(len(logits), device=v.device) != group[:, None]
+        log_f = (
+            log_joint(gaussians.log_density(v), logits)
+            .masked_fill(others[..., None], -math.inf)
+            .flatten(1)
+        )
+        log_p = log_f.logsumexp(1, keepdim=True)
+        for name, value in gaussians.sums(v, torch.exp(log_f - log_p)).items():
+            totals[name] = totals[name] + value if name in totals else value
+        log_likelihood = log_likelihood + float(log_p.sum())
+        points = points + len(v)
+    gaussians.maximise(totals, floor)
+    logits.copy_(totals["n"].clamp(min=1e-6).log().view(logits.shape).log_softmax(1))
+    return log_likelihood / points
+
+
+class FittedMixture(Reals):
+    """One mixture of Gaussians with full covariances, as the prior of latents.
+
+    Args:
+        gaussians: K Gaussians of D dimensions.
+        logits: Of pi, (1, K).
+    """
+
+    def __init__(self, gaussians: Full, logits: Tensor) -> None:
+        self.gaussians = gaussians
+        self.logits = logits
+        self.name = f"a mixture of {logits.shape[1]} Gaussians"
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z), nats: float64 (B, D) -> (B,)."""
+        return log_joint(self.gaussians.log_density(z), self.logits).logsumexp((1, 2))
+
+    def draw(self, rng: Rng, shape: tuple[int, ...]) -> Tensor:
+        group = torch.zeros(len(rng), dtype=torch.int64, device=rng.device)
+        z = draw_points(self.gaussians, self.logits, group, rng)
+        return z.to(rng.dtype).unflatten(1, shape)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (D,) and covariance (D, D) of the whole mixture, float64."""
+        pi = self.logits.double().softmax(1)[0]
+        means = self.gaussians.mean.double()
+        mean = pi @ means
+        L = torch.stack([self.gaussians.L(k) for k in range(len(means))])
+        apart = means - mean
+        return mean, torch.einsum("k,kij->ij", pi, L @ L.mT) + (pi * apart.T) @ apart
+
+    def quantiles(self, score: Tensor, dims: int) -> Tensor:
+        # of every entry by itself, which is a mixture of Gaussians too: halving of an interval
+        pi = self.logits.double().softmax(1)[0]
+        mean = self.gaussians.mean.double()
+        L = torch.stack([self.gaussians.L(k) for k in range(len(mean))])
+        sd = L.square().sum(2).sqrt()
+        share = torch.special.ndtr(score.double())[:, None]
+        reach = 1 + score.double().abs().max()
+        low = (mean - reach * sd).amin(0).expand(len(score), dims)
+        high = (mean + reach * sd).amax(0).expand(len(score), dims)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = torch.special.ndtr((middle[:, None] - mean) / sd)  # (n, K, D)
+            is_low = torch.einsum("k,nkd->nd", pi, below) < share
+            low = torch.where(is_low, middle, low)
+            high = torch.where(is_low, high, middle)
+        return (low + high) / 2
+
+    def norm(self, dims: int) -> float:
+        mean, covariance = self.moments()
+        return math.sqrt(float(mean.square().sum() + covariance.trace()))
