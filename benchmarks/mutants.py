@@ -911,6 +911,22 @@ MUTATIONS = (
         ("models/test_gmm.py::test_em_is_that_of_scikit_learn",),
     ),
     Mutation(
+        "codes of an autoencoder are drawn of equal weights",
+        "formulas/mixtures.py",
+        "cdf = logits.double().softmax(1).cumsum(1)[group]",
+        "cdf = (0 * logits).double().softmax(1).cumsum(1)[group]",
+        (
+            "models/test_autoencoder.py::test_draws_of_the_mixture_have_its_moments_and_its_quantiles",
+        ),
+    ),
+    Mutation(
+        "the penalty of codes is not halved",
+        "models/vae/autoencoder.py",
+        "size = z.square().sum(1).mean() / 2",
+        "size = z.square().sum(1).mean()",
+        ("models/test_autoencoder.py::test_the_penalties_are_those_of_the_paper",),
+    ),
+    Mutation(
         "classes of a mixture are equally frequent",
         "models/classical/gmm.py",
         "self.log_prior.copy_((counts / counts.sum()).log())",
