@@ -19,6 +19,7 @@ from genbench.rng import Rng
 from genbench.spec import Shape, Spec
 
 __all__ = [
+    "Completes",
     "Decodes",
     "Diffuses",
     "Encodes",
@@ -78,6 +79,15 @@ class Decodes(Protocol):
     """Latents have images: the mean of p(x | z), or x = f^{-1}(z), or G(z)."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Draws of the pixels that follow known ones: p(x_n, ... | x_0, ..., x_{n-1}), in raster order
+    with the channels innermost. known: n; what x has from there on is not looked at.
+    """
+
+    def complete(self, x: Tensor, known: int, rng: Rng, y: Tensor | None = None) -> Tensor: ...
 
 
 @runtime_checkable

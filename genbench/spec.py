@@ -3,15 +3,28 @@
 shape   (C, H, W) of an image; a text of length L is an image of shape (1, 1, L), a point of the plane one of (1, 1, 2)
 levels  grey levels per channel: pixels are integers 0 <= x < levels, stored as uint8
 y       what comes with every image and a model of p(x | y) is given: a label, an image, a text, or nothing
+looks   how images are shown: a grid of pictures, a scatter plot of points, or a block of text
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["Image", "Labels", "Shape", "Spec", "Tokens", "Y"]
+__all__ = [
+    "Grid",
+    "Image",
+    "Labels",
+    "Looks",
+    "Scatter",
+    "Shape",
+    "Spec",
+    "Text",
+    "Tokens",
+    "Y",
+]
 
 Shape = tuple[int, ...]
 
@@ -61,6 +74,58 @@ Y = Labels | Image | Tokens
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Images are pictures, shown side by side."""
+
+    together: ClassVar[int | None] = None
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Images are points of the plane, of shape (1, 1, 2), shown in one scatter plot."""
+
+    together: ClassVar[int | None] = 5_000
+
+
+@dataclass(frozen=True)
+class Text:
+    """Images are lines of text, of shape (1, 1, L), shown below each other.
+
+    Args:
+        alphabet: The character of every level.
+        padding: The character that fills a line up behind its end, and is not shown there; empty:
+            lines are full.
+
+    Examples:
+        >>> looks = Text(".abc", padding=".")
+        >>> looks.read([1, 2, 3, 1, 0, 0]), looks.levels_of("cab")
+        ('abca', [3, 1, 2])
+    """
+
+    together: ClassVar[int | None] = 40
+
+    alphabet: str
+    padding: str = ""
+
+    def read(self, levels: Iterable[int]) -> str:
+        """The text of the levels of a line."""
+        text = "".join(self.alphabet[k] for k in levels)
+        return text.rstrip(self.padding) if self.padding else text
+
+    def levels_of(self, text: str) -> list[int]:
+        """The level of every character.
+
+        Raises:
+            ValueError: A character is not in the alphabet.
+        """
+        return [self.alphabet.index(character) for character in text]
+
+
+Looks = Grid | Scatter | Text
+"""How images are shown; `together` says how many one picture shows, None where each is its own."""
+
+
+@dataclass(frozen=True)
 class Spec:
     """The image space of a data set.
 
@@ -68,6 +133,7 @@ class Spec:
         shape: (C, H, W).
         levels: Number of values of a pixel, 2 to 256.
         y: What comes with an image, or None.
+        looks: How images are shown.
 
     Examples:
         >>> digits = Spec((1, 8, 8), levels=17, y=Labels(10))
@@ -78,6 +144,7 @@ class Spec:
     shape: tuple[int, int, int]
     levels: int
     y: Y | None = None
+    looks: Looks = Grid()
 
     @property
     def dims(self) -> int:

@@ -73,6 +73,8 @@ ARROWS = {
     "runs": {"capabilities", "config", "data", "errors", "model", "records", "spec", "system"},
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {
+        "capabilities",
+        "model",
         "config",
         "data",
         "errors",
@@ -125,6 +127,8 @@ ARROWS = {
     },
     "cluster": {"errors", "suites", "system"},
     "cli": {
+        "capabilities",
+        "spec",
         "cluster",
         "config",
         "data",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
 from genbench.cli.device import find_device
 from genbench.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from genbench.runs.build import Loaded
 
 __all__ = ["add_sample", "run_sample"]
 
@@ -21,8 +24,8 @@ def add_sample(commands: Any) -> None:
         "--out",
         type=path_argument,
         required=True,
-        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel: a new one, an empty one, or one that holds the"
-        " same samples",
+        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel, or one text file per text: a new one, an empty"
+        " one, or one that holds the same samples",
     )
     sample.add_argument(
         "--seed",
@@ -40,6 +43,11 @@ def add_sample(commands: Any) -> None:
         metavar="NAME",
         help="the class of every image, of a conditional model: its name, or its number where no class has"
         " that name (by class frequencies)",
+    )
+    sample.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="the beginning of every text, which the model completes: an autoregressive model of text",
     )
     sample.add_argument(
         "--batch",
@@ -91,11 +99,21 @@ def run_sample(given: Any) -> None:
         label = loaded.data.label_of(given.label)
         of_class = f", class {numbered_name(label, loaded.data.classes[label])}"
     options = loaded.config.evaluations[variant].sample
+    beginning = None if given.prompt is None else prompt_levels(loaded, given.prompt, options)
     device = find_device(given.device)
     with torch.no_grad():
         parts = [
             x.cpu().numpy()
-            for _, x in draw(loaded, given.n, given.seed, given.batch, options, device, label)
+            for _, x in draw(
+                loaded,
+                given.n,
+                given.seed,
+                given.batch,
+                options,
+                device,
+                label,
+                beginning=beginning,
+            )
         ]
     images = np.concatenate(parts)
     spec = loaded.data.spec
@@ -116,3 +134,36 @@ def run_sample(given: Any) -> None:
         np.savez_compressed(buffer, images=images, levels=spec.levels)
         write_atomic(given.out, buffer.getvalue())
     print(f"{given.out}: {given.n} images of {loaded.config.name}, seed {given.seed}{of_class}")
+
+
+def prompt_levels(loaded: Loaded, prompt: str, options: dict[str, Any]) -> list[int]:
+    """The levels of the characters that every text begins with.
+
+    Args:
+        loaded: The run with its data and its model.
+        prompt: The beginning.
+        options: Options of the sampler.
+
+    Raises:
+        InputError: The data are no text, the model does not complete, or the prompt has too many
+            characters, or one that the data do not have.
+    """
+    from genbench.capabilities import Completes
+    from genbench.spec import Text
+
+    looks = loaded.data.spec.looks
+    if not isinstance(looks, Text):
+        raise InputError(f"--prompt {prompt!r}: {loaded.data.name} is no text")
+    if not isinstance(loaded.model, Completes) or options:
+        raise InputError(f"--prompt {prompt!r}: {loaded.config.name} does not complete texts")
+    if len(prompt) > loaded.data.spec.dims:
+        raise InputError(
+            f"--prompt has {len(prompt)} characters, and texts have {loaded.data.spec.dims}"
+        )
+    unknown = sorted(set(prompt) - set(looks.alphabet))
+    if unknown:
+        raise InputError(
+            f"--prompt {prompt!r}: {unknown[0]!r} is no character of {loaded.data.name}, which has "
+            f"{looks.alphabet!r}"
+        )
+    return looks.levels_of(prompt)

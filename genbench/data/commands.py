@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from genbench.data.images import ImageData, Split, has_default_root
 from genbench.data.imported import Imported, damaged_imports
 from genbench.data.pictures import pairs_in_rows, save_grid
 from genbench.errors import InputError, nearest
-from genbench.spec import Image
+from genbench.spec import Image, Spec
 from genbench.system.discover import classes
 from genbench.system.files import check_target
 from genbench.system.locations import project_root
@@ -25,8 +26,6 @@ __all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
 # columns and rows of the grid of training images
 _COLUMNS = 12
 _ROWS = 10
-# points of the plane in its place
-_POINTS = 5_000
 # classes whose counts are printed
 _CLASSES = 20
 
@@ -145,6 +144,9 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
         yield f"content hash {content}, as published"
     else:
         yield f"content hash {content}"
+    if data.entropy is not None:
+        bits = data.entropy / math.log(2)
+        yield f"entropy {data.entropy:.4f} nats, {bits / spec.dims:.4f} bits/dim: no model has less"
     for split in get_args(Split):
         x, y = data.arrays(split)
         line = f"{split:<6}{len(x):>9,}"
@@ -152,7 +154,7 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
             line += f"   by class: {_counts(data, y)}"
         yield line
     x, y = data.arrays("train")
-    rows, columns = _grid_rows(x, y if spec.classes else None)
+    rows, columns = _grid_rows(x, y if spec.classes else None, spec)
     images = np.asarray(x[rows])
     if isinstance(spec.y, Image) and y is not None:
         images = pairs_in_rows(np.asarray(y[rows]), spec.y, spec, images)
@@ -179,10 +181,10 @@ def numbered_name(label: int, name: str) -> str:
     return f"{label} = {printable(name)}"
 
 
-def _grid_rows(x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, int | None]:
+def _grid_rows(x: np.ndarray, y: np.ndarray | None, spec: Spec) -> tuple[np.ndarray, int | None]:
     """Indices into the training split in reading order, and the number of columns."""
-    if x.shape[1:] == (1, 1, 2):
-        return np.arange(min(len(x), _POINTS)), None
+    if spec.looks.together is not None:
+        return np.arange(min(len(x), spec.looks.together)), None
     if y is None or y.max() >= _ROWS:
         return np.arange(min(len(x), _COLUMNS * _ROWS)), min(len(x), _COLUMNS)
     firsts = [np.flatnonzero(y == k)[:_COLUMNS] for k in range(int(y.max()) + 1)]

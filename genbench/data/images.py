@@ -227,6 +227,24 @@ class ImageData(LightningDataModule, ABC):
         return isinstance(self.spec.y, Image)
 
     @property
+    def entropy(self) -> float | None:
+        """Entropy of an image in nats, where the distribution of the data is known: no model's mean
+        -log p(x) can be lower.
+        """
+        return None
+
+    def known_log_prob(self, x: Tensor) -> Tensor | None:
+        """log p of images under the distribution that the data are drawn from, where it is known.
+
+        Args:
+            x: uint8 (N, C, H, W).
+
+        Returns:
+            float64 (N,), in nats, minus infinity where an image cannot occur; or None.
+        """
+        return None
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes by label: their numbers, where nobody named them."""
         return [str(k) for k in range(self.spec.classes)]

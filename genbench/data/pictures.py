@@ -1,4 +1,4 @@
-"""Grids of integer images as PNG: big enough to see, with gaps between the images."""
+"""Integer images as PNG, as their data say that they look: grids, scatter plots, blocks of text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image as Picture
+from PIL import ImageDraw, ImageFont
 
 from genbench.errors import InputError
-from genbench.spec import Image, Spec
+from genbench.spec import Image, Scatter, Spec, Text
 from genbench.system.files import stop_if_disk_full, write_atomic
 from genbench.system.temporary import folder_beside
 
@@ -25,11 +26,16 @@ __all__ = [
     "png",
     "save_folder",
     "save_grid",
+    "texts",
 ]
 
 # pixels between two images of a grid, and their colour
 _GAP = 4
 _PAPER = (255, 255, 255)
+# colour of points and letters
+_INK = (31, 58, 110)
+# height of the letters of a text
+_LETTER_PIXELS = 14
 # images are enlarged up to about so many pixels
 _IMAGE_PIXELS = 48
 
@@ -96,9 +102,9 @@ def output_kind(path: Path) -> Literal["grid", "arrays", "folder"]:
     return "arrays"
 
 
-def picture_name(i: int) -> str:
-    """The file of sample i in a folder."""
-    return f"{i:06d}.png"
+def picture_name(i: int, ending: str = "png") -> str:
+    """The file of sample i in a folder; the ending of a text is txt."""
+    return f"{i:06d}.{ending}"
 
 
 def check_folder(folder: Path, n: int) -> None:
@@ -114,14 +120,16 @@ def check_folder(folder: Path, n: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; a new or an empty folder is right")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and names != {picture_name(i) for i in range(n)}:
+    samples = [{picture_name(i, ending) for i in range(n)} for ending in ("png", "txt")]
+    if names and names not in samples:
         raise InputError(
             f"--out {folder} holds {len(names):,} other files; a new or an empty folder is right"
         )
 
 
 def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
-    """Write images as one PNG each, pixel for pixel; the folder appears whole or not at all.
+    """Write images as one PNG each, pixel for pixel, or texts as one text file each; the folder
+    appears whole or not at all.
 
     Args:
         images: uint8 (N, C, H, W).
@@ -133,10 +141,17 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
         Stopped: The disk is full.
     """
     check_folder(folder, len(images))
-    files = {picture_name(i): png(pixels(image, spec)) for i, image in enumerate(images)}
+    files = {}
+    if isinstance(spec.looks, Text):
+        for i, text in enumerate(texts(images, spec.looks)):
+            files[picture_name(i, "txt")] = f"{text}\n".encode()
+    else:
+        for i, image in enumerate(images):
+            files[picture_name(i)] = png(pixels(image, spec))
     folder = folder.resolve()
     if folder.is_dir() and any(folder.iterdir()):
-        if any((folder / name).read_bytes() != content for name, content in files.items()):
+        there = {path.name: path.read_bytes() for path in folder.iterdir()}
+        if there != files:
             raise InputError(
                 f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is "
                 "right"
@@ -183,11 +198,11 @@ def grid(
     gap: int = _GAP,
     paper: tuple[int, int, int] = _PAPER,
 ) -> np.ndarray:
-    """Images in reading order, enlarged by a whole factor; points of the plane as a scatter plot.
+    """Images in reading order, enlarged by a whole factor; points and texts as one picture.
 
     Args:
         images: uint8 (N, C, H, W).
-        spec: Shape and levels of an image.
+        spec: Shape, levels and looks of an image.
         columns: Images in a row. Default: about as many as rows.
         gap: Pixels between two images.
         paper: Colour between images, RGB.
@@ -195,8 +210,10 @@ def grid(
     Returns:
         uint8 (height, width, 3).
     """
-    if spec.shape == (1, 1, 2):
+    if isinstance(spec.looks, Scatter):
         return _scatter(images, spec.levels)
+    if isinstance(spec.looks, Text):
+        return _text_block(texts(images, spec.looks))
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     scale = max(1, _IMAGE_PIXELS // max(height, width))
@@ -216,6 +233,33 @@ def grid(
     return picture
 
 
+def texts(images: np.ndarray, looks: Text) -> list[str]:
+    """The line that each image is.
+
+    Args:
+        images: uint8 (N, 1, 1, L).
+        looks: The characters of the levels.
+    """
+    return [looks.read(image.ravel().tolist()) for image in images]
+
+
+def _text_block(lines: list[str]) -> np.ndarray:
+    """Lines of text below each other, dark on white, in the font that Pillow embeds.
+
+    A control character, such as a line break, is shown as a middle dot, so that a line stays one.
+    """
+    shown = ["".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in line) for line in lines]
+    font = ImageFont.load_default(_LETTER_PIXELS)
+    width = max((math.ceil(font.getlength(line)) for line in shown), default=0)
+    height = math.ceil(_LETTER_PIXELS * 1.4)
+    size = (width + 4 * _GAP, len(shown) * height + 4 * _GAP)
+    picture = Picture.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for i, line in enumerate(shown):
+        draw.text((2 * _GAP, 2 * _GAP + i * height), line, fill=_INK, font=font)
+    return np.array(picture)
+
+
 def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
     """A scatter plot of about 400 x 400 pixels, in which each point darkens its cell.
 
@@ -230,6 +274,6 @@ def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
     shifts = range(2 * reach + 1)
     spread = sum(padded[i : i + levels, j : j + levels] for i in shifts for j in shifts)
     ink = 1 - np.exp(-0.9 * spread)
-    shade = np.array([31, 58, 110]) * ink[..., None] + 255 * (1 - ink[..., None])
+    shade = np.array(_INK) * ink[..., None] + 255 * (1 - ink[..., None])
     upright = np.round(shade).astype(np.uint8).transpose(1, 0, 2)[::-1]
     return upright.repeat(scale, 0).repeat(scale, 1)

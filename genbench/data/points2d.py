@@ -20,10 +20,12 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genbench.data.images import Arrays, ImageData, Split
 from genbench.rng import Rng
-from genbench.spec import Labels, Spec
+from genbench.spec import Labels, Scatter, Spec
 
 __all__ = ["Cloud", "Points2d", "components"]
 
@@ -60,7 +62,8 @@ class Points2d(ImageData):
             )
         self.cloud = cloud
         self.name = "points2d" if cloud == "eight_gaussians" else f"points2d-{cloud}"
-        self.spec = Spec((1, 1, 2), levels, y=Labels(len(components(cloud, 16))))
+        labels = Labels(len(components(cloud, 16)))
+        self.spec = Spec((1, 1, 2), levels, labels, looks=Scatter())
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:
@@ -85,6 +88,10 @@ class Points2d(ImageData):
         """Entropy of a point, in nats: no model's mean -log p(x) can be lower."""
         p = self.table[self.table > 0]
         return float(-(p * np.log(p)).sum())
+
+    def known_log_prob(self, x: Tensor) -> Tensor:
+        i, j = x.flatten(1).long().cpu().T
+        return torch.from_numpy(self.table)[i, j].log()
 
     def decode(self) -> dict[Split, Arrays]:
         return {

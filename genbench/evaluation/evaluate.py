@@ -18,7 +18,7 @@ from genbench.evaluation.identity import Target, device_class, target
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
 from genbench.evaluation.score import score_samples
-from genbench.metrics.likelihood import log_table, measure_likelihood
+from genbench.metrics.likelihood import log_scores, log_table, measure_likelihood
 from genbench.metrics.speed import measure_speed
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import Cost, Need, Speed
@@ -114,16 +114,21 @@ def _scored(loaded: Loaded, goal: Target, out: Path) -> Record:
         images = draw_samples(loaded, evaluation, protocol, device)
         likelihood = None
         table = None
+        log_q = None
         if model.likelihood is not None:
             likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
-            if any(metric_info(name).of_likelihood for name in protocol.metrics):
+            infos = [metric_info(name) for name in protocol.metrics]
+            inputs = {need for info in infos if info.of_likelihood for need in info.inputs}
+            if "known distribution" in inputs:
                 table = log_table(model, data, evaluation.log_prob, protocol, device)
+            if "known probabilities" in inputs:
+                log_q = log_scores(model, data, evaluation.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
-        metrics = score_samples(images, data, protocol, device, table, truth)
+        metrics = score_samples(images, data, protocol, device, table, truth, log_q)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:
-            save_picture(images, scores, out)
+            save_picture(images, data.spec, scores, out)
             write_pending(loaded.run.path, path, scores)
     return scores
 

@@ -106,7 +106,7 @@ def evaluate_samples(
                 sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
                 provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
             )  # fmt: skip
-            save_picture(images, record, out)
+            save_picture(images, data.spec, record, out)
             write_record(out, record)
     return target
 

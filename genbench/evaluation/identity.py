@@ -127,6 +127,8 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> ProtocolIdentity:
             raise InputError(f"{measures} pairs of images; {data.name} has none")
         if "known distribution" in inputs and data.known_components is None:
             raise InputError(f"{measures} points2d; not {data.name}")
+        if "known probabilities" in inputs and not knows_probabilities(data):
+            raise InputError(f"{measures} known probabilities; {data.name} has none")
         if "class scores" in inputs and extractor and not extractor.classes:
             raise InputError(f"{measures} class scores; extractor {extractor.name} has none")
     return ProtocolIdentity(
@@ -150,6 +152,12 @@ def protocol_identity(protocol: Protocol, data: ImageData) -> ProtocolIdentity:
         statistics=protocol.statistics and protocol.statistics_file().name,
         statistics_hash=protocol.statistics and _statistics_hash(protocol, data),
     )
+
+
+def knows_probabilities(data: ImageData) -> bool:
+    """Whether log p of an image is known."""
+    x, _ = data.tensors("test")
+    return data.known_log_prob(x[:1]) is not None
 
 
 def _statistics_hash(protocol: Protocol, data: ImageData) -> str:

@@ -53,5 +53,5 @@ def noise_floor(
         sample_options={}, log_prob_options={}, speed=None,
         cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
     )  # fmt: skip
-    save_picture(images, record, out)
+    save_picture(images, data.spec, record, out)
     return write_record(out, record)

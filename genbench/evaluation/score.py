@@ -36,6 +36,7 @@ def score_samples(
     device: str,
     log_table: np.ndarray | None = None,
     truth: Tensor | None = None,
+    log_scores: Tensor | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -49,6 +50,7 @@ def score_samples(
         log_table: log q of every image of a small universe, for KL alone.
         truth: The true image of the pair whose y each image was given, uint8 (N, C, H, W). Without
             it, metrics of pairs are left out.
+        log_scores: log q of the first images of the protocol's split, for the estimate of KL.
     """
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
     images = images[order]
@@ -60,10 +62,12 @@ def score_samples(
         levels=data.spec.levels,
         components=data.known_components,
         log_table=log_table,
+        log_scores=log_scores,
+        known_log_prob=data.known_log_prob,
         **_references(images, data, protocol, device),
     )
     missing = set()
-    if log_table is None:
+    if log_table is None and log_scores is None:
         missing.add("density")
     if truth is None:
         missing.add("pairs")

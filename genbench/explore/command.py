@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from genbench.data.containers import printable
 from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
 from genbench.explore.sheet import DRAWING, render, style
@@ -88,6 +89,7 @@ def explore(
                 folder, prefix + figure, png, svg, _entry(subject, figure, drawing, place, trust)
             )
         files = [str(folder / f"{prefix}{figure}.png") for folder, prefix, _ in places]
+        yield from map(printable, drawing.lines)
         yield f"{figure}: {', '.join(files)} and .svg"
 
 

@@ -21,11 +21,13 @@ class Drawing(NamedTuple):
         figure: The sheet.
         title: Its title.
         caption: The sentences below it.
+        lines: What it says as plain text, for the terminal.
     """
 
     figure: Figure
     title: str
     caption: str
+    lines: tuple[str, ...] = ()
 
 
 def sheet_of(

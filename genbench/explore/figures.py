@@ -16,6 +16,7 @@ from genbench.explore.neighbours import neighbours
 from genbench.explore.points import points
 from genbench.explore.processes import forward, reverse
 from genbench.explore.subject import Subject
+from genbench.explore.text import text
 from genbench.explore.tsne import tsne
 from genbench.explore.walks import interpolation, manifold, traversals
 
@@ -34,6 +35,7 @@ _IN_ORDER: tuple[Callable[[Subject], Drawing], ...] = (
     forward,
     reverse,
     points,
+    text,
 )
 
 

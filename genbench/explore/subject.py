@@ -17,6 +17,7 @@ from genbench.explore.sheet import legible
 from genbench.formulas.priors import Reals
 from genbench.rng import Rng
 from genbench.runs.build import Loaded
+from genbench.spec import Scatter, Text
 
 __all__ = ["NotPossible", "Subject"]
 
@@ -68,7 +69,12 @@ class Subject:
     @property
     def is_points(self) -> bool:
         """Whether an image is a point of the plane."""
-        return self.spec.shape == (1, 1, 2)
+        return isinstance(self.spec.looks, Scatter)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether an image is a line of text."""
+        return isinstance(self.spec.looks, Text)
 
     def title(self, what: str, n: str) -> str:
         """The title of a figure.
@@ -89,10 +95,12 @@ class Subject:
         """Check that an image is a picture.
 
         Raises:
-            NotPossible: An image is a point of the plane.
+            NotPossible: An image is a point of the plane, or a text.
         """
         if self.is_points:
             raise NotPossible("a point of the plane is not a picture")
+        if self.is_text:
+            raise NotPossible("a text is not a picture")
 
     def need_labels(self) -> int:
         """Number of classes.

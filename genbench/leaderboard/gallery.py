@@ -87,8 +87,8 @@ def strip(row: Row, out: Path) -> Strip | None:
         return None
     protocol = row.first.protocol
     images = min(GRID_IMAGES, protocol.generated_images)
-    if math.prod(protocol.shape) == 2:
-        images = 1  # points of the plane are one scatter plot
+    if protocol.shape[:2] == (1, 1):
+        images = 1  # points of the plane are one scatter plot, and texts one block
     return Strip(pictures[0].address, pictures[0].seed, math.ceil(math.sqrt(images)))
 
 

@@ -34,7 +34,14 @@ from genbench.records.parts import Likelihood
 from genbench.rng import Rng
 from genbench.system.processes import chunks, collected
 
-__all__ = ["log_table", "measure_likelihood", "measure_step_error", "network_rows"]
+__all__ = [
+    "log_scores",
+    "log_table",
+    "marginal_log_prob",
+    "measure_likelihood",
+    "measure_step_error",
+    "network_rows",
+]
 
 # images, y, streams -> scores by name, (B,) each
 Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
@@ -174,6 +181,52 @@ def log_table(
         torch.uint8
     )
     x = universe.reshape(-1, *data.spec.shape).to(device)
+    name = lambda n: f"the image of pixels {universe[n].tolist()}"  # noqa: E731
+    return marginal_log_prob(model, data, x, options, protocol, device, name).numpy()
+
+
+def log_scores(
+    model: GenerativeModel,
+    data: ImageData,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+) -> Tensor:
+    """log q of the images of the protocol's split that are scored, (s,) float64. p(x | y) is summed with the training frequencies of y.
+
+    Raises:
+        GenbenchError: A log-probability is NaN or infinite; the line names the image.
+    """
+    x, _ = data.tensors(protocol.split, device)
+    name = lambda n: f"{protocol.split} image {n}"  # noqa: E731
+    return marginal_log_prob(
+        model, data, x[: protocol.scored_images], options, protocol, device, name
+    )
+
+
+def marginal_log_prob(
+    model: GenerativeModel,
+    data: ImageData,
+    x: Tensor,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+    name: Callable[[int], str],
+) -> Tensor:
+    """log q(x) of images, or log sum_y p(y) q(x | y) with the training frequencies of y.
+
+    Args:
+        model: With a density.
+        data: Where the frequencies come from.
+        x: uint8 (N, C, H, W).
+        options: Of the model's `log_prob`.
+        protocol: Chunks, evaluation seed, repeats.
+        device: Where the model is.
+        name: What the n-th image is called in an error.
+
+    Returns:
+        (N,) float64 on the CPU, in nats.
+    """
     repeats = 1 if model.likelihood_kind(**options) == "exact" else protocol.repeats
 
     def of_class(y: int) -> Tensor:
@@ -182,18 +235,18 @@ def log_table(
         log_q = torch.stack(
             [_scored(score, x, labels, model, protocol, device, r)["q"] for r in range(repeats)]
         ).mean(0)
-        _check_finite(-log_q, lambda n: f"the image of pixels {universe[n].tolist()}")
+        _check_finite(-log_q, name)
         return log_q
 
     if not model.conditional:
-        return of_class(0).numpy()
+        return of_class(0)
     if not model.classes:
-        raise InputError(f"a table of p(x) sums p(x | y) over labels; y of {data.name} is none")
+        raise InputError(f"p(x) sums p(x | y) over labels; y of {data.name} is none")
     _, labels = data.arrays("train")
     assert labels is not None
     frequency = np.bincount(labels, minlength=model.classes) / len(labels)
     log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
-    return torch.stack(log_joint).logsumexp(0).numpy()
+    return torch.stack(log_joint).logsumexp(0)
 
 
 @contextmanager

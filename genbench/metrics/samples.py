@@ -46,6 +46,8 @@ class Samples:
         levels: Number of values of a pixel.
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.
+        log_scores: log q of the first reference images, (s,) float64, nats.
+        known_log_prob: log p of images under the true distribution, in nats.
     """
 
     rng: Rng
@@ -60,6 +62,8 @@ class Samples:
     levels: int | None = None
     components: np.ndarray | None = None
     log_table: np.ndarray | None = None
+    log_scores: Tensor | None = None
+    known_log_prob: Callable[[Tensor], Tensor | None] | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -60,8 +60,9 @@ class AutoregressiveNet(Net):
         return self.outputs[0]
 
     @abstractmethod
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Args: x of shape (B, C, H, W), integers of any type; cond.
+    def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
+        """Args: x of shape (B, C, H, W), integers of any type; cond; rng, one stream per image for
+        the noise of training, such as dropout: None for a network without noise.
 
         Returns logits of shape (B, levels, C, H, W).
         """
@@ -97,7 +98,11 @@ AutoregressiveNetFactory = Callable[[Shape, Shape, int], AutoregressiveNet]
 
 
 def chain_rule(
-    net: AutoregressiveNet, x: Tensor, cond: Tensor | None, dtype: torch.dtype
+    net: AutoregressiveNet,
+    x: Tensor,
+    cond: Tensor | None,
+    dtype: torch.dtype,
+    noise: Rng | None = None,
 ) -> Tensor:
     """-log p(x) = -sum_i log p(x_i | x_0, ..., x_{i-1}), p(x_i = k | ...) = softmax(logits_i)_k.
 
@@ -106,11 +111,12 @@ def chain_rule(
         x: Integers of shape (B, C, H, W).
         cond: Conditioning vectors of shape (B, cond), or None.
         dtype: Of the softmax: the logits may come in half precision.
+        noise: One stream per image for dropout in training; None: without dropout.
 
     Returns:
         Nats, (B,).
     """
-    logits = net(x.to(dtype), cond).to(dtype)
+    logits = net(x.to(dtype), cond, noise).to(dtype)
     # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
     nll = F.cross_entropy(
         logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
@@ -119,12 +125,30 @@ def chain_rule(
 
 
 @torch.no_grad()
-def draw_in_order(net: AutoregressiveNet, rng: Rng, cond: Tensor | None = None) -> Tensor:
-    """x ~ p(x) by the chain rule, one image per stream, int64 (len(rng), C, H, W)."""
+def draw_in_order(
+    net: AutoregressiveNet,
+    rng: Rng,
+    cond: Tensor | None = None,
+    beginning: Tensor | None = None,
+) -> Tensor:
+    """x ~ p(x) by the chain rule, or what follows its first pixels.
+
+    Args:
+        net: Makes the logits.
+        rng: One stream per image.
+        cond: Conditioning vectors of shape (len(rng), cond), or None.
+        beginning: Values of the first pixels, which are kept, int64 (len(rng), n); None: n = 0.
+
+    Returns:
+        int64 (len(rng), C, H, W).
+    """
+    known = 0 if beginning is None else beginning.shape[1]
     dims = math.prod(net.inputs)
     u = rng.uniform((dims,)).double()
 
     def choose(logits: Tensor, i: int) -> Tensor:
+        if beginning is not None and i < known:
+            return beginning[:, i]
         # inverse distribution function: the number of levels k with P(x_i <= k) < u_i
         cdf = logits.double().softmax(dim=1).cumsum(dim=1)
         return (cdf < u[:, i, None]).sum(dim=1).clamp(max=net.levels - 1)

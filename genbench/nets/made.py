@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.nets.autoregressive import AutoregressiveNet
+from genbench.rng import Rng
 from genbench.spec import Shape
 
 __all__ = ["MADE"]
@@ -66,7 +67,7 @@ class MADE(AutoregressiveNet):
             nn.Linear(cond, width, bias=False) for _ in range(depth if cond else 0)
         )
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
         channels, height, width = self.inputs
         h = self._features(x.movedim(1, -1).flatten(1))
         for i, layer in enumerate((self.first, *self.hidden)):

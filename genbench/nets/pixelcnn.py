@@ -39,6 +39,7 @@ from torch.nn import functional as F
 
 from genbench.formulas.pixels import to_real
 from genbench.nets.autoregressive import AutoregressiveNet, Choose
+from genbench.rng import Rng
 from genbench.spec import Shape
 
 __all__ = ["GatedPixelCNN"]
@@ -84,7 +85,7 @@ class GatedPixelCNN(AutoregressiveNet):
             nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.levels)
         )
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
         v = h = self._features(x)
         for layer in self.layers:
             v, h = layer(v, h, cond)

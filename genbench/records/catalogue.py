@@ -41,6 +41,7 @@ Input = Literal[
     "training images",
     "pairs",
     "known distribution",
+    "known probabilities",
     "density",
 ]
 
@@ -48,7 +49,7 @@ ANY_NUMBER = Range()
 
 # Which metrics stand for the quality and the diversity of samples. The first one that a protocol
 # measures is the one that tables and plots compare.
-QUALITY = ("fid", "energy_distance", "kl", "kid")
+QUALITY = ("fid", "energy_distance", "kl", "kl_estimate", "kid")
 DIVERSITY = ("recall", "coverage", "modes_covered")
 
 
@@ -63,8 +64,8 @@ class MetricInfo:
         inputs: What the metric needs besides the generated images: the features of an extractor,
             its class scores, the reference images themselves (not only the mean and covariance of
             their features), their labels, the training images, pairs of images x and y, so that
-            each sample of p(x | y) has a true x, the true distribution of the data, the density of
-            the model.
+            each sample of p(x | y) has a true x, the true distribution of the data as a table of
+            all images, or log p of single images, the density of the model.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         images: Smallest number of generated images.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +44,10 @@ def _autocast_in_training(net: Net) -> None:
     """Let a network compute in bfloat16 in training mode, with float32 outputs."""
     forward = net.forward
 
-    def in_bf16(x: Tensor, cond: Tensor | None = None) -> Tensor:
+    def in_bf16(x: Tensor, *args: Any) -> Tensor:
         if not net.training:
-            return forward(x, cond)
+            return forward(x, *args)
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
-            return forward(x, cond).float()
+            return forward(x, *args).float()
 
-    net.forward = in_bf16  # type: ignore[method-assign]
+    net.forward = in_bf16  # type: ignore[assignment, method-assign]

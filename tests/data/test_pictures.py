@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genbench.data.pictures import grid, png, save_grid
+from genbench.data.pictures import grid, png, save_folder, save_grid, texts
+from genbench.errors import InputError
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import Scatter, Spec, Text
 
 
 def images(n, spec):
@@ -62,7 +63,7 @@ def test_gaps_are_as_wide_as_asked(gap):
 @pytest.mark.parametrize("levels", [16, 64, 256])
 def test_points_lie_to_the_right_and_upwards(levels):
     """x = (i, j): i to the right, j upwards, as on the square of the densities."""
-    spec = Spec((1, 1, 2), levels)
+    spec = Spec((1, 1, 2), levels, looks=Scatter())
     point = np.array([[levels - 3, 2]], dtype=np.uint8)[:, None, None]
     picture = grid(point, spec)
     side = picture.shape[0]
@@ -75,7 +76,7 @@ def test_points_lie_to_the_right_and_upwards(levels):
 
 
 def test_more_points_are_darker_and_none_is_paper():
-    spec = Spec((1, 1, 2), 16)
+    spec = Spec((1, 1, 2), 16, looks=Scatter())
     points = np.array([[3, 3]] + [[8, 8]] * 2 + [[12, 12]] * 50, dtype=np.uint8)[:, None, None]
     picture = grid(points, spec).astype(int).sum(2)
     shades = sorted(np.unique(picture))
@@ -98,3 +99,26 @@ def test_a_png_says_what_the_picture_says_and_always_in_the_same_bytes(tmp_path)
         == png(picture)
     )
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "b.png"]
+
+
+def test_text_is_a_block_of_lines_and_padding_is_not_shown():
+    spec = Spec((1, 1, 4), 3, looks=Text(".ab", padding="."))
+    x = np.array([[1, 2, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]], dtype=np.uint8)[:, None, None]
+    assert texts(x, spec.looks) == ["ab", "a.b", ""]
+    picture = grid(x, spec)
+    ink = (picture < 255).any((1, 2))
+    thirds = np.array_split(ink[8:-8], 3)
+    assert [bool(part.any()) for part in thirds] == [True, True, False]
+    assert np.array_equal(grid(x[[0, 0]], spec), grid(x[[0, 0]], spec))
+    assert not np.array_equal(grid(x[[0]], spec), grid(x[[1]], spec))
+
+
+def test_a_folder_of_texts_holds_text(tmp_path):
+    spec = Spec((1, 1, 4), 3, looks=Text(".ab", padding="."))
+    x = np.array([[1, 2, 0, 0], [2, 2, 2, 2]], dtype=np.uint8)[:, None, None]
+    for _ in range(2):
+        save_folder(x, spec, tmp_path / "out")
+    content = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert content == {"000000.txt": "ab\n", "000001.txt": "bbbb\n"}
+    with pytest.raises(InputError, match="other samples"):
+        save_folder(x[::-1], spec, tmp_path / "out")

@@ -13,6 +13,7 @@ from genbench.nets.autoregressive import AutoregressiveNet
 from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
 from genbench.nets.pixelcnn import GatedPixelCNN
+from genbench.nets.transformer import Transformer
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 
@@ -20,6 +21,7 @@ UNIVERSES = [((1, 1, 2), 16), ((1, 2, 2), 3), ((2, 1, 2), 3), ((1, 2, 1), 5), ((
 MAKERS = {
     "pixelcnn": lambda i, o, c: GatedPixelCNN(i, o, c, width=6, layers=3),
     "made": lambda i, o, c: MADE(i, o, c, width=12, depth=2),
+    "transformer": lambda i, o, c: Transformer(i, o, c, width=16, depth=2, heads=2),
 }
 
 

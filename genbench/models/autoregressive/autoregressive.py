@@ -61,7 +61,8 @@ class Autoregressive(GenerativeModel):
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Bits per dimension."""
-        return {"loss": bits_per_dim(self.log_prob(x, y), self.spec.dims).mean()}
+        nats = chain_rule(self.net, x, self.condition(y), self.dtype, rng.split("net"))
+        return {"loss": bits_per_dim(-nats, self.spec.dims).mean()}
 
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
@@ -72,3 +73,20 @@ class Autoregressive(GenerativeModel):
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """Pixel by pixel, in raster order."""
         return draw_in_order(self.net, rng, self.condition(y)).to(torch.uint8)
+
+    def complete(self, x: Tensor, known: int, rng: Rng, y: Tensor | None = None) -> Tensor:
+        """Draw what follows the first pixels, p(x_known, ... | x_0, ..., x_{known - 1}): exact, as
+        the chain rule goes on from there.
+
+        Args:
+            x: uint8 (len(rng), C, H, W), of which the first `known` pixels are looked at, in the
+                order of the chain rule.
+            known: Number of pixels that are kept.
+            rng: One stream per image.
+            y: Labels of a model of p(x | y), int64 (len(rng),).
+
+        Returns:
+            uint8 (len(rng), C, H, W).
+        """
+        beginning = x.movedim(1, -1).flatten(1)[:, :known].long()
+        return draw_in_order(self.net, rng, self.condition(y), beginning).to(torch.uint8)
