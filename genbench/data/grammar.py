@@ -35,7 +35,7 @@ from torch import Tensor
 
 from genbench.data.images import Arrays, ImageData, Split
 from genbench.rng import Rng
-from genbench.spec import Spec, Text
+from genbench.spec import Labels, Spec, Text
 
 __all__ = ["RULES", "Grammar", "Rules", "language"]
 
@@ -62,11 +62,14 @@ RULES: Rules = {
 # the longest sentence: "three yellow sevens beside three yellow sevens"
 _LENGTH = 46
 _PADDING = "."
+_COLOURS = tuple(colour for _, colour in RULES["COLOUR"])
 _ALPHABET = _PADDING + " abdefghilnorstuvwxyz"
 
 
 class Grammar(ImageData):
     """Draws of sentences: 20,000 for training, 2,000 for validation, 10,000 for testing.
+
+    The label of a sentence is its first colour.
 
     Args:
         root: Folder for decoded arrays. Default: $GENBENCH_DATA, else ~/.cache/genbench.
@@ -74,9 +77,13 @@ class Grammar(ImageData):
     """
 
     name = "grammar"
-    spec = Spec((1, 1, _LENGTH), len(_ALPHABET), looks=Text(_ALPHABET, _PADDING))
+    spec = Spec((1, 1, _LENGTH), len(_ALPHABET), Labels(len(_COLOURS)), Text(_ALPHABET, _PADDING))
     sizes = (20_000, 2_000, 10_000)
     needs_folder = False
+
+    @property
+    def classes(self) -> list[str]:
+        return list(_COLOURS)
 
     @cached_property
     def sentences(self) -> dict[str, float]:
@@ -104,12 +111,12 @@ class Grammar(ImageData):
 
     def decode(self) -> dict[Split, Arrays]:
         return {
-            split: (self._draw(split, n), None)
+            split: self._draw(split, n)
             for split, n in zip(get_args(Split), self.sizes, strict=True)
         }
 
-    def _draw(self, split: Split, n: int) -> np.ndarray:
-        """Draw n sentences by the inverse distribution function, as images.
+    def _draw(self, split: Split, n: int) -> Arrays:
+        """Draw n sentences by the inverse distribution function, as images, with their labels.
 
         The seed is 0, always: it is part of the data set.
         """
@@ -118,7 +125,9 @@ class Grammar(ImageData):
         sentences = list(self.sentences)
         cdf = np.cumsum(list(self.sentences.values()))
         rows = np.searchsorted(cdf, u).clip(max=len(sentences) - 1)
-        return self.lines([sentences[row] for row in rows])
+        drawn = [sentences[row] for row in rows]
+        labels = [_COLOURS.index(sentence.split()[1]) for sentence in drawn]
+        return self.lines(drawn), np.array(labels, dtype=np.int64)
 
     def _sentence(self, line: Sequence[int]) -> str:
         """What a line says; full stops within it stay."""

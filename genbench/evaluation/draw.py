@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-            images = model_samples(model, rng, y, objects, beginning)
+from genbench.capabilities import Completes
+from genbench.config.instantiate import with_objects
 from genbench.config.protocol import Protocol
 from genbench.config.settings import Evaluation
 from genbench.data.images import Split

@@ -27,7 +27,7 @@ def text(subject: Subject) -> Drawing:
     held_out, _ = subject.held_out(_LINES)
     y = None
     if subject.model.conditional:
-        y = subject.data.draw_labels(subject.rng(_LINES, "sample"))
+        y = subject.data.y_of_samples(subject.rng(_LINES, "sample"))
     columns = {
         "samples": texts(subject.sample(_LINES, y).cpu().numpy(), looks),
         "held-out lines": texts(held_out.cpu().numpy(), looks),
