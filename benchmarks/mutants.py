@@ -703,6 +703,22 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "the transformer sees later pixels",
+        "nets/transformer.py",
+        "is_causal=True",
+        "is_causal=False",
+        (
+            "models/test_autoregressive.py::test_changing_a_pixel_changes_the_logits_of_all_later_positions_and_no_others",
+        ),
+    ),
+    Mutation(
+        "dropout does not keep the mean",
+        "nets/dropout.py",
+        "h * kept * (256 / (256 - dropped))",
+        "h * kept",
+        ("nets/test_transformer.py::test_dropout_keeps_the_mean",),
+    ),
+    Mutation(
         "autoregressive samples are one level too low",
         "nets/autoregressive.py",
         "(cdf < u[:, i, None])",

@@ -266,7 +266,7 @@ def test_of_forty_classes_the_ten_most_frequent_have_a_colour(tiny, zoo, monkeyp
     monkeypatch.setattr("genbench.explore.tsne._PLACED", 120)
     subject = Subject(open_run(of_the_zoo(tiny, zoo)))
     with torch.no_grad(), style():
-        figure, _, caption = FIGURES["tsne"](subject)
+        figure, _, caption, _ = FIGURES["tsne"](subject)
         _, y = subject.encodings
     counts = np.bincount(y, minlength=40)
     most = sorted(np.argsort(-counts, kind="stable")[:10])
@@ -291,7 +291,7 @@ def test_figures_call_classes_by_their_names_and_say_which_are_shown(tiny, zoo, 
     assert first.startswith("America")
     with torch.no_grad(), style():
         for name, start in (("samples", "y = "), ("arithmetic", "b =")):
-            figure, _, caption = FIGURES[name](subject)
+            figure, _, caption, _ = FIGURES[name](subject)
             labels = [text for text, _ in words(figure) if text.startswith(start)]
             assert len(labels) == (6 if name == "samples" and label == 0 else 10)
             assert (f"of {len(NAMES)} classes, by label" in caption) == (
