@@ -14,6 +14,7 @@ from genbench.models.autoregressive.latent_prior import LatentPrior
 from genbench.models.vae.vqvae import VQVAE, perplexity
 from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
+from genbench.nets.transformer import Transformer
 from genbench.rng import Rng
 from genbench.runs.build import build
 from genbench.spec import Spec
@@ -153,6 +154,17 @@ def test_512_codes_train_and_score():
     prior = with_prior(model)
     assert prior.net.levels == 512
     assert prior.sample(Rng(0, range(3))).shape == (3, 1, 2, 2)
+
+
+def test_the_prior_s_network_drops_features_in_training_alone():
+    tokenizer = small()
+    net = partial(Transformer, width=8, heads=2, dropout=0.5)
+    model = LatentPrior(SPEC, tokenizer.codes, net, ADAM)
+    model.provide({"tokenizer": lambda: tokenizer})
+    x = UNIVERSE[:16]
+    losses = [model.loss(x, None, Rng(seed, range(16)))["loss"] for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.equal(model.log_prob(x, None, Rng(0, range(16))), model.log_prob(x))
 
 
 def test_the_tokenizer_does_not_learn():

@@ -64,13 +64,13 @@ class LatentPrior(GenerativeModel):
         """The finished model of the codes, frozen."""
         return cast(Tokenizes, self.needed("tokenizer"))
 
-    def code_length(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """-log p(z), (B,) nats. z: int64 (B, h, w)."""
-        return chain_rule(self.net, z[:, None], self.condition(y), self.dtype)
+    def code_length(self, z: Tensor, y: Tensor | None, noise: Rng | None = None) -> Tensor:
+        """-log p(z), (B,) nats. z: int64 (B, h, w). noise: For dropout in training."""
+        return chain_rule(self.net, z[:, None], self.condition(y), self.dtype, noise)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """-log p(z(x)) in bits per dimension of the image."""
-        nats = self.code_length(self.tokenizer.tokens(x), y)
+        nats = self.code_length(self.tokenizer.tokens(x), y, rng.split("net"))
         return {"loss": bits_per_dim(-nats.mean(), self.spec.dims)}
 
     def terms(
