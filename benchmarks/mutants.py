@@ -1191,9 +1191,9 @@ MUTATIONS = (
     ),
     Mutation(
         "features of the training split as the reference",
-        "evaluation/score.py",
-        'references["reference"] = split(protocol.split)',
-        'references["reference"] = split("train")',
+        "evaluation/reference.py",
+        'fields["reference"] = features(protocol.split)',
+        'fields["reference"] = features("train")',
         ("evaluation/test_evaluate.py::test_its_numbers_are_those_of_the_model",),
     ),
     Mutation(
@@ -1206,7 +1206,7 @@ MUTATIONS = (
     Mutation(
         "foreign samples are not permuted",
         "evaluation/foreign.py",
-        "images[content_order(images.numpy(), protocol.evaluation_seed)[: protocol.images]]",
+        "images[content_order(images.numpy(), evaluation_seed)[: protocol.images]]",
         "images[: protocol.images]",
         (
             "evaluation/test_foreign.py::test_which_of_too_many_images_are_scored_depends_on_neither_order_nor_chance",

@@ -97,18 +97,16 @@ def run_evaluate(given: Any) -> None:
 
 def _evaluate_run(given: Any, out: Path) -> list[Path]:
     """Measure a run; returns the files of its records."""
-    from genbench.evaluation.evaluate import evaluate
+    from genbench.evaluation.evaluate import evaluate_run
     from genbench.runs.find import find_run
     from genbench.system.processes import join
 
     run = find_run(given.run)
-    variants = (
-        list(run.config(given.trust).evaluations)
-        if given.variant is None
-        else [given.variant.replace("default", "")]
-    )
+    variants = None  # all
+    if given.variant is not None:
+        variants = ["" if given.variant == "default" else given.variant]
     device = join(given.devices, given.num_nodes, find_device(given.device))
-    return [evaluate(run, variant, out, tuple(given.trust), device) for variant in variants]
+    return evaluate_run(run, out, variants, given.trust, device)
 
 
 def _evaluate_samples(given: Any, out: Path) -> list[Path]:

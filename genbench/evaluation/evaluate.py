@@ -1,4 +1,16 @@
-"""From a finished run to one record: samples, metrics, likelihood, speed, cost, provenance.
+"""From a finished run to its records: samples, metrics, likelihood, speed, cost, provenance.
+
+`genbench evaluate` goes from command to record through these files, each of which is used once per
+command but for the last four, which are used once per variant:
+
+    cli/evaluate.py            the words of the command
+    runs/build.py              `open_run`: configuration, data, model with the recorded weights
+    evaluation/resolve.py      protocol, extractor, identity, and the file of every record
+    evaluation/reference.py    features of the reference images
+    evaluation/draw.py         samples
+    evaluation/score.py        their metrics; metrics/likelihood.py the likelihood
+    evaluation/pending.py      the scores wait in the run's folder until the speed is measured
+    records/store.py           the record; draw.py the picture beside it
 
 On several processes images are dealt out and gathered by `genbench.system.processes`; the record is
 the same.
@@ -6,6 +18,7 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +27,9 @@ import torch
 
 from genbench.config.instantiate import with_objects
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
-from genbench.evaluation.identity import Target, device_class, target
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
+from genbench.evaluation.resolve import RunEvaluation, Target, device_class, resolve_run
 from genbench.evaluation.score import score_samples
 from genbench.metrics.likelihood import log_scores, log_table, measure_likelihood
 from genbench.metrics.speed import measure_speed
@@ -26,25 +39,24 @@ from genbench.records.record import Record
 from genbench.records.store import check_place, write_record
 from genbench.runs.build import Loaded, build, open_run
 from genbench.runs.folder import Run
-from genbench.system.files import file_digest
 from genbench.system.processes import agreed, first_alone, rank
 from genbench.tracking.wandb_log import log_record
 
-__all__ = ["evaluate", "record_divergence", "score"]
+__all__ = ["evaluate", "evaluate_run", "record_divergence", "score_run"]
 
 
 def evaluate(
     name: str | Path | Run,
     variant: str,
     out: Path,
-    trust: tuple[str, ...] = (),
+    trust: Sequence[str] = (),
     device: str = "cpu",
 ) -> Path:
-    """Measure a finished run and write its record and its sample grid.
+    """Measure one evaluation of a finished run; `evaluate_run` measures several.
 
     Args:
         name: The run.
-        variant: Which of its configuration's evaluations; "" is the plain one.
+        variant: Which of its configuration's evaluations; "" is the default one.
         out: Folder with records/ and pictures/.
         trust: Modules outside genbench that its configuration may name.
         device: Where to compute.
@@ -52,124 +64,150 @@ def evaluate(
     Returns:
         The record's file. An existing record is left as it is.
     """
-    loaded = open_run(name, trust, device)
-    goal = target(loaded, variant, out, device)
-    path = goal.path
-    if not agreed(path.exists()):
-        scores = _scored(loaded, goal, out)
-        with torch.no_grad(), first_alone() as first:
-            if first:
-                options = with_objects(goal.options.sample)
-                speed = measure_speed(loaded.model, device, options, budget_seconds=20)
-                timed = Speed(
-                    **{
-                        field.name: speed[field.name]
-                        for field in fields(Speed)
-                        if field.name in speed
-                    }
-                )
-                record = replace(scores, speed=timed, evaluated_at=now())
-                write_record(out, record)
-                log_record(
-                    loaded.config, loaded.run.path, record, path, record_picture(record, out)
-                )
-    if rank() == 0:
-        discard_pending(loaded.run.path, path)
-    return path
+    return evaluate_run(name, out, [variant], trust, device)[0]
 
 
-def score(
+def evaluate_run(
     name: str | Path | Run,
-    variant: str,
     out: Path,
-    trust: tuple[str, ...] = (),
+    variants: Sequence[str] | None = None,
+    trust: Sequence[str] = (),
+    device: str = "cpu",
+) -> list[Path]:
+    """Measure a finished run, and write its records and their sample grids.
+
+    Args:
+        name: The run.
+        out: Folder with records/ and pictures/.
+        variants: Which of its configuration's evaluations; "" is the default one. None: all.
+        trust: Modules outside genbench that its configuration may name.
+        device: Where to compute.
+
+    Returns:
+        The records' files, one for each variant. Existing records are left as they are.
+    """
+    run = resolve_run(open_run(name, trust, device), out, variants, device)
+    for target in run.targets:
+        if not agreed(target.path.exists()):
+            scores = scores_of(run, target)
+            with torch.no_grad(), first_alone() as first:
+                if first:
+                    speed = speed_of(run, target)
+                    publish(run, replace(scores, speed=speed, evaluated_at=now()))
+        if rank() == 0:
+            discard_pending(run.loaded.run.path, target.path)
+    return [target.path for target in run.targets]
+
+
+def score_run(
+    name: str | Path | Run,
+    out: Path,
+    variants: Sequence[str] | None = None,
+    trust: Sequence[str] = (),
     device: str = "cpu",
 ) -> None:
-    """The part of `evaluate` that may go on beside other runs: all but the speed. What is measured
-    waits in the run's folder.
+    """The part of `evaluate_run` that may go on beside other runs: all but the speed. What is
+    measured waits in the run's folder.
 
-    The arguments are those of `evaluate`, which measures the speed later and writes the record.
+    The arguments are those of `evaluate_run`, which measures the speed later and writes the
+    records.
     """
-    loaded = open_run(name, trust, device)
-    goal = target(loaded, variant, out, device)
-    if not agreed(goal.path.exists()):
-        _scored(loaded, goal, out)
+    run = resolve_run(open_run(name, trust, device), out, variants, device)
+    for target in run.targets:
+        if not agreed(target.path.exists()):
+            scores_of(run, target)
 
 
-def _scored(loaded: Loaded, goal: Target, out: Path) -> Record:
+def scores_of(run: RunEvaluation, target: Target) -> Record:
     """The record without a speed: the one that waits, else measured, and then it waits."""
-    path = goal.path
-    device = goal.device
-    evaluation = goal.options
-    data = loaded.data
-    model = loaded.model
-    weights = file_digest(loaded.run.weights)
-    blank = _record(loaded, goal, status="done", weights_hash=weights)
-    waiting = read_pending(loaded.run.path, path, blank)
+    folder = run.loaded.run.path
+    weights = run.loaded.run.state()["weights_hash"]
+    blank = new_record(run, target, status="done", weights_hash=weights)
+    waiting = read_pending(folder, target.path, blank)
     if agreed(waiting is not None):
         return waiting or blank  # which of them matters to the first process alone
-    check_place(out, blank.dataset, blank.model, goal.variant, blank.seed, blank.id)
-    protocol = goal.protocol.of_training(loaded.config.seed)
+    check_place(run.out, blank.dataset, blank.model, blank.variant, blank.seed, blank.id)
+    model = run.loaded.model
+    data = run.loaded.data
+    options = target.options
+    protocol = run.resolved.protocol
+    device = run.resolved.device
     with torch.no_grad():
-        images = draw_samples(loaded, evaluation, protocol, device)
+        images = draw_samples(run.loaded, options, protocol, device)
         likelihood = None
         table = None
         log_q = None
         if model.likelihood is not None:
-            likelihood = measure_likelihood(model, data, evaluation.log_prob, protocol, device)
+            likelihood = measure_likelihood(model, data, options.log_prob, protocol, device)
             infos = [metric_info(name) for name in protocol.metrics]
             inputs = {need for info in infos if info.of_likelihood for need in info.inputs}
             if "known distribution" in inputs:
-                table = log_table(model, data, evaluation.log_prob, protocol, device)
+                table = log_table(model, data, options.log_prob, protocol, device)
             if "known probabilities" in inputs:
-                log_q = log_scores(model, data, evaluation.log_prob, protocol, device)
+                log_q = log_scores(model, data, options.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
-        metrics = score_samples(images, data, protocol, device, table, truth, log_q)
+        metrics = score_samples(images, run.resolved, table, truth, log_q)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:
-            save_picture(images, data.spec, scores, out)
-            write_pending(loaded.run.path, path, scores)
+            save_picture(images, data.spec, scores, run.out)
+            write_pending(folder, target.path, scores)
     return scores
 
 
+def speed_of(run: RunEvaluation, target: Target) -> Speed:
+    """How fast the model samples with the options of a variant."""
+    options = with_objects(target.options.sample)
+    speed = measure_speed(run.loaded.model, run.resolved.device, options, budget_seconds=20)
+    names = [field.name for field in fields(Speed) if field.name in speed]
+    return Speed(**{name: speed[name] for name in names})
+
+
+def publish(run: RunEvaluation, record: Record) -> Path:
+    """Write a record, and show it on the page of its run; returns the record's file."""
+    path = write_record(run.out, record)
+    picture = record_picture(record, run.out)
+    log_record(run.loaded.config, run.loaded.run.path, record, path, picture)
+    return path
+
+
 def record_divergence(
-    run: Run, out: Path, trust: tuple[str, ...] = (), device: str = "cpu"
+    run: Run, out: Path, trust: Sequence[str] = (), device: str = "cpu"
 ) -> list[Path]:
     """Write what is known of a diverged run: that it diverged, and at which image.
 
     One record per evaluation.
     """
     config = run.recorded_config(trust)
-    loaded = Loaded(run, config, *build(config))
-    paths = []
-    for variant in config.evaluations:
-        goal = target(loaded, variant, out, device)
-        diverged_at = run.state()["diverged_at"]
-        record = _record(loaded, goal, status="diverged", diverged_at=diverged_at)
-        paths.append(write_record(out, record))
-        log_record(config, run.path, record, paths[-1], record_picture(record, out))
-    return paths
+    evaluation = resolve_run(Loaded(run, config, *build(config)), out, None, device)
+    diverged_at = run.state()["diverged_at"]
+    return [
+        publish(
+            evaluation,
+            new_record(evaluation, target, status="diverged", diverged_at=diverged_at),
+        )
+        for target in evaluation.targets
+    ]
 
 
-def _record(
-    loaded: Loaded, goal: Target, weights_hash: str | None = None, **measured: Any
+def new_record(
+    run: RunEvaluation, target: Target, weights_hash: str | None = None, **measured: Any
 ) -> Record:
     """The record of an evaluation without measurements, and with those that are given by name."""
-    config = loaded.config
-    model = loaded.model
-    state = loaded.run.state()
-    options = goal.options
+    config = run.loaded.config
+    model = run.loaded.model
+    state = run.loaded.run.state()
+    options = target.options
     blank: dict[str, Any] = {"metrics": {}, "likelihood": None, "speed": None, "diverged_at": None}
     return Record(
-        dataset=loaded.data.name,
+        dataset=run.loaded.data.name,
         model=config.name,
         family=config.family,
-        variant=goal.variant,
+        variant=target.variant,
         seed=config.seed,
-        device_class=device_class(goal.device),
+        device_class=device_class(run.resolved.device),
         density="explicit" if model.likelihood else "implicit",
-        protocol=goal.identity,
+        protocol=run.resolved.identity,
         sample_options=options.sample,
         sample_defaults=model.defaults("sample", options.sample),
         log_prob_options=options.log_prob,
@@ -179,7 +217,7 @@ def _record(
             train_seconds=round(state["seconds"], 1),
             device=state["device"],
         ),
-        provenance=new_provenance(portable_tree(config.resolved), goal.config_hash, weights_hash),
+        provenance=new_provenance(portable_tree(config.resolved), run.config_hash, weights_hash),
         evaluated_at=now(),
         needs={name: Need(**facts) for name, facts in state["needs"].items()},
         **{**blank, **measured},

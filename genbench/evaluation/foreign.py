@@ -24,8 +24,8 @@ from genbench.data.images import ImageData
 from genbench.data.prepare import Decoded, Depth, refuse_dark
 from genbench.errors import InputError
 from genbench.evaluation.draw import save_picture
-from genbench.evaluation.identity import device_class, protocol_identity
 from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.parts import Cost, is_file_name
 from genbench.records.record import FOREIGN, NOISE_FLOOR, Record, record_id
@@ -72,15 +72,17 @@ def evaluate_samples(
     check_stem(name, "", seed)
     protocol = load_protocol(protocol_name or data.protocol)
     images = read_samples(path, data.spec)
-    identity = protocol_identity(protocol, data)
+    resolved = resolve_protocol(protocol, data, device)
+    identity = resolved.identity
     if len(images) < protocol.images:
         raise InputError(
             f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}"
         )
-    protocol = protocol.of_training(seed)
+    resolved = resolved.of_training(seed)
     config = {"samples": content_hash(images)}
     # files come in the order of their names, often class by class
-    images = images[content_order(images.numpy(), protocol.evaluation_seed)[: protocol.images]]
+    evaluation_seed = resolved.protocol.evaluation_seed
+    images = images[content_order(images.numpy(), evaluation_seed)[: protocol.images]]
     id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
     target = record_path(out, data.name, name, "", seed, id8)
     if agreed(target.exists()):
@@ -97,7 +99,7 @@ def evaluate_samples(
             )
     check_place(out, data.name, name, "", seed, id8)
     images = images.to(device)
-    metrics = score_samples(images, data, protocol, device)
+    metrics = score_samples(images, resolved)
     with first_alone() as first:
         if first:
             record = Record(

@@ -9,8 +9,8 @@ import torch
 from genbench.config.protocol import load_protocol
 from genbench.data.images import ImageData
 from genbench.evaluation.draw import save_picture
-from genbench.evaluation.identity import device_class, protocol_identity
 from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import Cost
@@ -31,7 +31,8 @@ def noise_floor(
     fewer. The protocol is that of the data, unless another is named.
     """
     protocol = load_protocol(protocol_name or data.protocol)
-    identity = protocol_identity(protocol, data)
+    resolved = resolve_protocol(protocol, data, device)
+    identity = resolved.identity
     kind = device_class(device)
     path = record_path(
         out, data.name, NOISE_FLOOR, "", seed, record_id(NOISE_FLOOR, identity, "", {}, {}, kind)
@@ -43,7 +44,7 @@ def noise_floor(
         return None
     order = torch.argsort(Rng(seed, range(len(x)), device=device).split("noise floor").bits())
     images = x[order[: protocol.images]]
-    metrics = score_samples(images, data, protocol.of_training(seed), device)
+    metrics = score_samples(images, resolved.of_training(seed))
     for name in list(metrics):
         if "training images" in metric_info(name).inputs:  # the samples are training images
             del metrics[name]

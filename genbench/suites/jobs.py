@@ -109,15 +109,15 @@ def speeds(plans: Sequence[Plan], reporter: Reporter, trust: Sequence[str]) -> l
     """Measure speeds, one run at a time, and write the records; returns the labels of runs for
     which that failed.
     """
-    from genbench.evaluation.evaluate import evaluate
+    from genbench.evaluation.evaluate import evaluate_run
 
     failures: list[str] = []
     for plan in plans:
         if plan.variants:
             reporter.step(f"speed of {plan.label}")
         with noting_failure(plan, reporter, failures):
-            for variant in plan.variants:
-                evaluate(plan.run, variant, plan.out, tuple(trust), plan.device)
+            if plan.variants:
+                evaluate_run(plan.run, plan.out, plan.variants, trust, plan.device)
     return failures
 
 

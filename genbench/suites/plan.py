@@ -39,7 +39,7 @@ class Plan:
         device: str,
         runs: Path | None = None,
     ) -> None:
-        from genbench.evaluation.identity import expected_record
+        from genbench.evaluation.resolve import resolve_run
         from genbench.runs.build import Loaded, build
         from genbench.runs.folder import Run
 
@@ -59,7 +59,10 @@ class Plan:
         self.steps = 1 + bool(variants)
         self.budget = config.budget.images if model.players() else 0
         loaded = Loaded(self.run, config, self.data, model)
-        self.records = [expected_record(loaded, variant, out, device) for variant in variants]
+        self.records: list[Path] = []
+        if variants:
+            targets = resolve_run(loaded, out, variants, device).targets
+            self.records = [target.path for target in targets]
         for record in self.records:
             check_target(record)
 

@@ -72,16 +72,33 @@ def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = (
         Stopped: Interrupted; the same command goes on.
         GenbenchError: It could not be trained or evaluated.
     """
-    from genbench.evaluation.evaluate import evaluate
+    from genbench.evaluation.evaluate import evaluate_run
 
-    device = train_and_score(plan, suite, reporter, trust)
-    for variant in plan.variants:
-        evaluate(plan.run, variant, plan.out, tuple(trust), device)
+    device = train_plan(plan, suite, reporter, trust)
+    if plan.variants:
+        reporter.step(f"evaluate {plan.label}")
+        evaluate_run(plan.run, plan.out, plan.variants, trust, device)
 
 
-def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> str:
+def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> None:
     """All of `perform` that may go on beside other runs: only the speed is lacking, and with it the
     records.
+
+    Raises:
+        Diverged: It diverged, which is recorded.
+        Stopped: Interrupted; the same command goes on.
+        GenbenchError: It could not be trained or scored.
+    """
+    from genbench.evaluation.evaluate import score_run
+
+    device = train_plan(plan, suite, reporter, trust)
+    if plan.variants:
+        reporter.step(f"evaluate {plan.label}")
+        score_run(plan.run, plan.out, plan.variants, trust, device)
+
+
+def train_plan(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = ()) -> str:
+    """Train a run, as one process or as several.
 
     Returns:
         The device on which this process measures.
@@ -89,14 +106,13 @@ def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[
     Raises:
         Diverged: It diverged, which is recorded.
         Stopped: Interrupted; the same command goes on.
-        GenbenchError: It could not be trained or scored.
+        GenbenchError: It could not be trained.
     """
-    from genbench.evaluation.evaluate import record_divergence, score
+    from genbench.evaluation.evaluate import record_divergence
     from genbench.system.processes import agreed, join, rank, wait
     from genbench.training.train import train
 
     settings = plan.config.trainer
-    trusted = tuple(trust)
     device = join(settings.devices, settings.num_nodes, plan.device)
     reporter.step(f"train {plan.label}", plan.config.budget.images)
     diverged: Diverged | None = None
@@ -107,10 +123,6 @@ def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[
     wait()  # the first process alone finishes a run, and may find there that it diverged
     if agreed(diverged is not None):
         if rank() == 0 and plan.variants:
-            record_divergence(plan.run, plan.out, trusted, device)
+            record_divergence(plan.run, plan.out, trust, device)
         raise diverged or Diverged(f"{plan.run.path} diverged")
-    if plan.variants:
-        reporter.step(f"evaluate {plan.label}")
-    for variant in plan.variants:
-        score(plan.run, variant, plan.out, trusted, device)
     return device

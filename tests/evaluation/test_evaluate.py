@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import genbench
+from genbench.cli.main import main
 from genbench.config.protocol import load_protocol, protocol_file
 from genbench.config.recipe import load_config
 from genbench.data.digits import Digits
@@ -21,8 +24,8 @@ from genbench.evaluation import draw as drawing
 from genbench.evaluation import evaluate as evaluation
 from genbench.evaluation.draw import draw
 from genbench.evaluation.evaluate import evaluate, record_divergence
-from genbench.evaluation.identity import expected_record, protocol_identity
 from genbench.evaluation.noise_floor import noise_floor
+from genbench.evaluation.resolve import resolve_protocol, resolve_run
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.frechet import frechet_distance, moments
 from genbench.records.record import Record
@@ -62,6 +65,46 @@ def test_a_record_says_what_was_measured(run, tmp_path):
     evaluate(run, "mean", tmp_path)
     assert path.read_bytes() == before  # immutable
     assert (tmp_path / "pictures" / "digits" / f"{path.stem}.png").exists()
+
+
+def test_a_command_reads_everything_once_for_all_variants(tiny, tmp_path, monkeypatch):
+    """Extractor, data, model, weights and records of the row: read once, not once per variant."""
+    run = train(tiny("digits/vae", "budget.images=160", "evaluations.k2.log_prob.K=2"))
+    speed = {"images_per_second": 1.0, "batch": 1, "latency_seconds": 1.0, "repeats": 1}
+    monkeypatch.setattr(
+        evaluation,
+        "measure_speed",
+        lambda *_, **__: {**speed, "network_evaluations": 1, "peak_memory_bytes": 1, "device": "-"},
+    )
+    counted: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        module, _, function = name.rpartition(".")
+        real = getattr(importlib.import_module(module), function)
+
+        def noted(*arguments, **options):
+            counted[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(name, noted)
+
+    once = (
+        "genbench.evaluation.resolve.load_extractor",
+        "genbench.evaluation.resolve.load_protocol",
+        "genbench.evaluation.resolve.reference_of",
+        "genbench.evaluation.resolve.row_hash",
+        "genbench.evaluation.evaluate.open_run",
+        "genbench.runs.build.build",
+        "genbench.runs.build.load_weights",
+    )
+    for name in (*once, "genbench.evaluation.evaluate.score_samples"):
+        count(name)
+    assert main(["evaluate", str(run.path), "--out", str(tmp_path / "out")]) == 0
+    assert {record.variant for record in records_in(tmp_path / "out")} == {"", "mean", "k2"}
+    assert counted == {
+        **dict.fromkeys(once, 1),
+        "genbench.evaluation.evaluate.score_samples": 3,
+    }
 
 
 def test_its_numbers_are_those_of_the_model(run, tmp_path):
@@ -107,7 +150,9 @@ def test_every_training_is_evaluated_by_a_seed_of_its_own(run, tmp_path, monkeyp
     assert {arguments[3].evaluation_seed for arguments in drawn["measure_likelihood"]} == {
         seeds[0, 0]
     }
-    assert {arguments[2].evaluation_seed for arguments in drawn["score_samples"]} == {seeds[0, 0]}
+    assert {arguments[1].protocol.evaluation_seed for arguments in drawn["score_samples"]} == {
+        seeds[0, 0]
+    }
     assert (
         records[""].protocol.evaluated_by == "own seeds"
         and records[""].protocol.evaluation_seed == 0
@@ -227,17 +272,13 @@ def test_other_options_are_another_record(tiny, tmp_path):
 
 def test_no_inception_score_without_class_scores(monkeypatch):
     silent = replace(load_extractor("digits"), classes=0)
-    monkeypatch.setattr("genbench.evaluation.identity.load_extractor", lambda *_, **__: silent)
+    monkeypatch.setattr("genbench.evaluation.resolve.load_extractor", lambda *_, **__: silent)
     with pytest.raises(
         InputError, match="measures is, which needs class scores; extractor digits has none"
     ):
-        protocol_identity(load_protocol("digits"), Digits())
-    assert (
-        protocol_identity(
-            replace(load_protocol("digits"), metrics=("fid",)), Digits()
-        ).extractor_hash
-        == silent.hash
-    )
+        resolve_protocol(load_protocol("digits"), Digits())
+    resolved = resolve_protocol(replace(load_protocol("digits"), metrics=("fid",)), Digits())
+    assert resolved.identity.extractor_hash == silent.hash
 
 
 def test_a_protocol_that_does_not_fit_the_data_is_refused(tiny, tmp_path):
@@ -265,7 +306,7 @@ def test_dequantised_densities_say_so(net, tiny, tmp_path, request):
 
 def test_repeats_of_a_protocol_are_in_the_record(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "genbench.evaluation.identity.load_protocol",
+        "genbench.evaluation.resolve.load_protocol",
         lambda name: replace(load_protocol("digits"), repeats=3),
     )
     record = Record.from_json(evaluate(run, "", tmp_path).read_text())
@@ -289,20 +330,25 @@ def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_anothe
         record, provenance=dataclasses.replace(record.provenance, config=tree, config_hash="0" * 64)
     )
     new.unlink()
-    assert expected_record(open_run(run), "", tmp_path) == new
+    assert expected_record(run, tmp_path) == new
     path = write_record(tmp_path, older)
     assert path != new
-    assert expected_record(open_run(run), "", tmp_path) == evaluate(run, "", tmp_path) == path
+    assert expected_record(run, tmp_path) == evaluate(run, "", tmp_path) == path
     # with another value it is another run
     tree["model"]["beta"] = 2.0
     path.unlink()
     write_record(tmp_path, older)
-    assert expected_record(open_run(run), "", tmp_path) == new
+    assert expected_record(run, tmp_path) == new
+
+
+def expected_record(run, out):
+    """Where the record of the default evaluation lies, whether it is there or not."""
+    return resolve_run(open_run(run), out, [""]).targets[0].path
 
 
 def test_one_scored_image_has_no_standard_error(run, tmp_path, monkeypatch):
     one = dataclasses.replace(load_protocol("digits"), scored_images=1)
-    monkeypatch.setattr("genbench.evaluation.identity.load_protocol", lambda name: one)
+    monkeypatch.setattr("genbench.evaluation.resolve.load_protocol", lambda name: one)
     likelihood = Record.from_json(evaluate(run, "", tmp_path).read_text()).likelihood
     assert (likelihood.images, likelihood.stderr) == (1, None)
 

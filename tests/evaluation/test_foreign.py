@@ -18,6 +18,7 @@ from genbench.data.pictures import pixels, png
 from genbench.errors import InputError
 from genbench.evaluation.evaluate import evaluate
 from genbench.evaluation.foreign import evaluate_samples, read_samples
+from genbench.evaluation.resolve import resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.leaderboard import render_tables
 from genbench.metrics.extractor import load_extractor
@@ -96,10 +97,11 @@ def test_the_score_does_not_depend_on_the_order_of_the_files(measured, tmp_path)
 
 def test_scores_of_images_are_those_of_their_set():
     """Of whatever images: sorted by class, and as they come."""
-    data, protocol = Digits(), dataclasses.replace(load_protocol("digits"), metrics=("fid", "is"))
-    x, y = data.tensors("train")
-    by_class = score_samples(x[torch.argsort(y, stable=True)], data, protocol, "cpu")
-    assert by_class == score_samples(x, data, protocol, "cpu")
+    protocol = dataclasses.replace(load_protocol("digits"), metrics=("fid", "is"))
+    resolved = resolve_protocol(protocol, Digits())
+    x, y = resolved.data.tensors("train")
+    by_class = score_samples(x[torch.argsort(y, stable=True)], resolved)
+    assert by_class == score_samples(x, resolved)
     assert by_class["is"].value > 5
 
 

@@ -19,8 +19,8 @@ from genbench.errors import InputError
 from genbench.evaluation.draw import draw
 from genbench.evaluation.evaluate import evaluate
 from genbench.evaluation.foreign import evaluate_samples
-from genbench.evaluation.identity import protocol_identity
 from genbench.evaluation.noise_floor import noise_floor
+from genbench.evaluation.resolve import resolve_protocol
 from genbench.explore.command import explore
 from genbench.records.store import read_record
 from genbench.runs.build import open_run
@@ -94,7 +94,7 @@ def test_images_without_a_y_have_no_metrics_of_pairs(protocol, tmp_path, run):
 
 def test_metrics_of_pairs_are_refused_for_data_of_labels(protocol, tmp_path):
     with pytest.raises(InputError, match="psnr, which needs pairs of images; digits has none"):
-        protocol_identity(load_protocol(str(protocol)), Digits(str(tmp_path)))
+        resolve_protocol(load_protocol(str(protocol)), Digits(str(tmp_path)))
 
 
 def test_labels_are_refused_for_pairs(protocol, tmp_path, run):
@@ -103,7 +103,7 @@ def test_labels_are_refused_for_pairs(protocol, tmp_path, run):
     with pytest.raises(
         InputError, match="class_recall, which needs labels; digits-halves has none"
     ):
-        protocol_identity(wanted, data)
+        resolve_protocol(wanted, data)
 
 
 def test_the_command_samples_triples_and_refuses_a_label(run, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from genbench.config.protocol import Protocol
 from genbench.data.digits import Digits
 from genbench.data.points2d import Points2d
 from genbench.errors import InputError
-from genbench.evaluation.identity import protocol_identity
 from genbench.evaluation.noise_floor import noise_floor
-from genbench.evaluation.score import _features, score_samples
+from genbench.evaluation.reference import features_of
+from genbench.evaluation.resolve import resolve_protocol
+from genbench.evaluation.score import score_samples
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.features import Features
 from genbench.metrics.reference import feature_file, feature_key, reference_features, save_features
@@ -49,7 +51,7 @@ def data(tmp_path, monkeypatch):
 
 def compute(data, split="test"):
     protocol = Protocol("p", ("fid",), 100, "digits")
-    return _features(data.tensors(split)[0], load_extractor("digits"), protocol, "cpu")
+    return features_of(data.tensors(split)[0], load_extractor("digits"), protocol, "cpu")
 
 
 def test_features_are_kept_bit_for_bit_and_made_once(data):
@@ -191,38 +193,37 @@ def test_statistics_of_another_tool_give_the_distance_to_the_images_they_are_of(
     (tmp_path / "statistics").mkdir()
     np.savez(tmp_path / "statistics" / "test.npz", mu=h.mean(0), sigma=np.cov(h, rowvar=False))
     images = data.tensors("train")[0][:719]
-    plain = score_samples(images, data, Protocol("p", ("fid", "is"), 719, "digits"), "cpu")
-    given = Protocol("p", ("fid", "is"), 719, "digits", statistics="test.npz")
-    other = score_samples(images, data, given, "cpu")
-    assert other["fid"].value == pytest.approx(plain["fid"].value, rel=1e-9)
-    assert other["is"] == plain["is"]
-    assert 0 < other["fid"].error < plain["fid"].error  # that of the generated images alone
-    identity = protocol_identity(given, data)
+    plain = resolve_protocol(Protocol("p", ("fid", "is"), 719, "digits"), data)
+    given = resolve_protocol(replace(plain.protocol, statistics="test.npz"), data)
+    by_images, by_statistics = (score_samples(images, resolved) for resolved in (plain, given))
+    assert by_statistics["fid"].value == pytest.approx(by_images["fid"].value, rel=1e-9)
+    assert by_statistics["is"] == by_images["is"]
+    # that of the generated images alone
+    assert 0 < by_statistics["fid"].error < by_images["fid"].error
+    identity = given.identity
     assert (identity.statistics, identity.reference_images) == ("test.npz", 0)
     assert len(identity.statistics_hash) == 64
-    assert (
-        identity.hash != protocol_identity(Protocol("p", ("fid", "is"), 719, "digits"), data).hash
-    )
+    assert identity.hash != plain.identity.hash
 
 
 def test_statistics_that_do_not_fit_are_named(data, tmp_path):
     protocol = Protocol("p", ("fid",), 719, "digits", statistics="x.npz")
     with pytest.raises(InputError, match=r"protocol p: no statistics file .*x\.npz"):
-        protocol_identity(protocol, data)
+        resolve_protocol(protocol, data)
     (tmp_path / "statistics").mkdir()
     np.savez(tmp_path / "statistics" / "x.npz", mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(InputError, match=r"x\.npz is about 3 features; extractor digits has 32"):
-        score_samples(data.tensors("train")[0][:719], data, protocol, "cpu")
+        score_samples(data.tensors("train")[0][:719], resolve_protocol(protocol, data))
     with pytest.raises(ValueError, match="kid need reference images, not their statistics alone"):
         Protocol("p", ("fid", "kid"), 719, "digits", statistics="x.npz")
 
 
 def test_held_out_images_are_fresh_copies_are_not_and_a_lost_class_is_seen(data):
-    protocol = Protocol("p", METRICS, 300, "digits")
+    resolved = resolve_protocol(Protocol("p", METRICS, 300, "digits"), data)
     (x, y), (held_out, _) = data.tensors("train"), data.tensors("val")
-    fresh = score_samples(held_out, data, Protocol("p", METRICS, len(held_out), "digits"), "cpu")
-    copies = score_samples(x[:300], data, protocol, "cpu")
-    without = score_samples(x[y != 3][:300], data, protocol, "cpu")
+    fresh = score_samples(held_out, resolved)
+    copies = score_samples(x[:300], resolved)
+    without = score_samples(x[y != 3][:300], resolved)
     assert fresh["memorisation"].value < 0.05 + 4 * fresh["memorisation"].error < 0.3
     assert copies["memorisation"].value == 1
     assert copies["class_recall"].value > 0.4 > 0.2 > without["class_recall"].value
@@ -240,4 +241,4 @@ def test_the_noise_floor_says_nothing_of_memorisation(tmp_path):
 def test_class_recall_needs_labels(data, monkeypatch):
     monkeypatch.setattr(data, "spec", Spec((1, 8, 8), 17))
     with pytest.raises(InputError, match="class_recall, which needs labels; digits has none"):
-        protocol_identity(Protocol("p", ("class_recall",), 100, "digits"), data)
+        resolve_protocol(Protocol("p", ("class_recall",), 100, "digits"), data)

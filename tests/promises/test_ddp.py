@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DISTINCT, PUPILS
+from conftest import BY_CLASS, PUPILS
 from safetensors.torch import load_file
 
 from genbench.runs.build import build
@@ -19,7 +19,9 @@ from genbench.tracking.metrics_file import read_metrics
 from genbench.training.train import train
 
 WORKER = Path(__file__).parents[1] / "workers" / "ddp_worker.py"
-NAMES = [*DISTINCT, *PUPILS]
+# what others learn from comes before them
+TEACHERS = [needed for needs in PUPILS.values() for needed in needs.values()]
+NAMES = list(dict.fromkeys([*BY_CLASS, *TEACHERS, *PUPILS]))
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ import sys, torch
 from pathlib import Path
 from genbench.data.digits import Digits
 from genbench.errors import GenbenchError
-from genbench.evaluation.score import _features
+from genbench.evaluation.reference import features_of
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.reference import feature_file, reference_features
 from genbench.system.processes import first_alone, join, rank
@@ -127,7 +127,7 @@ data, extractor = Digits(), load_extractor("digits")
 # a file that one process sees and the other does not, as on two disks
 import genbench.metrics.reference as module
 module.data_root = lambda: Path(sys.argv[1]) / str(rank())
-compute = lambda: _features(data.tensors("test")[0], extractor, Protocol("p", ("fid",), 9, "digits"), "cpu")
+compute = lambda: features_of(data.tensors("test")[0], extractor, Protocol("p", ("fid",), 9, "digits"), "cpu")
 if rank() == 0:
     alone = torch.zeros(719, 32), torch.zeros(719, 10)
     from genbench.system.files import write_atomic

@@ -16,13 +16,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import DISTINCT
+from conftest import BY_CLASS
 
 from genbench.config.recipe import load_config
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError, Stopped
-from genbench.evaluation.evaluate import _record
-from genbench.evaluation.identity import target
+from genbench.evaluation.evaluate import new_record
+from genbench.evaluation.resolve import resolve_run
 from genbench.models.classical.gmm import GMM
 from genbench.models.vae.vae import VAE
 from genbench.runs.build import build, load, open_run
@@ -70,11 +70,13 @@ def same(a, b) -> bool:
     return a == b
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+# test_resume.py asks it of every recipe, as a longer test
+@pytest.mark.parametrize("name", sorted({*BY_CLASS, EXAMPLE}))
 def test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit(name, tiny):
     often = (
         "trainer.log_every=1",
         "trainer.checkpoint_every=160",
+        "trainer.preview_every=480",
         "optimization.ema_half_life=100",
         "budget.images=480",
     )
@@ -99,10 +101,10 @@ def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
         EXAMPLE,
         "--smoke",
         "--wandb.mode=disabled",
-        "--budget.images=6400",
+        "--budget.images=3200",
     ]
     command += ["--trainer.checkpoint_every=320", f"--run_dir={tmp_path / 'killed'}"]
-    for enough in (320, 3200):
+    for enough in (320, 1600):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 90
         while (
@@ -113,10 +115,10 @@ def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
             time.sleep(0.01)
         process.kill()  # SIGKILL: no handler runs
         process.wait()
-    assert _newest(tmp_path / "killed") >= 3200
+    assert _newest(tmp_path / "killed") >= 1600
     assert subprocess.run(command, capture_output=True).returncode == 0
     whole = train(
-        tiny(EXAMPLE, "budget.images=6400", "trainer.checkpoint_every=320", folder="whole")
+        tiny(EXAMPLE, "budget.images=3200", "trainer.checkpoint_every=320", folder="whole")
     )
     assert same(outcome(Run(tmp_path / "killed")), outcome(whole))
 
@@ -446,12 +448,11 @@ def test_images_of_finalize_are_part_of_the_cost(tiny, monkeypatch):
     run = train(config)
     assert handed[0] >= len(build(config)[0].arrays("train")[0])
     assert (run.state()["images_seen"], run.state()["finalize_images"]) == (0, handed[0])
-    loaded = open_run(run)
-    goal = target(loaded, next(iter(loaded.config.evaluations)), run.path / "out")
-    record = _record(loaded, goal, status="done")
+    evaluation = resolve_run(open_run(run), run.path / "out")
+    record = new_record(evaluation, evaluation.targets[0], status="done")
     assert record.cost.images_seen == handed[0]
     run.write_state(**{**run.state(), "images_seen": 320})
-    record = _record(loaded, goal, status="done")
+    record = new_record(evaluation, evaluation.targets[0], status="done")
     assert record.cost.images_seen == 320 + handed[0]
 
 
@@ -600,7 +601,11 @@ def test_a_rank_that_is_there_first_makes_the_folder_of_the_log(tmp_path):
     assert "early" in (tmp_path / "run" / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+# a player, a game, a model that is fitted by `finalize`, images that are drawn anew, and pairs
+@pytest.mark.parametrize(
+    "name",
+    [EXAMPLE, "points2d/gan", "digits/gmm", "mnist-dynamic/iwae", "digits-halves/pix2pix"],
+)
 def test_test_images_are_not_read_while_a_run_is_trained(name, tiny, monkeypatch):
     """Neither by training, nor by what is watched meanwhile, nor by `finalize`: they decide nothing, so they can select nothing."""
     config, read = (

@@ -66,8 +66,7 @@ def main(runs: Path, out: Path, devices: int) -> None:
         options = loaded.config.evaluations[variant].sample
         for chunk in CHUNKS:
             protocol = small(loaded.data, chunk)
-            genbench.evaluation.identity.protocol_of = lambda _, protocol=protocol: protocol
-            genbench.evaluation.evaluate.protocol_of = genbench.evaluation.identity.protocol_of
+            genbench.evaluation.resolve.protocol_of = lambda _, protocol=protocol: protocol
             evaluate(run, variant, out / f"chunk{chunk}" / run.name)
             with torch.no_grad():
                 parts = list(draw(loaded, 40, 0, chunk, options, device))

@@ -15,7 +15,7 @@ import torch
 
 from genbench.config.protocol import Protocol
 from genbench.data.digits import Digits
-from genbench.evaluation.score import _features
+from genbench.evaluation.reference import features_of
 from genbench.leaderboard import build
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.reference import reference_features
@@ -35,7 +35,7 @@ def of_seed(record: Record, seed: int) -> Record:
 def write(writer: int, out: Path, record: Record) -> None:
     data, extractor = Digits(), load_extractor("digits")
     protocol = Protocol("p", ("fid",), 100, "digits")
-    compute = lambda: _features(data.tensors("val")[0], extractor, protocol, "cpu")  # noqa: E731
+    compute = lambda: features_of(data.tensors("val")[0], extractor, protocol, "cpu")  # noqa: E731
     assert reference_features(data, "val", extractor, 256, "cpu", compute).features.shape == (
         180,
         32,
