@@ -59,8 +59,8 @@ def pull_inside(v: Tensor) -> Tensor:
 
     Examples:
         >>> v = torch.tensor([-3.0, 0.5], requires_grad=True)
-        >>> pull_inside(v).sum().backward()
-        >>> pull_inside(v).tolist(), v.grad.tolist()
+        >>> (gradient,) = torch.autograd.grad(pull_inside(v).sum(), v)
+        >>> pull_inside(v).tolist(), gradient.tolist()
         ([-1.0, 0.5], [1.0, 1.0])
     """
     return cast(Tensor, _PullInside.apply(v))

@@ -483,6 +483,8 @@ def test_data_are_listed_shown_and_imported_without_a_home(homeless, tmp_path, c
     *table, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in table[1:]] == [
         "digits",
+        "digits-binary",
+        "grammar",
         "digits-halves",
         "digits-edges",
         *(cloud.name for cloud in Points2d.offered()),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DISTINCT
+from conftest import BY_CLASS
 from layout_worker import CHUNKS
 
 from genbench.errors import InputError
@@ -28,14 +28,14 @@ WORLDS = (1, 2, 3)
 def records(tmp_path_factory):
     """(processes, chunk, recipe) -> its record and its images."""
     folder = tmp_path_factory.mktemp("layout")
-    for name in DISTINCT:
+    for name in BY_CLASS:
         config = _smoke(name, folder / "runs" / name.replace("/", "-"))
         train(config)
     found: dict[tuple[int, int, str], tuple[Record, torch.Tensor]] = {}
     for world in WORLDS:
         _evaluate_all(folder / "runs", folder / str(world), world)
         for chunk in CHUNKS:
-            for name in DISTINCT:
+            for name in BY_CLASS:
                 out = folder / str(world) / f"chunk{chunk}" / name.replace("/", "-")
                 (record,) = records_in(out)
                 found[world, chunk, name] = record, torch.load(out / "images.pt", weights_only=True)
@@ -77,7 +77,7 @@ def _evaluate_all(runs: Path, out: Path, world: int) -> None:
     assert all(process.returncode == 0 for process in ranks), said
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", BY_CLASS)
 @pytest.mark.parametrize("world", WORLDS[1:])
 def test_images_are_equal_and_so_are_the_numbers(name, world, records):
     for chunk in CHUNKS:
@@ -89,7 +89,7 @@ def test_images_are_equal_and_so_are_the_numbers(name, world, records):
         assert _numbers(one) == pytest.approx(_numbers(several), rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", BY_CLASS)
 def test_other_chunks_give_the_same_numbers_up_to_rounding(name, records):
     """Another protocol, by its own word; the images differ in the last bit of a network's output at most."""
     (small, images), (large, others) = (records[1, chunk, name] for chunk in CHUNKS)

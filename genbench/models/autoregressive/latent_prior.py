@@ -10,8 +10,8 @@ them, a bound since one term of the sum over z is left:
     -log p(x)  <=  -log p(z(x)) - log p(x | z(x))
 
 References:
-    van den Oord, Vinyals, Kavukcuoglu (2017), Neural Discrete Representation Learning,
-    arXiv:1711.00937, section 3.3
+    van den Oord, Vinyals, Kavukcuoglu (2017), Neural Discrete Representation Learning.
+    arXiv:1711.00937 (section 3.3)
 """
 
 from __future__ import annotations

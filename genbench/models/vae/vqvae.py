@@ -21,7 +21,7 @@ The sum over z is not taken: of its terms one is left, and none is negative. Wha
 at most 1 over all x, since all terms do. Here p(z) is uniform over the K^(h w) codes, as during the
 training of the paper; `LatentPrior` learns a better one when this model is finished.
 
-Reference:
+References:
     van den Oord, Vinyals, Kavukcuoglu (2017), Neural Discrete Representation Learning.
     arXiv:1711.00937
 """
