@@ -82,7 +82,7 @@ def codes_of_needed(config: Config, needed: dict[str, GenerativeModel]) -> dict[
         if isinstance(model, Tokenizes):
             return {"codes": model.codes}
     kind = config.resolved["model"]["class_path"].rpartition(".")[2]
-    named = " and ".join(f"{name}, a {type(model).__name__}," for name, model in needed.items())
+    named = ", ".join(f"{name} (a {type(model).__name__})" for name, model in needed.items())
     raise InputError(
         f"model: this {kind} learns from a finished run that has codes: needs.tokenizer names its "
         f"recipe, such as digits/vqvae; needed here: {named or 'none'}"

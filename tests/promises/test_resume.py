@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DISTINCT, PUPILS
+from conftest import BY_CLASS, DISTINCT, PUPILS
 from safetensors.torch import load
 
 from genbench.config.recipe import load_config
@@ -156,7 +156,7 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*BY_CLASS, *PUPILS])
 def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(
     name, worker, tmp_path, said
 ):
