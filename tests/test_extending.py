@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genbench.cli.main import main
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -76,5 +76,7 @@ def test_table_names_classes_that_exist():
 
 
 def test_net_and_data_of_the_package_are_found_without_a_list():
-    assert {"MLP", "MADE"} <= {path.rpartition(".")[2] for path in classes("nets", "Net")}
-    assert {"Digits", "Points2d"} <= {p.rpartition(".")[2] for p in classes("data", "ImageData")}
+    assert {"MLP", "MADE"} <= {path.rpartition(".")[2] for path in leaf_classes("nets", "Net")}
+    assert {"Digits", "Points2d"} <= {
+        p.rpartition(".")[2] for p in leaf_classes("data", "ImageData")
+    }

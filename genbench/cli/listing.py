@@ -17,7 +17,7 @@ from genbench.cluster.queue import Job, jobs
 from genbench.config.find import configs
 from genbench.errors import GenbenchError
 from genbench.runs.find import find_runs
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 from genbench.system.locations import project_root, shipped
 from genbench.system.lock import in_use
 
@@ -44,7 +44,7 @@ class Paper(NamedTuple):
 def papers() -> list[Paper]:
     """Every model of genbench, sorted by year."""
     entries = []
-    for class_path in classes("models", "GenerativeModel"):
+    for class_path in leaf_classes("models", "GenerativeModel"):
         module, _, model = class_path.rpartition(".")
         path = shipped(*module.split(".")).with_suffix(".py")
         reference = first_reference(ast.get_docstring(ast.parse(path.read_text())) or "")
@@ -96,7 +96,7 @@ def class_lines() -> Iterator[str]:
         ("networks", "nets", "Net"),
     ):
         yield f"{title}:"
-        for path, summary in classes(package, base).items():
+        for path, summary in leaf_classes(package, base).items():
             yield f"  {path:<58} {summary}"
 
 

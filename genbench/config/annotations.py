@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from genbench.config.settings import Budget, Evaluation, TrainerSettings, WandbSettings
 from genbench.optimization import Optimization
-from genbench.system.yaml12 import plain, source
+from genbench.system.yaml12 import plain, written_text
 
 __all__ = [
     "GROUPS",
@@ -167,7 +167,7 @@ def _settled(value: Any, hint: Any, key: str) -> Any:
         raise ValueError(f"{key} is null; right is {described(hint)}")
     if isinstance(value, list):
         return [_settled(item, _element(hint, i), key) for i, item in enumerate(value)]
-    text = source(value)
+    text = written_text(value)
     if text is not None and is_text(hint):
         return text
     # jsonargparse would read a text anew, and by YAML 1.1

@@ -41,7 +41,7 @@ from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
 from genbench.errors import InputError, nearest
 from genbench.system.files import NAME
 from genbench.system.locations import expand_home
-from genbench.system.yaml12 import source
+from genbench.system.yaml12 import written_text
 
 __all__ = ["another_seed", "check_config", "settings_of"]
 
@@ -175,8 +175,8 @@ def _checked_needs(
                 f"{where}: needs maps a name to a recipe, such as {{teacher: digits/flow_matching}}"
             )
         tree = dict(tree)
-        recipe = source(tree.pop("recipe", None))
-        needed = check_config(tree, source(tree.pop("name", None)) or key, trust, where)
+        recipe = written_text(tree.pop("recipe", None))
+        needed = check_config(tree, written_text(tree.pop("name", None)) or key, trust, where)
         _check_data(resolved["data"], needed.resolved["data"], where)
         if needed.seed != resolved["seed"]:
             raise another_seed(where, needed.seed, resolved["seed"])

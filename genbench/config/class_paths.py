@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from genbench.config.annotations import annotation, members
 from genbench.errors import InputError, nearest
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 
 __all__ = ["TRUSTED", "argument_names", "check_paths", "injected_specs"]
 
@@ -149,16 +149,16 @@ def kinds_of(hint: Any) -> tuple[type, ...]:
 
 def _right_paths(key: str, admitted: tuple[type, ...]) -> dict[str, str]:
     if key == "data.class_path":
-        return classes("data", "ImageData")
+        return leaf_classes("data", "ImageData")
     if key == "model.class_path":
-        return classes("models", "GenerativeModel")
+        return leaf_classes("models", "GenerativeModel")
     if "optimizer" in key:
         return {"torch.optim.Adam": "", "torch.optim.AdamW": "", "torch.optim.SGD": ""}
     return {
         path: line
         for kind in admitted
         if kind.__module__.startswith("genbench.")
-        for path, line in classes(kind.__module__.split(".")[1], kind.__name__).items()
+        for path, line in leaf_classes(kind.__module__.split(".")[1], kind.__name__).items()
     }
 
 

@@ -23,7 +23,7 @@ from genbench.config.overrides import Override, apply_overrides, check_lost
 from genbench.config.tree import leaves_of, set_key
 from genbench.errors import InputError
 from genbench.system.locations import project_root
-from genbench.system.yaml12 import read_yaml, source
+from genbench.system.yaml12 import read_yaml, written_text
 
 __all__ = ["load_config", "train_command"]
 
@@ -60,7 +60,7 @@ def _name(tree: dict[str, Any], path: Path) -> str:
     name = tree.pop("name", None)
     if name is None:
         return path.stem
-    return source(name) or str(name)
+    return written_text(name) or str(name)
 
 
 def _recipe(
@@ -114,7 +114,7 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     _find_files(tree, path.parent)
     if "base" not in tree:
         return tree
-    base = source(tree.pop("base"))
+    base = written_text(tree.pop("base"))
     if base == "":
         return tree
     if base is None:
@@ -151,7 +151,7 @@ def _find_files(tree: dict[str, Any], folder: Path) -> None:
         if isinstance(needs, dict):
             groups += [(needs, key) for key in needs]
         for group, key in groups:
-            name = source(group[key])
+            name = written_text(group[key])
             if name and name.endswith(".yaml") and (folder / name).is_file():
                 group[key] = str(folder.resolve() / name)
 

@@ -17,7 +17,7 @@ from genbench.data.imported import Imported, damaged_imports
 from genbench.data.pictures import pairs_in_rows, save_grid
 from genbench.errors import InputError, nearest
 from genbench.spec import Image, Spec
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 from genbench.system.files import check_target
 from genbench.system.locations import project_root
 
@@ -55,7 +55,7 @@ def names_taken() -> set[str]:
 
 def _kinds() -> list[type[ImageData]]:
     """The classes of data modules of genbench."""
-    paths = (path.rpartition(".") for path in classes("data", "ImageData"))
+    paths = (path.rpartition(".") for path in leaf_classes("data", "ImageData"))
     return [getattr(importlib.import_module(module), name) for module, _, name in paths]
 
 

@@ -59,7 +59,7 @@ def reference_of(
 
     fields["reference"] = features(protocol.split)
     if any("training images" in metric_info(name).inputs for name in protocol.metrics):
-        fields["train"] = features("train").features
+        fields["training"] = features("train").features
     return fields
 
 

@@ -34,7 +34,7 @@ from genbench.formulas.pixels import to_real
 from genbench.metrics.card import Recipe, read_card
 from genbench.rng import Rng
 from genbench.spec import Shape
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 from genbench.system.files import file_digest, write_atomic
 from genbench.system.locations import shipped
 
@@ -202,7 +202,7 @@ def main(card: Path) -> None:
 
 
 def _data(class_path: str, card: Path) -> ImageData:
-    known = classes("data", "ImageData")
+    known = leaf_classes("data", "ImageData")
     if class_path not in known:
         raise InputError(f"{card}: data: no data set {class_path!r}; {nearest(class_path, known)}")
     module, _, name = class_path.rpartition(".")

@@ -13,11 +13,11 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-class Extractor(Protocol):
+class Extractor(typing.Protocol):
     """What turns integer images into features and class scores.
 
     Attributes:

@@ -100,7 +100,7 @@ def sample_metrics(
     metrics: Sequence[str],
     rng: Rng,
     labels: Tensor | None = None,
-    train: Tensor | None = None,
+    training: Tensor | None = None,
 ) -> dict[str, Estimate]:
     """Metrics of the features of generated and reference images. Only what is asked is computed.
 
@@ -111,7 +111,7 @@ def sample_metrics(
         rng: What the errors and fid_infinity draw; one stream per draw, 50 of them for errors to a
             tenth.
         labels: Class of each reference image, int64 (m,); class_recall needs them.
-        train: Features of the training images, (N, F); memorisation needs them.
+        training: Features of the training images, (N, F); memorisation needs them.
 
     Returns:
         For each name its value and standard error. The error is that of `half_sample_error`, but
@@ -121,5 +121,5 @@ def sample_metrics(
         InputError: A metric has another name or lacks what it needs; an image's features are not
             finite.
     """
-    samples = Samples(rng, generated, reference, labels=labels, train=train)
+    samples = Samples(rng, generated, reference, labels=labels, training=training)
     return measure(samples, metrics)

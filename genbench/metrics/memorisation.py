@@ -59,29 +59,33 @@ TAIL = 0.05
 
 def measure_memorisation(samples: Samples) -> Estimate:
     """The share of generated images that are nearer to the training images than held-out ones."""
-    train = present(samples.train, "the features of the training images", "memorisation")
+    training = present(samples.training, "the features of the training images", "memorisation")
     x, r = samples.sets
-    return memorisation(x, r, train, samples.rng.to(x.device))
+    return memorisation(x, r, training, samples.rng.to(x.device))
 
 
-def memorisation(x: Tensor, r: Tensor, train: Tensor, rng: Rng) -> Estimate:
+def memorisation(x: Tensor, r: Tensor, training: Tensor, rng: Rng) -> Estimate:
     """The share and its standard error over samples and held-out images; the training set is fixed.
 
     Args:
         x: Generated features of shape (n, F).
         r: Held-out features of shape (m, F), m >= 20.
-        train: Features of the training images, (N, F).
+        training: Features of the training images, (N, F).
         rng: One stream per half that is drawn for the error.
     """
-    if len(r) * TAIL < 1 or not len(train) or not len(x):
+    if len(r) * TAIL < 1 or not len(training) or not len(x):
         raise InputError(
             f"memorisation needs samples, training images and at least {1 / TAIL:.0f} held-out "
             f"ones, not {len(r)}"
         )
-    for rows, image in ((x, "generated image"), (r, "reference image"), (train, "training image")):
+    for rows, image in (
+        (x, "generated image"),
+        (r, "reference image"),
+        (training, "training image"),
+    ):
         require_finite(rows, image)
-    d_x = nearest_distance(x, train)
-    d_r = nearest_distance(r, train)
+    d_x = nearest_distance(x, training)
+    d_r = nearest_distance(r, training)
     error = half_sample_error(
         lambda a, b: tail_share(d_x[a], d_r[b]), (len(x), len(r)), rng, least=round(1 / TAIL)
     )

@@ -38,7 +38,7 @@ class Samples:
         moments: Mean (F,) and covariance (F, F) of the reference features, where the reference
             images themselves are not known.
         labels: Class of each reference image, int64 (m,).
-        train: Features of the training images, (N, F).
+        training: Features of the training images, (N, F).
         images: Generated images, uint8 (n, C, H, W).
         reference_images: Reference images, uint8 (m, C, H, W).
         truth: The image that each generated one is to be compared with, where both were given one
@@ -55,7 +55,7 @@ class Samples:
     reference: Features | None = None
     moments: tuple[Tensor, Tensor] | None = None
     labels: Tensor | None = None
-    train: Tensor | None = None
+    training: Tensor | None = None
     images: Tensor | None = None
     reference_images: Tensor | None = None
     truth: Tensor | None = None

@@ -25,7 +25,7 @@ from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
 from genbench.runs.weights import load_weights
 from genbench.spec import Spec
-from genbench.system.discover import classes
+from genbench.system.discover import leaf_classes
 
 __all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]
 
@@ -124,7 +124,7 @@ def models_that_offer(capability: type) -> list[str]:
         ['VQVAE']
     """
     members = {name for name in vars(capability) if not name.startswith("_")}
-    paths = classes("models", "GenerativeModel")
+    paths = leaf_classes("models", "GenerativeModel")
     return [
         name
         for module, _, name in sorted(path.rpartition(".") for path in paths)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import typing
 
 __all__ = ["Reporter"]
 
 
-class Reporter(Protocol):
+class Reporter(typing.Protocol):
     """Who is told how a suite proceeds."""
 
     def begin(self, steps: int) -> None:

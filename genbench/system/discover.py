@@ -6,10 +6,10 @@ import ast
 
 from genbench.system.locations import shipped
 
-__all__ = ["classes"]
+__all__ = ["leaf_classes"]
 
 
-def classes(package: str, base: str) -> dict[str, str]:
+def leaf_classes(package: str, base: str) -> dict[str, str]:
     """Class paths below genbench.<package> of the leaves of `base`, with the first line of their
     documentation; imports nothing.
     """

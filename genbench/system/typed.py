@@ -44,7 +44,7 @@ from typing import (
 from genbench.errors import InputError, nearest
 from genbench.system.files import read_text
 from genbench.system.json_files import parse_json
-from genbench.system.yaml12 import plain, read_yaml, source
+from genbench.system.yaml12 import plain, read_yaml, written_text
 
 __all__ = [
     "Amount",
@@ -166,7 +166,7 @@ def read_value(
             return None
         return read_value(next(a for a in arguments if a is not type(None)), value, where)
     if origin is Literal:
-        readings = (plain(value), source(value))
+        readings = (plain(value), written_text(value))
         for choice in arguments:
             if any(type(reading) is type(choice) and reading == choice for reading in readings):
                 return choice
@@ -191,7 +191,7 @@ def read_value(
 
 def _read_scalar(kind: Any, value: Any, where: str) -> Any:
     """A text, a number or a truth value."""
-    scalar: Any = source(value) if kind is str else plain(value)
+    scalar: Any = written_text(value) if kind is str else plain(value)
     if kind is float and type(scalar) in (int, float) and _is_finite(scalar):
         return float(scalar)
     if type(scalar) is kind and kind is not float:
@@ -253,7 +253,9 @@ def one_line(text: str) -> str:
 
 def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> Any:
     """A value of a type that also keeps every rule."""
-    if kind is str and source(value) is None:  # a rule about texts says more than that it is none
+    if (
+        kind is str and written_text(value) is None
+    ):  # a rule about texts says more than that it is none
         _fail(where, str(rules[0]), value)
     result = read_value(kind, value, where)
     for rule in rules:

@@ -30,7 +30,7 @@ __all__ = [
     "parse_yaml",
     "plain",
     "read_yaml",
-    "source",
+    "written_text",
 ]
 
 # YAML that is deeper is no configuration, and would exhaust the stack of whatever walks through it.
@@ -249,7 +249,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return dict(plain(read_yaml(path)))
 
 
-def source(value: Any) -> str | None:
+def written_text(value: Any) -> str | None:
     """The text that a value was read from; None for what is no scalar, or null."""
     if isinstance(value, str):
         return str(value)  # of exactly that type, whatever wrapped it: YAML and JSON write no other

@@ -558,14 +558,14 @@ PLAIN = ["fid", "is", "kid", "precision", "recall", "density", "coverage"]
 def test_one_pass_gives_every_metric():
     x, r = (v.float() for v in feature_sets())
     logits = 3 * draw("logits", len(x), 10).float()
-    labels, train = torch.arange(len(r)) % 2, draw("train", 400, x.shape[1]).float()
+    labels, training = torch.arange(len(r)) % 2, draw("train", 400, x.shape[1]).float()
     found = sample_metrics(
         Features(x, logits),
         Features(r, r[:, :10]),
         image_metrics(),
         Rng(0, range(20)),
         labels=labels,
-        train=train,
+        training=training,
     )
     assert tuple(found) == image_metrics()
     assert all(

@@ -10,7 +10,7 @@ import yaml
 from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.suites.suite import load_suite
-from genbench.system.yaml12 import dump_yaml, load_yaml, parse_yaml, plain, source
+from genbench.system.yaml12 import dump_yaml, load_yaml, parse_yaml, plain, written_text
 
 
 def value(text: str) -> object:
@@ -82,7 +82,7 @@ def test_keys_are_texts():
 
 def test_numbers_and_truth_values_know_what_was_written():
     tree = parse_yaml("{a: 010, b: True, c: 1.50, d: text, e: null, f: []}", "text")
-    assert {key: source(item) for key, item in tree.items()} == {
+    assert {key: written_text(item) for key, item in tree.items()} == {
         "a": "010", "b": "True", "c": "1.50", "d": "text", "e": None, "f": None,
     }  # fmt: skip
 
