@@ -16,8 +16,9 @@ import time
 import numpy as np
 import torch
 
+from genbench.data.decoded import Arrays, Split
 from genbench.data.draws import binarise, flip
-from genbench.data.images import Arrays, ImageData, Split
+from genbench.data.images import ImageData
 from genbench.spec import Labels, Spec
 
 

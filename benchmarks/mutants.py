@@ -295,9 +295,9 @@ MUTATIONS = (
     ),
     Mutation(
         "finalize loses the last batch",
-        "data/images.py",
-        "for start in range(0, len(x), self.data.batch_size):",
-        "for start in range(0, len(x) - self.data.batch_size + 1, self.data.batch_size):",
+        "data/dealing.py",
+        "for start in range(0, len(self.x), self.batch_size):",
+        "for start in range(0, len(self.x) - self.batch_size + 1, self.batch_size):",
         ("training/test_train.py::test_finalize_sees_every_training_image_and_they_are_counted",),
     ),
     Mutation(
@@ -406,23 +406,23 @@ MUTATIONS = (
     # --- data --------------------------------------------------------------------------------------------------------------
     Mutation(
         "every epoch has the order of the first",
-        "data/images.py",
-        "_order(self.seed, int(e), images)",
+        "data/dealing.py",
+        "_order(self.seed, int(epoch), images)",
         "_order(self.seed, 0, images)",
         ("data/test_data.py::test_every_epoch_shows_every_image_once_in_an_order_of_its_own",),
     ),
     Mutation(
         "processes get the same images",
-        "data/images.py",
+        "data/dealing.py",
         "first[:, None] + rank * share + np.arange(share)",
         "first[:, None] + np.arange(share)",
         ("data/test_data.py::test_ranks_partition_every_batch_in_order",),
     ),
     Mutation(
         "noise of training images by their row, not by the image count",
-        "data/images.py",
-        "block_rng = Rng(self.seed, torch.from_numpy(counter), dtype, device)",
-        "block_rng = Rng(self.seed, block_rows, dtype, device)",
+        "data/dealing.py",
+        'block_rng = self._streams(counter).split("train")',
+        'block_rng = self._streams(block_rows.numpy()).split("train")',
         ("data/test_data.py::test_every_epoch_shows_every_image_once_in_an_order_of_its_own",),
     ),
     Mutation(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
 from genbench.cli.device import find_device
+from genbench.data.labels import label_of
 from genbench.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def run_sample(given: Any) -> None:
     if given.label is not None:
         if not loaded.model.conditional:
             raise InputError(f"--label {given.label}: labels are not for a model of p(x)")
-        label = loaded.data.label_of(given.label)
+        label = label_of(loaded.data, given.label)
         of_class = f", class {numbered_name(label, loaded.data.classes[label])}"
     options = loaded.config.evaluations[variant].sample
     beginning = None if given.prompt is None else prompt_levels(loaded, given.prompt, options)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from genbench.data.images import Split, among_data
+from genbench.data.decoded import Split
+from genbench.data.location import among_data
 from genbench.errors import InputError, nearest
 from genbench.records.catalogue import metrics
 from genbench.rng import Rng

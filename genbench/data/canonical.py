@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.data.images import Arrays, Split
+from genbench.data.decoded import Arrays, Split
 from genbench.errors import InputError
 
 __all__ = ["canonical", "canonical_order", "content_order", "hold_out", "three_splits"]

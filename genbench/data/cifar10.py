@@ -29,9 +29,11 @@ from torch import Tensor
 
 from genbench.data.canonical import three_splits
 from genbench.data.containers import open_container
+from genbench.data.decoded import Arrays, Split
 from genbench.data.draws import flip
 from genbench.data.gather import gather
-from genbench.data.images import Arrays, Download, ImageData, Split
+from genbench.data.images import ImageData
+from genbench.data.location import Download
 from genbench.errors import InputError
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec

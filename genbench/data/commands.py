@@ -12,8 +12,10 @@ from typing import get_args
 import numpy as np
 
 from genbench.data.containers import printable
-from genbench.data.images import ImageData, Split, has_default_root
+from genbench.data.decoded import Split
+from genbench.data.images import ImageData
 from genbench.data.imported import Imported, damaged_imports
+from genbench.data.location import has_default_root
 from genbench.data.pictures import pairs_in_rows, save_grid
 from genbench.errors import InputError, nearest
 from genbench.spec import Image, Spec

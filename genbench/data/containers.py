@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from genbench.data.arrays import read_arrays
-from genbench.data.images import Split
+from genbench.data.decoded import Split
 from genbench.data.labelling import (
     CARD,
     NO_LABELS,

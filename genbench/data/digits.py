@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genbench.data.decoded import Arrays, Split
 from genbench.data.draws import binarise
-from genbench.data.images import Arrays, ImageData, Split
+from genbench.data.images import ImageData
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from genbench.data.containers import Container, Picture, printable
-from genbench.data.images import Split
+from genbench.data.decoded import Split
 from genbench.data.prepare import Decoded, Depth, square
 from genbench.errors import InputError
 

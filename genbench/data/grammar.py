@@ -33,7 +33,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.data.images import Arrays, ImageData, Split
+from genbench.data.decoded import Arrays, Split
+from genbench.data.images import ImageData
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec, Text
 

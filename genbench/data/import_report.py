@@ -8,8 +8,8 @@ from pathlib import Path
 
 from genbench.data.commands import numbered_name
 from genbench.data.containers import Container, printable
+from genbench.data.decoded import Arrays, Split
 from genbench.data.gather import Gathered
-from genbench.data.images import Arrays, Split
 from genbench.data.prepare import refuse_dark
 from genbench.errors import InputError
 from genbench.spec import Spec

@@ -11,8 +11,10 @@ from typing import Annotated
 
 from torch import Tensor
 
+from genbench.data.decoded import Arrays, Split, read_card
 from genbench.data.draws import flip
-from genbench.data.images import Arrays, ImageData, Split, data_root, read_card
+from genbench.data.images import ImageData
+from genbench.data.location import data_root
 from genbench.errors import InputError, nearest
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec

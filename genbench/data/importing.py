@@ -15,10 +15,11 @@ import numpy as np
 from genbench.data.canonical import canonical, hold_out
 from genbench.data.commands import names_taken
 from genbench.data.containers import Reading, open_container, printable
+from genbench.data.decoded import Arrays, Split, write_copy, writing_to
 from genbench.data.gather import Channels, Gathered, gather
-from genbench.data.images import Arrays, Split, data_root, write_copy, writing_to
 from genbench.data.import_report import depth_lines, description_lines, summary_line
 from genbench.data.imported import Imported, import_folder, reason_against
+from genbench.data.location import data_root
 from genbench.errors import InputError
 from genbench.spec import Labels, Spec
 from genbench.system.temporary import folder_beside

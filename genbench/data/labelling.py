@@ -21,7 +21,7 @@ from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from genbench.data.images import Split
+from genbench.data.decoded import Split
 from genbench.errors import InputError
 from genbench.system.json_files import parse_json
 from genbench.system.typed import read_value

@@ -37,8 +37,10 @@ import torch
 from torch import Tensor
 
 from genbench.data.canonical import three_splits
+from genbench.data.decoded import Arrays, Split
 from genbench.data.draws import binarise
-from genbench.data.images import Arrays, Download, ImageData, Split
+from genbench.data.images import ImageData
+from genbench.data.location import Download
 from genbench.errors import InputError
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec

@@ -18,8 +18,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from genbench.data.decoded import Arrays, Split
 from genbench.data.digits import Digits
-from genbench.data.images import Arrays, Download, ImageData, Split
+from genbench.data.images import ImageData
+from genbench.data.location import Download
 from genbench.data.pictures import pairs_in_rows
 from genbench.spec import Image, Spec
 

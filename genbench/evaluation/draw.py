@@ -13,7 +13,7 @@ from genbench.capabilities import Completes
 from genbench.config.instantiate import with_objects
 from genbench.config.protocol import Protocol
 from genbench.config.settings import Evaluation
-from genbench.data.images import Split
+from genbench.data.decoded import Split
 from genbench.data.pictures import save_grid
 from genbench.errors import InputError
 from genbench.model import GenerativeModel

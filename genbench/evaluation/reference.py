@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genbench.config.protocol import Protocol
-from genbench.data.images import ImageData, Split
+from genbench.data.decoded import Split
+from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import FeatureBank

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from genbench.data.containers import printable
+from genbench.data.labels import label_of, label_text
 from genbench.errors import InputError, nearest
 from genbench.explore.figures import FIGURES, Drawing
 from genbench.explore.sheet import DRAWING, render, style
@@ -59,7 +60,7 @@ def explore(
         if figure not in FIGURES:
             raise InputError(f"no figure {figure!r}; {nearest(figure, FIGURES)}")
     loaded = open_run(name, trust, device)
-    number = None if label is None else loaded.data.label_of(label)
+    number = None if label is None else label_of(loaded.data, label)
     subject = Subject(loaded, seed, number, device)
     inside = _in_checkout(loaded.run.path)
     places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
@@ -112,7 +113,7 @@ def _entry(
     config = subject.config
     arguments = [run, "--only", figure, "--seed", str(subject.seed)]
     if subject.label is not None:
-        arguments += ["--label", subject.data.label_text(subject.label)]
+        arguments += ["--label", label_text(subject.data, subject.label)]
     for module in trust:
         arguments += ["--trust", module]
     return {

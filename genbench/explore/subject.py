@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genbench.capabilities import Decodes, Encodes, HasLatent, Latent
 from genbench.config.instantiate import with_objects
+from genbench.data.labels import label_of
 from genbench.explore.sheet import legible
 from genbench.formulas.priors import Reals
 from genbench.rng import Rng
@@ -55,7 +56,7 @@ class Subject:
         self.label = label
         self.device = device
         if label is not None:
-            self.data.label_of(label)
+            label_of(self.data, label)
         evaluations = loaded.config.evaluations
         evaluation = evaluations.get("", next(iter(evaluations.values())))
         self.options = evaluation.sample

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.data.fetch import download
-from genbench.data.images import data_root
+from genbench.data.location import data_root
 from genbench.errors import InputError
 from genbench.formulas.pixels import to_real
 from genbench.metrics.card import Card, card_file, read_card

@@ -22,7 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.data.images import ImageData, Split, data_root
+from genbench.data.decoded import Split
+from genbench.data.images import ImageData
+from genbench.data.location import data_root
 from genbench.errors import InputError, Stopped
 from genbench.metrics.extractor import Extractor
 from genbench.metrics.features import Features

@@ -19,7 +19,7 @@ import torch
 from scipy import stats
 
 from genbench.cli.main import main
-from genbench.data import images
+from genbench.data import decoded
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
@@ -409,7 +409,7 @@ def test_an_empty_split_is_neither_stored_nor_read(tmp_path, monkeypatch, split)
         Hollow(str(tmp_path)).arrays("train")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(images, "_empty", lambda arrays: [])  # a copy as it was once stored
+    monkeypatch.setattr(decoded, "empty_splits", lambda arrays: [])  # a copy as it was once stored
     folder = Hollow(str(tmp_path)).folder
     monkeypatch.undo()
     with pytest.raises(InputError, match=f"damaged data in {folder}"):

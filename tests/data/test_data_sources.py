@@ -33,6 +33,7 @@ from genbench.data.fetch import download
 from genbench.data.images import ImageData
 from genbench.data.imported import Imported
 from genbench.data.importing import Import, import_images
+from genbench.data.labels import label_of, label_text
 from genbench.data.mnist import MNIST, FashionMNIST, read_idx
 from genbench.data.prepare import decode, square
 from genbench.errors import InputError
@@ -1136,23 +1137,23 @@ def test_a_class_is_given_by_its_name_and_else_by_its_number(tmp_path, capsys):
         assert run("import", tmp_path / name, "--name", name, "--size", 16, "--root", tmp_path) == 0
     assert "classes: 0 = 1: 3, 1 = 2: 3, " in capsys.readouterr().out
     numbers, words = (Imported(name, str(tmp_path)) for name in ("numbers", "words"))
-    assert [numbers.label_of(text) for text in ("10", "1", "12", "0")] == [9, 0, 11, 0]
-    assert [words.label_of(text) for text in ("dog", "1", "cafe\N{COMBINING ACUTE ACCENT}")] == [
+    assert [label_of(numbers, text) for text in ("10", "1", "12", "0")] == [9, 0, 11, 0]
+    assert [label_of(words, text) for text in ("dog", "1", "cafe\N{COMBINING ACUTE ACCENT}")] == [
         1,
         1,
         0,
     ]
     for data in (numbers, words):
         for label in range(data.spec.classes):
-            assert data.label_of(data.label_text(label)) == data.label_of(label) == label
-    assert (numbers.label_text(9), words.label_text(1)) == ("10", "1")
+            assert label_of(data, label_text(data, label)) == label_of(data, label) == label
+    assert (label_text(numbers, 9), label_text(words, 1)) == ("10", "1")
     for text, right in (
         ("dgo", "did you mean 'dog'"),
         ("2", "labels are from 0 to 1, or names"),
         ("\N{SUPERSCRIPT TWO}", "labels are"),
     ):
         with pytest.raises(InputError, match=right):
-            words.label_of(text)
+            label_of(words, text)
 
 
 def test_a_class_is_one_in_every_form_of_unicode(tmp_path):
