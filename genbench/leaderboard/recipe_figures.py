@@ -142,7 +142,7 @@ def quality_figures(board: Board, rows: Sequence[Row], cells: Cells) -> list[str
     if metric is None:
         return []
     title = metric_info(metric).title
-    words = title if title.isupper() else title[0].lower() + title[1:]
+    words = metric_info(metric).title_in_text
     texts = [
         f"{value} {at(row)}".strip()
         for row in rows

@@ -201,10 +201,7 @@ def by_quality(board: Board) -> list[Value]:
 
 def quality_title(board: Board) -> str:
     """The name of the quality metric within a sentence."""
-    title = metric_info(quality_metric(board.protocol) or "fid").title
-    if title[:2].isupper():
-        return title
-    return title[0].lower() + title[1:]
+    return metric_info(quality_metric(board.protocol) or "fid").title_in_text
 
 
 def quality_digits(board: Board) -> int:

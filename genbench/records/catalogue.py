@@ -81,6 +81,20 @@ class MetricInfo:
     module: str = ""
 
     @property
+    def title_in_text(self) -> str:
+        """The title within a sentence.
+
+        Examples:
+            >>> MetricInfo("Energy distance", "lower", 4).title_in_text
+            'energy distance'
+            >>> MetricInfo("KL(data ‖ model)", "lower", 4).title_in_text
+            'KL(data ‖ model)'
+        """
+        if self.title[:2].isupper():
+            return self.title
+        return self.title[0].lower() + self.title[1:]
+
+    @property
     def of_likelihood(self) -> bool:
         """Whether the metric is computed from log p(x). Its kind is then that of the likelihood:
         an upper bound where log p(x) is a lower bound.
