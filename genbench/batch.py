@@ -18,7 +18,7 @@ __all__ = ["Batch", "ImageBuffer"]
 
 
 class Batch(NamedTuple):
-    """Training images x, uint8 (B, C, H, W), one random stream per image, and what comes with the
+    """Training images x, integers (B, C, H, W), one random stream per image, and what comes with the
     images, y: int64 (B,) labels, or another kind of `genbench.spec`, or None.
     """
 

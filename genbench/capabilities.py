@@ -1,6 +1,6 @@
 """What a model may offer beyond the contract, asked for by name and never by class.
 
-x are uint8 images (B, C, H, W); y are int64 labels (B,), or another kind of `genbench.spec`, None
+x are integer images (B, C, H, W); y are int64 labels (B,), or another kind of `genbench.spec`, None
 for a model of p(x); z are latents, whose shape and prior a model with latents declares as its
 `latent`.
 """

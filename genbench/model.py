@@ -4,7 +4,7 @@ A leaf implements `loss`, `sample` and, where it has a density, `terms`, all abo
 x in {0, ..., levels - 1}:
 
     loss      what is minimised, in whatever unit the method uses
-    sample    uint8 images, a function of the random streams alone
+    sample    integer images, a function of the random streams alone
     terms     named parts of -log p, nats of the integer image, that add up to it: `exact`, of a
               lower `bound`, or of an `estimate`, as the class declares
 
@@ -117,12 +117,12 @@ class GenerativeModel(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What training minimises: entry "loss", a scalar; every entry is logged. x: uint8 (B, C,
+        """What training minimises: entry "loss", a scalar; every entry is logged. x: integers (B, C,
         H, W); y: as `spec.y` says, int64 (B,) where it is a label.
         """
 
     def sample(self, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
-        """One image per stream of `rng`: uint8 (len(rng), C, H, W).
+        """One image per stream of `rng`: integers (len(rng), C, H, W).
 
         A leaf writes this method, with its options as typed arguments, or `trajectory`
         (`capabilities.HasTrajectory`), whose last state is rounded to an image here.
@@ -147,7 +147,7 @@ class GenerativeModel(LightningModule, ABC):
         A leaf with a density writes this method, with its options as typed arguments.
 
         Args:
-            x: Integer images, uint8 (B, C, H, W).
+            x: Integer images (B, C, H, W).
             y: One per image, which a model of p(x | y) needs: int64 (B,) where y is a label.
             rng: One stream per image. Default: fixed ones, `fixed_rng`.
             args: Options of the leaf by their position.
@@ -328,7 +328,7 @@ class GenerativeModel(LightningModule, ABC):
         return to_real(x, self.spec.levels, self.dtype)
 
     def to_pixels(self, v: Tensor) -> Tensor:
-        """Reals in [-1, 1] -> the nearest integer pixels, uint8."""
+        """Reals in [-1, 1] -> the nearest integer pixels."""
         return to_pixels(v, self.spec.levels)
 
     def fixed_rng(self, x: Tensor) -> Rng:

@@ -1,7 +1,7 @@
 """What a data set declares: the integer images that a model is about, and what comes with them.
 
 shape   (C, H, W) of an image; a text of length L is an image of shape (1, 1, L), a point of the plane one of (1, 1, 2)
-levels  grey levels per channel: pixels are integers 0 <= x < levels, stored as uint8
+levels  grey levels per channel: pixels are integers 0 <= x < levels, stored as uint8, or as int32 where they are more than 256
 y       what comes with every image and a model of p(x | y) is given: a label, an image, a text, or nothing
 looks   how images are shown: a grid of pictures, a scatter plot of points, or a block of text
 """
@@ -13,7 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 __all__ = [
+    "MAX_LEVELS",
     "Grid",
     "Image",
     "Labels",
@@ -24,9 +27,35 @@ __all__ = [
     "Text",
     "Tokens",
     "Y",
+    "pixel_dtype",
 ]
 
 Shape = tuple[int, ...]
+
+MAX_LEVELS = 65_536
+
+
+def pixel_dtype(levels: int) -> torch.dtype:
+    """The smallest integer type for pixels 0, ..., levels - 1 that every part of torch takes.
+
+    Beyond 256 levels this is int32: int16 ends at 32,768 levels, and neither gloo nor NCCL carries
+    it between processes.
+
+    Args:
+        levels: Number of values of a pixel, 2 to 65,536.
+
+    Raises:
+        ValueError: They are fewer or more.
+
+    Examples:
+        >>> pixel_dtype(256), pixel_dtype(257)
+        (torch.uint8, torch.int32)
+    """
+    if not 2 <= levels <= MAX_LEVELS:
+        raise ValueError(f"levels of a pixel are 2 to {MAX_LEVELS:,}, not {levels}")
+    if levels <= 256:
+        return torch.uint8
+    return torch.int32
 
 
 @dataclass(frozen=True)
@@ -43,16 +72,21 @@ class Labels:
 
 @dataclass(frozen=True)
 class Image:
-    """y is an image, which makes a pair with x: uint8 (B, C, H, W), 0 <= y < levels.
+    """y is an image, which makes a pair with x: integers (B, C, H, W), 0 <= y < levels.
 
     Args:
         shape: (C, H, W).
-        levels: Number of values of a pixel, 2 to 256.
+        levels: Number of values of a pixel, 2 to 65,536.
     """
 
     plural: ClassVar[str] = "images"
     shape: tuple[int, int, int]
     levels: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Integer type of the pixels of y."""
+        return pixel_dtype(self.levels)
 
 
 @dataclass(frozen=True)
@@ -131,7 +165,7 @@ class Spec:
 
     Args:
         shape: (C, H, W).
-        levels: Number of values of a pixel, 2 to 256.
+        levels: Number of values of a pixel, 2 to 65,536.
         y: What comes with an image, or None.
         looks: How images are shown.
 
@@ -139,12 +173,22 @@ class Spec:
         >>> digits = Spec((1, 8, 8), levels=17, y=Labels(10))
         >>> digits.dims, digits.classes
         (64, 10)
+        >>> digits.dtype, Spec((1, 4, 4), levels=512).dtype
+        (torch.uint8, torch.int32)
     """
 
     shape: tuple[int, int, int]
     levels: int
     y: Y | None = None
     looks: Looks = Grid()
+
+    def __post_init__(self) -> None:
+        pixel_dtype(self.levels)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Integer type of images, arrays and samples."""
+        return pixel_dtype(self.levels)
 
     @property
     def dims(self) -> int:

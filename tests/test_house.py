@@ -19,7 +19,7 @@ ARROWS = {
     "spec": set(),
     "batch": {"rng"},
     "capabilities": {"formulas", "rng", "spec"},
-    "formulas": {"rng"},
+    "formulas": {"rng", "spec"},
     "system": {"errors"},
     "nets": {"formulas", "rng", "spec", "system"},
     "records": {"errors", "system"},

@@ -72,7 +72,13 @@ def run_sample(given: Any) -> None:
 
     from genbench.data.commands import numbered_name
     from genbench.data.pairs import pairs_of_samples
-    from genbench.data.pictures import check_folder, output_kind, save_folder, save_grid
+    from genbench.data.pictures import (
+        check_folder,
+        output_kind,
+        refuse_deep,
+        save_folder,
+        save_grid,
+    )
     from genbench.evaluation.draw import draw
     from genbench.runs.build import open_run
     from genbench.system.files import check_target
@@ -83,6 +89,8 @@ def run_sample(given: Any) -> None:
     if not given.out.is_dir():
         check_target(given.out)
     loaded = open_run(given.run, given.trust, find_device(given.device))
+    if kind == "folder":
+        refuse_deep(given.out, loaded.data.spec)
     variant = (
         "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
     )

@@ -1,8 +1,9 @@
 """Images in files of numpy arrays.
 
-    npz   images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with
-          transparency; labels, integers (N,); optional levels (256). Without images, arr_0 and
-          arr_1 are images and labels, as guided-diffusion writes them
+    npz   images, (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with transparency,
+          uint8, or int32 where levels are more than 256; labels, integers (N,); optional levels
+          (256). Without images, arr_0 and arr_1 are images and labels, as guided-diffusion writes
+          them
     npy   images alone
 
 Nothing is unpickled.
@@ -16,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from genbench.data.decoded import array_dtype
 from genbench.data.labelling import NO_LABELS, Labels, numbered
 from genbench.data.listing import LARGEST_BYTES
 from genbench.errors import InputError
+from genbench.spec import MAX_LEVELS
 from genbench.system.files import BROKEN_ARRAY
 
 __all__ = ["ArrayFile", "read_arrays", "refuse_bomb"]
@@ -33,7 +36,7 @@ class ArrayFile:
     """What a file of arrays holds.
 
     Attributes:
-        images: uint8 (N, H, W) or (N, H, W, C).
+        images: Integers (N, H, W) or (N, H, W, C), of the type of their levels.
         levels: Grey levels of a pixel.
         labels: Classes of the images by their numbers.
     """
@@ -56,14 +59,14 @@ def read_arrays(path: Path, with_labels: bool) -> ArrayFile:
     labels = NO_LABELS
     try:
         arrays = _load_arrays(path)
-        images = _channels_last(arrays["images"])
         levels = _levels(arrays.get("levels"))
-        if not 2 <= levels <= 256 or images.max(initial=0) >= levels:
+        images = _channels_last(arrays["images"], levels)
+        if images.min(initial=0) < 0 or images.max(initial=0) >= levels:
             raise ValueError(
-                "its pixels are not 0 to levels - 1 for levels of 2 to 256, "
-                f"but up to {images.max()} for {levels}"
+                f"its pixels are not 0 to {levels - 1}, as {levels} levels are, "
+                f"but {images.min()} to {images.max()}"
             )
-        if levels < 256 and images.shape[3:] == (4,):
+        if levels != 256 and images.shape[3:] == (4,):
             raise ValueError(
                 f"its images have transparency, which goes with 256 levels, not with {levels}"
             )
@@ -111,11 +114,12 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _channels_last(images: np.ndarray) -> np.ndarray:
+def _channels_last(images: np.ndarray, levels: int) -> np.ndarray:
     """Images (N, H, W) or (N, H, W, C) of images whose channels may be the second axis."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    dtype = array_dtype(levels)
+    if images.dtype != dtype or images.ndim not in (3, 4):
         raise ValueError(
-            "images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), "
+            f"images are {dtype} (N, H, W), (N, H, W, C) or (N, C, H, W) for {levels} levels, "
             f"not {images.dtype} {images.shape}"
         )
     if images.ndim == 3:
@@ -143,7 +147,10 @@ def _levels(levels: np.ndarray | None) -> int:
     if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
         value = levels.tolist() if levels.size == 1 else levels.shape
         raise ValueError(f"levels is one integer, not {levels.dtype} {value}")
-    return int(levels.item())
+    number = int(levels.item())
+    if not 2 <= number <= MAX_LEVELS:
+        raise ValueError(f"levels are 2 to {MAX_LEVELS:,}, not {number}")
+    return number
 
 
 def _labels(labels: np.ndarray | None, n: int) -> Labels:

@@ -25,7 +25,7 @@ def canonical(x: np.ndarray, y: np.ndarray | None) -> Arrays:
     """Sort images and labels into canonical order.
 
     Args:
-        x: Images, uint8 (N, C, H, W).
+        x: Images, integers (N, C, H, W).
         y: Labels, integers (N,), or None.
 
     Returns:
@@ -42,7 +42,7 @@ def canonical_order(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     """The permutation that sorts images by their hashes.
 
     Args:
-        x: Images, uint8 (N, C, H, W).
+        x: Images, integers (N, C, H, W).
         y: Labels, integers (N,), or None.
 
     Returns:
@@ -65,7 +65,7 @@ def content_order(x: np.ndarray, seed: int) -> Tensor:
     sorted by their keys. So equal images are spread like any others.
 
     Args:
-        x: Images, uint8 (N, C, H, W).
+        x: Images, integers (N, C, H, W).
         seed: Another one gives another permutation.
 
     Returns:

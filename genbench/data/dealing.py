@@ -34,7 +34,7 @@ class Dealer:
     """Deals the images of a training set.
 
     Args:
-        x: Images, uint8 (N, C, H, W). Batches are on their device.
+        x: Images, integers (N, C, H, W). Batches are on their device.
         y: What comes with every image, (N, ...), or None.
         seed: Seed of the order and of the streams of the images.
         batch_size: Images of a batch, over all processes.

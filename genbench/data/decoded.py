@@ -2,7 +2,7 @@
 hash.
 
     card.json          what decided the arrays, and the hash of their content
-    train-images.npy   uint8 (N, C, H, W); val and test likewise
+    train-images.npy   integers (N, C, H, W) of the type of their levels, `array_dtype`; val and test likewise
     train-labels.npy   int64 (N,) where y is a label; train-y.npy where y is anything else
 
 A copy is written whole or not at all, and verified against its card before it is used.
@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from genbench.errors import InputError
-from genbench.spec import Labels, Spec
+from genbench.spec import Labels, Spec, pixel_dtype
 from genbench.system.files import BROKEN_ARRAY, open_regular, stop_if_disk_full
 from genbench.system.json_files import canonical_json, digest, read_json
 from genbench.system.temporary import folder_beside
@@ -32,6 +32,7 @@ __all__ = [
     "Arrays",
     "Card",
     "Split",
+    "array_dtype",
     "read_card",
     "read_split",
     "store",
@@ -42,7 +43,7 @@ __all__ = [
 
 Split = Literal["train", "val", "test"]
 Arrays = tuple[np.ndarray, np.ndarray | None]
-"""Images, uint8 (N, C, H, W), and their y as `Spec.y` says, or None."""
+"""Images, integers (N, C, H, W), and their y as `Spec.y` says, or None."""
 
 _UNWRITABLE = (
     errno.EACCES,
@@ -69,6 +70,16 @@ class Card:
     source: dict[str, Any]
     hash: Sha256
     digest: Sha256 | None = None
+
+
+def array_dtype(levels: int) -> np.dtype:
+    """The integer type of arrays of pixels 0, ..., levels - 1: `spec.pixel_dtype` in numpy's words.
+
+    Examples:
+        >>> array_dtype(17), array_dtype(512)
+        (dtype('uint8'), dtype('int32'))
+    """
+    return np.dtype(str(pixel_dtype(levels)).removeprefix("torch."))
 
 
 def read_card(folder: Path) -> Card:
@@ -123,7 +134,7 @@ def read_split(folder: Path, spec: Spec, split: Split) -> Arrays:
         split: Which split.
 
     Returns:
-        Images, uint8 (N, C, H, W), and y as `spec.y` says, or None.
+        Images, integers (N, C, H, W), and y as `spec.y` says, or None.
     """
     # mapped: a header that announces more than the file has is refused, before memory is asked
     # for
@@ -181,13 +192,19 @@ def write_copy(
         The content hash.
 
     Raises:
-        InputError: A split has no images.
+        InputError: A split has no images, or some of another integer type than their levels have.
     """
     if empty := empty_splits(arrays):
         raise InputError(
             f"{source['name']}: no images for {empty[0]}; every split needs one at least"
         )
+    dtype = array_dtype(spec.levels)
     for split, (x, y) in arrays.items():
+        if x.dtype != dtype:
+            raise InputError(
+                f"{source['name']}: images of {spec.levels} levels are {dtype}, "
+                f"those for {split} are {x.dtype}"
+            )
         np.save(folder / f"{split}-images.npy", x, allow_pickle=False)
         if y is not None:
             np.save(folder / _y_file(spec, split), y, allow_pickle=False)

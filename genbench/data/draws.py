@@ -24,7 +24,7 @@ def flip(x: Tensor, rng: Rng) -> Tensor:
     """Flip each image left to right with probability 1/2.
 
     Args:
-        x: Images, uint8 (B, C, H, W).
+        x: Images, integers (B, C, H, W).
         rng: One stream per image.
     """
     heads = rng.split("flip").bits() & 1
@@ -38,7 +38,7 @@ def binarise(x: Tensor, rng: Rng, levels: int = 256) -> Tensor:
     """Draw binary pixels, 1 with probability x / (levels - 1).
 
     Args:
-        x: Grey levels, uint8 (B, C, H, W).
+        x: Grey levels, integers (B, C, H, W).
         rng: One stream per image.
         levels: Their number.
 

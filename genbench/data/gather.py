@@ -34,7 +34,7 @@ class Gathered:
     """Pictures as arrays.
 
     Args:
-        x: uint8 (N, C, size, size).
+        x: Integers (N, C, size, size), of the type of the container's levels.
         y: int64 (N,), or None where the container has no classes.
         classes: Names of the classes by label; those without a picture are left out.
         splits: The split of each picture; None where the container does not decide.
@@ -70,7 +70,7 @@ def gather(
         progress: Called with the number of pictures read so far.
 
     Raises:
-        InputError: No picture could be read.
+        InputError: No picture could be read, or colour of more than 256 levels is asked for in grey.
     """
     squares: list[np.ndarray] = []
     kept: list[Picture] = []
@@ -108,6 +108,10 @@ def gather(
         occurring, y = np.unique([picture.label for picture in kept], return_inverse=True)
         classes = tuple(classes[label] for label in occurring)
     colour = sum(array.ndim == 3 for array in squares)
+    if channels == "grey" and colour and container.levels > 256:
+        raise InputError(
+            f"--channels grey: colour of {container.levels} levels is not made grey; rgb is right"
+        )
     splits = [picture.split for picture in kept]
     x = _stack(squares, size, channels, colour)
     return Gathered(x, y, classes, splits, colour, bad, changes, list(depths.values()))
@@ -127,9 +131,9 @@ def read_square(picture: Picture, size: int, levels: int) -> Decoded | str:
     try:
         array, changes, depth = picture.read()
         height, width = array.shape[:2]
-        if levels < 256 and (height, width) != (size, size):
+        if levels != 256 and (height, width) != (size, size):
             raise ValueError(
-                f"it is {width}x{height}; images of fewer than 256 levels are not resized to "
+                f"it is {width}x{height}; images of other than 256 levels are not resized to "
                 f"{size}x{size}"
             )
         shaping = []
@@ -145,9 +149,9 @@ def read_square(picture: Picture, size: int, levels: int) -> Decoded | str:
 
 
 def _stack(squares: list[np.ndarray], size: int, channels: Channels, colour: int) -> np.ndarray:
-    """Squares as one array, uint8 (N, C, size, size)."""
+    """Squares as one array, (N, C, size, size), of their integer type."""
     grey = channels == "grey" or (channels == "auto" and not colour)
-    x = np.empty((len(squares), 1 if grey else 3, size, size), dtype=np.uint8)
+    x = np.empty((len(squares), 1 if grey else 3, size, size), dtype=squares[0].dtype)
     for i, array in enumerate(squares):
         if grey and array.ndim == 3:
             x[i, 0] = np.asarray(Image.fromarray(array).convert("L"))  # ITU-R 601-2 luma

@@ -105,7 +105,7 @@ class Grammar(ImageData):
         return torch.tensor(log_p, dtype=torch.float64)
 
     def lines(self, sentences: Sequence[str]) -> np.ndarray:
-        """Sentences as images, uint8 (N, 1, 1, L)."""
+        """Sentences as images, integers (N, 1, 1, L)."""
         looks = Text(_ALPHABET, _PADDING)
         rows = [looks.levels_of(sentence.ljust(_LENGTH, _PADDING)) for sentence in sentences]
         return np.array(rows, dtype=np.uint8)[:, None, None]

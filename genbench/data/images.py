@@ -118,7 +118,7 @@ class ImageData(LightningDataModule, ABC):
         """log p of images under the distribution that the data are drawn from, where it is known.
 
         Args:
-            x: uint8 (N, C, H, W).
+            x: integers (N, C, H, W).
 
         Returns:
             float64 (N,), in nats, minus infinity where an image cannot occur; or None.
@@ -135,7 +135,7 @@ class ImageData(LightningDataModule, ABC):
         """Read the source.
 
         Returns:
-            For every split, uint8 images (N, C, H, W) and y as `spec.y` says, or None.
+            For every split, integer images (N, C, H, W) and y as `spec.y` says, or None.
 
         Raises:
             InputError: The source is not there, or damaged.
@@ -194,7 +194,7 @@ class ImageData(LightningDataModule, ABC):
         """The arrays of a split, memory-mapped, and verified against their hash.
 
         Returns:
-            Images, uint8 (N, C, H, W), and y as `spec.y` says, or None.
+            Images, integers (N, C, H, W), and y as `spec.y` says, or None.
 
         Raises:
             InputError: The source is not there, or the decoded copy is damaged.
@@ -292,11 +292,11 @@ class ImageData(LightningDataModule, ABC):
         of each image.
 
         Args:
-            x: Images of `training`, uint8 (B, C, H, W).
+            x: Images of `training`, integers (B, C, H, W).
             rng: One stream per image.
 
         Returns:
-            Training images, uint8 (B, C, H, W).
+            Training images, integers (B, C, H, W).
         """
         return x
 
@@ -336,7 +336,7 @@ class ImageData(LightningDataModule, ABC):
             device: Where the images go.
 
         Returns:
-            uint8 (n, C, H, W); None where y is no image.
+            Integers (n, C, H, W); None where y is no image.
         """
         if not self.is_paired:
             return None

@@ -17,7 +17,7 @@ from genbench.data.images import ImageData
 from genbench.data.location import data_root
 from genbench.errors import InputError, nearest
 from genbench.rng import Rng
-from genbench.spec import Labels, Spec
+from genbench.spec import MAX_LEVELS, Labels, Spec
 from genbench.system.files import NAME
 from genbench.system.typed import Natural, Range, read_value
 
@@ -43,7 +43,7 @@ class Source:
 
     name: str
     shape: tuple[Natural, Natural, Natural]
-    levels: Annotated[int, Range(2, 256)]
+    levels: Annotated[int, Range(2, MAX_LEVELS)]
     labels: Natural | None
     classes: tuple[str, ...]
     sizes: tuple[Natural, Natural, Natural]

@@ -121,7 +121,9 @@ def import_images(
     yield "In a configuration:"
     root_entry = f", root: {root.resolve()}" if plan.root else ""
     yield f"data: {{class_path: genbench.data.imported.Imported, name: {plan.name}{root_entry}}}"
-    if len(arrays["test"][0]) < _ENOUGH:
+    if spec.levels > 256:
+        yield "protocol: likelihood  # extractors of photographs see 8 bits"
+    elif len(arrays["test"][0]) < _ENOUGH:
         yield (
             "protocol: likelihood  # likelihood and speed alone: sample metrics say little against "
             "so few test pictures"

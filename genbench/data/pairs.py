@@ -102,11 +102,11 @@ def pairs_of_samples(data: ImageData, samples: np.ndarray, split: Split = "test"
 
     Args:
         data: Whose y is an image.
-        samples: Samples 0, ..., n - 1, uint8 (n, C, H, W).
+        samples: Samples 0, ..., n - 1, integers (n, C, H, W).
         split: Whose pairs they were given.
 
     Returns:
-        uint8 (3 n, C, H, W): y, sample and true x of the first pair, and so on.
+        Integers (3 n, C, H, W): y, sample and true x of the first pair, and so on.
     """
     x, y = data.arrays(split)
     assert isinstance(data.spec.y, Image) and y is not None

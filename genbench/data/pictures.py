@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
+from genbench.data.decoded import array_dtype
 from genbench.errors import InputError
 from genbench.spec import Image, Scatter, Spec, Text
 from genbench.system.files import stop_if_disk_full, write_atomic
@@ -24,6 +25,7 @@ __all__ = [
     "picture_name",
     "pixels",
     "png",
+    "refuse_deep",
     "save_folder",
     "save_grid",
     "texts",
@@ -50,7 +52,7 @@ def save_grid(images: np.ndarray, spec: Spec, path: Path, columns: int | None = 
     """Write images as one PNG, which appears whole or not at all.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: Integers (N, C, H, W).
         spec: Shape and levels of an image.
         path: The file.
         columns: Images in a row. Default: about as many as rows.
@@ -62,20 +64,21 @@ def pairs_in_rows(y: np.ndarray, kind: Image, spec: Spec, *columns: np.ndarray) 
     """Images y, each followed by the images that go with it, as one sequence for a grid.
 
     Args:
-        y: uint8 (N, ...), of the shape and levels of its kind; it is shown in the size, the number
+        y: Integers (N, ...), of the shape and levels of its kind; it is shown in the size, the number
             of channels and the levels of x.
         kind: What y is.
         spec: Shape and levels of x.
-        columns: Images x that go with y, such as samples, uint8 (N, C, H, W) each.
+        columns: Images x that go with y, such as samples, integers (N, C, H, W) each.
 
     Returns:
-        uint8 ((1 + number of columns) N, C, H, W): y_0, then its images, then y_1, ...
+        Integers ((1 + number of columns) N, C, H, W): y_0, then its images, then y_1, ...
     """
     channels, height, width = spec.shape
     rows = np.arange(height) * kind.shape[1] // height
     places = np.arange(width) * kind.shape[2] // width
     shown = y[:, :, rows][:, :, :, places].astype(np.float64)
-    shown = np.round(shown * ((spec.levels - 1) / (kind.levels - 1))).astype(np.uint8)
+    shown = np.round(shown * ((spec.levels - 1) / (kind.levels - 1)))
+    shown = shown.astype(array_dtype(spec.levels))
     if kind.shape[0] != channels:
         shown = np.repeat(shown[:, :1], channels, axis=1)
     return np.stack((shown, *columns), axis=1).reshape(-1, *spec.shape)
@@ -127,20 +130,38 @@ def check_folder(folder: Path, n: int) -> None:
         )
 
 
+def refuse_deep(folder: Path, spec: Spec) -> None:
+    """Refuse a folder of pictures that could not hold every level.
+
+    Args:
+        folder: Where they would be written.
+        spec: Levels and looks of an image.
+
+    Raises:
+        InputError: An image is a picture of more than 256 levels.
+    """
+    if spec.levels > 256 and not isinstance(spec.looks, Text):
+        raise InputError(
+            f"--out {folder}: images of {spec.levels} levels do not fit into PNGs of 8 bits; "
+            "an .npz file is right"
+        )
+
+
 def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
     """Write images as one PNG each, pixel for pixel, or texts as one text file each; the folder
     appears whole or not at all.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: Integers (N, C, H, W).
         spec: Shape and levels of an image.
         folder: Where they are written.
 
     Raises:
-        InputError: It holds other images, or cannot be put in its place.
+        InputError: It holds other images, cannot be put in its place, or cannot hold every level.
         Stopped: The disk is full.
     """
     check_folder(folder, len(images))
+    refuse_deep(folder, spec)
     files = {}
     if isinstance(spec.looks, Text):
         for i, text in enumerate(texts(images, spec.looks)):
@@ -179,8 +200,8 @@ def pixels(image: np.ndarray, spec: Spec) -> np.ndarray:
     """One image as a picture, pixel for pixel.
 
     Args:
-        image: uint8 (C, H, W).
-        spec: Its levels; fewer than 256 are spread over 0 to 255.
+        image: Integers (C, H, W).
+        spec: Its levels, at most 256; fewer are spread over 0 to 255.
 
     Returns:
         uint8 (H, W) or (H, W, 3).
@@ -200,8 +221,10 @@ def grid(
 ) -> np.ndarray:
     """Images in reading order, enlarged by a whole factor; points and texts as one picture.
 
+    More than 256 levels are rounded to 256 shades: a grid is looked at, and not read back.
+
     Args:
-        images: uint8 (N, C, H, W).
+        images: Integers (N, C, H, W).
         spec: Shape, levels and looks of an image.
         columns: Images in a row. Default: about as many as rows.
         gap: Pixels between two images.
@@ -237,7 +260,7 @@ def texts(images: np.ndarray, looks: Text) -> list[str]:
     """The line that each image is.
 
     Args:
-        images: uint8 (N, 1, 1, L).
+        images: Integers (N, 1, 1, L).
         looks: The characters of the levels.
     """
     return [looks.read(image.ravel().tolist()) for image in images]

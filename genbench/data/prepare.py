@@ -131,10 +131,10 @@ def decode(content: bytes, white: int = WHITE) -> Decoded:
 
 
 def from_array(pixels: np.ndarray) -> Decoded:
-    """Treat an array of 8 bits by step 2.
+    """Treat an array by step 2, which leaves it as it is unless it has transparency.
 
     Args:
-        pixels: uint8 (H, W), (H, W, 3), or (H, W, 4) with transparency.
+        pixels: Integers (H, W), (H, W, 3), or uint8 (H, W, 4) with transparency.
     """
     if pixels.shape[2:] != (4,):
         return Decoded(pixels)

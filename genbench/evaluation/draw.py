@@ -40,7 +40,7 @@ def draw(
     split: Split = "test",
     beginning: list[int] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """This process's share of n samples, as (first index, uint8 images): sample i is a function of
+    """This process's share of n samples, as (first index, integer images): sample i is a function of
     (weights, seed, i). A model that completes may be given the first pixels of every image.
 
     A model of p(x | y) is given `label` for every image, or what `ImageData.y_of_samples` says:
@@ -81,13 +81,13 @@ def model_samples(
     if beginning is None:
         return model.sample(rng, y, **options)
     assert isinstance(model, Completes)
-    x = torch.zeros(len(rng), model.spec.dims, dtype=torch.uint8, device=rng.device)
-    x[:, : len(beginning)] = torch.tensor(beginning, dtype=torch.uint8, device=rng.device)
+    x = torch.zeros(len(rng), model.spec.dims, dtype=model.spec.dtype, device=rng.device)
+    x[:, : len(beginning)] = torch.tensor(beginning, dtype=model.spec.dtype, device=rng.device)
     return model.complete(x.view(-1, *model.spec.shape), len(beginning), rng, y)
 
 
 def draw_samples(loaded: Loaded, evaluation: Evaluation, protocol: Protocol, device: str) -> Tensor:
-    """The images that a protocol scores, uint8 (images, C, H, W), the same on every process."""
+    """The images that a protocol scores, integers (images, C, H, W), the same on every process."""
     parts = draw(
         loaded,
         protocol.images,
@@ -104,7 +104,7 @@ def save_picture(images: Tensor, spec: Spec, record: Record, out: Path) -> None:
     """The picture beside a record.
 
     Args:
-        images: uint8 (N, C, H, W), of which the first are shown, and all points of the plane.
+        images: integers (N, C, H, W), of which the first are shown, and all points of the plane.
         spec: Shape, levels and looks of an image.
         record: Its record.
         out: Folder with pictures/.

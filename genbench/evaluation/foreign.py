@@ -30,7 +30,7 @@ from genbench.evaluation.score import score_samples
 from genbench.records.parts import Cost, is_file_name
 from genbench.records.record import FOREIGN, NOISE_FLOOR, Record, record_id
 from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
-from genbench.spec import Spec
+from genbench.spec import Spec, pixel_dtype
 from genbench.system.json_files import digest
 from genbench.system.processes import agreed, first_alone
 
@@ -50,7 +50,7 @@ def evaluate_samples(
 
     Args:
         path: A folder or a zip of pictures, or an npz file: images, or arr_0, uint8 (N, H, W[, C])
-            or (N, C, H, W); levels (256); or an npy file of images alone.
+            or (N, C, H, W), or int32 for more than 256 levels; levels (256); or an npy file of images alone.
         data: What they should look like.
         name: What to call them: a row of the table.
         out: Folder with records/ and pictures/.
@@ -114,13 +114,13 @@ def evaluate_samples(
 
 
 def content_hash(images: Tensor) -> str:
-    """SHA-256 of a set of images, uint8 (N, C, H, W), in whatever order they come."""
+    """SHA-256 of a set of images, integers (N, C, H, W), in whatever order they come."""
     order = canonical_order(images.numpy(), None)
     return hashlib.sha256(images[order].numpy().tobytes()).hexdigest()
 
 
 def read_samples(path: Path, spec: Spec) -> Tensor:
-    """Images of exactly the shape of the data, uint8 (N, C, H, W), in the order of their names.
+    """Images of exactly the shape of the data, integers (N, C, H, W), in the order of their names.
     Nothing is resized.
 
     Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other
@@ -181,11 +181,11 @@ def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
 def _scaled(path: Path, images: Tensor, given: int, wanted: int) -> Tensor:
     if given == wanted:
         return images
-    if given != 256:
+    if given != 256 or wanted > 256:
         raise InputError(f"{path}: its images have {given} levels; the data have {wanted}")
     if int(images.max()) < wanted:
         raise InputError(
             f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's {wanted} levels, say so in an npz file: "
             f"levels={wanted}"
         )
-    return (images.double() * ((wanted - 1) / 255)).round().to(torch.uint8)
+    return (images.double() * ((wanted - 1) / 255)).round().to(pixel_dtype(wanted))

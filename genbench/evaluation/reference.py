@@ -68,7 +68,7 @@ def features_of(images: Tensor, extractor: Extractor, protocol: Protocol, device
     """Features and class scores of images, computed in the protocol's chunks by all processes.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: integers (N, C, H, W).
         extractor: What sees them, on `device`.
         protocol: Images computed at once.
         device: Where to compute.

@@ -31,11 +31,11 @@ def score_samples(
     the seed, not of their order.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: integers (N, C, H, W).
         resolved: The protocol with its extractor and reference. Its seed orders the images (the
             splits of IS follow from their order) and draws the halves for the errors.
         log_table: log q of every image of a small universe, for KL alone.
-        truth: The true image of the pair whose y each image was given, uint8 (N, C, H, W). Without
+        truth: The true image of the pair whose y each image was given, integers (N, C, H, W). Without
             it, metrics of pairs are left out.
         log_scores: log q of the first images of the protocol's split, for the estimate of KL.
     """

@@ -47,7 +47,7 @@ def sheet_of(
         subject: The run; its data say how an image is shown.
         title: Title of the sheet.
         caption: Sentences below the grid.
-        x: uint8 (N, C, H, W), in reading order.
+        x: integers (N, C, H, W), in reading order.
         columns: Images in a row.
         rows: Labels of the rows.
         names: Labels of the columns.

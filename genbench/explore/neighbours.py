@@ -73,7 +73,7 @@ def feature_space(subject: Subject) -> dict[str, Callable[[Tensor], Tensor]]:
     """The extractor of the run's protocol by name; empty without an extractor or its weights.
 
     Returns:
-        "features" and a function from images, uint8 (N, C, H, W), to features (N, F).
+        "features" and a function from images, integers (N, C, H, W), to features (N, F).
     """
     name = load_protocol(subject.config.resolved["protocol"] or subject.data.protocol).extractor
     if name is None:

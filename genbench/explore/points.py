@@ -87,7 +87,7 @@ def density_table(subject: Subject) -> np.ndarray | None:
     if model.likelihood is None:
         return None
     cells = torch.cartesian_prod(torch.arange(L), torch.arange(L))
-    x = cells.to(torch.uint8).view(-1, 1, 1, 2).to(subject.device)
+    x = cells.to(subject.spec.dtype).view(-1, 1, 1, 2).to(subject.device)
     _, labels = subject.data.arrays("train")
     weights = np.ones(1)
     if model.conditional:

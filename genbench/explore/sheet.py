@@ -164,7 +164,7 @@ def mosaic(
 
     Args:
         axes: Where they are drawn.
-        images: uint8 (N, C, H, W).
+        images: integers (N, C, H, W).
         spec: Shape and levels of an image.
         columns: Images in a row.
         row_labels: Labels beside the rows.

@@ -130,7 +130,7 @@ class Subject:
             n: Number of images; fewer are returned where there are fewer.
 
         Returns:
-            Images, uint8 (N, C, H, W), and labels, int64 (N,), or None.
+            Images, integers (N, C, H, W), and labels, int64 (N,), or None.
 
         Raises:
             NotPossible: There is no such image.
@@ -154,7 +154,7 @@ class Subject:
             y: Labels, int64 (n,), or None.
 
         Returns:
-            uint8 (n, C, H, W).
+            integers (n, C, H, W).
         """
         rng = self.rng(n, "sample")
         parts = []
@@ -216,7 +216,7 @@ class Subject:
         """Encode images.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: Labels, int64 (B,), or None.
 
         Returns:
@@ -242,7 +242,7 @@ class Subject:
             y: Labels, int64 (B,), or None.
 
         Returns:
-            Images, uint8 (B, C, H, W).
+            Images, integers (B, C, H, W).
 
         Raises:
             NotPossible: The model has no latents.

@@ -59,7 +59,7 @@ def completed(subject: Subject, x: Tensor, y: Tensor | None) -> Tensor | None:
 
     Args:
         subject: The run.
-        x: The line, uint8 (1, 1, 1, L).
+        x: The line, integers (1, 1, 1, L).
         y: Labels of the draws, int64 (20,), or None.
     """
     model = subject.model

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genbench.rng import Rng
+from genbench.spec import pixel_dtype
 
 __all__ = [
     "bits_per_dim",
@@ -34,13 +35,13 @@ def to_real(x: Tensor, levels: int, dtype: torch.dtype = torch.float32) -> Tenso
 
 
 def to_pixels(v: Tensor, levels: int) -> Tensor:
-    """Reals -> the nearest pixel value, uint8. Inverse of `to_real`.
+    """Reals -> the nearest pixel value, an integer. Inverse of `to_real`.
 
     Examples:
         >>> to_pixels(torch.tensor([-3.0, 0.0, 0.07, 1.0]), levels=17).tolist()
         [0, 8, 9, 16]
     """
-    return ((v + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
+    return ((v + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(pixel_dtype(levels))
 
 
 class _PullInside(torch.autograd.Function):
@@ -84,13 +85,13 @@ def in_cell(x: Tensor, levels: int, u: Tensor) -> Tensor:
 
 
 def quantise(v: Tensor, levels: int) -> Tensor:
-    """Reals in (0, 1) -> the pixel in whose cell they lie, uint8. Inverse of `dequantise`.
+    """Reals in (0, 1) -> the pixel in whose cell they lie, an integer. Inverse of `dequantise`.
 
     Examples:
         >>> quantise(torch.tensor([0.125, 0.8125, 0.99]), levels=4).tolist()
         [0, 3, 3]
     """
-    return (v * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+    return (v * levels).floor().clamp(0, levels - 1).to(pixel_dtype(levels))
 
 
 def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:

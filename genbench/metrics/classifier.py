@@ -138,7 +138,7 @@ def train(net: nn.Module, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> 
 
     Args:
         net: The classifier; its present weights are overwritten.
-        x: Images, uint8 (N, C, H, W).
+        x: Images, integers (N, C, H, W).
         y: Labels, int64 (N,).
         levels: Grey levels of x.
         recipe: Images, rates, augmentations, seed.

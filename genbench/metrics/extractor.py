@@ -27,7 +27,7 @@ from genbench.data.location import data_root
 from genbench.errors import InputError
 from genbench.formulas.pixels import to_real
 from genbench.metrics.card import Card, card_file, read_card
-from genbench.spec import Shape
+from genbench.spec import Shape, pixel_dtype
 from genbench.system.files import file_digest
 from genbench.system.locations import expand_home, shipped
 
@@ -66,7 +66,7 @@ class Extractor(typing.Protocol):
     def classes(self) -> int: ...
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, C, H, W) -> features, float32 (B, F), and logits, float32 (B, K)."""
+        """Images, integers (B, C, H, W) -> features, float32 (B, F), and logits, float32 (B, K)."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,14 @@ class NetworkExtractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits,
+        """Images, integers (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits,
         float32 (B, K).
         """
-        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != self.shape:
+        dtype = pixel_dtype(self.given)
+        if images.dtype != dtype or tuple(images.shape[1:]) != self.shape:
             given = f"{images.dtype} of {tuple(images.shape[1:])}"
             raise ValueError(
-                f"extractor {self.name}: images are torch.uint8 of {self.shape}, not {given}"
+                f"extractor {self.name}: images are {dtype} of {self.shape}, not {given}"
             )
         x = _scaled(images, self.given, self.levels, self.name)
         features, logits = self.net(to_real(x, self.levels, torch.float64))
@@ -161,7 +162,7 @@ def _scaled(x: Tensor, given: int, wanted: int, name: str) -> Tensor:
         raise ValueError(f"extractor {name}: pixels are 0 to {given - 1}, not {int(x.max())}")
     if given == wanted:
         return x
-    return (x.double() * ((wanted - 1) / (given - 1))).round().to(torch.uint8)
+    return (x.double() * ((wanted - 1) / (given - 1))).round().to(pixel_dtype(wanted))
 
 
 @contextmanager
@@ -195,10 +196,15 @@ def load_extractor(
         root: Root of the data, whose weights/ is looked into first.
 
     Raises:
-        InputError: There is no such card, the card is incomplete, or the weights are missing or not
-            the card's.
+        InputError: There is no such card, the card is incomplete, the weights are missing or not
+            the card's, or the images have more levels than 8 bits, and than the network, know.
     """
     card = read_card(card_file(name))
+    if levels is not None and levels > max(256, card.levels):
+        raise InputError(
+            f"extractor {name} sees {card.levels} levels; the images have {levels}, and would be "
+            "rounded: a protocol without an extractor, such as likelihood, is right"
+        )
     path = _weights(card, root)
     check_weights(name, card, path)
     net = _network(card, path).to(device).requires_grad_(False).eval()

@@ -134,7 +134,7 @@ def measure_step_error(
 
     Args:
         model: With a density.
-        x: uint8 (N, C, H, W), of which the first 64 are scored, each with the noise that it has in
+        x: integers (N, C, H, W), of which the first 64 are scored, each with the noise that it has in
             `measure_likelihood`.
         y: One per image, of a model of p(x | y).
         options: Of the model's `log_prob`.
@@ -177,10 +177,8 @@ def log_table(
         InputError: y is no label.
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
-    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims).to(
-        torch.uint8
-    )
-    x = universe.reshape(-1, *data.spec.shape).to(device)
+    universe = torch.cartesian_prod(*[torch.arange(data.spec.levels)] * data.spec.dims)
+    x = universe.reshape(-1, *data.spec.shape).to(device, data.spec.dtype)
     name = lambda n: f"the image of pixels {universe[n].tolist()}"  # noqa: E731
     return marginal_log_prob(model, data, x, options, protocol, device, name).numpy()
 
@@ -218,7 +216,7 @@ def marginal_log_prob(
     Args:
         model: With a density.
         data: Where the frequencies come from.
-        x: uint8 (N, C, H, W).
+        x: integers (N, C, H, W).
         options: Of the model's `log_prob`.
         protocol: Chunks, evaluation seed, repeats.
         device: Where the model is.

@@ -100,7 +100,7 @@ def mode_coverage(points: np.ndarray, components: np.ndarray) -> tuple[int, floa
     """Modes covered and the high-quality share.
 
     Args:
-        points: Samples, uint8 (N, 1, 1, 2).
+        points: Samples, integers (N, 1, 1, 2).
         components: w_k p_k, (K, L, L).
     """
     cells = tuple(points[:, 0, 0, :].T)

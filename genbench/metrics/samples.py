@@ -39,10 +39,10 @@ class Samples:
             images themselves are not known.
         labels: Class of each reference image, int64 (m,).
         training: Features of the training images, (N, F).
-        images: Generated images, uint8 (n, C, H, W).
-        reference_images: Reference images, uint8 (m, C, H, W).
+        images: Generated images, integers (n, C, H, W).
+        reference_images: Reference images, integers (m, C, H, W).
         truth: The image that each generated one is to be compared with, where both were given one
-            y, uint8 (n, C, H, W).
+            y, integers (n, C, H, W).
         levels: Number of values of a pixel.
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.

@@ -147,5 +147,5 @@ def conditions(model: GenerativeModel, images: int, device: torch.device | str) 
         return torch.arange(images, device=device) % kind.classes
     noise = Rng(0, range(images), device=device).split("y")
     if isinstance(kind, Image):
-        return noise.integers(kind.levels, kind.shape).to(torch.uint8)
+        return noise.integers(kind.levels, kind.shape).to(kind.dtype)
     return noise.integers(kind.vocabulary, (kind.length,))

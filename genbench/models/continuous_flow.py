@@ -71,7 +71,7 @@ class ContinuousFlow(Dequantised):
         """Prior, divergence and cell volume (K = 1), or the estimate by K noises. (B,) nats each.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             K: Dequantisation noises per image.

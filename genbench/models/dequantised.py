@@ -86,7 +86,7 @@ class Dequantised(GenerativeModel):
         as K grows.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             K: Noises per image.
@@ -108,7 +108,7 @@ class Dequantised(GenerativeModel):
         """`terms` by a density that is a function of v and of the number k of the noise.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             K: Noises per image.
@@ -158,7 +158,7 @@ class Dequantised(GenerativeModel):
         return low + (high - low) * ((x.to(self.dtype) + 0.5) / self.spec.levels)
 
     def to_pixels(self, v: Tensor) -> Tensor:
-        """Reals -> the pixel in whose cell they lie, uint8. Inverse of `to_cell`."""
+        """Reals -> the pixel in whose cell they lie. Inverse of `to_cell`."""
         low, high = self.interval
         return quantise((v - low) / (high - low), self.spec.levels)
 

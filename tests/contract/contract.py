@@ -69,8 +69,8 @@ _CHUNK = 4_096
 
 
 def universe(spec: Spec) -> Tensor:
-    """All images of a shape, uint8 (levels^D, C, H, W)."""
-    line = torch.arange(spec.levels, dtype=torch.uint8)
+    """All images of a shape, integers (levels^D, C, H, W)."""
+    line = torch.arange(spec.levels, dtype=spec.dtype)
     return torch.cartesian_prod(*[line] * spec.dims).view(-1, *spec.shape)
 
 
@@ -78,7 +78,7 @@ class Images(NamedTuple):
     """Images over which masses are summed.
 
     Attributes:
-        x: uint8 (n, C, H, W).
+        x: Integers (n, C, H, W).
         volume: Images of the universe for which each of them stands: 1 where all are listed.
     """
 
@@ -96,7 +96,7 @@ def images_of(spec: Spec, n: int) -> Images:
     size = spec.levels**spec.dims
     if size <= _LISTED:
         return Images(universe(spec), 1.0)
-    return Images(Rng(13, range(n)).integers(spec.levels, spec.shape).to(torch.uint8), size / n)
+    return Images(Rng(13, range(n)).integers(spec.levels, spec.shape).to(spec.dtype), size / n)
 
 
 class Cells:
@@ -305,7 +305,7 @@ def log_weights(
 
 
 def samples_of(model: GenerativeModel, y: Tensor | None, options: dict[str, Any], n: int) -> Tensor:
-    """n samples, uint8 (n, C, H, W)."""
+    """n samples, integers (n, C, H, W)."""
     rng = Rng(12, range(n), model.dtype).split("sample")
     with torch.no_grad():
         parts = [

@@ -269,7 +269,7 @@ def test_samples_are_integer_images_and_the_same_at_any_batch_size(name, conditi
     with torch.no_grad():
         together = samples([*range(6)])
         apart = [samples([i]) for i in (5, 0, 2)]
-    assert together.dtype == torch.uint8
+    assert together.dtype == model.spec.dtype
     assert tuple(together.shape) == (6, *model.spec.shape)
     assert int(together.max()) < model.spec.levels
     assert torch.equal(torch.cat(apart), together[[5, 0, 2]])
@@ -418,7 +418,7 @@ def batches_of(spec: Spec) -> list[Batch]:
     y = torch.arange(n) % (spec.classes or 1)
     mean = (y + 1) / ((spec.classes or 1) + 1)
     v = mean.view(-1, 1, 1, 1) + 0.3 * rng.normal(spec.shape)
-    x = (v * spec.levels).floor().clamp(0, spec.levels - 1).to(torch.uint8)
+    x = (v * spec.levels).floor().clamp(0, spec.levels - 1).to(spec.dtype)
     return [Batch(x, y, rng)]
 
 

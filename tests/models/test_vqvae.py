@@ -192,7 +192,8 @@ def test_what_has_no_codes_is_refused(override, says):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"K": 1}, "K is at least 2"),
+        ({"K": 1}, "K is 2 to 65,536, not 1"),
+        ({"K": 65_537}, "K is 2 to 65,536, not 65537"),
         ({"grid": (0, 2)}, "grid and d are at least 1"),
         ({"beta": -0.1}, "beta is at least 0"),
     ],

@@ -14,7 +14,6 @@ References:
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from genbench.formulas.pixels import bits_per_dim
@@ -72,21 +71,22 @@ class Autoregressive(GenerativeModel):
 
     def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """Pixel by pixel, in raster order."""
-        return draw_in_order(self.net, rng, self.condition(y)).to(torch.uint8)
+        return draw_in_order(self.net, rng, self.condition(y)).to(self.spec.dtype)
 
     def complete(self, x: Tensor, known: int, rng: Rng, y: Tensor | None = None) -> Tensor:
         """Draw what follows the first pixels, p(x_known, ... | x_0, ..., x_{known - 1}): exact, as
         the chain rule goes on from there.
 
         Args:
-            x: uint8 (len(rng), C, H, W), of which the first `known` pixels are looked at, in the
+            x: integers (len(rng), C, H, W), of which the first `known` pixels are looked at, in the
                 order of the chain rule.
             known: Number of pixels that are kept.
             rng: One stream per image.
             y: Labels of a model of p(x | y), int64 (len(rng),).
 
         Returns:
-            uint8 (len(rng), C, H, W).
+            integers (len(rng), C, H, W).
         """
         beginning = x.movedim(1, -1).flatten(1)[:, :known].long()
-        return draw_in_order(self.net, rng, self.condition(y), beginning).to(torch.uint8)
+        images = draw_in_order(self.net, rng, self.condition(y), beginning)
+        return images.to(self.spec.dtype)

@@ -109,7 +109,7 @@ class BernoulliMixture(GenerativeModel):
         cdf = self.log_pi.double().exp().cumsum(1)[group]
         k = (cdf < rng.uniform((1,)).double()).sum(1).clamp(max=K - 1)
         mu = torch.sigmoid(self.theta[group * K + k]).unflatten(1, self.spec.shape)
-        return (rng.uniform(self.spec.shape) < mu).to(torch.uint8)
+        return (rng.uniform(self.spec.shape) < mu).to(self.spec.dtype)
 
     @torch.no_grad()
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:

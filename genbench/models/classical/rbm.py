@@ -93,7 +93,7 @@ class RBM(GenerativeModel):
         self.c = nn.Parameter(torch.zeros(hidden))
         self.chains: ImageBuffer | None = None
         if chains:
-            self.chains = ImageBuffer(torch.randint(2, (chains, spec.dims), dtype=torch.uint8))
+            self.chains = ImageBuffer(torch.randint(2, (chains, spec.dims), dtype=spec.dtype))
         self.register_buffer("a", torch.zeros(spec.dims))
         self.register_buffer("log_z", torch.zeros((), dtype=torch.float64))
         self.register_buffer("log_z_error", torch.zeros((), dtype=torch.float64))

@@ -208,7 +208,7 @@ class DDPM(GenerativeModel):
     def step_term(
         self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None, clip: bool = True
     ) -> Tensor:
-        """L_{t-1} for one noise, (B,) nats; L_0, which is not clipped, where t = 1. x: uint8 (B, C,
+        """L_{t-1} for one noise, (B,) nats; L_0, which is not clipped, where t = 1. x: integers (B, C,
         H, W). t: int64 (B,).
         """
         x_0 = self.to_real(x)
@@ -238,7 +238,7 @@ class DDPM(GenerativeModel):
         """L_T, the sum of L_{t-1} over t = 2, ..., T, and L_0, by one noise each: (B,) nats.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             timesteps: K: the sum is estimated, without bias, from K stratified times per image.

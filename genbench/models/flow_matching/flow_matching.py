@@ -177,7 +177,7 @@ class FlowMatching(ContinuousFlow):
     def decode(
         self, z: Tensor, y: Tensor | None = None, solver: Solver = "heun", steps: int = 50
     ) -> Tensor:
-        """Latents (B, D) -> integer images, uint8.
+        """Latents (B, D) -> integer images.
 
         Inverse of `encode`, up to the error of the solver.
         """

@@ -21,7 +21,7 @@ def dequantised(x: Tensor, levels: int, rng: Rng) -> Tensor:
 
 
 def quantised(v: Tensor, levels: int) -> Tensor:
-    """Reals in (-1, 1) -> the pixel in whose cell they lie, uint8. Inverse of `dequantised`."""
+    """Reals in (-1, 1) -> the pixel in whose cell they lie. Inverse of `dequantised`."""
     return quantise((v + 1) / 2, levels)
 
 

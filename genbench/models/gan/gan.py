@@ -166,7 +166,7 @@ class GAN(GenerativeModel):
         return self.decode(self.latent.draw(rng), y)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Latents z, (B, latent) -> images G(z), uint8 (B, C, H, W)."""
+        """Latents z, (B, latent) -> images G(z), integers (B, C, H, W)."""
         return quantised(torch.tanh(self.G(z, self.condition(y))), self.spec.levels)
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:

@@ -148,7 +148,7 @@ class Autoencoder(GenerativeModel):
         return self.E(self.to_real(x))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Codes (B, d) -> the pixels nearest to D(z), uint8 (B, C, H, W)."""
+        """Codes (B, d) -> the pixels nearest to D(z), integers (B, C, H, W)."""
         return self.to_pixels(self.D(z))
 
     @torch.no_grad()

@@ -133,7 +133,7 @@ class VAE(GenerativeModel):
             raise ValueError(f"decoder is 'sample' or 'mean', not {decoder!r}")
         u = rng.uniform(self.spec.shape)
         if self.likelihood_model == "bernoulli":
-            return (u < torch.sigmoid(theta)).to(torch.uint8)
+            return (u < torch.sigmoid(theta)).to(self.spec.dtype)
         mean, log_s = location_and_scale(theta)
         noise = (
             torch.logit(u)
@@ -149,7 +149,7 @@ class VAE(GenerativeModel):
         of annealed ones. (B,) nats.
 
         Args:
-            x: uint8 (B, C, H, W).
+            x: integers (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
             rng: One stream per image.
             K: Importance weights, or annealed chains, per image.
@@ -194,11 +194,11 @@ class VAE(GenerativeModel):
         return self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)[0]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean of p(x|z) as an integer image, uint8 (B, C, H, W)."""
+        """The mean of p(x|z) as an integer image, integers (B, C, H, W)."""
         return self.decoded_mean(self.decoder(z, self.condition(y)))
 
     def decoded_mean(self, theta: Tensor) -> Tensor:
         """Decoder output -> the location of p(x|z), rounded."""
         if self.likelihood_model == "bernoulli":
-            return (theta > 0).to(torch.uint8)
+            return (theta > 0).to(self.spec.dtype)
         return self.to_pixels(location_and_scale(theta)[0])

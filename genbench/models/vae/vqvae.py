@@ -41,7 +41,7 @@ from genbench.formulas.priors import Codes
 from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
 from genbench.rng import Rng
-from genbench.spec import Spec
+from genbench.spec import MAX_LEVELS, Spec
 from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["VQVAE"]
@@ -55,7 +55,7 @@ class VQVAE(GenerativeModel):
         encoder: x in [-1, 1] -> z_e, of shape (d, h, w).
         decoder: z_q, of shape (d, h, w) -> mean and log scale per pixel.
         optimizer: Optimizer of all parameters, those of the codebook among them.
-        K: Number of codes, at least 2.
+        K: Number of codes, 2 to 65,536.
         grid: h and w.
         d: Length of a code's vector.
         beta: Weight of the commitment of the encoder to the codebook.
@@ -75,8 +75,8 @@ class VQVAE(GenerativeModel):
         beta: float = 0.25,
     ) -> None:
         super().__init__(spec, optimizer)
-        if K < 2:
-            raise ValueError(f"K is at least 2, not {K}")
+        if not 2 <= K <= MAX_LEVELS:
+            raise ValueError(f"K is 2 to {MAX_LEVELS:,}, not {K}")
         if min(grid) < 1 or d < 1:
             raise ValueError(f"grid and d are at least 1, not {grid} and {d}")
         if beta < 0:
@@ -164,7 +164,7 @@ class VQVAE(GenerativeModel):
 
     @torch.no_grad()
     def draw(self, z: Tensor, rng: Rng, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
-        """x ~ p(x | z), or its rounded mean: uint8 (B, C, H, W). z: int64 (B, h, w)."""
+        """x ~ p(x | z), or its rounded mean: integers (B, C, H, W). z: int64 (B, h, w)."""
         if decoder not in ("sample", "mean"):
             raise ValueError(f"decoder is 'sample' or 'mean', not {decoder!r}")
         mean, log_s = location_and_scale(self.decoder(self.vectors(z)))
@@ -178,7 +178,7 @@ class VQVAE(GenerativeModel):
         return self.tokens(x)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The rounded mean of p(x | z), uint8 (B, C, H, W)."""
+        """The rounded mean of p(x | z), integers (B, C, H, W)."""
         return self.draw(z, Rng(0, range(len(z)), self.dtype, z.device), "mean")
 
 
