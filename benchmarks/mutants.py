@@ -1253,6 +1253,36 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a needed run is a module of the model that learns from it",
+        "model.py",
+        "        if isinstance(value, GenerativeModel):\n            object",
+        "        if value is self:\n            object",
+        ("models/test_vqvae.py::test_the_tokenizer_is_no_part_of_the_prior",),
+    ),
+    Mutation(
+        "training learns from an untrained teacher",
+        "training/train.py",
+        "model = build_model(config, data, needed)",
+        "model = build_model(config, data, dict(zip(needed, model.needed())))",
+        (
+            "runs/test_needs.py::test_training_learns_from_the_recorded_weights_of_a_teacher_that_stays_as_it_is",
+        ),
+    ),
+    Mutation(
+        "a prior is measured with other codes than it was trained on",
+        "runs/build.py",
+        "    run.check_needs({name: facts[name] for name in used})\n",
+        "",
+        ("runs/test_needs.py::test_a_prior_is_measured_with_the_codes_that_it_was_trained_on",),
+    ),
+    Mutation(
+        "codes that no image reaches are in use",
+        "models/vae/vqvae.py",
+        "minlength=K) > 0)",
+        "minlength=K) >= 0)",
+        ("models/test_vqvae.py::test_codes_that_no_image_reaches_are_counted_as_dead",),
+    ),
+    Mutation(
         "a row of diverged runs can be best",
         "leaderboard/board.py",
         "return not row.diverged and not self.lacks(row)",

@@ -1,5 +1,8 @@
 """What a model may offer beyond the contract, asked for by name and never by class.
 
+Tools ask whether a model is one of these protocols. A model that learns from a finished run has an
+argument of its constructor that is annotated by one: `teacher: Transports`.
+
 x are integer images (B, C, H, W); y are int64 labels (B,), or another kind of `genbench.spec`, None
 for a model of p(x); z are latents, whose shape and prior a model with latents declares as its
 `latent`.
@@ -14,6 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from genbench.formulas.noise import Schedule
 from genbench.formulas.priors import Prior
 from genbench.rng import Rng
 from genbench.spec import Shape, Spec
@@ -21,6 +25,7 @@ from genbench.spec import Shape, Spec
 __all__ = [
     "Completes",
     "Decodes",
+    "Denoises",
     "Diffuses",
     "Encodes",
     "HasLatent",
@@ -28,6 +33,9 @@ __all__ = [
     "Latent",
     "Tokenizes",
     "Transports",
+    "described",
+    "is_capability",
+    "members_of",
 ]
 
 
@@ -116,8 +124,35 @@ class HasTrajectory(Protocol):
 class Transports(Protocol):
     """Noise is carried to images along paths of its own, without other noise."""
 
+    @property
+    def conditional(self) -> bool:
+        """Whether the paths depend on y, which is then given."""
+        ...
+
     def transport(self, eps: Tensor, y: Tensor | None = None, steps: int = 50) -> Tensor:
         """Standard normal (B, C, H, W) -> the reals at the ends of their paths."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """Reals x in noise, x_t = alpha_t x + sigma_t eps with standard normal eps, have a mean E[x | x_t].
+
+    eps, score and velocity follow from it by the methods of `schedule`.
+    """
+
+    @property
+    def schedule(self) -> Schedule:
+        """alpha_t and sigma_t, from images at t = 0 to noise at t = 1."""
+        ...
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the mean depends on y, which is then given."""
+        ...
+
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | x_t] as the model knows it, of the shape of x_t, (B, C, H, W). t: float64 (B,)."""
         ...
 
 
@@ -141,3 +176,34 @@ class Tokenizes(Protocol):
     def draw(self, z: Tensor, rng: Rng, decoder: Literal["sample", "mean"] = "sample") -> Tensor:
         """x ~ p(x | z), one image per stream, or its rounded mean."""
         ...
+
+
+def is_capability(annotation: Any) -> bool:
+    """Whether an annotation is a protocol, which says what a model offers.
+
+    Examples:
+        >>> is_capability(Transports), is_capability(Spec)
+        (True, False)
+    """
+    return Protocol in getattr(annotation, "__bases__", ())
+
+
+def members_of(capability: type) -> list[str]:
+    """The names of the methods and attributes that a capability consists of.
+
+    Examples:
+        >>> members_of(Diffuses), members_of(Tokenizes)
+        (['T', 'diffuse'], ['codes', 'tokens', 'log_likelihood', 'draw'])
+    """
+    names = (*vars(capability).get("__annotations__", {}), *vars(capability))
+    return [name for name in names if not name.startswith("_")]
+
+
+def described(capability: type) -> str:
+    """A capability, and what it consists of, in one text.
+
+    Examples:
+        >>> described(Transports)
+        'Transports (conditional, transport)'
+    """
+    return f"{capability.__name__} ({', '.join(members_of(capability))})"

@@ -71,8 +71,15 @@ class GenerativeModel(LightningModule, ABC):
         spec: Shape and levels of the images, and what y is.
         conditioned_on: What y is, of a model of p(x | y); None for a model of p(x).
         classes: Number of classes K of a model of p(x | y) of labels y; 0 for any other.
-        needs: Finished runs that it learns from, such as a teacher: what the configuration's
-            `needs` calls them, and the capability that their models offer. `needed` gives them.
+        training_needs: Needed runs that the loss alone uses: a finished run is measured without
+            them.
+
+    A finished run that a model learns from, such as a teacher, is an argument of its constructor,
+    annotated by what the run offers: `teacher: Transports` of `genbench.capabilities`, or
+    `teacher: Transports | None` where some models of the class have none. The configuration's
+    `needs` names the run by the name of the argument. It has its recorded weights and is frozen.
+    Kept as an attribute it is no module of this one, and so no part of its parameters, its state or
+    its training, but goes where this model goes.
     """
 
     likelihood: LikelihoodKind | None = None
@@ -80,6 +87,7 @@ class GenerativeModel(LightningModule, ABC):
     batch_coupled: bool = False
     gathers_batch: bool = False
     second_derivatives: bool = False
+    training_needs: tuple[str, ...] = ()
     conditions: tuple[type[Y], ...] = (Labels,)
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
@@ -95,9 +103,6 @@ class GenerativeModel(LightningModule, ABC):
         self.optimization = Optimization()
         self.budget = 0
         self.micro_batches = 1
-        self.needs: dict[str, type] = {}
-        # not modules of this one: no part of its parameters, its state or its training
-        self._needed: dict[str, Callable[[], GenerativeModel] | GenerativeModel] = {}
         self._images_seen = 0
         self._turns: list[tuple[int, str, Player]] = []
         self._image_buffers: list[ImageBuffer] = []
@@ -279,26 +284,6 @@ class GenerativeModel(LightningModule, ABC):
         """Go on from an image count, when the state of a checkpoint has been loaded."""
         self._images_seen = images
 
-    def provide(self, needed: dict[str, Callable[[], GenerativeModel]]) -> None:
-        """Say where the runs that this model `needs` come from: each is loaded when it is first
-        asked for.
-        """
-        self._needed = dict(needed)
-
-    def needed(self, name: str) -> GenerativeModel:
-        """A finished run that this model `needs`: the recorded weights, frozen, in evaluation mode,
-        where this model is.
-
-        Raises:
-            InputError: It is missing or not finished.
-        """
-        source = self._needed[name]
-        if not isinstance(source, GenerativeModel):
-            source = self._needed[name] = source().eval().requires_grad_(False)
-        if (source.device, source.dtype) != (self.device, self.dtype):
-            source.to(device=self.device, dtype=self.dtype)
-        return source
-
     @property
     def conditional(self) -> bool:
         """Whether this is a model of p(x | y)."""
@@ -334,6 +319,27 @@ class GenerativeModel(LightningModule, ABC):
     def fixed_rng(self, x: Tensor) -> Rng:
         """The streams behind `log_prob(x)` when none are given."""
         return Rng(0, range(len(x)), self.dtype, x.device).split("log_prob")
+
+    # --- needed runs ------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute. A model that this one learns from does not become a module of it."""
+        if isinstance(value, GenerativeModel):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def needed(self) -> list[GenerativeModel]:
+        """The models that this one learns from."""
+        return [value for value in vars(self).values() if isinstance(value, GenerativeModel)]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeModel:
+        """What moves or converts this model, which Lightning has noted in `device` and `dtype`."""
+        super()._apply(fn, recurse)
+        for model in self.needed():
+            if model.device.type != "meta":  # measured without it: there are no weights
+                model.to(device=self.device, dtype=self.dtype)
+        return self
 
     # --- the training step ------------------------------------------------------------------------
 

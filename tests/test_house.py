@@ -38,7 +38,6 @@ ARROWS = {
     "models": {
         "batch",
         "capabilities",
-        "errors",
         "formulas",
         "model",
         "nets",
@@ -48,6 +47,7 @@ ARROWS = {
         "steps",
     },
     "config": {
+        "capabilities",
         "data",
         "errors",
         "formulas",
@@ -70,7 +70,7 @@ ARROWS = {
         "spec",
         "system",
     },
-    "runs": {"capabilities", "config", "data", "errors", "model", "records", "spec", "system"},
+    "runs": {"capabilities", "config", "data", "errors", "model", "records", "system"},
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {
         "capabilities",

@@ -24,7 +24,6 @@ another teacher is another configuration.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import re
@@ -32,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genbench.config.annotations import GROUPS, settled
-from genbench.config.class_paths import TRUSTED, check_paths, injected_specs
+from genbench.config.class_paths import TRUSTED, check_paths, injected_names, named_class
 from genbench.config.config import Config
 from genbench.config.explain import explain
 from genbench.config.former import in_todays_words, without_neutral
@@ -44,10 +43,6 @@ from genbench.system.locations import expand_home
 from genbench.system.yaml12 import written_text
 
 __all__ = ["another_seed", "check_config", "settings_of"]
-
-# Stands for the specs of images and codes while arguments are checked: the data, and a needed run,
-# inject the real ones.
-_ANY_SPEC = {"shape": [1, 1, 1], "levels": 2}
 
 
 def settings_of(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -107,20 +102,15 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
 
     from genbench.records.store import check_stem
 
-    parser = _parser()
+    injected = injected_names(tree["model"]["class_path"])
+    parser = _parser(injected)
     try:
-        injected = injected_specs(tree["model"]["class_path"])
-        for key in injected:
-            if key in tree["model"]:
-                raise ValueError(f"Option '{key}' is not accepted")
+        for key in sorted(injected & tree["model"].keys()):
+            raise ValueError(f"Option '{key}' is not accepted")
         with own_warnings_only():
-            parsed = parser.parse_object(
-                nested({**tree, "model": {**tree["model"], **dict.fromkeys(injected, _ANY_SPEC)}})
-            ).as_dict()
+            parsed = parser.parse_object(nested(tree)).as_dict()
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
-    for key in injected:
-        parsed["model"]["init_args"].pop(key, None)
     resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
     # no key where there are none: the hash of such a configuration is that of former versions
     if needs:
@@ -227,8 +217,7 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
     """Options of `sample` or `log_prob` against the signature of the model's method."""
     from jsonargparse import ArgumentError, ArgumentParser
 
-    module, _, name = class_path.rpartition(".")
-    model_class = getattr(importlib.import_module(module), name)
+    model_class = named_class(class_path)
     allowed_keys = list(model_class.options(method))
     for key in options:
         if key not in allowed_keys:
@@ -261,8 +250,12 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
             raise InputError(f"{origin}: unknown key {key}")
 
 
-def _parser() -> Any:
-    """The parser of a configuration without its needed runs."""
+def _parser(injected: set[str]) -> Any:
+    """The parser of a configuration without its needed runs.
+
+    Args:
+        injected: The arguments of the model that no configuration gives.
+    """
     from jsonargparse import ArgumentParser
 
     from genbench.data.images import ImageData
@@ -276,5 +269,5 @@ def _parser() -> Any:
         parser.add_class_arguments(settings, name)
     parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
     parser.add_subclass_arguments(ImageData, "data", required=True)
-    parser.add_subclass_arguments(GenerativeModel, "model", required=True)
+    parser.add_subclass_arguments(GenerativeModel, "model", required=True, skip=injected)
     return parser

@@ -8,13 +8,22 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from genbench.config.annotations import annotation, members
+from genbench.capabilities import is_capability
+from genbench.config.annotations import annotation, members, parameters
 from genbench.errors import InputError, nearest
 from genbench.system.discover import leaf_classes
 
-__all__ = ["TRUSTED", "argument_names", "check_paths", "injected_specs"]
+__all__ = [
+    "TRUSTED",
+    "NeedArgument",
+    "argument_names",
+    "check_paths",
+    "injected_names",
+    "named_class",
+    "needs_of",
+]
 
 TRUSTED = ("genbench", "torch.optim")
 
@@ -162,13 +171,51 @@ def _right_paths(key: str, admitted: tuple[type, ...]) -> dict[str, str]:
     }
 
 
-def argument_names(class_path: str) -> list[str]:
+def named_class(class_path: str) -> Any:
+    """The class of a class_path that was checked."""
     module, _, name = class_path.rpartition(".")
-    return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    return getattr(importlib.import_module(module), name)
 
 
-def injected_specs(class_path: str) -> list[str]:
-    """The arguments of a model that no configuration gives: `spec`, of the data, and `codes`, of the
-    run that it needs, where its constructor asks for them.
+def argument_names(class_path: str) -> list[str]:
+    """The arguments of the constructor of a class."""
+    return list(inspect.signature(named_class(class_path)).parameters)
+
+
+class NeedArgument(NamedTuple):
+    """An argument of a model's constructor that is a needed run.
+
+    Attributes:
+        capability: What the model of that run offers, a protocol of `genbench.capabilities`.
+        optional: Whether there are models of this class without that run.
     """
-    return [name for name in argument_names(class_path) if name in ("spec", "codes")]
+
+    capability: type
+    optional: bool
+
+
+def needs_of(class_path: str) -> dict[str, NeedArgument]:
+    """The needed runs that a model's constructor names: arguments whose annotation is a capability,
+    or a capability or None.
+
+    Args:
+        class_path: The model, which may be imported.
+
+    Examples:
+        >>> needs_of("genbench.models.autoregressive.latent_prior.LatentPrior")
+        {'tokenizer': NeedArgument(capability=<class 'genbench.capabilities.Tokenizes'>, optional=False)}
+    """
+    package = class_path.partition(".")[0]
+    needs = {}
+    for name, hint in parameters(class_path, "__init__", (package,)).items():
+        for member in members(hint):
+            if is_capability(member):
+                needs[name] = NeedArgument(member, optional=hint is not member)
+    return needs
+
+
+def injected_names(class_path: str) -> set[str]:
+    """The arguments of a model that no recipe sets under `model`: the data's `spec`, and the needed
+    runs.
+    """
+    return {"spec", *needs_of(class_path)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genbench.config.annotations import GROUPS
-from genbench.config.class_paths import argument_names
+from genbench.config.class_paths import argument_names, needs_of
 from genbench.config.tree import one_line
 from genbench.errors import nearest
 
@@ -26,7 +26,7 @@ _TOP = (
     "needs",
 )
 # arguments of constructors that genbench gives
-_INJECTED = ("self", "spec", "codes", "inputs", "outputs", "cond", "params")
+_INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
 
 
 def explain(message: str, tree: dict[str, Any]) -> str:
@@ -88,4 +88,7 @@ def _allowed_keys(key: str, group: dict[str, Any]) -> Sequence[str]:
 
 def _offered_keys(key: str, group: dict[str, Any]) -> list[str]:
     """Those of the allowed keys that a recipe may set."""
-    return [name for name in _allowed_keys(key, group) if name not in _INJECTED]
+    injected = set(_INJECTED)
+    if "class_path" in group:
+        injected |= needs_of(group["class_path"]).keys()
+    return [name for name in _allowed_keys(key, group) if name not in injected]

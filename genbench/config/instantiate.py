@@ -15,21 +15,26 @@ from genbench.errors import InputError
 __all__ = ["instantiate", "with_objects"]
 
 
-def instantiate(base: type, node: dict[str, Any]) -> Any:
+def instantiate(base: type, node: dict[str, Any], injected: Mapping[str, Any] | None = None) -> Any:
     """An object of the class that a part of a configuration names.
 
     Args:
         base: A class that the object's class is derived from.
         node: class_path, and the arguments beside it.
+        injected: Arguments that no configuration gives, as they are.
 
     Raises:
         InputError: The class refuses its arguments; the line is the message of its constructor.
     """
+    injected = dict(injected or {})
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "object", required=True)
+    parser.add_subclass_arguments(base, "object", required=True, skip=set(injected))
     try:
         with own_warnings_only():
             parsed = parser.parse_object({"object": nested(node)})
+            if injected:
+                # jsonargparse hands these to the constructor without a look at them
+                parsed.object.dict_kwargs = injected
             return parser.instantiate(parsed).object
     except (ValueError, TypeError) as error:
         # the constructor's message stands between the lines of jsonargparse

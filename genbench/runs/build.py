@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from genbench.capabilities import Tokenizes
-from genbench.config.class_paths import injected_specs
+from genbench.config.class_paths import named_class, needs_of
 from genbench.config.config import Config
 from genbench.config.instantiate import instantiate
 from genbench.config.keys import changes
@@ -23,18 +19,27 @@ from genbench.errors import InputError
 from genbench.model import GenerativeModel
 from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
+from genbench.runs.needs import check_needs
 from genbench.runs.weights import load_weights
-from genbench.spec import Spec
-from genbench.system.discover import leaf_classes
 
-__all__ = ["Loaded", "build", "load", "load_needed", "needed_facts"]
+__all__ = [
+    "Loaded",
+    "build",
+    "build_data",
+    "build_model",
+    "load",
+    "load_needs",
+    "needed_facts",
+    "open_run",
+]
 
 
 def build(config: Config) -> tuple[ImageData, GenerativeModel]:
-    """The data module and the model of a configuration.
+    """The data module and the model of a configuration, without a look at any run.
 
-    The initial weights are a function of the seed alone. The model loads the runs that it needs
-    when it first asks for them, not before.
+    The needed runs' models have their initial weights, as if nothing had been trained: what the
+    model is can be asked, and its arguments are checked. Training and measuring take the recorded
+    weights (`load_needs`, `open_run`).
 
     Args:
         config: A checked configuration.
@@ -46,90 +51,69 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
         InputError: A class refuses its arguments, or the needed runs are not those that the model
             learns from.
     """
-    needed = {name: build(other)[1] for name, other in config.needs.items()}
+    data = build_data(config)
+    return data, build_model(config, data, untrained_needs(config))
+
+
+def build_data(config: Config) -> ImageData:
+    """The data module of a configuration. Its images are not read yet.
+
+    Args:
+        config: A checked configuration.
+    """
+    data: ImageData = instantiate(ImageData, config.resolved["data"])
+    data.seed = config.seed
+    data.budget = config.budget.images
+    return data
+
+
+def build_model(
+    config: Config, data: ImageData, needed: Mapping[str, GenerativeModel]
+) -> GenerativeModel:
+    """The model of a configuration. Its initial weights are a function of the seed, and of the
+    needed runs where its constructor looks at their weights.
+
+    Args:
+        config: A checked configuration.
+        data: Its data module.
+        needed: The models of the needed runs by name, which are frozen: in evaluation mode, their
+            parameters without gradients.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        InputError: A class refuses its arguments, or the needed runs are not those that the model
+            learns from.
+    """
+    class_path = config.resolved["model"]["class_path"]
+    check_needs(class_path, needed)
+    for finished in needed.values():
+        finished.eval().requires_grad_(False)
+    absent = dict.fromkeys(needs_of(class_path))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        data = instantiate(ImageData, config.resolved["data"])
-        specs = {"spec": data.spec, **codes_of_needed(config, needed)}
-        injected = {name: dataclasses.asdict(spec) for name, spec in specs.items()}
-        model = instantiate(GenerativeModel, {**config.resolved["model"], **injected})
+        model = instantiate(
+            GenerativeModel,
+            config.resolved["model"],
+            {"spec": data.spec, **absent, **needed},
+        )
         try:
             model.configure_optimizers()
         except ValueError as error:
             raise InputError(f"model.optimizer: {one_line(str(error))}") from None
     model.optimization = config.optimization
     model.budget = config.budget.images
-    data.seed = config.seed
-    data.budget = config.budget.images
-    check_needs(model, needed)
-    model.provide({name: partial(load_needed, config, name, data.name) for name in config.needs})
-    return data, model
+    return model
 
 
-def codes_of_needed(config: Config, needed: dict[str, GenerativeModel]) -> dict[str, Spec]:
-    """The argument `codes` of a model over the codes of a run that it needs.
+def untrained_needs(config: Config) -> dict[str, GenerativeModel]:
+    """The models of the needed runs with their initial weights, by name.
 
     Args:
-        config: The configuration of that model.
-        needed: Models of the needed runs, whatever their weights.
-
-    Raises:
-        InputError: None of them has codes.
+        config: The configuration of the model that needs them.
     """
-    if "codes" not in injected_specs(config.resolved["model"]["class_path"]):
-        return {}
-    for model in needed.values():
-        if isinstance(model, Tokenizes):
-            return {"codes": model.codes}
-    kind = config.resolved["model"]["class_path"].rpartition(".")[2]
-    named = ", ".join(f"{name} (a {type(model).__name__})" for name, model in needed.items())
-    raise InputError(
-        f"model: this {kind} learns from a finished run that has codes: needs.tokenizer names its "
-        f"recipe, such as digits/vqvae; needed here: {named or 'none'}"
-    )
-
-
-def check_needs(model: GenerativeModel, needed: dict[str, GenerativeModel]) -> None:
-    """Compare the finished runs that a model asks for with those that its configuration names.
-
-    Args:
-        model: `model.needs` maps names to what the models of those runs must offer.
-        needed: Models of the runs that the configuration names, whatever their weights.
-
-    Raises:
-        InputError: A run is missing, unasked for, or its model does not offer it.
-    """
-    kind = type(model).__name__
-    for name in sorted(model.needs.keys() ^ needed.keys()):
-        if name in model.needs:
-            raise InputError(
-                f"model: this {kind} learns from a finished run: needs.{name} names its recipe"
-            )
-        teachers = " and ".join(model.needs) or "no other run"
-        raise InputError(f"needs.{name}: this {kind} learns from {teachers}")
-    for name, offering in needed.items():
-        capability = model.needs[name]
-        if not isinstance(offering, capability):
-            raise InputError(
-                f"needs.{name} is a {type(offering).__name__}; {kind} learns from a model that "
-                f"{capability.__name__.lower()} ({', '.join(models_that_offer(capability))})"
-            )
-
-
-def models_that_offer(capability: type) -> list[str]:
-    """The models of genbench with every method and property of a capability.
-
-    Examples:
-        >>> models_that_offer(Tokenizes)
-        ['VQVAE']
-    """
-    members = {name for name in vars(capability) if not name.startswith("_")}
-    paths = leaf_classes("models", "GenerativeModel")
-    return [
-        name
-        for module, _, name in sorted(path.rpartition(".") for path in paths)
-        if members <= set(dir(getattr(importlib.import_module(module), name)))
-    ]
+    return {name: build(needed)[1] for name, needed in config.needs.items()}
 
 
 class Loaded(NamedTuple):
@@ -171,8 +155,9 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
     from genbench.runs.checkpoint import largest_count
 
     config = run.recorded_config(trust)
-    data, model = build(config)
+    data = build_data(config)
     run.check_data(data)
+    model = _measured_model(run, config, data)
     budget = config.budget.images
     seen = largest_count(budget, data.batch_size) if model.players() else 0
     if state["images_seen"] != seen:
@@ -183,6 +168,25 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         )
     load_weights(model, run.weights, state["weights_hash"])
     return Loaded(run, config, data, model.eval().to(device))
+
+
+def _measured_model(run: Run, config: Config, data: ImageData) -> GenerativeModel:
+    """The model of a finished run, with its initial weights and the needed runs that it is measured
+    with.
+
+    Those that training alone used may be gone: in their place are models without weights, which
+    refuse to compute.
+    """
+    needed = untrained_needs(config)
+    unused = set(named_class(config.resolved["model"]["class_path"]).training_needs)
+    used = needed.keys() - unused
+    needed |= {name: load_needed(config, name, data.name) for name in used}
+    facts = needed_facts(config, data.name)
+    run.check_needs({name: facts[name] for name in used})
+    model = build_model(config, data, needed)
+    for name in needed.keys() - used:
+        needed[name].to("meta")
+    return model
 
 
 def load(run: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> GenerativeModel:
@@ -197,6 +201,20 @@ def load(run: str | Path, trust: Sequence[str] = (), device: str = "cpu") -> Gen
         InputError: There is no such run, it is not finished, or its weights are damaged.
     """
     return open_run(run, trust, device).model
+
+
+def load_needs(config: Config, dataset: str) -> dict[str, GenerativeModel]:
+    """The models of the needed runs, with their recorded weights, by name.
+
+    Args:
+        config: The configuration of the run that needs them.
+        dataset: Name of the data.
+
+    Raises:
+        InputError: A needed run is missing, not finished or of another configuration. The line has
+            the command that trains it.
+    """
+    return {name: load_needed(config, name, dataset) for name in config.needs}
 
 
 def load_needed(config: Config, name: str, dataset: str) -> GenerativeModel:

@@ -257,6 +257,14 @@ class Run:
             done and self.weights.is_file() and file_digest(self.weights) == state["weights_hash"]
         )
 
+    def is_final(self, budget: int) -> bool:
+        """Whether nothing can be trained further: the run is finished, or diverged.
+
+        Args:
+            budget: Images that it must have seen.
+        """
+        return self.state()["status"] == "diverged" or self.is_done(budget)
+
     # --- checkpoints ------------------------------------------------------------------------------
 
     def save_checkpoint(self, state: dict[str, Any], images: int) -> Path:

@@ -10,7 +10,7 @@ from genbench.config.keys import changes
 from genbench.data.images import ImageData
 from genbench.errors import Diverged, InputError
 from genbench.model import GenerativeModel
-from genbench.runs.build import needed_facts
+from genbench.runs.build import load_needs, needed_facts
 from genbench.runs.checkpoint import check_checkpoint
 from genbench.runs.folder import Run
 from genbench.runs.origin import Origin
@@ -18,34 +18,53 @@ from genbench.system.launch import is_primary
 from genbench.tracking.metrics_file import cut_metrics
 from genbench.training.state_writer import StateWriter
 
-__all__ = ["begin", "check_folder", "find_origin", "newest_checkpoint", "restore_model"]
+__all__ = [
+    "begin",
+    "check_folder",
+    "find_needed",
+    "find_origin",
+    "newest_checkpoint",
+    "restore_model",
+]
 
 log = logging.getLogger("genbench")
 
 
-def find_origin(
-    run: Run, config: Config, data: ImageData, model: GenerativeModel, budget: int
-) -> Origin:
-    """Configuration, images and needed runs of a training.
-
-    The needed runs are loaded, unless the run is finished or diverged: then they are those that it
-    has noted, which may be gone.
+def find_needed(
+    run: Run, config: Config, data: ImageData, budget: int
+) -> dict[str, GenerativeModel]:
+    """The models of the needed runs, with their recorded weights, by name.
 
     Args:
         run: The run folder.
         config: What is trained.
         data: Its images.
-        model: Takes the needed runs.
         budget: Images at which the run is finished.
+
+    Returns:
+        None of them for a run that is finished or diverged: they may be gone.
 
     Raises:
         InputError: A needed run is missing or not finished.
     """
-    state = run.state()
-    if state["status"] == "diverged" or run.is_done(budget):
-        return Origin(config, data.content_hash, state["needs"])
-    for name in model.needs:
-        model.needed(name)
+    if run.is_final(budget):
+        return {}
+    return load_needs(config, data.name)
+
+
+def find_origin(run: Run, config: Config, data: ImageData, budget: int) -> Origin:
+    """Configuration, images and needed runs of a training.
+
+    Those of a run that is finished or diverged are the ones that it has noted.
+
+    Args:
+        run: The run folder.
+        config: What is trained.
+        data: Its images.
+        budget: Images at which the run is finished.
+    """
+    if run.is_final(budget):
+        return Origin(config, data.content_hash, run.state()["needs"])
     return Origin(config, data.content_hash, needed_facts(config, data.name))
 
 

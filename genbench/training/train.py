@@ -13,7 +13,7 @@ from genbench.config.config import Config
 from genbench.data.images import ImageData
 from genbench.errors import InputError, Stopped
 from genbench.model import GenerativeModel
-from genbench.runs.build import build
+from genbench.runs.build import build, build_model
 from genbench.runs.find import run_folder
 from genbench.runs.folder import Run
 from genbench.system.launch import is_primary
@@ -21,7 +21,13 @@ from genbench.system.lock import lock
 from genbench.system.processes import stop_if_process_lost
 from genbench.tracking.metrics_file import MetricsFile
 from genbench.tracking.wandb_log import WandbLog
-from genbench.training.begin import begin, check_folder, find_origin, restore_model
+from genbench.training.begin import (
+    begin,
+    check_folder,
+    find_needed,
+    find_origin,
+    restore_model,
+)
 from genbench.training.callbacks import make_callbacks
 from genbench.training.finish import finish, note_divergence
 from genbench.training.log_file import log_to_file
@@ -64,19 +70,22 @@ def train(
     check_fit(config, data, model)
     check_devices(config.trainer)
     run.refuse_links()
-    find_origin(run, config, data, model, budget)  # refuses before anything is written
+    find_needed(run, config, data, budget)  # refuses before anything is written
     with (
         lock(run.path) if is_primary() else contextlib.nullcontext(),
         log_to_file(run.path / "log.txt"),
     ):
         # anew: another process may have changed the folder since then
         done = run.is_done(budget)
-        origin = find_origin(run, config, data, model, budget)
+        needed = find_needed(run, config, data, budget)
+        origin = find_origin(run, config, data, budget)
         checkpoint = check_folder(run, origin, data, model, done)
         writer = StateWriter(run, origin, devices_name(config.trainer))
         begin(writer, done)
         if done:
             return run
+        if needed:
+            model = build_model(config, data, needed)
         loggers = [MetricsFile(run.metrics), WandbLog(config, run.path, data.name, suite)]
         prepare_nets(model, config.trainer)
         model.micro_batches = config.trainer.accumulate

@@ -41,7 +41,6 @@ from genbench.runs.build import build as instantiate
 from genbench.spec import Labels, Spec
 from genbench.system.locations import project_root
 from genbench.system.yaml12 import load_yaml
-from genbench.training.train import train
 
 
 def model_class(name: str) -> type[GenerativeModel]:
@@ -121,17 +120,10 @@ def build(tiny, name: str, *overrides: str, conditional: bool = False):
     config = recipe(tiny, name, conditional, *overrides)
     data, model = instantiate(config)
     assert model.conditional == (conditional or needs_y(name))
-    provide_untrained(model, config)
+    for needed in model.needed():
+        move_and_finalize(needed, [])
     move_and_finalize(model, data.finalize_batches(model))
     return data, model.eval()
-
-
-def provide_untrained(model: GenerativeModel, config: Config) -> None:
-    """What a model learns from, as it is before training."""
-    needed = {key: instantiate(other)[1] for key, other in config.needs.items()}
-    for other in needed.values():
-        move_and_finalize(other, [])
-    model.provide({key: lambda other=other: other for key, other in needed.items()})
 
 
 def move_and_finalize(model: GenerativeModel, batches: Iterable[Batch], noise: float = 0.1) -> None:
@@ -236,10 +228,7 @@ def test_figures_of_another_configuration_are_not_its_own(change):
 
 @pytest.mark.parametrize(("name", "conditional"), BOTH)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
-    config = recipe(tiny, name, conditional)
-    for needed in config.needs.values():
-        train(needed)
-    data, model = instantiate(config)
+    data, model = instantiate(recipe(tiny, name, conditional))
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
     owned: list[int] = []
     # zero-initialised last layers block gradients in the first step: move off them

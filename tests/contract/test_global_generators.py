@@ -17,15 +17,11 @@ from torch import nn
 
 from genbench.rng import Rng
 from genbench.runs.build import build
-from genbench.training.train import train
 
 
 @pytest.mark.parametrize("name", [*DISTINCT, *PUPILS])
 def test_training_draws_nothing_from_global_generators(name, tiny):
-    config = tiny(name)
-    for needed in config.needs.values():
-        train(needed)
-    data, model = build(config)
+    data, model = build(tiny(name))
     model.train()
     batches = data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32)
     optimizers = model.configure_optimizers()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from genbench.capabilities import Denoises
 from genbench.formulas.noise import CLEAN, Cosine, Level, Linear, Schedule, Straight, sub_sequence
 from genbench.formulas.pixels import bits_per_dim, to_real
 from genbench.formulas.samplers import DDIM, Ancestral, Euler, Stochastic, ancestral_step, ddim_step
@@ -70,6 +71,18 @@ def exact(T: int, posterior_mean, spec=POINTS, **options) -> DDPM:
 
 def gaussian(m: float, s: float):
     return lambda x, abar: m + abar.sqrt() * s**2 / (abar * s**2 + 1 - abar) * (x - abar.sqrt() * m)
+
+
+def test_denoise_is_the_posterior_mean_at_a_time_per_image(double):
+    T, m, s = 20, 0.1, 0.3
+    model = exact(T, gaussian(m, s))
+    k = torch.tensor([1, 3, 12, 20])
+    abar = model.abar[k].view(-1, 1, 1, 1)
+    x_t = abar.sqrt() * m + 0.5 * streams(4).normal((1, 1, 2))
+    expected = m + abar.sqrt() * s**2 / (abar * s**2 + 1 - abar) * (x_t - abar.sqrt() * m)
+    expected = expected.clamp(-1, 1)
+    assert isinstance(model, Denoises)
+    torch.testing.assert_close(model.denoise(x_t, k / T), expected, rtol=1e-9, atol=1e-12)
 
 
 # --- schedules and the forward process --------------------------------------------------------------------------------

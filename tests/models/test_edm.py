@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from genbench.capabilities import Denoises
 from genbench.formulas.noise import Karras, Linear, Schedule
 from genbench.formulas.samplers import Heun, Stochastic
 from genbench.formulas.solvers import grid, trace_probes
@@ -63,6 +64,17 @@ class Short(Schedule):
 
     def sigma(self, t: Tensor) -> Tensor:
         return 0.01 + 0.99 * t.double()
+
+
+@pytest.mark.parametrize("schedule", [KARRAS, Short()])
+def test_denoise_is_the_posterior_mean_at_a_time_per_image(double, schedule):
+    model = exact(schedule=schedule)
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    alpha, sigma = (rate.view(-1, 1, 1, 1) for rate in (schedule.alpha(t), schedule.sigma(t)))
+    x_t = sigma * streams(9).normal((1, 1, 2))
+    expected = M + alpha * S**2 / (alpha**2 * S**2 + sigma**2) * (x_t - alpha * M)
+    assert isinstance(model, Denoises)
+    torch.testing.assert_close(model.denoise(x_t, t), expected, rtol=1e-10, atol=1e-12)
 
 
 class Silent(Net):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.errors import InputError
+from genbench.capabilities import Denoises
 from genbench.formulas.noise import Linear, Schedule, Straight
 from genbench.formulas.pixels import bits_per_dim
 from genbench.formulas.solvers import divergence, grid, trace_probes
@@ -181,13 +181,23 @@ def test_another_path_has_the_same_ends(double):
     torch.testing.assert_close(prior + change, log_normal(M + S * eps), rtol=0, atol=1e-2)
 
 
+def test_denoise_is_the_posterior_mean_at_a_time_per_image(double):
+    model = exact(gaussian(M, S))
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    x_t = M + 2 * streams(9).normal((1, 1, 2))
+    alpha, sigma = (1 - t).view(-1, 1, 1, 1), t.view(-1, 1, 1, 1)
+    expected = M + alpha * S**2 / (alpha**2 * S**2 + sigma**2) * (x_t - alpha * M)
+    assert isinstance(model, Denoises)
+    torch.testing.assert_close(model.denoise(x_t, t), expected, rtol=1e-10, atol=1e-12)
+
+
 # --- reflow -----------------------------------------------------------------------------------------------------------
 
 
 def taught(teacher: FlowMatching, v=None, **options) -> FlowMatching:
-    model = exact(v, **options) if v else small(**options)
-    model.provide({"teacher": lambda: teacher})
-    return model
+    if v:
+        return exact(v, teacher=teacher, **options)
+    return small(teacher=teacher, **options)
 
 
 def test_reflow_of_a_gaussian_is_its_optimal_map_in_one_step(double):
@@ -225,10 +235,13 @@ def test_reflow_learns_pairs_and_the_teacher_does_not_learn(double):
     torch.testing.assert_close(loss, expected)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     assert any(g.abs().max() > 0 for g in gradients)
-    assert [*model.state_dict()] == names and not any(p.requires_grad for p in teacher.parameters())
+    assert [*model.state_dict()] == names == [*small().state_dict()]
+    assert not set(map(id, teacher.parameters())) & set(map(id, model.parameters()))
     # wherever the model goes, and whatever it is told
+    teacher.eval()
     model.float().train()
-    assert model.needed("teacher").dtype == torch.float32 and not teacher.training
+    assert teacher.dtype == next(teacher.parameters()).dtype == torch.float32
+    assert not teacher.training
 
 
 def test_a_model_of_p_of_x_given_y_is_taught_by_one(double):
@@ -242,8 +255,17 @@ def test_a_model_of_p_of_x_given_y_is_taught_by_one(double):
             for labels in (y, 1 - y)
         ]
     assert (ends[0] - ends[1]).abs().max() > 1e-3
-    with pytest.raises(InputError, match=r"needs\.teacher\.model\.conditional=true"):
-        taught(small(), conditional=True, reflow=2).loss(PIXELS[:8], y, streams(8))
+    with pytest.raises(ValueError, match=r"needs\.teacher\.model\.conditional=true"):
+        taught(small(), conditional=True, reflow=2)
+
+
+def test_reflow_and_its_teacher_come_together():
+    with pytest.raises(
+        ValueError, match=r"reflow=2 learns from .* that Transports \(conditional, t"
+    ):
+        small(reflow=2)
+    with pytest.raises(ValueError, match="reflow=0 learns from no other run"):
+        small(teacher=small())
 
 
 # --- divergence -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.models.autoregressive.latent_prior import LatentPrior
-from genbench.models.vae.vqvae import VQVAE, perplexity
+from genbench.models.vae.vqvae import VQVAE, perplexity, share_in_use
 from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
 from genbench.nets.transformer import Transformer
@@ -39,11 +39,10 @@ def small(K=3, grid=(1, 2), beta=0.25) -> VQVAE:
 def with_prior(tokenizer: VQVAE) -> LatentPrior:
     """A prior with random weights over the codes of a model."""
     torch.manual_seed(1)
-    model = LatentPrior(SPEC, tokenizer.codes, partial(MADE, width=16), ADAM)
+    model = LatentPrior(SPEC, partial(MADE, width=16), ADAM, tokenizer)
     with torch.no_grad():
         for i, p in enumerate(model.parameters()):
             p.add_(0.5 * Rng(i, [1]).normal(p.shape)[0])
-    model.provide({"tokenizer": lambda: tokenizer})
     return model
 
 
@@ -143,6 +142,20 @@ def test_perplexity_counts_the_codes_in_use():
     assert perplexity(torch.zeros(4, 2, 2, dtype=torch.int64), 512).item() == pytest.approx(1)
 
 
+def test_codes_that_no_image_reaches_are_counted_as_dead():
+    """Three codes lie where the encoder puts images, three where it never does."""
+    model = small(K=6)
+    with torch.no_grad():
+        z_e = model.encoder(model.to_real(UNIVERSE)).movedim(1, -1).flatten(0, 2)
+        model.codebook[:3] = z_e[:: len(z_e) // 3][:3]
+        model.codebook[3:] = 1e3
+    losses = model.loss(UNIVERSE, None, Rng(0, range(len(UNIVERSE))))
+    assert losses["codes_in_use"].item() == 0.5
+    assert 1 < losses["perplexity"] <= 3
+    assert share_in_use(torch.zeros(4, 2, 2, dtype=torch.int64), 512).item() == 1 / 512
+    assert not losses["codes_in_use"].requires_grad
+
+
 def test_512_codes_train_and_score():
     model = small(K=512, grid=(2, 2))
     x = UNIVERSE[:32]
@@ -159,29 +172,44 @@ def test_512_codes_train_and_score():
 def test_the_prior_s_network_drops_features_in_training_alone():
     tokenizer = small()
     net = partial(Transformer, width=8, heads=2, dropout=0.5)
-    model = LatentPrior(SPEC, tokenizer.codes, net, ADAM)
-    model.provide({"tokenizer": lambda: tokenizer})
+    model = LatentPrior(SPEC, net, ADAM, tokenizer)
     x = UNIVERSE[:16]
     losses = [model.loss(x, None, Rng(seed, range(16)))["loss"] for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert torch.equal(model.log_prob(x, None, Rng(0, range(16))), model.log_prob(x))
 
 
-def test_the_tokenizer_does_not_learn():
+def test_the_tokenizer_is_no_part_of_the_prior():
     model = with_prior(small())
     loss = model.loss(UNIVERSE[:16], None, Rng(0, range(16)))["loss"]
     owned = [id(p) for p in model.players()["model"].parameters]
     assert owned == [id(p) for p in model.net.parameters()]
     assert any(g.abs().max() > 0 for g in torch.autograd.grad(loss, list(model.net.parameters())))
-    assert not any(p.requires_grad for p in model.needed("tokenizer").parameters())
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"net"}
+
+
+def test_the_tokenizer_of_a_recipe_is_frozen():
+    _, model = build(load_config("digits/vqvae-prior"))
+    assert not model.tokenizer.training
+    assert not any(p.requires_grad for p in model.tokenizer.parameters())
+    assert all(p.requires_grad for p in model.parameters())
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("needs.tokenizer=digits/vae", "learns from a finished run that has codes"),
-        ("needs=null", "learns from a finished run that has codes"),
-        ("model.codes=5", "unknown key codes"),
+        (
+            "needs.tokenizer=digits/vae",
+            r"needs\.tokenizer is a VAE, without codes and tokens and draw; "
+            r"LatentPrior learns from a tokenizer that Tokenizes "
+            r"\(codes, tokens, log_likelihood, draw\), such as VQVAE",
+        ),
+        (
+            "needs=null",
+            r"needs\.tokenizer is missing: LatentPrior learns from a finished run, whose recipe it "
+            r"names: a tokenizer that Tokenizes \(codes, tokens, log_likelihood, draw\), such as VQVAE",
+        ),
+        ("model.tokenizer=5", "unknown key tokenizer"),
     ],
 )
 def test_what_has_no_codes_is_refused(override, says):

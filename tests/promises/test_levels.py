@@ -312,7 +312,7 @@ def test_512_codes_of_digits_and_their_prior_train_in_two_stages(tiny):
         train(needed)
     run = train(config)
     _, model = build(config)
-    assert model.codes.levels == model.net.levels == 512
+    assert model.tokenizer.codes.levels == model.net.levels == 512
     loaded = load(run.path)
     assert sum(p.numel() for p in loaded.net.parameters()) > 512
     assert Run(run.path).weights.exists()

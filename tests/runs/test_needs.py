@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from test_leaderboard import make
 
@@ -25,11 +26,13 @@ from genbench.records.parts import Need
 from genbench.records.record import Record
 from genbench.records.store import records_in
 from genbench.rng import Rng
-from genbench.runs.build import build, open_run
+from genbench.runs.build import build, build_model, open_run
 from genbench.runs.folder import Run
+from genbench.runs.weights import save_weights
 from genbench.suites.bench import bench
 from genbench.suites.plan import lacking, plan_suite
 from genbench.suites.suite import load_suite
+from genbench.system.files import file_digest
 from genbench.system.progress import Lines
 from genbench.system.yaml12 import load_yaml
 from genbench.training.train import train
@@ -60,7 +63,8 @@ def complaint(name: str, *overrides: str) -> str:
         (
             REFLOW,
             "needs.teacher=points2d/vae",
-            "needs.teacher is a VAE; FlowMatching learns from a model that transports (FlowMatching)",
+            "needs.teacher is a VAE, without transport; FlowMatching learns from a teacher that "
+            "Transports (conditional, transport), such as FlowMatching",
         ),
         (
             REFLOW,
@@ -75,12 +79,14 @@ def complaint(name: str, *overrides: str) -> str:
         (
             REFLOW,
             "needs.techer=points2d/flow_matching",
-            "needs.techer: this FlowMatching learns from teacher",
+            "needs.techer: FlowMatching has no argument techer; it learns from teacher that "
+            "Transports (conditional, transport), such as FlowMatching",
         ),
         (
             REFLOW,
             "needs=null",
-            "this FlowMatching learns from a finished run: needs.teacher names its recipe",
+            "reflow=10 learns from a finished run: needs.teacher names the recipe of one that "
+            "Transports (conditional, transport)",
         ),
         (REFLOW, "needs=5", "needs maps a name to a recipe"),
         (REFLOW, "needs.teacher.needs=5", "needs maps a name to a recipe"),
@@ -96,7 +102,13 @@ def complaint(name: str, *overrides: str) -> str:
             "has the seed of the run that needs it; --seed=3 sets both",
         ),
         (TEACHER, "needs.teacher=points2d/flow_matching", "needs itself"),
-        (TEACHER, "needs.teacher=points2d/vae", "learns from no other run"),
+        (REFLOW, "model.reflow=0", "reflow=0 learns from no other run"),
+        (TEACHER, "needs.teacher=points2d/vae", "without transport"),
+        (
+            "points2d/vae",
+            "needs.teacher=points2d/gan",
+            "needs.teacher: VAE has no argument teacher; it learns from no other run",
+        ),
     ],
 )
 def test_what_is_needed_is_checked_before_anything_is_trained(name, override, says):
@@ -266,6 +278,58 @@ def test_a_run_that_learns_from_another_resumes_is_measured_without_it_and_says_
     assert str(tmp_path) not in path.read_text()
     assert "112 (with teacher)" in render_tables(tmp_path / "out", "md")
     assert "needs" not in replace(record, needs={}).to_dict()
+
+
+def test_training_learns_from_the_recorded_weights_of_a_teacher_that_stays_as_it_is(
+    tiny, monkeypatch
+):
+    config = tiny(REFLOW, *SHORT)
+    recorded = open_run(train(config.needs["teacher"])).model.state_dict()
+    models = []
+
+    def built(*arguments):
+        models.append(build_model(*arguments))
+        return models[-1]
+
+    monkeypatch.setattr("genbench.training.train.build_model", built)
+    run = train(config)
+    (student,) = models
+    initial = build(config)[1].teacher.state_dict()
+    for name, weights in student.teacher.state_dict().items():
+        assert torch.equal(weights, recorded[name])
+    assert any(not torch.equal(initial[name], recorded[name]) for name in recorded)
+    assert not student.teacher.training
+    assert not any(p.requires_grad for p in student.teacher.parameters())
+    # measured without it: what would use it does not compute
+    model = open_run(run).model
+    rng = Rng(0, range(4))
+    assert model.sample(rng).shape == (4, 1, 1, 2)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        model.loss(torch.zeros(4, 1, 1, 2, dtype=torch.uint8), None, rng)
+
+
+def test_a_prior_is_measured_with_the_codes_that_it_was_trained_on(tiny):
+    config = tiny("digits/vqvae-prior", "budget.images=64", "needs.tokenizer.budget.images=64")
+    with pytest.raises(InputError, match=r"needs\.tokenizer, .* is not finished \(not begun\)"):
+        train(config)
+    assert not Path(config.resolved["run_dir"]).exists()
+    tokenizer = train(config.needs["tokenizer"])
+    run = train(config)
+    model = open_run(run).model
+    weights = open_run(tokenizer).model
+    assert torch.equal(model.tokenizer.codebook, weights.codebook)
+    assert not any("tokenizer" in name for name in model.state_dict())
+    with torch.no_grad():
+        weights.codebook.mul_(2)
+    save_weights(weights, tokenizer.weights)
+    state = json.loads((tokenizer.path / "state.json").read_text())
+    state["weights_hash"] = file_digest(tokenizer.weights)
+    (tokenizer.path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match=r"was begun with other weights of needs\.tokenizer"):
+        open_run(run)
+    shutil.rmtree(tokenizer.path)
+    with pytest.raises(InputError, match=r"needs\.tokenizer, .* is not finished \(not begun\)"):
+        open_run(run)
 
 
 def test_a_teacher_that_was_trained_again_is_another(tiny):

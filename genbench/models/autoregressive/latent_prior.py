@@ -1,6 +1,6 @@
 r"""An autoregressive prior over the codes of a finished model: the second stage of VQ-VAE.
 
-    z(x)        codes of x, h x w integers below K, of the needed `tokenizer`, which does not change
+    z(x)        codes of x, h x w integers below K, of the `tokenizer`, a finished model, which does not change
     p(z)        = prod_i p(z_i | z_0, ..., z_{i-1}), in raster order; p(z | y) likewise
     p(x)        = sum_z p(z) p(x | z),    p(x | z) of the tokenizer
 
@@ -16,7 +16,7 @@ References:
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,9 +38,9 @@ class LatentPrior(GenerativeModel):
 
     Args:
         spec: The images.
-        codes: The codes of the needed `tokenizer`, which declares them.
         net: Codes (1, h, w) -> logits (K, 1, h, w), masked.
         optimizer: Makes the optimizer.
+        tokenizer: The finished model of the codes.
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
@@ -49,20 +49,15 @@ class LatentPrior(GenerativeModel):
     def __init__(
         self,
         spec: Spec,
-        codes: Spec,
         net: AutoregressiveNetFactory,
         optimizer: OptimizerFactory,
+        tokenizer: Tokenizes,
         conditional: bool = False,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
-        self.needs = {"tokenizer": Tokenizes}
-        self.codes = codes
+        self.tokenizer = tokenizer
+        codes = tokenizer.codes
         self.net = net(codes.shape, (codes.levels, *codes.shape), self.classes)
-
-    @property
-    def tokenizer(self) -> Tokenizes:
-        """The finished model of the codes, frozen."""
-        return cast(Tokenizes, self.needed("tokenizer"))
 
     def code_length(self, z: Tensor, y: Tensor | None, noise: Rng | None = None) -> Tensor:
         """-log p(z), (B,) nats. z: int64 (B, h, w). noise: For dropout in training."""

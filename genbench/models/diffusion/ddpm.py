@@ -128,8 +128,8 @@ class DDPM(GenerativeModel):
         self.denoiser = TimedNet(net, spec.shape, features, cond_width, self.classes)
 
     @property
-    def chain(self) -> Chain:
-        """The schedule; time t of the chain is t / T there."""
+    def schedule(self) -> Chain:
+        """The chain; its time t is t / T there."""
         return Chain(self.abar)
 
     def _register(self, beta: Tensor) -> None:
@@ -170,7 +170,7 @@ class DDPM(GenerativeModel):
 
     def diffuse(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t of eq. 4. t: int64 (B,)."""
-        return self.chain.diffuse(x_0, eps, t / self.T)
+        return self.schedule.diffuse(x_0, eps, t / self.T)
 
     def predict_noise(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """eps_hat(x_t, t, y), shape of x_t. t: int64 (B,). cond: y as `condition` gives it; without
@@ -191,10 +191,14 @@ class DDPM(GenerativeModel):
         if guidance:
             # eq. 6 of Ho and Salimans
             eps_hat = eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))
-        x_0 = self.chain.from_noise(eps_hat, x_t, t / self.T)
+        x_0 = self.schedule.from_noise(eps_hat, x_t, t / self.T)
         if clip:
             return pull_inside(x_0)
         return x_0
+
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """x0_hat inside [-1, 1]. t: float64 (B,), steps over T. y: int64 (B,) of p(x | y)."""
+        return self.predict_data(x_t, self.schedule.index(t), self.condition(y))
 
     # --- the bound --------------------------------------------------------------------------------
 
@@ -217,7 +221,7 @@ class DDPM(GenerativeModel):
         first = expand(t, x_0) == 1
         if clip:
             x0_hat = torch.where(first, x0_hat, pull_inside(x0_hat))
-        eps_hat = self.chain.noise_of(x0_hat, x_t, t / self.T)
+        eps_hat = self.schedule.noise_of(x0_hat, x_t, t / self.T)
         square = (eps - eps_hat) ** 2
         inner = expand(self.constant[t], x_0) + expand(self.weight[t], x_0) * square
         # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused
@@ -337,10 +341,10 @@ class DDPM(GenerativeModel):
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
             )
         cond = self.condition(y)
-        grid = self.chain.levels(self.T if steps is None else steps)
+        grid = self.schedule.levels(self.T if steps is None else steps)
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            t = torch.full((len(x),), self.chain.step(level), device=x.device)
+            t = torch.full((len(x),), self.schedule.step(level), device=x.device)
             return self.predict_data(x, t, cond, clip, guidance)
 
         yield from sampler(denoise, x, grid, rng)

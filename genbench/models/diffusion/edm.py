@@ -48,6 +48,8 @@ class EDM(ContinuousFlow):
         conditional: Model p(x | y) of the data's labels in place of p(x).
     """
 
+    schedule: Schedule
+
     def __init__(
         self,
         spec: Spec,
@@ -79,8 +81,14 @@ class EDM(ContinuousFlow):
         square = (self.denoiser(noisy, s, self.condition(y)) - v) ** 2
         return {"loss": (expand(self.denoiser.weight(s), v) * square).mean()}
 
-    def denoise(self, y: Tensor | None) -> Denoise:
-        """D as samplers ask for it. y: int64 (B,) labels of a model of p(x | y)."""
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """D at times of the schedule. t: float64 (B,). y: int64 (B,) of a model of p(x | y)."""
+        alpha = self.schedule.alpha(t)
+        s = (self.schedule.sigma(t) / alpha).to(x_t.dtype)
+        return self.denoiser(x_t / expand(alpha, x_t), s, self.condition(y))
+
+    def at_levels(self, y: Tensor | None) -> Denoise:
+        """D as samplers ask for it, also between times of the schedule. y: as in `denoise`."""
         cond = self.condition(y)
 
         def denoise(x: Tensor, level: Level) -> Tensor:
@@ -91,7 +99,7 @@ class EDM(ContinuousFlow):
 
     def field(self, y: Tensor | None) -> Field:
         """dx_t/dt = alpha' v + alpha dv/ds s': grids of `Karras` are even in the root of eq. 5."""
-        denoise = self.denoise(y)
+        denoise = self.at_levels(y)
 
         def field(x: Tensor, t: float) -> Tensor:
             rates = self.schedule.rates(torch.tensor(t, dtype=torch.float64))
@@ -129,4 +137,4 @@ class EDM(ContinuousFlow):
         elif not isinstance(sampler, Sampler):
             raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {sampler!r}")
         levels = self.schedule.levels(steps)
-        yield from sampler(self.denoise(y), levels[0].sigma * x, levels, rng)
+        yield from sampler(self.at_levels(y), levels[0].sigma * x, levels, rng)

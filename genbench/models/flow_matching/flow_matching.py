@@ -30,17 +30,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from genbench.capabilities import Latent, Transports
-from genbench.errors import InputError
+from genbench.capabilities import Latent, Transports, described
 from genbench.formulas.noise import Schedule
 from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, grid, integrate
-from genbench.model import GenerativeModel
 from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.denoiser import TimedNet
 from genbench.nets.net import NetFactory
@@ -68,9 +65,12 @@ class FlowMatching(ContinuousFlow):
             is finite.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
-        reflow: Steps of Heun by which the needed `teacher`, which transports, makes x of eps;
-            0: x is an image of the data.
+        reflow: Steps of Heun by which the teacher makes x of eps; 0: x is an image of the data.
+        teacher: A finished model of the paths that reflow makes straight.
     """
+
+    training_needs = ("teacher",)
+    schedule: Schedule
 
     def __init__(
         self,
@@ -81,12 +81,25 @@ class FlowMatching(ContinuousFlow):
         cond_width: int = 128,
         conditional: bool = False,
         reflow: int = 0,
+        teacher: Transports | None = None,
     ) -> None:
         super().__init__(spec, optimizer, conditional)
         if reflow < 0:
             raise ValueError(f"reflow is at least 0, not {reflow}")
+        if reflow and teacher is None:
+            raise ValueError(
+                f"reflow={reflow} learns from a finished run: needs.teacher names the recipe of one "
+                f"that {described(Transports)}"
+            )
+        if teacher is not None and not reflow:
+            raise ValueError("reflow=0 learns from no other run, and has no needs.teacher")
+        if teacher is not None and conditional and not teacher.conditional:
+            raise ValueError(
+                "model.conditional is true, but the teacher is a model of p(x); "
+                "--needs.teacher.model.conditional=true"
+            )
         self.reflow = reflow
-        self.needs = {"teacher": Transports} if reflow else {}
+        self.teacher = teacher
         start = torch.zeros(1, dtype=torch.float64)
         if not all(bool(rate.isfinite()) for rate in schedule.rates(start)):
             raise ValueError(f"the velocity of the schedule {schedule} is not finite at t = 0")
@@ -103,31 +116,22 @@ class FlowMatching(ContinuousFlow):
         # in float64 the network sees the float that was drawn, 1 - t
         t = 1 - rng.uniform().double()
         eps = rng.normal(self.spec.shape)
-        image = self.taught(eps, y) if self.reflow else self.dequantise(x, y, rng, 0)[0]
+        if self.teacher is None:
+            image, _ = self.dequantise(x, y, rng, 0)
+        else:
+            # the image of a pair of reflow: where the teacher carries eps
+            image = self.teacher.transport(eps, y, self.reflow)
         x_t = self.schedule.diffuse(image, eps, t)
         v = self.velocity(x_t, t, self.condition(y))
         return {"loss": ((v - self.schedule.velocity(image, eps, t)) ** 2).mean()}
 
-    def taught(self, eps: Tensor, y: Tensor | None) -> Tensor:
-        """The image of a pair of reflow: where the teacher carries eps."""
-        return cast(Transports, self.needed("teacher")).transport(eps, y, self.reflow)
-
-    def needed(self, name: str) -> GenerativeModel:
-        """The teacher, frozen. Training asks for it before it writes anything.
-
-        Raises:
-            InputError: It is missing or not finished; or this is a model of p(x | y), and the teacher is one of p(x).
-        """
-        teacher = super().needed(name)
-        if self.conditional and not teacher.conditional:
-            raise InputError(
-                f"model.conditional is true, but the {name} is a model of p(x); --needs.{name}.model.conditional=true"
-            )
-        return teacher
-
     def velocity(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """v(x_t, t), shape of x_t. t: float64 (B,). cond: y as `condition` gives it."""
         return -self.network(x_t, _TURNS * (1 - t).to(x_t.dtype), cond)
+
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | x_t] from E[v | x_t]. t: float64 (B,). y: int64 (B,) of a model of p(x | y)."""
+        return self.schedule.from_velocity(self.velocity(x_t, t, self.condition(y)), x_t, t)
 
     # --- sampling ---------------------------------------------------------------------------------
 

@@ -97,8 +97,9 @@ class VQVAE(GenerativeModel):
         return Spec((1, h, w), self.K)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """Eq. 3 over D log 2, so that its first part is in bits/dim; and of the codes of the batch
-        the perplexity, between 1 and K.
+        """Eq. 3 over D log 2, so that its first part is in bits/dim; and of the batch's codes the
+        perplexity, between 1 and K, and the share of the K that are in use at all. A batch has B h w
+        codes: where these are few beside K, so is what is in use.
         """
         z_e = self.encoder(self.to_real(x))
         z = self.nearest(z_e)
@@ -115,6 +116,7 @@ class VQVAE(GenerativeModel):
             "loss": sum(losses.values(), z_e.new_zeros(())),
             **losses,
             "perplexity": perplexity(z, self.K),
+            "codes_in_use": share_in_use(z, self.K),
         }
 
     def nearest(self, z_e: Tensor) -> Tensor:
@@ -183,7 +185,7 @@ class VQVAE(GenerativeModel):
 
 
 def perplexity(z: Tensor, K: int) -> Tensor:
-    """exp of the entropy of the codes' frequencies: how many of K codes are in use.
+    """exp of the entropy of the codes' frequencies: how many of K codes, if all were as frequent.
 
     Examples:
         >>> round(perplexity(torch.tensor([0, 1, 1, 0]), K=8).item(), 6)
@@ -191,3 +193,13 @@ def perplexity(z: Tensor, K: int) -> Tensor:
     """
     shares = torch.bincount(z.flatten(), minlength=K).double() / z.numel()
     return torch.special.entr(shares).sum().exp()
+
+
+def share_in_use(z: Tensor, K: int) -> Tensor:
+    """The share of K codes that occur; the others are dead, if they never do.
+
+    Examples:
+        >>> share_in_use(torch.tensor([0, 1, 1, 0]), K=8).item()
+        0.25
+    """
+    return (torch.bincount(z.flatten(), minlength=K) > 0).float().mean()
