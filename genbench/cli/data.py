@@ -6,13 +6,16 @@ import sys
 from typing import Any
 
 from genbench.cli.arguments import Parser, amount, path_argument, positive
+from genbench.errors import InputError
 
 __all__ = ["add_data"]
 
 
 def add_data(commands: Any) -> None:
     """Add the command data and its actions."""
-    data = commands.add_parser("data", help="data sets: list, fetch, import one's own images, show")
+    data = commands.add_parser(
+        "data", help="data sets: list, fetch, import one's own images or text, show"
+    )
     actions = data.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=Parser
     )
@@ -41,19 +44,26 @@ def add_data(commands: Any) -> None:
     weights.set_defaults(act=_data_fetch_weights)
 
     importer = actions.add_parser(
-        "import", help="decode a folder or a zip of pictures, or an npz file, into a data set"
+        "import",
+        help="decode a folder or a zip of pictures, an npz file, or a text, into a data set",
     )
     importer.add_argument(
         "path",
         type=path_argument,
-        help="folder (class folders give labels), zip, npz with images and labels, or npy",
+        help="folder (class folders give labels), zip, npz with images and labels, or npy; with --length a text in UTF-8",
     )
     importer.add_argument("--name", required=True, help="of the data set")
-    importer.add_argument(
+    kind = importer.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
         "--size",
         type=positive,
-        required=True,
-        help="height and width: the central square, reduced by Lanczos; never enlarged",
+        help="of pictures: height and width of the central square, reduced by Lanczos; never enlarged",
+    )
+    kind.add_argument(
+        "--length",
+        type=positive,
+        metavar="L",
+        help="of a text: characters of a window; the first 90 %% of the windows are for training",
     )
     importer.add_argument(
         "--channels",
@@ -64,11 +74,9 @@ def add_data(commands: Any) -> None:
     importer.add_argument(
         "--val",
         type=amount,
-        help="pictures held out for validation, a number or a share below 1 (0.1)",
+        help="held out for validation, a number or a share below 1 (0.1 of pictures, 0.05 of windows)",
     )
-    importer.add_argument(
-        "--test", type=amount, help="pictures held out for testing, likewise (0.1)"
-    )
+    importer.add_argument("--test", type=amount, help="held out for testing, likewise")
     importer.add_argument(
         "--skip-bad", action="store_true", help="leave out pictures that are damaged or too small"
     )
@@ -135,7 +143,41 @@ def _data_fetch_weights(given: Any) -> None:
 
 
 def _data_import(given: Any) -> None:
-    """Decode pictures of one's own into a data set."""
+    """Decode pictures, or a text, of one's own into a data set."""
+    if given.length is None:
+        _import_pictures(given)
+    else:
+        _import_text(given)
+
+
+def _import_text(given: Any) -> None:
+    """Import a text.
+
+    Raises:
+        InputError: An option about pictures is given, or the text cannot be imported.
+    """
+    from genbench.data.import_text import TextImport, import_text
+
+    options = {
+        "--channels": given.channels != "auto",
+        "--skip-bad": given.skip_bad,
+        "--leave-out": bool(given.leave_out),
+        "--no-classes": given.no_classes,
+        "--white": given.white is not None,
+    }
+    for option, is_given in options.items():
+        if is_given:
+            raise InputError(f"{option} is about pictures; --length is about a text")
+    root = path_argument(given.root) if given.root else None
+    plan = TextImport(
+        given.path, given.name, given.length, root, given.val, given.test, given.replace
+    )
+    for line in import_text(plan):
+        print(line, flush=True)
+
+
+def _import_pictures(given: Any) -> None:
+    """Import pictures."""
     from genbench.data.importing import Import, import_images
 
     root = path_argument(given.root) if given.root else None

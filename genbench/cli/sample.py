@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_sample", "run_sample"]
 
+# letters of an alphabet that a message shows
+_ALPHABET = 120
+
 
 def add_sample(commands: Any) -> None:
     """Add the command sample."""
@@ -171,8 +174,11 @@ def prompt_levels(loaded: Loaded, prompt: str, options: dict[str, Any]) -> list[
         )
     unknown = sorted(set(prompt) - set(looks.alphabet))
     if unknown:
+        alphabet = repr(looks.alphabet)
+        if len(alphabet) > _ALPHABET:
+            alphabet = f"{alphabet[:_ALPHABET]}... ({len(looks.alphabet)} characters)"
         raise InputError(
             f"--prompt {prompt!r}: {unknown[0]!r} is no character of {loaded.data.name}, which has "
-            f"{looks.alphabet!r}"
+            f"{alphabet}"
         )
     return looks.levels_of(prompt)

@@ -132,7 +132,8 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
         container = _from_files(path, list_zip(path), reading)
     else:
         raise InputError(
-            f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file"
+            f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file; "
+            "a text is imported by --length L"
         )
     if not container.pictures:
         if container.unreadable:

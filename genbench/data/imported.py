@@ -1,5 +1,5 @@
-"""Images of one's own, decoded once by `genbench data import` into <root>/imported/<name>: arrays,
-and a card with the spec.
+"""Images or a text of one's own, decoded once by `genbench data import` into <root>/imported/<name>:
+arrays, and a card with the spec.
 """
 
 from __future__ import annotations
@@ -17,15 +17,34 @@ from genbench.data.images import ImageData
 from genbench.data.location import data_root
 from genbench.errors import InputError, nearest
 from genbench.rng import Rng
-from genbench.spec import MAX_LEVELS, Labels, Spec
+from genbench.spec import MAX_LEVELS, Grid, Labels, Looks, Spec, Text
 from genbench.system.files import NAME
-from genbench.system.typed import Natural, Range, read_value
+from genbench.system.typed import Count, Natural, Range, read_value
 
 __all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
 
 
 # bytes; names of files, which are made of it, have 255
 _LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """What the card of an imported text says about it.
+
+    Args:
+        characters: Number of characters of the file.
+        left_over: How many of them, at the end, fill no window.
+        alphabet: The character of every level.
+        unknown: The character that stands for those that the training part lacks; empty: it has all.
+        unknown_counts: How often it does in the training, validation and testing part.
+    """
+
+    characters: Natural
+    left_over: Count
+    alphabet: str
+    unknown: str
+    unknown_counts: tuple[Count, Count, Count]
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ class Source:
         labels: Number of classes; None: there are none.
         classes: Their names, by label.
         sizes: Number of images for training, validation and testing.
+        text: Where they are windows of a text.
     """
 
     name: str
@@ -47,15 +67,18 @@ class Source:
     labels: Natural | None
     classes: tuple[str, ...]
     sizes: tuple[Natural, Natural, Natural]
+    text: TextSource | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) != (self.labels or 0):
             raise ValueError(f"{len(self.classes)} names of {self.labels or 0} classes")
+        if self.text is not None and len(self.text.alphabet) != self.levels:
+            raise ValueError(f"{len(self.text.alphabet)} characters of {self.levels} levels")
 
 
 class Imported(ImageData):
-    """Images that `genbench data import` has decoded; shape, levels and classes are those of its
-    card.
+    """Images, or windows of a text, that `genbench data import` has decoded; shape, levels, classes
+    and alphabet are those of its card.
 
     Args:
         name: As given to `genbench data import`.
@@ -65,7 +88,7 @@ class Imported(ImageData):
             is then one of flipped images too.
 
     Raises:
-        ValueError: There is none of that name, or its card is damaged.
+        ValueError: There is none of that name, its card is damaged, or a text is to be flipped.
     """
 
     def __init__(
@@ -85,14 +108,18 @@ class Imported(ImageData):
             known = imported_names(self.root)
             right = f"{nearest(name, known)}; or" if known else "first"
             raise ValueError(
-                f"no imported data {name!r} in {self.root}: {right} genbench data import PATH --name {name} --size N"
+                f"no imported data {name!r} in {self.root}: {right} genbench data import PATH "
+                f"--name {name} --size N (of a text --length L)"
             ) from None
         except (ValueError, OSError) as error:
             raise ValueError(
                 f"damaged: {self._copy / 'card.json'} ({error}); import {name} again with --replace"
             ) from None
         y = None if source.labels is None else Labels(source.labels)
-        self.spec = Spec(source.shape, source.levels, y)
+        looks: Looks = Grid() if source.text is None else Text(source.text.alphabet)
+        if flip and source.text is not None:
+            raise ValueError(f"data.flip is about pictures; {name} is a text")
+        self.spec = Spec(source.shape, source.levels, y, looks)
         self.sizes = source.sizes
         self.names_of_classes = source.classes
 
@@ -104,6 +131,8 @@ class Imported(ImageData):
 
     @property
     def protocol(self) -> str:
+        if isinstance(self.spec.looks, Text):
+            return "likelihood"
         return "images"
 
     @property
@@ -116,8 +145,10 @@ class Imported(ImageData):
         return list(self.names_of_classes)
 
     def decode(self) -> dict[Split, Arrays]:
+        _, _, width = self.spec.shape
+        option = "--length" if isinstance(self.spec.looks, Text) else "--size"
         raise InputError(
-            f"no {self._copy}; genbench data import PATH --name {self.name} --size {self.spec.shape[1]}"
+            f"no {self._copy}; genbench data import PATH --name {self.name} {option} {width}"
         )
 
     @property

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +10,13 @@ from typing import get_args
 import numpy as np
 
 from genbench.data.canonical import canonical, hold_out
-from genbench.data.commands import names_taken
 from genbench.data.containers import Reading, open_container, printable
-from genbench.data.decoded import Arrays, Split, write_copy, writing_to
+from genbench.data.decoded import Arrays, Split
 from genbench.data.gather import Channels, Gathered, gather
+from genbench.data.import_place import check_place, closing_lines, part_of, store_import
 from genbench.data.import_report import depth_lines, description_lines, summary_line
-from genbench.data.imported import Imported, import_folder, reason_against
-from genbench.data.location import data_root
 from genbench.errors import InputError
 from genbench.spec import Labels, Spec
-from genbench.system.temporary import folder_beside
 
 __all__ = ["Import", "check_plan", "import_images", "split_up"]
 
@@ -116,11 +110,8 @@ def import_images(
         "classes": pictures.classes,
         "sizes": [len(x) for x, _ in arrays.values()],
     }
-    yield _store(root, plan, spec, source, arrays)
-    yield f"content hash {Imported(plan.name, str(root)).content_hash}"
-    yield "In a configuration:"
-    root_entry = f", root: {root.resolve()}" if plan.root else ""
-    yield f"data: {{class_path: genbench.data.imported.Imported, name: {plan.name}{root_entry}}}"
+    yield store_import(root, plan.replace, spec, source, arrays)
+    yield from closing_lines(plan.name, root, plan.root)
     if spec.levels > 256:
         yield "protocol: likelihood  # extractors of photographs see 8 bits"
     elif len(arrays["test"][0]) < _ENOUGH:
@@ -143,20 +134,9 @@ def check_plan(plan: Import) -> Path:
         InputError: The name is in use or no name, the size or the white is out of range, or the
             root is no folder.
     """
-    reason = reason_against(plan.name)
-    if reason:
-        raise InputError(f"--name {reason}")
-    if plan.name in names_taken():
-        raise InputError(
-            f"--name {plan.name}: {plan.name} is the name of another data set; choose another"
-        )
+    root = check_place(plan.name, plan.root)
     if not 1 <= plan.size <= _LARGEST_SIZE:
         raise InputError(f"--size {plan.size}: height and width of an image, 1 to {_LARGEST_SIZE}")
-    root = data_root(plan.root)
-    place = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
-    if not place.is_dir():
-        option = "--root" if plan.root else "GENBENCH_DATA"
-        raise InputError(f"{option} {root}: {place} is no folder; choose another place")
     if plan.white is not None and not 1 <= plan.white < 2**31:
         raise InputError(f"--white {plan.white}: the value of white, 1 to {2**31 - 1:,}")
     return root
@@ -191,7 +171,7 @@ def split_up(
                     "option out"
                 )
             continue
-        count = _count(split, _SHARE if n is None else n, total)
+        count = part_of(split, _SHARE if n is None else n, total, "pictures")
         parts["train"], parts[split] = hold_out(parts["train"], count)
     if not all(len(x) for x, _ in parts.values()):
         raise InputError(
@@ -206,58 +186,3 @@ def _rows(pictures: Gathered, split: Split | None) -> Arrays:
     rows = np.array(chosen, dtype=np.int64)
     labels = None if pictures.y is None else pictures.y[rows]
     return canonical(pictures.x[rows], labels)
-
-
-def _count(split: str, n: float, images: int) -> int:
-    """The number of pictures that `n` means: itself, or below 1 a share of all."""
-    if n <= 0 or (n >= 1 and n != int(n)):
-        raise InputError(f"--{split} {n:g}: a number of pictures, or a share between 0 and 1")
-    if n < 1:
-        return min(images, max(1, round(n * images)))
-    return min(images, int(n))
-
-
-def _store(
-    root: Path, plan: Import, spec: Spec, source: dict[str, object], arrays: dict[Split, Arrays]
-) -> str:
-    """Put the data set in its place; returns a line about it."""
-    folder = import_folder(root, plan.name)
-    with writing_to(folder), folder_beside(folder) as copy:
-        _put_back(folder)
-        content = write_copy(copy, spec, source, arrays)
-        if folder.exists() and not plan.replace:
-            if _hash(root, plan.name) == content:
-                return f"{folder}: was there already, the same"
-            raise InputError(
-                f"{folder} holds another data set {plan.name}: choose another --name, or --replace "
-                "it"
-            )
-        # the old one gives way in one step, and comes back if the new one does not arrive
-        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
-        if folder.exists():
-            folder.rename(old)
-        try:
-            copy.rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    return f"{folder}: stored"
-
-
-def _put_back(folder: Path) -> None:
-    """Undo or complete the replacement of a data set by a process that was killed meanwhile."""
-    for old in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.old")):
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(folder)
-
-
-def _hash(root: Path, name: str) -> str | None:
-    """Content hash of an imported data set; None where there is none, or a damaged one."""
-    try:
-        return Imported(name, str(root)).content_hash
-    except (ValueError, InputError):
-        return None
