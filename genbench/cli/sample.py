@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
 from genbench.cli.device import find_device
-from genbench.data.labels import label_of
 from genbench.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ def run_sample(given: Any) -> None:
     import torch
 
     from genbench.data.commands import numbered_name
+    from genbench.data.labels import label_of
     from genbench.data.pairs import pairs_of_samples
     from genbench.data.pictures import (
         check_folder,
