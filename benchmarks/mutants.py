@@ -58,8 +58,8 @@ MUTATIONS = (
     # --- training ---------------------------------------------------------------------------------------------------------
     Mutation(
         "clip_norm is ignored",
-        "model.py",
-        "if self.optimization.clip_norm is not None:",
+        "steps.py",
+        "if clip_norm is not None:",
         "if False:",
         ("training/test_train.py::test_a_long_gradient_is_cut_to_the_norm_that_is_asked_for",),
     ),
@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         "warm-up of the player whose turn it is, alone",
         "model.py",
-        "for group in parameter_groups(optimizers if isinstance(optimizers, list) else [optimizers]):",
-        "for group in parameter_groups([optimizer]):",
+        "set_rates(optimizers, rate_factor(",
+        "set_rates([optimizers[turn]], rate_factor(",
         ("training/test_train.py::test_every_player_ends_its_warmup_at_its_rate",),
     ),
     Mutation(
@@ -114,7 +114,7 @@ MUTATIONS = (
     ),
     Mutation(
         "losses after a step are those of one process",
-        "model.py",
+        "steps.py",
         "[*reduced, *losses.values()]",
         "reduced",
         ("promises/test_image_state.py::test_losses_after_a_step_are_means_over_processes",),
@@ -907,7 +907,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the floor of a mixture is not added to its variances",
-        "formulas/gaussians.py",
+        "formulas/factor_analysers.py",
         'psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=0) + floor',
         'psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=1e-6)',
         ("models/test_gmm.py::test_the_floor_is_added_to_every_variance",),

@@ -14,7 +14,7 @@ from torch import Tensor, distributed, nn
 
 from genbench.rng import Rng
 
-__all__ = ["Batch", "ImageBuffer"]
+__all__ = ["Batch", "ImageBuffer", "image_buffers"]
 
 
 class Batch(NamedTuple):
@@ -84,6 +84,11 @@ class ImageBuffer(nn.Module):
         places, values = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
         self.rows[_gathered(places, world_size)] = _gathered(values.to(self.rows), world_size)
         self.forget()
+
+
+def image_buffers(model: nn.Module) -> list[ImageBuffer]:
+    """The buffers of a model that hold state of the images of a batch."""
+    return [module for module in model.modules() if isinstance(module, ImageBuffer)]
 
 
 def _gathered(part: Tensor, world_size: int) -> Tensor:

@@ -27,30 +27,29 @@ from typing import Any, cast, final
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from genbench.batch import Batch, ImageBuffer
+from genbench.batch import Batch, ImageBuffer, image_buffers
 from genbench.capabilities import HasTrajectory
+from genbench.conditioning import encoded, refusal
 from genbench.formulas.pixels import to_pixels, to_real
 from genbench.optimization import Optimization
+from genbench.options import defaults_of, options_of
 from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
-from genbench.spec import Image, Labels, Spec, Y
+from genbench.spec import Labels, Spec, Y
 from genbench.steps import (
     Losses,
     OptimizerFactory,
     Player,
-    average_over_processes,
-    loss_and_gradients,
-    parameter_groups,
+    note_rates,
     rate_factor,
+    set_gradients,
+    set_rates,
 )
 
 __all__ = ["GenerativeModel"]
-
-# arguments of `sample`, `trajectory` and `terms` that are no options
-_NO_OPTIONS = ("self", "x", "y", "rng")
 
 
 class GenerativeModel(LightningModule, ABC):
@@ -94,7 +93,7 @@ class GenerativeModel(LightningModule, ABC):
         super().__init__()
         self.options_method("sample")  # refuses a class without a sampler
         if conditional and not isinstance(spec.y, self.conditions):
-            raise ValueError(self._refusal(spec.y))
+            raise ValueError(refusal(type(self).__name__, self.conditions, spec.y))
         self.conditioned_on = spec.y if conditional else None
         self.classes = spec.classes if conditional else 0
         self.automatic_optimization = False
@@ -107,23 +106,19 @@ class GenerativeModel(LightningModule, ABC):
         self._turns: list[tuple[int, str, Player]] = []
         self._image_buffers: list[ImageBuffer] = []
 
-    def _refusal(self, y: Y | None) -> str:
-        """Why the data's y is none to condition on."""
-        name = type(self).__name__
-        wanted = " or ".join(kind.plural for kind in self.conditions)
-        if Labels not in self.conditions:
-            kind = "missing" if y is None else y.plural
-            return f"{name} is a model of p(x | y) of {wanted} y; y of these data: {kind}"
-        if y is None:
-            return "conditional is true, but the data have no labels y to condition on; p(x) needs conditional: false"
-        return f"conditional is true, but {name} takes {wanted} y, not {y.plural}; p(x) needs conditional: false"
-
     # --- the contract -----------------------------------------------------------------------------
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """What training minimises: entry "loss", a scalar; every entry is logged. x: integers (B, C,
-        H, W); y: as `spec.y` says, int64 (B,) where it is a label.
+        """What training minimises.
+
+        Args:
+            x: Integer images (B, C, H, W).
+            y: One per image, as `spec.y` says: int64 (B,) where it is a label.
+            rng: One stream per image.
+
+        Returns:
+            Scalars by name. Entry "loss" is minimised, and every entry is logged.
         """
 
     def sample(self, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
@@ -176,15 +171,12 @@ class GenerativeModel(LightningModule, ABC):
         return -torch.stack(list(self.terms(x, y, rng, *args, **options).values())).sum(0)
 
     def likelihood_kind(self, **options: Any) -> LikelihoodKind | None:
-        """What `log_prob` is with these options of it, where they decide."""
+        """What `log_prob` with these options is: exact, a bound or an estimate."""
         return self.likelihood
 
     def finer(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Two sets of options of `log_prob`, with these or other ones of them, of which the second
-        takes finer steps.
-
-        None where `log_prob` with these options takes no steps: by how much it differs between the
-        two is the error of the steps.
+        """Two sets of options of `log_prob`, of which the second takes finer steps: the difference
+        between their values is the error of the steps. None where these options take no steps.
         """
         return None
 
@@ -214,51 +206,40 @@ class GenerativeModel(LightningModule, ABC):
     @classmethod
     def options(cls, method: str) -> dict[str, inspect.Parameter]:
         """The options of `sample` or `log_prob` by their names, each with its type and default."""
-        function = getattr(cls, cls.options_method(method))
-        return {
-            name: parameter
-            for name, parameter in inspect.signature(function).parameters.items()
-            if name not in _NO_OPTIONS
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        }
+        return options_of(getattr(cls, cls.options_method(method)))
 
     @final
     def defaults(self, method: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
         """The options of `sample` or `log_prob` that `overrides` does not name, with their default
         values.
         """
-        names = set(overrides)
-        return {
-            name: parameter.default
-            for name, parameter in self.options(method).items()
-            if name not in names
-        }
+        return defaults_of(getattr(self, self.options_method(method)), overrides)
 
     def players(self) -> dict[str, Player]:
-        """Who steps, in order. One player around `loss` unless the method is a game; none where
-        `finalize` does everything.
+        """Who steps, in their order: one player around `loss` unless the method is a game; none
+        where `finalize` does everything.
         """
         return {"model": Player(list(self.parameters()), self.loss)}
 
     def after_step(self, name: str, losses: Losses) -> None:
-        """After a player has stepped: weight clipping, control variables, codebooks.
+        """Called after a player has stepped, for weight clipping, control variables, codebooks.
 
         Args:
-            name: The player.
-            losses: What its loss gave, detached, means over the processes.
+            name: Name of the player.
+            losses: Its losses, detached, means over the processes.
         """
 
     def finalize(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """Once, on the averaged weights, before they are used: whatever is estimated in a pass
-        rather than by gradients.
+        """Estimate what is learnt by passes over the training set rather than by gradients. Called
+        once, on the averaged weights, before they are used. Results are buffers.
 
-        Results are buffers. `batches` may be iterated several times, each a pass over the training
-        set in the same order, and whoever calls counts the images; `rng` has one stream, for this
-        purpose.
+        Args:
+            batches: Every iteration is one pass, in the same order; the images are counted.
+            rng: One stream.
         """
 
     def finalize_preview(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """What a preview needs of `finalize`, whose arguments it has. Default: all of it."""
+        """The part of `finalize` that a preview needs; all of it unless a model says otherwise."""
         self.finalize(batches, rng)
 
     @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
@@ -270,15 +251,8 @@ class GenerativeModel(LightningModule, ABC):
 
     @property
     def images_seen(self) -> int:
-        """Training images seen so far, over all players and processes.
-
-        Schedules are functions of it.
-        """
+        """Training images seen so far, over all players and processes; schedules depend on it."""
         return self._images_seen
-
-    def image_buffers(self) -> list[ImageBuffer]:
-        """The states that the images of a batch keep."""
-        return [module for module in self.modules() if isinstance(module, ImageBuffer)]
 
     def resume_at(self, images: int) -> None:
         """Go on from an image count, when the state of a checkpoint has been loaded."""
@@ -290,8 +264,7 @@ class GenerativeModel(LightningModule, ABC):
         return self.conditioned_on is not None
 
     def condition(self, y: Tensor | None) -> Tensor | None:
-        """What networks are conditioned on: labels (B,) -> one-hot (B, K), images -> bin centres
-        in [-1, 1], texts (B, L) -> one-hot (B, L, vocabulary); None for a model of p(x).
+        """The `genbench.conditioning.encoded` y for networks; None for a model of p(x).
 
         Raises:
             ValueError: A model of p(x | y) is given no y.
@@ -300,13 +273,11 @@ class GenerativeModel(LightningModule, ABC):
         if kind is None:
             return None
         if y is None:
+            name = type(self).__name__
             raise ValueError(
-                f"{type(self).__name__} is a model of p(x | y): it needs {kind.plural} y, one per image"
+                f"{name} is a model of p(x | y): it needs {kind.plural} y, one per image"
             )
-        if isinstance(kind, Image):
-            return to_real(y, kind.levels, self.dtype)
-        symbols = kind.classes if isinstance(kind, Labels) else kind.vocabulary
-        return nn.functional.one_hot(y, symbols).to(self.dtype)
+        return encoded(y, kind, self.dtype)
 
     def to_real(self, x: Tensor) -> Tensor:
         """Integer pixels -> bin centres in [-1, 1], in the model's floating type."""
@@ -344,47 +315,38 @@ class GenerativeModel(LightningModule, ABC):
     # --- the training step ------------------------------------------------------------------------
 
     def configure_optimizers(self) -> list[Optimizer]:
+        """One optimizer per player, in their order."""
         players = self.players()
         self._turns = [
             (i, n, p) for i, (n, p) in enumerate(players.items()) for _ in range(p.steps)
         ]
-        self._image_buffers = self.image_buffers()
+        self._image_buffers = image_buffers(self)
         optimizers = []
         for player in players.values():
             factory = player.optimizer or self.optimizer
             optimizers.append(factory(player.parameters))
-        for group in parameter_groups(optimizers):
-            group["initial_lr"] = group["lr"]
+        note_rates(optimizers)
         return optimizers
 
     def training_step(self, batch: Batch, batch_idx: int) -> Losses:
-        """One step of one player on fresh data: the turn is a function of the images seen, so a
-        resumed run keeps it.
+        """One step of one player on new images. Whose turn it is depends on the images seen, so
+        that a resumed run goes on with the same player.
         """
         world_size = self.trainer.world_size
         images = len(batch.x) * world_size
         for buffer in self._image_buffers:
             buffer.forget()
         turn, name, player = self._turns[self._images_seen // images % len(self._turns)]
-        losses, gradients = loss_and_gradients(player, batch, self.micro_batches)
-        for parameter, gradient in zip(player.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        reduced = [p.grad for p in player.parameters if p.grad is not None]
-        average_over_processes([*reduced, *losses.values()], world_size)
-        if self.optimization.clip_norm is not None:
-            nn.utils.clip_grad_norm_(player.parameters, self.optimization.clip_norm)
-
+        clip_norm = self.optimization.clip_norm
+        losses = set_gradients(player, batch, self.micro_batches, world_size, clip_norm)
         optimizers = self.optimizers(use_pl_optimizer=False)
-        optimizer = optimizers[turn] if isinstance(optimizers, list) else optimizers
+        if not isinstance(optimizers, list):
+            optimizers = [optimizers]
         self._images_seen += images
-        # of every player at every step: whose turn it is when the warm-up ends, or a run goes on,
-        # does not matter
-        factor = rate_factor(
-            self.optimization, self._images_seen - images, self._images_seen, self.budget
-        )
-        for group in parameter_groups(optimizers if isinstance(optimizers, list) else [optimizers]):
-            group["lr"] = group["initial_lr"] * factor
-        optimizer.step()
+        # rates of all players: they do not depend on whose turn it is when a run is resumed
+        start = self._images_seen - images
+        set_rates(optimizers, rate_factor(self.optimization, start, self._images_seen, self.budget))
+        optimizers[turn].step()
         for buffer in self._image_buffers:
             buffer.write(world_size)
         self.after_step(name, losses)

@@ -19,10 +19,10 @@ __all__ = [
     "Losses",
     "OptimizerFactory",
     "Player",
-    "average_over_processes",
-    "loss_and_gradients",
-    "parameter_groups",
+    "note_rates",
     "rate_factor",
+    "set_gradients",
+    "set_rates",
     "warmup_factor",
 ]
 
@@ -31,8 +31,13 @@ OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 
 
 class Player(NamedTuple):
-    """One side of a game: its parameters, its loss(x, y, rng), how many steps it takes in a row,
-    and what makes its optimizer; None: that of the model.
+    """One side of a game; the whole model where there is no game.
+
+    Attributes:
+        parameters: What it learns.
+        loss: Its loss(x, y, rng).
+        steps: How many steps it takes before it is the turn of the next player.
+        optimizer: Makes its optimizer from its parameters; None: that of the model does.
     """
 
     parameters: list[nn.Parameter]
@@ -42,8 +47,11 @@ class Player(NamedTuple):
 
 
 def warmup_factor(images: int, warmup_images: int) -> float:
-    """Share of its learning rate with which a step is taken, when `images` have been seen, those of
-    the step included.
+    """Factor of the learning rate during warm-up: it rises linearly from 0 to 1.
+
+    Args:
+        images: Images seen so far, those of the step included.
+        warmup_images: Length of the warm-up in images; 0: there is none.
     """
     if warmup_images:
         return min(1.0, images / warmup_images)
@@ -51,10 +59,10 @@ def warmup_factor(images: int, warmup_images: int) -> float:
 
 
 def rate_factor(optimization: Optimization, start: int, stop: int, budget: int) -> float:
-    """Share of its learning rate with which a step is taken: warm-up times schedule.
+    """Factor of the learning rate with which a step is taken: warm-up times schedule.
 
     Args:
-        optimization: Both of them.
+        optimization: Holds both of them.
         start: Images seen before the step, over all players and processes.
         stop: Images seen after it.
         budget: Images of the whole run.
@@ -68,14 +76,17 @@ def rate_factor(optimization: Optimization, start: int, stop: int, budget: int) 
 def loss_and_gradients(
     player: Player, batch: Batch, micro_batches: int = 1
 ) -> tuple[Losses, list[Tensor | None]]:
-    """Losses of a player, detached, and the gradients of "loss" with respect to its parameters;
-    None where one is not used.
+    """Losses of a player, and the gradients of "loss" with respect to its parameters.
 
     Args:
-        player: Whose loss, a mean over the images of a batch wherever micro_batches > 1.
+        player: Its loss is a mean over the images of a batch wherever micro_batches > 1.
         batch: B images.
-        micro_batches: k equal parts of the batch whose graphs are held one after the other, in
-            place of one graph of the batch.
+        micro_batches: Number of equal parts of the batch whose graphs are held one after the other,
+            in place of one graph of the batch.
+
+    Returns:
+        The losses, detached, and a gradient for every parameter; None where the loss does not use
+        the parameter.
     """
     totals: Losses = {}
     gradients: list[Tensor | None] = [None] * len(player.parameters)
@@ -101,11 +112,39 @@ def loss_and_gradients(
     return totals, gradients
 
 
+def set_gradients(
+    player: Player, batch: Batch, micro_batches: int, world_size: int, clip_norm: float | None
+) -> Losses:
+    """Give the parameters of a player the gradients that its next step takes: means over all
+    processes, clipped.
+
+    Args:
+        player: Who steps.
+        batch: The images of this process.
+        micro_batches: Number of parts of the batch, as in `loss_and_gradients`.
+        world_size: Number of processes.
+        clip_norm: Largest L2 norm of the whole gradient; None: it is not clipped.
+
+    Returns:
+        The losses, detached, means over all processes.
+    """
+    losses, gradients = loss_and_gradients(player, batch, micro_batches)
+    for parameter, gradient in zip(player.parameters, gradients, strict=True):
+        parameter.grad = gradient
+    reduced = [p.grad for p in player.parameters if p.grad is not None]
+    average_over_processes([*reduced, *losses.values()], world_size)
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(player.parameters, clip_norm)
+    return losses
+
+
 def _rows(batch: Batch, rows: slice) -> Batch:
+    """Some images of a batch."""
     return Batch(batch.x[rows], None if batch.y is None else batch.y[rows], batch.rng[rows])
 
 
 def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, of which None is zero."""
     if total is None or part is None:
         if total is None:
             return part
@@ -113,12 +152,30 @@ def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
     return total + part
 
 
+def note_rates(optimizers: list[Optimizer]) -> None:
+    """Note in every parameter group the learning rate that it was made with."""
+    for group in parameter_groups(optimizers):
+        group["initial_lr"] = group["lr"]
+
+
+def set_rates(optimizers: list[Optimizer], factor: float) -> None:
+    """Set all learning rates to a share of those that `note_rates` has noted.
+
+    Args:
+        optimizers: Those of all players.
+        factor: The share.
+    """
+    for group in parameter_groups(optimizers):
+        group["lr"] = group["initial_lr"] * factor
+
+
 def parameter_groups(optimizers: list[Optimizer]) -> Iterator[dict[str, Any]]:
+    """The parameter groups of all optimizers; `lr` of a group is its learning rate."""
     return (group for optimizer in optimizers for group in optimizer.param_groups)
 
 
 def average_over_processes(tensors: list[Tensor], world_size: int) -> None:
-    """One coalesced all-reduce: the mean of each tensor over the processes, in place."""
+    """Replace each tensor by its mean over the processes, in place, by one all-reduce of all."""
     if world_size == 1:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])

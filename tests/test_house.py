@@ -15,10 +15,12 @@ PACKAGE = Path(genbench.__file__).parent
 ARROWS = {
     "errors": set(),
     "optimization": {"formulas"},
+    "options": set(),
     "rng": set(),
     "spec": set(),
     "batch": {"rng"},
     "capabilities": {"formulas", "rng", "spec"},
+    "conditioning": {"formulas", "spec"},
     "formulas": {"rng", "spec"},
     "system": {"errors"},
     "nets": {"formulas", "rng", "spec", "system"},
@@ -27,8 +29,10 @@ ARROWS = {
     "model": {
         "batch",
         "capabilities",
+        "conditioning",
         "formulas",
         "optimization",
+        "options",
         "records",
         "rng",
         "spec",

@@ -1,33 +1,24 @@
-r"""C Gaussians in D dimensions with covariances of three kinds, and the maximisation step of each.
+r"""C Gaussians in D dimensions, with covariances of two kinds, and the maximisation step of each.
 
     full        Sigma_c = L_c L_c^T
     diagonal    Sigma_c = diag(s_c^2)
-    low-rank    Sigma_c = Lambda_c Lambda_c^T + diag(psi_c),   v = mu_c + Lambda_c z + sqrt(psi_c) e,   z ~ N(0, I_r)
 
-Responsibilities h_nc weigh the points v_n. Full and diagonal covariances are weighted moments. For
-the low-rank kind, a mixture of factor analysers (Ghahramani & Hinton), with W = diag(1/psi) Lambda,
-M = I + Lambda^T W and z' = (z, 1):
+A third kind, of low rank, is `genbench.formulas.factor_analysers`.
 
-    p(z | v) = N(m, M^{-1}),   m = M^{-1} W^T (v - mu),                             log|Sigma| = log|M| + sum log psi
-    (v - mu)^T Sigma^{-1} (v - mu) = sum (v - mu - Lambda m)^2 / psi + |m|^2
-    [Lambda mu] = (sum_n h v E[z'|v]^T) (sum_n h E[z' z'^T|v])^{-1}
-    psi         = diag(sum_n h (v - [Lambda mu] E[z'|v]) v^T) / sum_n h
+Responsibilities h_nc weigh the points v_n. The most likely means and covariances are weighted moments:
 
-followed by the parameter expansion of Liu, Rubin and Wu, without which Lambda takes thousands of
-passes to grow.
+    mu_c = sum_n h_nc v_n / n_c,    Sigma_c = sum_n h_nc v_n v_n^T / n_c - mu_c mu_c^T,    n_c = sum_n h_nc
 
-Squares are summed, never subtracted. Products such as v^2/psi - 2 v mu/psi + mu^2/psi, or
-Woodbury's formula for Sigma^{-1}, subtract terms of size D / min psi, which is 1e9 for constant
-pixels of CIFAR-10: what is left then differs between processors in the tenth digit.
+Squares of distances are summed, never subtracted. Products such as v^2/psi - 2 v mu/psi + mu^2/psi subtract
+terms of size D / min psi, which is 1e9 for constant pixels of CIFAR-10: what is left then differs between
+processors in the tenth digit.
 
-Everything is computed in float64: variances of neighbouring pixels differ by orders of magnitude.
-Sums over points are additive, so a pass may go over any batches. A Gaussian that holds less than
-one point keeps its shape.
+Everything is computed in float64: variances of neighbouring pixels differ by orders of magnitude. Sums
+over points are additive, so a pass may go over any batches. A Gaussian that holds less than one point
+keeps its shape.
 
 References:
-    Ghahramani, Hinton (1996), The EM algorithm for mixtures of factor analyzers. Technical report
-    CRG-TR-96-1, Toronto Liu, Rubin, Wu (1998), Parameter expansion to accelerate EM: the PX-EM
-    algorithm. Biometrika 85 Richardson, Weiss (2018), On GANs and GMMs. arXiv:1805.12462
+    Richardson, Weiss (2018), On GANs and GMMs. arXiv:1805.12462
 """
 
 from __future__ import annotations
@@ -40,13 +31,21 @@ from torch import Tensor, nn
 
 from genbench.rng import Rng
 
-__all__ = ["Diagonal", "Full", "Gaussians", "LowRank", "Sums", "squared_residuals"]
+__all__ = [
+    "Diagonal",
+    "Full",
+    "Gaussians",
+    "Sums",
+    "every_gaussian",
+    "half_log_2pi",
+    "squared_residuals",
+]
 
 # points whose residuals are computed at once
 _ROWS = 256
 
-# weighted sums over points, additive
 Sums = dict[str, Tensor]
+"""Sums over points, weighted by responsibilities; those of two sets of points add up."""
 
 
 class Gaussians(nn.Module, ABC):
@@ -78,17 +77,32 @@ class Gaussians(nn.Module, ABC):
 
     @abstractmethod
     def sums(self, v: Tensor, h: Tensor) -> Sums:
-        """What `maximise` needs of points v, (B, D), with responsibilities h, (B, C).
+        """The sums over points that `maximise` needs.
 
-        "n" is the sum of h.
+        Args:
+            v: Points, float64 (B, D).
+            h: Responsibilities, float64 (B, C).
+
+        Returns:
+            Sums by name; "n" is the sum of h, (C,).
         """
 
     @abstractmethod
     def maximise(self, sums: Sums, floor: float) -> None:
-        """The most likely Gaussians given the sums; `floor` is added to every variance."""
+        """Become the most likely Gaussians given the sums over points.
+
+        Args:
+            sums: As of `sums`, over all points.
+            floor: Added to every variance.
+        """
 
     def _set(self, held: Tensor, **values: Tensor) -> None:
-        """New values for those Gaussians that hold a point, bool (C,)."""
+        """Replace values of the Gaussians that hold at least one point.
+
+        Args:
+            held: Which do, bool (C,).
+            **values: New values by name, (C, ...).
+        """
         with torch.no_grad():
             for name, value in values.items():
                 old = getattr(self, name)
@@ -103,7 +117,7 @@ class Diagonal(Gaussians):
     Args:
         C: Number of Gaussians.
         D: Dimensions.
-        learnt: Whether by gradients.
+        learnt: Whether gradients learn them.
 
     Examples:
         One Gaussian, fitted to four points with equal responsibilities, has their mean and their
@@ -128,7 +142,7 @@ class Diagonal(Gaussians):
         scale = torch.exp(-log_s)
         mean = (scale * self.mean.double())[..., None]
         squares = squared_residuals(v, scale, mean, v.new_ones(len(v), len(mean), 1))
-        return -0.5 * squares - log_s.sum(1) - _half_log_2pi(v)
+        return -0.5 * squares - log_s.sum(1) - half_log_2pi(v)
 
     def draw(self, c: Tensor, rng: Rng) -> Tensor:
         return (
@@ -137,7 +151,7 @@ class Diagonal(Gaussians):
         )
 
     def start(self, mean: Tensor, variance: Tensor, rng: Rng) -> None:
-        self._set(_all(mean), mean=mean, log_s=0.5 * variance.log().expand_as(mean))
+        self._set(every_gaussian(mean), mean=mean, log_s=0.5 * variance.log().expand_as(mean))
 
     def sums(self, v: Tensor, h: Tensor) -> Sums:
         return {"n": h.sum(0), "v": h.T @ v, "vv": h.T @ v**2}
@@ -150,13 +164,13 @@ class Diagonal(Gaussians):
 
 
 class Full(Gaussians):
-    """Sigma_c = L_c L_c^T with L_c lower triangular. Stored are the entries of its triangle, of the
-    diagonal their logarithms.
+    """Sigma_c = L_c L_c^T with L_c lower triangular. `factor` holds the entries of its triangle,
+    those of the diagonal as logarithms.
 
     Args:
         C: Number of Gaussians.
         D: Dimensions.
-        learnt: Whether by gradients.
+        learnt: Whether gradients learn them.
     """
 
     factor: Tensor
@@ -180,7 +194,7 @@ class Full(Gaussians):
             L = self.L(c)
             white = torch.linalg.solve_triangular(L, (v - mean).T, upper=False)
             parts.append(-0.5 * white.square().sum(0) - L.diagonal().log().sum())
-        return torch.stack(parts, dim=1) - _half_log_2pi(v)
+        return torch.stack(parts, dim=1) - half_log_2pi(v)
 
     def draw(self, c: Tensor, rng: Rng) -> Tensor:
         e = rng.normal(self.mean.shape[1:]).double()
@@ -192,7 +206,7 @@ class Full(Gaussians):
 
     def start(self, mean: Tensor, variance: Tensor, rng: Rng) -> None:
         factor = torch.diag(0.5 * variance.log())[self.triangle].repeat(len(mean), 1)
-        self._set(_all(mean), mean=mean, factor=factor)
+        self._set(every_gaussian(mean), mean=mean, factor=factor)
 
     def sums(self, v: Tensor, h: Tensor) -> Sums:
         return {
@@ -214,114 +228,14 @@ class Full(Gaussians):
         self._set(held, mean=mean, factor=stored[:, self.triangle[0], self.triangle[1]])
 
 
-class LowRank(Gaussians):
-    """Sigma_c = Lambda_c Lambda_c^T + diag(psi_c).
-
-    Args:
-        C: Number of Gaussians.
-        D: Dimensions.
-        r: Columns of Lambda_c.
-        learnt: Whether by gradients.
-    """
-
-    factor: Tensor
-    log_psi: Tensor
-
-    def __init__(self, C: int, D: int, r: int, learnt: bool) -> None:
-        values = {
-            "mean": torch.randn(C, D) / 2,
-            "factor": 0.1 * torch.randn(C, D, r),
-            "log_psi": torch.full((C, D), 2 * math.log(0.5)),
-        }
-        super().__init__(values, learnt)
-
-    def log_density(self, v: Tensor) -> Tensor:
-        log_psi = self.log_psi.double()
-        scale = torch.exp(-0.5 * log_psi)
-        chol = self.precision_factor()
-        z = self.posterior_mean(v, chol)
-        # v - mu - Lambda z = v - [Lambda mu] (z, 1)
-        loading = torch.cat((self.factor, self.mean[..., None]), 2).double() * scale[..., None]
-        extended = torch.cat((z, z.new_ones(*z.shape[:2], 1)), 2)
-        squares = squared_residuals(v, scale, loading, extended) + z.square().sum(2)
-        log_det = 2 * chol.diagonal(dim1=1, dim2=2).log().sum(1) + log_psi.sum(1)
-        return -0.5 * (squares + log_det) - _half_log_2pi(v)
-
-    def draw(self, c: Tensor, rng: Rng) -> Tensor:
-        z = rng.normal(self.factor.shape[2:]).double()
-        e = rng.normal(self.mean.shape[1:]).double()
-        v = self.mean[c].double() + (0.5 * self.log_psi[c].double()).exp() * e
-        for k in c.unique().tolist():
-            rows = c == k
-            v[rows] = v[rows] + z[rows] @ self.factor[k].double().T
-        return v
-
-    def start(self, mean: Tensor, variance: Tensor, rng: Rng) -> None:
-        # Lambda = 0 is a stationary point of EM
-        factor = 0.1 * variance.sqrt()[:, None] * rng.normal(self.factor.shape)[0].double()
-        self._set(_all(mean), mean=mean, factor=factor, log_psi=variance.log().expand_as(mean))
-
-    def sums(self, v: Tensor, h: Tensor) -> Sums:
-        z = self.posterior_mean(v, self.precision_factor())
-        hz = h[..., None] * z
-        return {
-            "n": h.sum(0),
-            "v": h.T @ v,
-            "vv": h.T @ v**2,
-            "z": hz.sum(0),
-            "vz": (v.T @ hz.flatten(1)).unflatten(1, z.shape[1:]).transpose(0, 1),  # (C, D, r)
-            "zz": torch.einsum("bcr,bcs->crs", hz, z),
-        }
-
-    def maximise(self, sums: Sums, floor: float) -> None:
-        chol = self.precision_factor()
-        held = sums["n"] >= 1
-        n = sums["n"].clamp(min=1)
-        # sum_n h E[z' z'^T | v] and sum_n h v E[z' | v]^T
-        zz = sums["zz"] + n[:, None, None] * torch.cholesky_inverse(chol)
-        upper = torch.cat((zz, sums["z"][..., None]), 2)
-        lower = torch.cat((sums["z"], n[:, None]), 1)[:, None]
-        second = torch.cat((upper, lower), 1)
-        cross = torch.cat((sums["vz"], sums["v"][..., None]), 2)
-        both = torch.linalg.solve(second, cross.transpose(1, 2)).transpose(1, 2)  # [Lambda mu]
-        psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=0) + floor
-        # z ~ N(m, R) is more likely than N(0, I) until EM has converged: its scale goes into
-        # Lambda, its mean into mu
-        m = sums["z"] / n[:, None]
-        R = zz / n[:, None, None] - m[:, :, None] * m[:, None]
-        mean = both[..., -1] + (both[..., :-1] @ m[..., None])[..., 0]
-        self._set(
-            held, mean=mean, factor=both[..., :-1] @ torch.linalg.cholesky(R), log_psi=psi.log()
-        )
-
-    def precision_factor(self) -> Tensor:
-        """chol(M) of the posterior's precision M, float64 (C, r, r)."""
-        factor = self.factor.double()
-        M = (
-            torch.eye(factor.shape[2], dtype=factor.dtype, device=factor.device)
-            + factor.transpose(1, 2) @ self._W()
-        )
-        return torch.linalg.cholesky(M)
-
-    def posterior_mean(self, v: Tensor, chol: Tensor) -> Tensor:
-        """E[z | v] under every Gaussian: float64 (B, D) and chol(M) -> (B, C, r)."""
-        W = self._W()
-        projected = (v @ W.transpose(0, 1).flatten(1)).unflatten(1, (len(W), -1))
-        centred = projected - (self.mean.double()[:, None] @ W)[:, 0]
-        return torch.cholesky_solve(centred[..., None], chol)[..., 0]
-
-    def _W(self) -> Tensor:  # noqa: N802
-        return self.factor.double() * torch.exp(-self.log_psi.double())[..., None]
-
-
 def squared_residuals(v: Tensor, scale: Tensor, loading: Tensor, z: Tensor) -> Tensor:
     """sum_d (scale_c v - loading_c z_c)_d^2 for every Gaussian c.
 
     Args:
         v: Points, float64 (B, D).
-        scale: Of every pixel, (C, D).
-        loading: Columns that the residual is freed of, (C, D, k).
-        z: How much of each column, (B, C, k).
+        scale: Scale of every dimension, (C, D).
+        loading: Columns whose combination is subtracted, (C, D, k).
+        z: Coefficients of the columns, (B, C, k).
 
     Returns:
         (B, C).
@@ -344,9 +258,11 @@ def squared_residuals(v: Tensor, scale: Tensor, loading: Tensor, z: Tensor) -> T
     return torch.cat(parts)
 
 
-def _half_log_2pi(v: Tensor) -> float:
+def half_log_2pi(v: Tensor) -> float:
+    """D/2 log(2 pi) of points v, (B, D)."""
     return 0.5 * v.shape[1] * math.log(2 * math.pi)
 
 
-def _all(mean: Tensor) -> Tensor:
+def every_gaussian(mean: Tensor) -> Tensor:
+    """A mask of all Gaussians, bool (C,), for means (C, D)."""
     return torch.ones(len(mean), dtype=torch.bool, device=mean.device)

@@ -15,25 +15,18 @@ E[x | x_t] is the same function of (x_t / alpha_t, sigma_t / alpha_t) for every 
                   f(t) = cos((t + s) / (1 + s) pi/2),  s = 0.008
     exploding     alpha = 1,                      sigma = sigma_min (sigma_max / sigma_min)^t      (Song et al., eq. 31)
     karras        alpha = 1,                      sigma^(1/rho) even in t, from sigma_min to sigma_max  (Karras et al., eq. 5)
-    chain         alpha^2 = abar_k,               sigma^2 = 1 - abar_k,   at t = k / T              (Ho et al., eq. 4)
 
-A chain is the forward process q(x_k | x_{k-1}) = N(sqrt(1 - beta_k) x_{k-1}, beta_k I) of T steps,
-abar_k = prod_{i <= k} (1 - beta_i). A schedule with alpha^2 + sigma^2 = 1 has the chain abar_k = alpha^2 at k / T, in which
-no beta exceeds 0.999; but for
-
-    linear    beta_k from 10^-4 to 0.02 in equal steps at T = 1000, where abar_T = 4.0e-5; scaled by 1000 / T at any other
-              T. abar_T then stays for long chains (4.3e-5 at 5000), and falls for short ones: 2.0e-5 at 100,
-              5.6e-11 at 20; its limit is the path above (Song et al., appendix B)
+The chain of T steps that has the levels of such a path, with its beta_k, is `genbench.formulas.chain`.
 
 The four views, each of which gives the others when x_t and t are known:
 
     x,    eps = (x_t - alpha x) / sigma,    v = dx_t/dt = alpha' x + sigma' eps,    score = -eps / sigma
 
 A network that minimises the mean square error of one of them predicts E[x | x_t], and with it E[eps | x_t],
-E[v | x_t] and the gradient of log p(x_t). Everything is float64: 1 - abar_1 would lose half of its digits in float32.
+E[v | x_t] and the gradient of log p(x_t). Everything is float64: 1 - alpha^2 near t = 0 would lose half of its digits in
+float32.
 
 References:
-    Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
     Nichol, Dhariwal (2021), Improved denoising diffusion probabilistic models. arXiv:2102.09672
     Song et al. (2021), Score-based generative modeling through stochastic differential equations. arXiv:2011.13456
     Karras et al. (2022), Elucidating the design space of diffusion-based generative models. arXiv:2206.00364
@@ -52,7 +45,6 @@ from torch import Tensor
 
 __all__ = [
     "CLEAN",
-    "Chain",
     "Cosine",
     "Exploding",
     "Karras",
@@ -62,7 +54,6 @@ __all__ = [
     "Straight",
     "SubVP",
     "expand",
-    "sub_sequence",
 ]
 
 _LARGEST_BETA = 0.999
@@ -75,7 +66,7 @@ class Level(NamedTuple):
     Attributes:
         alpha: Scale of the image.
         sigma: Standard deviation of the noise.
-        t: The time of a schedule at which it is so; None for a level that was not asked for by its
+        t: The time at which a schedule has this level; None where the level was not found by its
             time.
     """
 
@@ -124,8 +115,8 @@ class Schedule(ABC):
         return [*(self.level(1 - i / (steps - 1)) for i in range(steps)), CLEAN]
 
     def betas(self, T: int) -> Tensor:
-        """beta_1, ..., beta_T of the chain whose levels at k / T are those of this path, float64 of
-        shape (T,).
+        """beta_1, ..., beta_T of the chain (`genbench.formulas.chain`) whose levels at k / T are
+        those of this path: float64 (T,).
 
         Raises:
             ValueError: There is no such chain.
@@ -148,11 +139,11 @@ class Schedule(ABC):
         return (1 - abar[1:] / abar[:-1]).clamp(max=_LARGEST_BETA)
 
     def diffuse(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """x_t from the image x and noise eps, (B, ...). t: (B,)."""
+        """x_t = alpha_t x + sigma_t eps of images x and noise eps, (B, ...), at times t, (B,)."""
         return expand(self.alpha(t), x) * x + expand(self.sigma(t), x) * eps
 
     def noise_of(self, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """eps from the image x in x_t."""
+        """The noise eps that x_t = alpha x + sigma eps holds, given the image x."""
         return (x_t - expand(self.alpha(t), x) * x) / expand(self.sigma(t), x)
 
     def velocity(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
@@ -161,19 +152,19 @@ class Schedule(ABC):
         return expand(alpha_rate, x) * x + expand(sigma_rate, x) * eps
 
     def velocity_of(self, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """v = dx_t/dt from the image x in x_t."""
+        """v = dx_t/dt at x_t, given the image x that it holds."""
         return self.velocity(x, self.noise_of(x, x_t, t), t)
 
     def score_of(self, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The gradient of log q(x_t | x); of log p(x_t) where x is E[x | x_t]."""
+        """The gradient of log q(x_t | x) in x_t; that of log p(x_t) where x is E[x | x_t]."""
         return -self.noise_of(x, x_t, t) / expand(self.sigma(t), x)
 
     def from_noise(self, eps: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The image x in x_t from the noise eps."""
+        """The image x that x_t = alpha x + sigma eps holds, given the noise eps."""
         return (x_t - expand(self.sigma(t), x_t) * eps) / expand(self.alpha(t), x_t)
 
     def from_velocity(self, v: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The image x in x_t from v = dx_t/dt."""
+        """The image x that x_t holds, given v = dx_t/dt."""
         alpha_rate, sigma_rate = self.rates(t)
         sigma = self.sigma(t)
         determinant = sigma * alpha_rate - sigma_rate * self.alpha(t)
@@ -181,7 +172,9 @@ class Schedule(ABC):
         return weighted / expand(determinant, v)
 
     def from_score(self, score: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The image x in x_t from the score; E[x | x_t] from that of p(x_t) (Tweedie's formula)."""
+        """The image x that x_t holds, given the score of q(x_t | x). Given the score of p(x_t), it is
+        E[x | x_t] (Tweedie's formula).
+        """
         return self.from_noise(-expand(self.sigma(t), x_t) * score, x_t, t)
 
 
@@ -198,7 +191,10 @@ def expand(values: Tensor, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Straight(Schedule):
-    """The straight path of flow matching. sigma_min: the noise that is left at t = 0.
+    """The straight path of flow matching.
+
+    Args:
+        sigma_min: Standard deviation of the noise that is left at t = 0.
 
     Examples:
         The velocity of a straight path is eps - x at every time:
@@ -230,7 +226,12 @@ class Straight(Schedule):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """Variance-preserving, with a rate of noise that grows linearly from `first` to `last`."""
+    """Variance-preserving, with a rate of noise that grows linearly.
+
+    Args:
+        first: Rate b_0 at t = 0.
+        last: Rate b_1 at t = 1.
+    """
 
     first: float = 0.1
     last: float = 20.0
@@ -252,14 +253,19 @@ class Linear(Schedule):
         return (-torch.expm1(2 * self.log_alpha(t))).sqrt()
 
     def betas(self, T: int) -> Tensor:
-        """Even steps, as Ho et al. have them at T = 1000."""
+        """beta_1, ..., beta_T in equal steps, as Ho et al. have them at T = 1000: float64 (T,)."""
         even = torch.linspace(self.first / 1000, self.last / 1000, T, dtype=torch.float64)
         return (even * (1000 / T)).clamp(max=_LARGEST_BETA)
 
 
 @dataclass(frozen=True)
 class SubVP(Schedule):
-    """`Linear` with less noise: its variance is the square of the variance there."""
+    """`Linear` with less noise: its variance is the square of the variance there.
+
+    Args:
+        first: Rate b_0 at t = 0.
+        last: Rate b_1 at t = 1.
+    """
 
     first: float = 0.1
     last: float = 20.0
@@ -284,7 +290,12 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Exploding(Schedule):
-    """Variance-exploding: the image keeps its scale, the noise grows by equal factors."""
+    """Variance-exploding: the image keeps its scale, the noise grows by equal factors.
+
+    Args:
+        sigma_min: Standard deviation of the noise at t = 0.
+        sigma_max: Standard deviation of the noise at t = 1.
+    """
 
     sigma_min: float = 0.01
     sigma_max: float = 50.0
@@ -298,7 +309,13 @@ class Exploding(Schedule):
 
 @dataclass(frozen=True)
 class Karras(Schedule):
-    """Variance-exploding, with steps that are finer where there is less noise."""
+    """Variance-exploding, with steps that are finer where there is less noise.
+
+    Args:
+        sigma_min: Standard deviation of the noise at t = 0.
+        sigma_max: Standard deviation of the noise at t = 1.
+        rho: How much finer; 1 makes all steps equal.
+    """
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -319,57 +336,6 @@ class Karras(Schedule):
         return (low + t.double() * (high - low)) ** self.rho
 
 
-class Chain(Schedule):
-    """A chain of T steps, known at the times 0, 1/T, ..., 1.
-
-    Args:
-        abar: abar_0 = 1, abar_1, ..., abar_T, float64 of shape (T + 1,).
-    """
-
-    def __init__(self, abar: Tensor) -> None:
-        self.abar = abar
-        self.steps = len(abar) - 1
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return self.abar[self.index(t)].sqrt()
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return (1 - self.abar[self.index(t)]).sqrt()
-
-    def index(self, t: Tensor) -> Tensor:
-        """The step k that a time is at, int64."""
-        return (t.double() * self.steps).round().long()
-
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        raise TypeError("a chain is known at its steps alone: it has no velocity")
-
-    def step(self, level: Level) -> int:
-        """The step k of a level of the chain.
-
-        Raises:
-            ValueError: It is none of the chain's.
-        """
-        if level.t is None:
-            raise ValueError("a chain is known at its steps alone: the sampler asks between them")
-        return round(level.t * self.steps)
-
-    def levels(self, steps: int) -> list[Level]:
-        """A grid of `steps` steps down a sub-sequence of the chain's, and then no noise."""
-        return [*(self.level(k / self.steps) for k in sub_sequence(self.steps, steps)), CLEAN]
-
-
 def _quarter_turn(t: Tensor) -> Tensor:
+    """(t + s) / (1 + s) pi/2, the angle whose cosine is f(t)."""
     return (t + _OFFSET) / (1 + _OFFSET) * (math.pi / 2)
-
-
-def sub_sequence(T: int, steps: int) -> list[int]:
-    """`steps` distinct times from T downwards, evenly spread; the step after the last of them goes
-    to 0.
-
-    Examples:
-        >>> sub_sequence(10, 4)
-        [10, 7, 5, 2]
-    """
-    if not 1 <= steps <= T:
-        raise ValueError(f"steps is from 1 to T = {T}, not {steps}")
-    return [i * T // steps for i in range(steps, 0, -1)]

@@ -9,6 +9,7 @@ import contextlib
 
 from lightning.pytorch import Trainer
 
+from genbench.batch import image_buffers
 from genbench.config.config import Config
 from genbench.data.images import ImageData
 from genbench.errors import InputError, Stopped
@@ -166,7 +167,7 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
             f"trainer.accumulate is {parts}, which does not divide the "
             f"{data.batch_size // processes} images that a process has of each batch"
         )
-    for buffer in model.image_buffers():
+    for buffer in image_buffers(model):
         if len(buffer.rows) < data.batch_size:
             raise InputError(
                 f"data.batch_size is {data.batch_size}, but this model keeps the state of "

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from genbench.formulas import samplers
+from genbench.formulas.chain import Chain
 from genbench.formulas.noise import (
     CLEAN,
-    Chain,
     Cosine,
     Exploding,
     Karras,

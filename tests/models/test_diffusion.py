@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from genbench.capabilities import Denoises
-from genbench.formulas.noise import CLEAN, Cosine, Level, Linear, Schedule, Straight, sub_sequence
+from genbench.formulas.chain import sub_sequence
+from genbench.formulas.noise import CLEAN, Cosine, Level, Linear, Schedule, Straight
 from genbench.formulas.pixels import bits_per_dim, to_real
 from genbench.formulas.samplers import DDIM, Ancestral, Euler, Stochastic, ancestral_step, ddim_step
 from genbench.formulas.time_sums import stratified_times

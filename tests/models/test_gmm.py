@@ -16,7 +16,8 @@ from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, N
 
 from genbench.batch import Batch
 from genbench.data.digits import Digits
-from genbench.formulas.gaussians import Diagonal, Full, LowRank
+from genbench.formulas.factor_analysers import LowRank
+from genbench.formulas.gaussians import Diagonal, Full
 from genbench.models.classical.gmm import GMM
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec

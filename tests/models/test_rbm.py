@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chi2
 from sklearn.neural_network import BernoulliRBM
 
-from genbench.batch import Batch, ImageBuffer
+from genbench.batch import Batch, ImageBuffer, image_buffers
 from genbench.config.protocol import load_protocol
 from genbench.config.recipe import load_config
 from genbench.data.digits import BinaryDigits
@@ -217,7 +217,7 @@ def learnt(chains: int, steps: int) -> float:
         optimizer.zero_grad()
         model.loss(as_images(data), None, rng)["loss"].backward()
         optimizer.step()
-        for buffer in model.image_buffers():
+        for buffer in image_buffers(model):
             buffer.write(1)
     return float((p * (p / probabilities(model)).log()).sum())
 

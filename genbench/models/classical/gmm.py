@@ -30,7 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from genbench.batch import Batch
-from genbench.formulas.gaussians import Diagonal, Full, Gaussians, LowRank
+from genbench.formulas.factor_analysers import LowRank
+from genbench.formulas.gaussians import Diagonal, Full, Gaussians
 from genbench.formulas.likelihood import gaussian_log_mass
 from genbench.formulas.mixtures import draw_points, em_start, em_step, log_joint
 from genbench.formulas.pixels import bits_per_dim

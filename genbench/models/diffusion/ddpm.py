@@ -48,8 +48,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from genbench.formulas.chain import Chain
 from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Chain, Level, Schedule, expand
+from genbench.formulas.noise import Level, Schedule, expand
 from genbench.formulas.pixels import bits_per_dim, pull_inside
 from genbench.formulas.samplers import DDIM, Ancestral, Sampler, Variance
 from genbench.formulas.time_sums import stratified_times, terms_at
