@@ -38,7 +38,7 @@ def train_and_score(recipe: str, seed: int, images: int, folder: Path) -> Record
         ],
     )
     run = train(config)
-    return read_record(evaluate(run, variant="", out=folder))
+    return read_record(evaluate(run, variant="default", out=folder))
 
 
 def look_at(run_dir: Path) -> None:

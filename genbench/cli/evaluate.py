@@ -104,7 +104,7 @@ def _evaluate_run(given: Any, out: Path) -> list[Path]:
     run = find_run(given.run)
     variants = None  # all
     if given.variant is not None:
-        variants = ["" if given.variant == "default" else given.variant]
+        variants = [given.variant]
     device = join(given.devices, given.num_nodes, find_device(given.device))
     return evaluate_run(run, out, variants, given.trust, device)
 

@@ -38,8 +38,8 @@ def add_sample(commands: Any) -> None:
     )
     sample.add_argument(
         "--variant",
-        default="default",
-        help="which of the configuration's evaluations gives the sampler's options",
+        help="which of the configuration's evaluations gives the sampler's options (default, or the"
+        " first where none has that name)",
     )
     sample.add_argument(
         "--label",
@@ -94,15 +94,10 @@ def run_sample(given: Any) -> None:
     loaded = open_run(given.run, given.trust, find_device(given.device))
     if kind == "folder":
         refuse_deep(given.out, loaded.data.spec)
-    variant = (
-        "" if given.variant == "default" and "" in loaded.config.evaluations else given.variant
-    )
-    if given.variant == "default" and "" not in loaded.config.evaluations:
-        variant = next(iter(loaded.config.evaluations))
-    if variant not in loaded.config.evaluations:
-        raise InputError(
-            f"no evaluation {variant!r}; {nearest(variant, loaded.config.evaluations)}"
-        )
+    evaluations = loaded.config.evaluations
+    variant = given.variant or loaded.config.default_evaluation
+    if variant not in evaluations:
+        raise InputError(f"no evaluation {variant!r}; {nearest(variant, evaluations)}")
     label = None
     of_class = ""
     if given.label is not None:

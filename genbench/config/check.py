@@ -100,6 +100,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     tree["evaluations"] = _checked_evaluations(tree, origin)
     from jsonargparse import ArgumentError
 
+    from genbench.records.parts import variant_of
     from genbench.records.store import check_stem
 
     injected = injected_names(tree["model"]["class_path"])
@@ -122,8 +123,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
         _check_schedule(config)
         for options in resolved["evaluations"].values():
             Evaluation(**options)
-        for variant in config.evaluations:
-            check_stem(name, variant, config.seed)
+        for evaluation in config.evaluations:
+            check_stem(name, variant_of(evaluation), config.seed)
         if not 0 <= config.seed < 2**63:
             raise ValueError(f"seed is at least 0 and below 2^63, not {config.seed}")
     except (ValueError, TypeError, InputError) as error:

@@ -11,6 +11,7 @@ from genbench.config.settings import Budget, Evaluation, TrainerSettings, WandbS
 from genbench.config.tree import leaves_of
 from genbench.formulas.learning_rate import LearningRateSchedule
 from genbench.optimization import Optimization
+from genbench.records.parts import DEFAULT
 from genbench.system.json_files import digest
 
 __all__ = ["Config"]
@@ -60,15 +61,16 @@ class Config:
 
     @property
     def evaluations(self) -> dict[str, Evaluation]:
-        """The evaluations by the variants of their rows.
+        """The evaluations by their names. Where a recipe names none, there is the default one."""
+        evaluations = self.resolved["evaluations"] or {DEFAULT: {}}
+        return {name: Evaluation(**options) for name, options in evaluations.items()}
 
-        The default evaluation is "", and the only one where a recipe names none.
-        """
-        evaluations = {}
-        for name, options in (self.resolved["evaluations"] or {"default": {}}).items():
-            variant = "" if name == "default" else name
-            evaluations[variant] = Evaluation(**options)
-        return evaluations
+    @property
+    def default_evaluation(self) -> str:
+        """Name of the default evaluation, or of the first where none has that name."""
+        if DEFAULT in self.evaluations:
+            return DEFAULT
+        return next(iter(self.evaluations))
 
     @property
     def needs(self) -> dict[str, Config]:

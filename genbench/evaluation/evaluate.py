@@ -56,7 +56,7 @@ def evaluate(
 
     Args:
         name: The run.
-        variant: Which of its configuration's evaluations; "" is the default one.
+        variant: Name of one of its configuration's evaluations, such as "default".
         out: Folder with records/ and pictures/.
         trust: Modules outside genbench that its configuration may name.
         device: Where to compute.
@@ -79,7 +79,7 @@ def evaluate_run(
     Args:
         name: The run.
         out: Folder with records/ and pictures/.
-        variants: Which of its configuration's evaluations; "" is the default one. None: all.
+        variants: Names of some of its configuration's evaluations. None: all.
         trust: Modules outside genbench that its configuration may name.
         device: Where to compute.
 

@@ -23,7 +23,7 @@ from genbench.errors import InputError, nearest
 from genbench.evaluation.reference import reference_of
 from genbench.metrics.extractor import Extractor, load_extractor
 from genbench.records.catalogue import metric_info
-from genbench.records.parts import ProtocolIdentity
+from genbench.records.parts import ProtocolIdentity, variant_of
 from genbench.records.record import FOREIGN, record_id
 from genbench.records.store import read_record, record_path
 from genbench.runs.build import Loaded
@@ -157,7 +157,7 @@ class Target:
     """One evaluation of a run.
 
     Attributes:
-        variant: Name of the evaluation; "" is the default one.
+        variant: Name of the evaluation in records; empty for the default one.
         options: Options of `sample` and `log_prob`.
         path: File of the record, whether it is there or not.
     """
@@ -194,7 +194,7 @@ def resolve_run(
     Args:
         loaded: The run with its data and model, which may be untrained.
         out: Folder with records/ and pictures/.
-        variants: Which of its configuration's evaluations; "" is the default one. None: all.
+        variants: Names of some of its configuration's evaluations. None: all.
         device: Where to compute.
 
     Raises:
@@ -204,12 +204,13 @@ def resolve_run(
     data = loaded.data
     if variants is None:
         variants = list(config.evaluations)
-    evaluations = {variant: evaluation_of(loaded, variant) for variant in variants}
+    evaluations = {name: evaluation_of(loaded, name) for name in variants}
     protocol = protocol_of(loaded)
     resolved = resolve_protocol(protocol, data, device)
     config_hash = row_hash(loaded, out)
     targets = []
-    for variant, options in evaluations.items():
+    for name, options in evaluations.items():
+        variant = variant_of(name)
         id8 = record_id(
             config_hash,
             resolved.identity,
@@ -225,19 +226,16 @@ def resolve_run(
     )
 
 
-def evaluation_of(loaded: Loaded, variant: str) -> Evaluation:
+def evaluation_of(loaded: Loaded, name: str) -> Evaluation:
     """The options of one of a run's evaluations.
 
     Raises:
         InputError: There is none of that name.
     """
     known = loaded.config.evaluations
-    if variant not in known:
-        names = [name or "default" for name in known]
-        raise InputError(
-            f"{loaded.run.path} has no evaluation {variant or 'default'!r}; {nearest(variant, names)}"
-        )
-    return known[variant]
+    if name not in known:
+        raise InputError(f"{loaded.run.path} has no evaluation {name!r}; {nearest(name, known)}")
+    return known[name]
 
 
 def protocol_of(loaded: Loaded) -> Protocol:

@@ -30,6 +30,7 @@ from genbench.leaderboard.rows import Row, likelihood_unit
 from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.table import board_table
 from genbench.records.catalogue import metric_info, quality_metric
+from genbench.records.parts import variant_of
 from genbench.records.record import Record
 from genbench.system.files import write_atomic
 from genbench.system.json_files import canonical_json
@@ -99,7 +100,7 @@ def is_of(row: Row, recipe: str, config: Config, variant: str) -> bool:
     """
     record = row.first
     evaluation = config.evaluations[variant]
-    if f"{record.dataset}/{record.model}" != recipe or record.variant != variant:
+    if f"{record.dataset}/{record.model}" != recipe or record.variant != variant_of(variant):
         return False
     options = (record.sample_options, record.log_prob_options)
     if canonical_json(options) != canonical_json((evaluation.sample, evaluation.log_prob)):

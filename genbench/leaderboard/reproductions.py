@@ -34,7 +34,7 @@ from genbench.config.find import find_config
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.rows import Row
-from genbench.records.parts import Likelihood, LikelihoodKind
+from genbench.records.parts import DEFAULT, Likelihood, LikelihoodKind, variant_of
 from genbench.system.typed import Text, read_yaml_as
 
 __all__ = [
@@ -97,7 +97,7 @@ class Entry:
     unit: Unit
     difference: Text
     published: tuple[Published, ...] = ()
-    variant: str = ""
+    variant: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def row_of(entry: Entry, boards: Iterable[Board]) -> Row | None:
         for row in board.rows
         if board.protocol.dataset == dataset
         and row.first.model == model
-        and row.first.variant == entry.variant
+        and row.first.variant == variant_of(entry.variant)
     ]
     rows = [row for row in rows if not row.first.protocol.is_former] or rows
     if len(rows) > 1:
@@ -299,9 +299,9 @@ def published_facts(entry: Entry) -> list[str]:
 
 def evaluation_name(entry: Entry) -> str:
     """<recipe>[@variant]."""
-    if entry.variant:
-        return f"{entry.recipe}@{entry.variant}"
-    return entry.recipe
+    if entry.variant == DEFAULT:
+        return entry.recipe
+    return f"{entry.recipe}@{entry.variant}"
 
 
 def figure_text(measured: Figure, unit: Unit) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from genbench.leaderboard.rows import Row
+from genbench.records.parts import DEFAULT
 from genbench.records.record import FOREIGN, NOISE_FLOOR, Record
 from genbench.records.store import record_path
 
@@ -69,7 +70,7 @@ def commands_of(record: Record) -> list[str]:
         "evaluate",
         f"runs/{name}/s{record.seed}",
         "--variant",
-        record.variant or "default",
+        record.variant or DEFAULT,
     ]
     if record.status == "diverged":
         return [shlex.join(train)]

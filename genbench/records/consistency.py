@@ -21,6 +21,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from genbench.records.catalogue import metric_info
+from genbench.records.parts import DEFAULT
 
 if TYPE_CHECKING:
     from genbench.records.parts import Likelihood, ProtocolIdentity
@@ -188,7 +189,7 @@ def in_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
         names = f"needs has {names_text(record.needs)}"
         yield f"{names}, but provenance.config.needs has {names_text(needed)}"
     if "evaluations" in config:
-        yield from in_evaluation(record, config["evaluations"] or {"default": {}})
+        yield from in_evaluation(record, config["evaluations"] or {DEFAULT: {}})
 
 
 def in_evaluation(record: Record, evaluations: Mapping[str, Any]) -> Iterator[str]:
@@ -196,12 +197,12 @@ def in_evaluation(record: Record, evaluations: Mapping[str, Any]) -> Iterator[st
 
     Args:
         record: The record.
-        evaluations: Name of each evaluation -> its options. Older configurations call the plain one
-            "", newer ones "default".
+        evaluations: Name of each evaluation -> its options. In records of older versions the
+            default one has no name.
     """
     name = record.variant
     if not name and "" not in evaluations:
-        name = "default"
+        name = DEFAULT
     if name not in evaluations:
         known = f"provenance.config.evaluations has {names_text(evaluations)}"
         yield f"variant is {record.variant!r}, but {known}"

@@ -10,6 +10,7 @@ from genbench.system.json_files import digest
 from genbench.system.typed import Amount, Count, Line, Natural, Range, Seconds, Sha256
 
 __all__ = [
+    "DEFAULT",
     "LONGEST_FILE_NAME",
     "Cost",
     "Likelihood",
@@ -20,10 +21,13 @@ __all__ = [
     "Provenance",
     "Speed",
     "is_file_name",
+    "variant_of",
 ]
 
 LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
 LikelihoodKind = Literal["exact", "bound", "estimate"]
+DEFAULT = "default"
+"""Name of the plain evaluation, whose row has the name of the model alone."""
 
 
 @dataclass(frozen=True)
@@ -247,3 +251,18 @@ def is_file_name(text: str) -> bool:
     name another folder.
     """
     return bool(text) and not text.startswith(".") and not any(c in text for c in "/\\@\0\n\r")
+
+
+def variant_of(evaluation: str) -> str:
+    """What records and labels of rows call an evaluation: nothing where it is the default one.
+
+    Args:
+        evaluation: Its name in a recipe.
+
+    Examples:
+        >>> variant_of("ddim50"), variant_of("default")
+        ('ddim50', '')
+    """
+    if evaluation == DEFAULT:
+        return ""
+    return evaluation

@@ -62,7 +62,7 @@ class Record:
         model: Name of the recipe, or "noise-floor".
         family: Family of the model, such as vae or diffusion; "-" for the noise floor; "foreign" for
             images of another tool.
-        variant: Name of the evaluation: another sampler, or other options. "" is the plain one.
+        variant: Name of the evaluation: another sampler, or other options. empty for the default one.
             Every variant is a row of its own.
         seed: Training seed.
         device_class: Kind of device that evaluated the run.

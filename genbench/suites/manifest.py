@@ -15,6 +15,7 @@ from typing import Any
 from genbench.config.check import check_config
 from genbench.config.config import Config
 from genbench.errors import Diverged, GenbenchError, InputError, nearest
+from genbench.records.parts import DEFAULT
 from genbench.suites.bench import finish
 from genbench.suites.plan import Plan, lacking, out_of_reach
 from genbench.suites.reporter import Reporter
@@ -125,12 +126,14 @@ def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
     runs = []
     for k, run in enumerate(file.runs):
         config = check_config(run.config, run.name, trust, str(path))
-        for variant in run.variants:
+        # manifests of older versions have no name for the default evaluation
+        variants = tuple(variant or DEFAULT for variant in run.variants)
+        for variant in variants:
             if variant not in config.evaluations:
                 raise InputError(
                     f"{path}: run {k} has no evaluation {variant!r}; {nearest(variant, config.evaluations)}"
                 )
-        runs.append((config, run.variants))
+        runs.append((config, variants))
     return Manifest(path, file.suite, Path(file.out), file.device, tuple(runs), file.tasks, trust)
 
 

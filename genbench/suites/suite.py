@@ -99,14 +99,14 @@ class Suite:
         self, entry: Entry, seed: int, trust: Sequence[str]
     ) -> tuple[Config, tuple[str, ...]]:
         config = self._config(entry, seed, trust)
-        known = {name or "default": name for name in config.evaluations}
+        known = tuple(config.evaluations)
         for name in entry.evaluations or ():
             if name not in known:
                 raise InputError(
                     f"suite {self.name}: {entry.config} has no evaluation {name!r};"
                     f" {nearest(name, known)}"
                 )
-        return config, tuple(known[name] for name in entry.evaluations or known)
+        return config, entry.evaluations or known
 
     def _config(self, entry: Entry, seed: int, trust: Sequence[str]) -> Config:
         """The configuration of an entry. Each run that it needs is the one that this suite trains

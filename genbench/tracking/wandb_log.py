@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from genbench.errors import InputError
+from genbench.records.parts import variant_of
 from genbench.system.json_files import digest, write_json
 from genbench.system.typed import read_json_as
 from genbench.tracking.names import summary
@@ -266,7 +267,7 @@ class WandbLog(Logger):
     def _log_record(self, record: Record, path: Path, picture: Path) -> None:
         import wandb
 
-        first = next(iter(self.config.evaluations)) == record.variant
+        first = variant_of(next(iter(self.config.evaluations))) == record.variant
         values = summary(record, plain=first)
         point: dict[str, Any] = {
             key: value for key, value in values.items() if isinstance(value, float)

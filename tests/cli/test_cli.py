@@ -491,7 +491,7 @@ def test_exit_codes_of_a_stopped_and_a_diverged_run(tmp_path, capsys):
 def test_a_corrupt_record_is_named(tiny, tmp_path, capsys):
     from genbench.evaluation.evaluate import evaluate
 
-    path = evaluate(train(tiny("digits/vae", "budget.images=160")), "", tmp_path)
+    path = evaluate(train(tiny("digits/vae", "budget.images=160")), "default", tmp_path)
     path.write_text(path.read_text()[:-40])
     assert main(["table", str(tmp_path)]) == 2
     assert path.name in capsys.readouterr().err

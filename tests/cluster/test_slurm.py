@@ -816,7 +816,7 @@ def test_two_tasks_and_two_nodes_measure_like_one_process(site, undisturbed):
             options=ACROSS,
         ),
     ]
-    evaluate(run, "", site.folder / "measured" / "one", ("slow",))
+    evaluate(run, "default", site.folder / "measured" / "one", ("slow",))
     site.wait("the end", lambda: site.ended(*numbers))
     for out in ("one", "tasks", "nodes"):
         (records[out],) = records_in(site.folder / "measured" / out)

@@ -108,7 +108,7 @@ def test_a_command_reads_everything_once_for_all_variants(tiny, tmp_path, monkey
 
 
 def test_its_numbers_are_those_of_the_model(run, tmp_path):
-    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    record = Record.from_json(evaluate(run, "default", tmp_path).read_text())
     model, data, extractor = genbench.load(run.path), Digits(), load_extractor("digits")
     with torch.no_grad():
         seed = load_protocol("digits").seed_of(0)
@@ -142,7 +142,7 @@ def test_every_training_is_evaluated_by_a_seed_of_its_own(run, tmp_path, monkeyp
 
         monkeypatch.setattr(module, name, noted)
     records = {}
-    for variant in ("", "mean"):
+    for variant in ("default", "mean"):
         records[variant] = Record.from_json(evaluate(run, variant, tmp_path).read_text())
     assert {arguments[2] for arguments in drawn["draw"]} == {
         seeds[0, 0]
@@ -154,18 +154,18 @@ def test_every_training_is_evaluated_by_a_seed_of_its_own(run, tmp_path, monkeyp
         seeds[0, 0]
     }
     assert (
-        records[""].protocol.evaluated_by == "own seeds"
-        and records[""].protocol.evaluation_seed == 0
+        records["default"].protocol.evaluated_by == "own seeds"
+        and records["default"].protocol.evaluation_seed == 0
     )
     # the same weights under the name of another training
     loaded = open_run(run)
     config = replace(loaded.config, resolved={**loaded.config.resolved, "seed": 1})
     monkeypatch.setattr(evaluation, "open_run", lambda *_: loaded._replace(config=config))
-    other = Record.from_json(evaluate(run.path, "", tmp_path).read_text())
-    assert other.seed == 1 and other.id == records[""].id
-    assert other.metrics["fid"].value != records[""].metrics["fid"].value
-    assert other.likelihood.nats != records[""].likelihood.nats
-    assert other.likelihood.nats == pytest.approx(records[""].likelihood.nats, rel=0.02)
+    other = Record.from_json(evaluate(run.path, "default", tmp_path).read_text())
+    assert other.seed == 1 and other.id == records["default"].id
+    assert other.metrics["fid"].value != records["default"].metrics["fid"].value
+    assert other.likelihood.nats != records["default"].likelihood.nats
+    assert other.likelihood.nats == pytest.approx(records["default"].likelihood.nats, rel=0.02)
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 719])
@@ -190,7 +190,7 @@ def test_points_are_measured_against_the_exact_table(tiny, tmp_path, double):
         "points2d/made", "data.levels=16", "budget.images=16000", "model.optimizer.lr=0.01"
     )
     run = train(config)
-    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    record = Record.from_json(evaluate(run, "default", tmp_path).read_text())
     data, model = Points2d(levels=16), genbench.load(run.path)
     x = (
         torch.cartesian_prod(torch.arange(16), torch.arange(16))
@@ -234,7 +234,7 @@ def test_a_probability_that_is_not_finite_names_its_image(run, tmp_path, monkeyp
 
     monkeypatch.setattr(VAE, "terms", broken)
     with pytest.raises(GenbenchError, match="test image 300 is -inf"):
-        evaluate(run, "", tmp_path)
+        evaluate(run, "default", tmp_path)
     assert not (tmp_path / "records").exists()
 
 
@@ -242,10 +242,10 @@ def test_bad_input_is_named(run, tmp_path):
     with pytest.raises(InputError, match="did you mean 'mean'"):
         evaluate(run, "maen", tmp_path)
     with pytest.raises(InputError, match="no run in"):
-        evaluate(tmp_path / "nowhere", "", tmp_path)
+        evaluate(tmp_path / "nowhere", "default", tmp_path)
     run.weights.write_bytes(run.weights.read_bytes()[:-50])
     with pytest.raises(InputError, match="is not what training wrote"):
-        evaluate(run, "", tmp_path)
+        evaluate(run, "default", tmp_path)
     run.write_state(**{**run.state(), "status": "stopped"})
     with pytest.raises(InputError, match="is not finished"):
         open_run(run.path)
@@ -296,7 +296,7 @@ def test_dequantised_densities_say_so(net, tiny, tmp_path, request):
     config = tiny(
         "digits/realnvp", "budget.images=160", *(f"model.dequantiser.{setting}" for setting in net)
     )
-    record = Record.from_json(evaluate(train(config), "", tmp_path).read_text())
+    record = Record.from_json(evaluate(train(config), "default", tmp_path).read_text())
     kind = request.node.callspec.id
     assert (record.likelihood.kind, record.likelihood.dequantisation) == ("bound", kind)
     assert ("dequantiser" in record.likelihood.terms) == (kind == "variational")
@@ -309,7 +309,7 @@ def test_repeats_of_a_protocol_are_in_the_record(run, tmp_path, monkeypatch):
         "genbench.evaluation.resolve.load_protocol",
         lambda name: replace(load_protocol("digits"), repeats=3),
     )
-    record = Record.from_json(evaluate(run, "", tmp_path).read_text())
+    record = Record.from_json(evaluate(run, "default", tmp_path).read_text())
     assert record.protocol.repeats == record.likelihood.repeats == 3
     assert 0 < record.likelihood.repeat_error < record.likelihood.stderr
     assert record.protocol.identity["repeats"] == 3
@@ -318,7 +318,7 @@ def test_repeats_of_a_protocol_are_in_the_record(run, tmp_path, monkeypatch):
 def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_another_one(
     run, tmp_path
 ):
-    new = evaluate(run, "", tmp_path)
+    new = evaluate(run, "default", tmp_path)
     record, tree = (
         Record.from_json(new.read_text()),
         json.loads(new.read_text())["provenance"]["config"],
@@ -333,7 +333,7 @@ def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_anothe
     assert expected_record(run, tmp_path) == new
     path = write_record(tmp_path, older)
     assert path != new
-    assert expected_record(run, tmp_path) == evaluate(run, "", tmp_path) == path
+    assert expected_record(run, tmp_path) == evaluate(run, "default", tmp_path) == path
     # with another value it is another run
     tree["model"]["beta"] = 2.0
     path.unlink()
@@ -343,13 +343,13 @@ def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_anothe
 
 def expected_record(run, out):
     """Where the record of the default evaluation lies, whether it is there or not."""
-    return resolve_run(open_run(run), out, [""]).targets[0].path
+    return resolve_run(open_run(run), out, ["default"]).targets[0].path
 
 
 def test_one_scored_image_has_no_standard_error(run, tmp_path, monkeypatch):
     one = dataclasses.replace(load_protocol("digits"), scored_images=1)
     monkeypatch.setattr("genbench.evaluation.resolve.load_protocol", lambda name: one)
-    likelihood = Record.from_json(evaluate(run, "", tmp_path).read_text()).likelihood
+    likelihood = Record.from_json(evaluate(run, "default", tmp_path).read_text()).likelihood
     assert (likelihood.images, likelihood.stderr) == (1, None)
 
 
@@ -359,13 +359,15 @@ def test_an_impossible_option_of_log_prob_is_one_line(tiny, tmp_path):
         train(tiny("digits/vae", *impossible, folder="preview"))
     run = train(tiny("digits/vae", *impossible, "trainer.preview_every=1000"))
     with pytest.raises(InputError, match="log_prob options: K is at least 1, not 0"):
-        evaluate(run, "", tmp_path)
+        evaluate(run, "default", tmp_path)
 
 
 def test_a_conditional_model_is_scored_given_its_labels(tiny, tmp_path):
     record = Record.from_json(
         evaluate(
-            train(tiny("points2d/made", "data.levels=16", "model.conditional=true")), "", tmp_path
+            train(tiny("points2d/made", "data.levels=16", "model.conditional=true")),
+            "default",
+            tmp_path,
         ).read_text()
     )
     assert record.likelihood.conditional

@@ -40,7 +40,7 @@ def measured(tmp_path_factory):
     run = train(
         load_config("digits/vae", [f"run_dir={folder / 'run'}", "wandb.mode=disabled"], smoke=True)
     )
-    record = Record.from_json(evaluate(run, "", folder / "own").read_text())
+    record = Record.from_json(evaluate(run, "default", folder / "own").read_text())
     seed = str(load_protocol("digits").seed_of(0))
     for out in ("samples.npz", "samples"):
         assert (

@@ -42,7 +42,7 @@ def run(tiny, protocol):
 
 
 def test_samples_are_compared_with_the_x_of_their_own_y(run, protocol, tmp_path):
-    record = read_record(evaluate(run, "", tmp_path))
+    record = read_record(evaluate(run, "default", tmp_path))
     loaded = open_run(run)
     judged = load_protocol(str(protocol)).of_training(0)
     x, y = loaded.data.tensors("test")
@@ -72,7 +72,7 @@ def draw_streams(loaded):
 
 
 def test_two_processes_write_the_same_metrics_of_pairs(run, tmp_path):
-    one = read_record(evaluate(run, "", tmp_path / "one"))
+    one = read_record(evaluate(run, "default", tmp_path / "one"))
     command = [sys.executable, "-m", "genbench", "evaluate", str(run.path), "--out"]
     command += [str(tmp_path / "two"), "--devices", "2", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -156,7 +156,7 @@ def test_a_run_that_noted_no_configuration_is_measured_once_it_is_vouched_for(
     command = re.search(r"it is, genbench (.*) notes it", line)[1].split()
     assert main(command) == 0
     assert run.weights.read_bytes() == weights
-    assert evaluate(run, "", tmp_path / "out").exists()
+    assert evaluate(run, "default", tmp_path / "out").exists()
 
 
 def test_a_divergence_is_not_recorded_under_another_name(tiny, tmp_path):

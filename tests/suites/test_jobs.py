@@ -134,24 +134,24 @@ def test_an_evaluation_waits_for_its_speed_and_only_as_long_as_it_is_of_these_we
     suite = suite_in(tmp_path)
     plan = plan_suite(suite, "cpu")[0]
     train(plan.config)
-    score_run(plan.run, plan.out, [""])
+    score_run(plan.run, plan.out, ["default"])
     (waiting,) = (plan.run.path / "pending").iterdir()
     content = waiting.read_text()
     counted = []
     monkeypatch.setattr(
         "genbench.evaluation.evaluate.score_samples", lambda *_: counted.append(1) or {}
     )
-    score_run(plan.run, plan.out, [""])
+    score_run(plan.run, plan.out, ["default"])
     assert not counted and waiting.read_text() == content
     record = Record.from_json(content)
     other = replace(record, cost=replace(record.cost, images_seen=record.cost.images_seen + 1))
     for wrong in (content.replace('"value": ', '"value": 1'), content[:-20], "[]", other.to_json()):
         waiting.write_text(wrong)
-        score_run(plan.run, plan.out, [""])
+        score_run(plan.run, plan.out, ["default"])
         assert counted.pop()
     waiting.write_text(content)
     monkeypatch.setattr("genbench.evaluation.provenance._COMMIT", "of another day")
-    score_run(plan.run, plan.out, [""])
+    score_run(plan.run, plan.out, ["default"])
     assert counted
 
 
