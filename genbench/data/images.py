@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -146,7 +147,8 @@ class ImageData(LightningDataModule, ABC):
         """What decides the arrays, apart from the bytes of the source: a plain JSON value, whose
         hash names the decoded copy.
         """
-        return {"name": self.name, "shape": self.spec.shape, "levels": self.spec.levels}
+        y = None if self.spec.y is None else asdict(self.spec.y)
+        return {"name": self.name, "shape": self.spec.shape, "levels": self.spec.levels, "y": y}
 
     @cached_property
     def folder(self) -> Path:
@@ -254,15 +256,8 @@ class ImageData(LightningDataModule, ABC):
         device: torch.device,
         dtype: torch.dtype,
     ) -> Iterator[Batch]:
-        """The part of a process of all batches that begin at an image count c, start <= c < stop.
-
-        Args:
-            start: Image count at which the first batch begins.
-            stop: Image count before which the last batch begins.
-            rank: Number of the process.
-            world_size: Number of processes, a divisor of the batch size.
-            device: Where the batches are made.
-            dtype: Type of the random numbers of their streams.
+        """The part of a process, `rank` of `world_size`, of all batches that begin at image counts
+        from `start` to below `stop`, on a device. Their streams give numbers of type `dtype`.
         """
         dealer = Dealer(*self.training(device), self.seed, self.batch_size, dtype)
         return dealer.batches(start, stop, rank, world_size, self.vary)

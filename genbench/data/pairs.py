@@ -29,6 +29,9 @@ __all__ = ["Made", "Pairs", "edges", "pairs_of_samples", "upper_half"]
 
 Made = Literal["halves", "edges"]
 
+# default of every data set
+_BATCH_SIZE = 128
+
 
 class Pairs(ImageData):
     """The images of a data set as x, in its splits, and y made from each of them.
@@ -36,10 +39,14 @@ class Pairs(ImageData):
     The names of its classes are dropped: y takes the place of the label.
 
     Args:
-        images: Where x comes from; its images are the same in every epoch.
+        images: Where x comes from. Its images are the same in every epoch, and it has no batch_size
+            of its own.
         root: Folder for the decoded pairs. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Pairs per optimizer step, over all processes.
         y: What y is.
+
+    Raises:
+        ValueError: The images differ from epoch to epoch, or have a batch_size.
     """
 
     needs_folder = False
@@ -52,6 +59,11 @@ class Pairs(ImageData):
         y: Made = "halves",
     ) -> None:
         super().__init__(root, batch_size)
+        if images.batch_size != _BATCH_SIZE:
+            raise ValueError(
+                f"data.images.batch_size is {images.batch_size} and has no effect: a batch has "
+                "data.batch_size pairs"
+            )
         if images.varies:
             raise ValueError(
                 f"data.images: those of {images.name} are others in every epoch, by flips or draws, "

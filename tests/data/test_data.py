@@ -239,6 +239,15 @@ def test_decoding_twice_gives_one_hash_and_a_pixel_another(tmp_path):
     assert len({first.content_hash, *hashes}) == 4
 
 
+def test_data_sets_that_differ_in_y_alone_have_copies_of_their_own(tmp_path):
+    class Bare(Unlabelled):
+        name = "numbered"
+
+    assert Numbered(str(tmp_path)).arrays("train")[1] is not None
+    assert Bare(str(tmp_path)).arrays("train")[1] is None
+    assert Numbered(str(tmp_path)).folder != Bare(str(tmp_path)).folder
+
+
 def test_the_copy_is_read_and_not_decoded_again(numbered, monkeypatch):
     expected = numbered().arrays("train")[0].copy()
     monkeypatch.setattr(Numbered, "decode", lambda self: pytest.fail("decoded again"))

@@ -43,6 +43,11 @@ def test_pairs_are_found_by_name_and_judged_by_a_protocol_of_their_own(tmp_path)
     assert len({data.folder.name, others.folder.name, Digits(str(tmp_path)).folder.name}) == 3
 
 
+def test_a_batch_size_that_has_no_effect_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"data.images.batch_size is 32 and has no effect"):
+        Pairs(Digits(str(tmp_path), batch_size=32), str(tmp_path), batch_size=32)
+
+
 def test_images_that_vary_from_epoch_to_epoch_are_refused(tmp_path):
     flipped = CIFAR10(str(tmp_path), flip=True)
     with pytest.raises(ValueError, match="those of cifar10 are others in every epoch"):

@@ -248,6 +248,8 @@ def test_training_learns_points_of_their_labels():
         lambda: small().sample(streams(1), sampler="no-such-word"),
         lambda: small().log_prob(PIXELS[:1], trace="no-such-word"),
         lambda: small().sample(streams(1), sampler="stochastic", churn=-1.0),
+        lambda: small().sample(streams(1), churn=10.0),
+        lambda: small().sample(streams(1), sampler=Stochastic(churn=5.0), churn=10.0),
         lambda: small(sigma_data=0.0),
         lambda: small(P_std=-1.2),
         lambda: small(schedule=Karras(sigma_min=2.0, sigma_max=1.0)),

@@ -32,6 +32,8 @@ from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["EDM"]
 
+_CHURN = Stochastic().churn
+
 
 class EDM(ContinuousFlow):
     """A denoiser at every noise level; it samples, and scores, by the probability-flow equation.
@@ -119,17 +121,23 @@ class EDM(ContinuousFlow):
         y: Tensor | None = None,
         sampler: Sampler | Literal["heun", "stochastic"] = "heun",
         steps: int = 18,
-        churn: float = 40.0,
+        churn: float = _CHURN,
     ) -> Iterator[Tensor]:
         """From standard normal x (B, C, H, W), the states after every step; the last is an image.
 
         Args:
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
-            sampler: Algorithm 1; algorithm 2, which adds noise; or any other.
+            sampler: 'heun' is algorithm 1; 'stochastic' is algorithm 2, which adds noise; or any
+                other.
             steps: Steps, each of two evaluations of the network, the last of one.
-            churn: S_churn of algorithm 2.
+            churn: S_churn of algorithm 2, and of nothing else.
+
+        Raises:
+            ValueError: The sampler is none of these, or has no churn.
         """
+        if sampler != "stochastic" and churn != _CHURN:
+            raise ValueError(f"churn is an option of the sampler 'stochastic', not of {sampler!r}")
         if sampler == "heun":
             sampler = Heun()
         elif sampler == "stochastic":
