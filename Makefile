@@ -45,3 +45,4 @@ leaderboard: install
 figures: install
 	$(BIN)/python -m genbench.leaderboard.recipe_figures
 	$(BIN)/python -m genbench.leaderboard.readme_figures
+	$(BIN)/python -m genbench.cli.model_table

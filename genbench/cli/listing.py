@@ -26,41 +26,60 @@ __all__ = ["Paper", "class_lines", "lines", "papers"]
 _WIDTH = 100
 
 # the beginning of an entry of a section References: authors (year), title. where
-_REFERENCE = re.compile(r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. ")
+_REFERENCE = re.compile(
+    r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. (?:arXiv:(?P<arxiv>[\d.]+\d))?"
+)
 
 
 class Paper(NamedTuple):
     """A model and the paper that it comes from: the first of the References in the docstring of its
     file.
+
+    Attributes:
+        class_path: Class of the model.
+        authors: Last names, with commas between them.
+        title: Title of the paper.
+        year: Year of the paper.
+        arxiv: Its number at arXiv; empty where it has none.
     """
 
-    model: str
-    family: str
+    class_path: str
     authors: str
     title: str
     year: str
+    arxiv: str
+
+    @property
+    def model(self) -> str:
+        """Name of the class."""
+        return self.class_path.rpartition(".")[2]
+
+    @property
+    def family(self) -> str:
+        """Name of the folder of the family in genbench/models."""
+        return self.class_path.split(".")[2]
 
 
 def papers() -> list[Paper]:
     """Every model of genbench, sorted by year."""
     entries = []
     for class_path in leaf_classes("models", "GenerativeModel"):
-        module, _, model = class_path.rpartition(".")
+        module = class_path.rpartition(".")[0]
         path = shipped(*module.split(".")).with_suffix(".py")
         reference = first_reference(ast.get_docstring(ast.parse(path.read_text())) or "")
-        entries.append(Paper(model, module.split(".")[2], *reference))
+        entries.append(Paper(class_path, *reference))
     return sorted(entries, key=lambda paper: (paper.year, paper.model))
 
 
-def first_reference(docstring: str) -> tuple[str, str, str]:
-    """Authors, title and year of the first entry of a section References; three times nothing
+def first_reference(docstring: str) -> tuple[str, str, str, str]:
+    """Authors, title, year and arXiv number of the first entry of a section References; empty texts
     without one.
     """
     _, _, section = docstring.partition("References:\n")
     entry = _REFERENCE.match(" ".join(section.split()) + " ")
     if entry:
-        return (entry["authors"], entry["title"], entry["year"])
-    return ("", "", "")
+        return (entry["authors"], entry["title"], entry["year"], entry["arxiv"] or "")
+    return ("", "", "", "")
 
 
 def lines() -> Iterator[str]:

@@ -120,7 +120,8 @@ class ConvPatches(Net):
     """Images -> numbers for the patch around every pixel: `depth` 3x3 convolutions, so that each
     number is a function of 2 depth + 1 by 2 depth + 1 pixels and of nothing else.
 
-    There is no normalisation: its statistics would tell a patch of the whole image.
+    There is no normalisation: its statistics would tell a patch of the whole image. A generator is
+    trained against such patches in pix2pix (Isola et al., section 3.2.2).
 
     Args:
         inputs: (C, H, W).

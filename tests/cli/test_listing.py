@@ -38,13 +38,12 @@ def test_that_there_are_no_runs_yet_is_said(tmp_path, monkeypatch, capsys):
 
 
 def test_the_paper_is_the_first_of_the_references():
-    text = "A model.\n\nReferences:\n    Ho, Jain (2020), Denoising\n    diffusion. arXiv:1\n    Song (2021), More. arXiv:2\n"
-    assert first_reference(text) == ("Ho, Jain", "Denoising diffusion", "2020")
-    assert first_reference("A model of Ho, Jain (2020), Denoising diffusion. arXiv:1") == (
-        "",
-        "",
-        "",
-    )
+    first, second = "Ho, Jain (2020), Denoising\n    diffusion.", "Song (2021), More. arXiv:2.2"
+    text = f"A model.\n\nReferences:\n    {first} arXiv:1.1\n    {second}\n"
+    assert first_reference(text) == ("Ho, Jain", "Denoising diffusion", "2020", "1.1")
+    text = f"A model.\n\nReferences:\n    {first} Science 313\n    {second}\n"
+    assert first_reference(text) == ("Ho, Jain", "Denoising diffusion", "2020", "")
+    assert first_reference(f"A model of {first} arXiv:1.1") == ("", "", "", "")
 
 
 def test_genbench_alone_shows_its_help_and_how_to_begin(capsys):

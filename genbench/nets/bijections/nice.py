@@ -10,7 +10,7 @@ Not as in the paper: v is centred, and a = 2 pi gives uniform entries the varian
 prior, pi^2 / 3, before any coupling. Networks that see entries of 1/4 in place of 2 find no detail:
 on points of the plane they end at the density of one blob.
 
-Reference:
+References:
     Dinh, Krueger, Bengio (2014), NICE: Non-linear independent components estimation.
     arXiv:1410.8516
 """

@@ -4,7 +4,7 @@ Not as in the paper: group instead of batch normalisation, and only inside the n
 image's density does not depend on its batch; the same number of couplings in every group, where the
 paper has 3, 3 and, at the last scale, 4.
 
-Reference:
+References:
     Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP. arXiv:1605.08803
 """
 
