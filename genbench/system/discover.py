@@ -1,4 +1,4 @@
-"""The classes of a package's modules, entries without a registry."""
+"""The classes that a package offers, found by reading its files: there is no registry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ __all__ = ["leaf_classes"]
 
 
 def leaf_classes(package: str, base: str) -> dict[str, str]:
-    """Class paths below genbench.<package> of the leaves of `base`, with the first line of their
-    documentation; imports nothing.
+    """Find the classes of a package that are derived from a base and that no other class of it is
+    derived from. Nothing is imported.
+
+    Args:
+        package: A package of genbench, such as "models".
+        base: Name of the base class.
+
+    Returns:
+        Class path -> first line of the documentation.
     """
     folder = shipped("genbench", package)
     entries = {}
@@ -28,7 +35,7 @@ def leaf_classes(package: str, base: str) -> dict[str, str]:
     derived = set[str]()
     parents = {base}
     while parents:
-        parents = {name for name, its in bases.items() if its & parents}
+        parents = {name for name, named in bases.items() if named & parents}
         derived |= parents
     leaves = derived - set[str]().union(*bases.values())
     return dict(entry for name, entry in entries.items() if name in leaves)

@@ -1,18 +1,5 @@
-"""Files appear whole or not at all: written beside, flushed, then renamed. A folder that is written
-to has one owner.
-
-The owner of a folder is the process named in its file `lock`, which it touches every 20 seconds.
-Another process takes a dead owner's lock over:
-
-    on this machine         at once where there is no such process
-    the same job, requeued  at once on the same node; on another one if no sign of life comes while it is watched for a minute: a node
-                            that SLURM has lost may still run, and write
-    on another machine      where squeue says that its job is over, or its last sign of life is five minutes old; and, in both cases,
-                            none comes while it is watched for a minute. So too for a process of
-                            this one that /proc hides
-
-Nothing relies on locks of the file system, which shared ones may lack. A process that stood still
-until it was taken for dead, and wakes, finds its lock taken, or gone, and ends at once.
+"""Files that appear whole or not at all: they are written beside their place, flushed to the disk,
+and then renamed.
 """
 
 from __future__ import annotations
@@ -57,22 +44,22 @@ __all__ = [
 
 log = logging.getLogger("genbench")
 
-# what may be part of a file name
+# a text that may be part of a file name
 NAME = re.compile(r"\w[\w.+-]*")
 
-# what numpy raises of a damaged .npy or .npz: its headers are Python, which has a tokenizer
+# what numpy raises when it reads a damaged .npy or .npz file, whose header is Python source
 BROKEN_ARRAY = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error,
     tokenize.TokenError,
 )  # fmt: skip
 
-# what is written beside its place, as all below name it, and the age in seconds at which its writer
-# has ended: a day
+# names of temporary files and folders, as `temporary_path` makes them; and the age in seconds, a
+# day, at which their writer has surely ended
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL)
 ABANDONED = 86_400.0
 
-# letters of a file's name that its temporary name begins with: of four bytes each, they still fit
-# where 143 bytes may be used
+# A temporary name begins with so many letters of the file's name. Even of four bytes each they fit
+# where a name may have 143 bytes (eCryptfs).
 _PREFIX_LETTERS = 32
 
 # no file of JSON that genbench writes is larger
@@ -87,7 +74,8 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[BufferedReader]:
-    """A file opened for reading; a FIFO or a device in its place is not waited for.
+    """Open a file for reading. A named pipe or a device in its place is refused, since reading it
+    would wait for ever.
 
     Raises:
         OSError: It cannot be read, or is no regular file.
@@ -99,15 +87,21 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
 
 
 def temporary_path(path: Path, ending: str = "tmp") -> Path:
-    """A name beside a file that no other writer has; it is short, however long the name of the file
-    is.
+    """A name beside a file that no other writer has. It is short, however long the file's name is.
+
+    Args:
+        path: The file.
+        ending: Ending of the name.
     """
     return path.with_name(f".{path.name[:_PREFIX_LETTERS]}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
 @contextmanager
 def errors_about(path: Path) -> Iterator[None]:
-    """Let errors about temporary files name the file that was asked for.
+    """Inside the `with` block, errors about temporary files name the file that is to be written.
+
+    Args:
+        path: The file that is to be written.
 
     Raises:
         Unwritable: A temporary file or folder beside it cannot be written, or not be put in its
@@ -124,7 +118,11 @@ def errors_about(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old one or the new one, whatever happens in between.
+    """Write a file so that a reader sees the old content or the new one, and never a part.
+
+    Args:
+        path: The file. Missing folders above it are made.
+        content: Bytes, or a text, which is written as UTF-8.
 
     Raises:
         Stopped: The disk is full; the old file is still there.
@@ -145,8 +143,14 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 def write_once(path: Path, content: str) -> bool:
-    """`write_atomic` for a file that never changes: of several writers the first one wins. Returns
-    whether it was this one.
+    """Write a file that never changes, as `write_atomic` does: of several writers the first one wins.
+
+    Args:
+        path: The file.
+        content: Its text.
+
+    Returns:
+        Whether this writer was the first.
 
     Raises:
         Stopped: The disk is full.
@@ -162,8 +166,8 @@ def write_once(path: Path, content: str) -> bool:
 
 
 def check_target(path: Path) -> None:
-    """Check that a file can be written, without writing anything: for use before hours are spent on
-    its content.
+    """Check that a file could be written, and write nothing: used before hours are spent on its
+    content.
 
     Raises:
         InputError: Its folder is not for writing, or a name in its path is longer than the file
@@ -189,14 +193,20 @@ def check_target(path: Path) -> None:
 
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
-    """The files below a folder whose names match a pattern such as "*.json", sorted; linked folders
-    are entered, each once.
+    """Find files at any depth below a folder. Linked folders are entered, each once.
+
+    Args:
+        folder: The folder.
+        pattern: Pattern of the names, such as "*.json".
+
+    Returns:
+        The paths, sorted.
     """
     seen: set[tuple[int, int]] = set()
     paths: list[Path] = []
     waiting = [folder]
     while waiting:
-        # links after what lies here: a folder that a link in it points to is named by its own path
+        # Links wait until the end, so that a folder with a path of its own is found by that path.
         for above, folders, names in os.walk(waiting.pop(0)):
             where = os.stat(above)  # noqa: PTH116
             if (where.st_dev, where.st_ino) in seen:
@@ -211,13 +221,13 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of JSON, whoever wrote it.
+    """The text of a file of JSON that anybody may have written.
 
     Raises:
         ValueError: It is not UTF-8, or larger than any that genbench writes.
         OSError: It cannot be read.
     """
-    # a FIFO in its place is empty, and is not waited for
+    # O_NONBLOCK: a named pipe in its place reads as empty, and is not waited for
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         content = file.read(_LARGEST_JSON + 1)
     if len(content) > _LARGEST_JSON:
@@ -226,7 +236,7 @@ def read_text(path: Path) -> str:
 
 
 def last_line(path: Path) -> str:
-    """Of a log; empty where there is none."""
+    """The last line of a log that is not blank; an empty text where there is no log."""
     try:
         lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     except OSError:
@@ -236,11 +246,19 @@ def last_line(path: Path) -> str:
 
 @contextmanager
 def stop_if_disk_full(path: Path) -> Iterator[None]:
-    """Turn a full disk into exit code 75: free some space, and the same command resumes."""
+    """Inside the `with` block, a full disk ends the command with exit code 75, so that the same
+    command resumes once there is space.
+
+    Args:
+        path: The file that is being written.
+
+    Raises:
+        Stopped: The disk is full.
+    """
     try:
         yield
     except OSError as error:
-        # numpy's short write has no number
+        # numpy reports a short write without an error number
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (
             error.errno is None and "written" in str(error)
         ):
@@ -251,10 +269,18 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
 
 
 def link(source: Path, target: Path) -> bool:
-    """Atomic also on shared file systems; False where the target exists."""
+    """Give a file a second name, which is atomic on shared file systems too.
+
+    Args:
+        source: The file.
+        target: The second name.
+
+    Returns:
+        Whether the name was given; False where the target existed already.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
-        # NFS repeats a request whose answer is lost, and then meets the link that it has made
+        # NFS repeats a request whose answer was lost, and then finds the link that it has made
         return source.stat().st_nlink == 2
     return True

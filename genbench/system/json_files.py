@@ -16,7 +16,7 @@ __all__ = ["canonical_json", "digest", "parse_json", "read_json", "write_json"]
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value: sorted keys, no spaces, no NaN."""
+    """The same text for equal values: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -26,16 +26,16 @@ def digest(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, atomically."""
+    """Write a value as indented JSON; the file appears whole or not at all."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The plain value of a file of JSON, whoever wrote it. `genbench.system.typed` reads it against
-    a type.
+    """The plain value of a file of JSON that anybody may have written. `genbench.system.typed`
+    compares it with a type.
 
     Raises:
-        ValueError: As in `parse_json`; or it is larger than any that genbench writes.
+        ValueError: `parse_json` refuses it, or it is larger than any file that genbench writes.
         OSError: It cannot be read.
     """
     return parse_json(read_text(path))
@@ -57,6 +57,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A group of JSON, whose keys must differ."""
     tree = dict(pairs)
     if len(tree) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -66,10 +67,12 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> float:
+    """Refuse NaN and infinities, which Python writes and JSON does not have."""
     raise ValueError(f"{name} is not a finite number")
 
 
 def _finite(text: str) -> float:
+    """A number, unless it is too large for a float."""
     value = float(text)
     if math.isinf(value):
         _refuse_constant(text)

@@ -1,6 +1,6 @@
 """Which of how many processes this is, by what started it: srun, torchrun, or the command itself.
 
-Known before torch is.
+This is read from the environment, so that it is known before torch is imported.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ __all__ = ["check_layout", "in_slurm_step", "is_primary", "taken_for_slurm"]
 
 
 def in_slurm_step() -> bool:
-    """Whether srun started this process: a batch script, and a shell in an allocation, have a job
-    but no step.
+    """Whether srun started this process. A batch script, and a shell in an allocation, belong to a
+    job but not to a step.
     """
     return "SLURM_STEP_ID" in os.environ and not _interactive()
 
 
 def taken_for_slurm() -> bool:
-    """Whether Lightning takes this for a task of SLURM: a batch script without srun, too."""
+    """Whether Lightning takes this process for a task of SLURM, which it does in a batch script
+    without srun too.
+    """
     return (
         "SLURM_NTASKS" in os.environ
         and not _interactive()
@@ -29,7 +31,7 @@ def taken_for_slurm() -> bool:
 
 
 def is_primary() -> bool:
-    """Whether this process is the first of all, the one that writes."""
+    """Whether this process is the first of all, which is the one that writes."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return os.environ.get("RANK", "0") == "0"
     if in_slurm_step():
@@ -38,15 +40,15 @@ def is_primary() -> bool:
 
 
 def check_layout(devices: int, num_nodes: int) -> None:
-    """Compare what is asked for with what was started, before anything waits for a process that
-    never comes.
+    """Compare the number of processes that the command asks for with the number that was started,
+    before any process waits for one that never comes.
 
     Args:
         devices: Processes per node.
-        num_nodes: Nodes.
+        num_nodes: Number of nodes.
 
     Raises:
-        InputError: Another number was started, or none where a cluster must.
+        InputError: Another number was started, or none where the cluster has to start them.
     """
     asked = f"{devices} device{'s' * (devices > 1)} on {num_nodes} node{'s' * (num_nodes > 1)}"
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -80,5 +82,7 @@ def check_layout(devices: int, num_nodes: int) -> None:
 
 
 def _interactive() -> bool:
-    """A shell that SLURM gave: Lightning, too, does not take its tasks for the processes of a run."""
+    """Whether this is an interactive shell of SLURM, whose tasks are not the processes of a run.
+    Lightning decides by the same names.
+    """
     return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")

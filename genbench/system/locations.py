@@ -26,8 +26,10 @@ def project_root() -> Path:
 
 
 def shipped(*parts: str) -> Path:
-    """What comes with genbench: `shipped("configs", "suites")`, `shipped("slurm")`,
-    `shipped("genbench", ...)`.
+    """The path of a file or folder that comes with genbench.
+
+    Args:
+        *parts: Parts of the path, such as "configs", "suites"; "slurm"; or "genbench", "models".
     """
     path = Path(*parts)
     if checkout() is not None or path.parts[:1] == ("genbench",):

@@ -1,4 +1,19 @@
-"""A folder that is written to has one owner: a lock file that says who, and signs of life."""
+"""Locks: a folder that is written to has one owner.
+
+The owner of a folder is the process that the file `lock` in it names. As a sign of life the owner
+touches that file every 20 seconds. Another process takes over the lock of a dead owner:
+
+    on this machine         at once where there is no such process any more
+    the same job, requeued  on the same node at once; on another node if there is no sign of life during a minute, since a node that
+                            SLURM has lost may still run and write
+    on another machine      if squeue says that its job is over, or its last sign of life is five minutes old; and if, in both cases,
+                            there is no sign of life during a minute. Likewise for a process of this
+                            machine that /proc hides
+
+Nothing relies on locks of the file system, which shared file systems may lack. A process that was
+suspended until it was taken for dead finds, when it wakes, that its lock is gone or another's, and
+ends at once.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +36,23 @@ from genbench.system.json_files import canonical_json, parse_json
 
 __all__ = ["in_use", "lock"]
 
-# seconds between two signs of life of a lock's owner, and how many may be missing: shared file
-# systems stand still for minutes
+# seconds between two signs of life of a lock's owner
 _BEAT = 20.0
+# So many may be missing before an owner seems dead: shared file systems stand still for minutes.
 _SILENT = 15
+# So many are waited for before the lock of an owner who seems dead is taken over.
 _WATCHED = 3
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a folder alone, by the rules above.
+    """Hold a folder alone inside the `with` block, by the rules above.
+
+    Args:
+        folder: The folder, which is made where it is missing.
 
     Raises:
-        Stopped: A living process holds it.
+        Stopped: A living process holds the folder.
     """
     path = folder / "lock"
     here = {
@@ -54,7 +73,7 @@ def lock(folder: Path) -> Iterator[None]:
     finally:
         over.set()
         heart.join()
-        # not a lock that somebody else has taken since this one was removed by hand
+        # The lock may have been removed by hand, and be another's by now.
         if path.is_file() and read_text(path) == owner_text:
             path.unlink(missing_ok=True)
 
@@ -65,12 +84,18 @@ def in_use(folder: Path) -> bool:
 
 
 def _live(path: Path, owner_text: str, over: threading.Event) -> None:
-    """Touch the lock until it is given back; end where another process has it, or may have had it."""
-    touched = (
-        time.time()
-    )  # of the wall clock: others do not stop while this process or its machine does
+    """Touch the lock until it is given back. End this process if another one has the lock, or may
+    have had it.
+
+    Args:
+        path: The lock.
+        owner_text: Content of the lock while this process holds it.
+        over: Set when the lock is given back.
+    """
+    # By the wall clock, which goes on while this process or its machine is suspended.
+    touched = time.time()
     while not over.wait(_BEAT):
-        with suppress(OSError):  # a file system that is away: the next beat
+        with suppress(OSError):  # the file system does not answer: try again at the next beat
             if not _is_held(path, owner_text, touched):
                 owner = "another process, which has ended"
                 with suppress(OSError):
@@ -80,17 +105,23 @@ def _live(path: Path, owner_text: str, over: threading.Event) -> None:
                     file=sys.stderr,
                     flush=True,
                 )
-                os._exit(
-                    Stopped.exit_code
-                )  # nothing more may be written, not by anything that would catch an exception either
+                # An exception could be caught, and then more would be written.
+                os._exit(Stopped.exit_code)
             os.utime(path)
             touched = time.time()
 
 
 def _is_held(path: Path, owner_text: str, touched: float) -> bool:
-    """Whether the lock is ours. One that is missing, removed by hand or moved away by a process
-    that looks at it, is put back: but not where we last touched it so long ago that another process
-    may have taken the folder, and given it back.
+    """Whether this process still holds the lock.
+
+    A lock that is missing was removed by hand, or moved away by a process that looks at it, and is
+    put back. It is not put back if its last sign of life is so old that another process may have
+    taken the folder and given it back meanwhile.
+
+    Args:
+        path: The lock.
+        owner_text: Content of the lock while this process holds it.
+        touched: Time of the last sign of life, in seconds of the wall clock.
     """
     try:
         return read_text(path) == owner_text
@@ -106,25 +137,35 @@ def _is_held(path: Path, owner_text: str, touched: float) -> bool:
 
 
 def _acquire(path: Path, owner_text: str) -> None:
+    """Take the lock, also that of a dead owner.
+
+    Raises:
+        Stopped: A living process holds it.
+    """
     beside = _beside(path)
     try:
         _write(beside, owner_text)
         while not link(beside, path):
             if owner := _living_owner(path) or _remove_dead(path):
-                said = f"{path.parent} is in use by a running process {owner.content}; wait for it, or remove {path}"
+                message = (
+                    f"{path.parent} is in use by a running process {owner.content}; wait for it, "
+                    f"or remove {path}"
+                )
                 if owner.beat:
-                    said += f"; {_SILENT * owner.beat:.0f} seconds after its last sign of life it is taken over"
-                raise Stopped(said)
+                    seconds = f"{_SILENT * owner.beat:.0f} seconds"
+                    message += f"; {seconds} after its last sign of life it is taken over"
+                raise Stopped(message)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:
+    """A name beside a lock that no other process uses."""
     return path.with_name(f".lock.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def _write(path: Path, content: str) -> None:
-    """On the disk before it is linked: a node that loses its power leaves no empty lock."""
+    """Write a file and flush it to the disk, so that a node that loses its power leaves no empty lock."""
     with path.open("w") as file:
         file.write(content)
         file.flush()
@@ -132,8 +173,13 @@ def _write(path: Path, content: str) -> None:
 
 
 def _remove_dead(path: Path) -> _Owner | None:
-    """Two processes may find the same dead owner: what is moved away is looked at once more, and
-    put back if it lives.
+    """Remove the lock of a dead owner.
+
+    Two processes may find the same dead owner, and one of them may have taken the lock since: so the
+    lock is moved away, read once more, and put back if its owner lives.
+
+    Returns:
+        The owner if he lives after all, else None.
     """
     away = _beside(path)
     try:
@@ -150,13 +196,14 @@ def _remove_dead(path: Path) -> _Owner | None:
 
 
 class _Owner(NamedTuple):
-    """Who a lock names.
+    """The owner that a lock names.
 
     Args:
-        content: The lock.
-        state: lives, or may live; dead; silent, which is almost dead.
-        beat: Seconds between its signs of life; 0 where it gives none.
-        seen: Time of the last one.
+        content: Content of the lock.
+        state: "lives", also where that is not certain; "dead"; or "silent": without a sign of life
+            for long.
+        beat: Seconds between the owner's signs of life; 0 where he gives none.
+        seen: Time of the last sign of life.
     """
 
     content: str
@@ -166,8 +213,8 @@ class _Owner(NamedTuple):
 
 
 def _living_owner(path: Path) -> _Owner | None:
-    """The owner who lives, or stirs while it is watched: the file system may have stood still, and
-    not the owner.
+    """The owner of a lock, if he lives. A silent one is watched for a minute, since the file system
+    may have stood still, and not the owner.
     """
     owner = _owner(path)
     if owner is None or owner.state == "dead":
@@ -185,18 +232,18 @@ def _living_owner(path: Path) -> _Owner | None:
 
 
 def _owner(path: Path) -> _Owner | None:
-    """Who holds a lock; None where there is none.
+    """The owner that a lock names; None where there is no lock.
 
     Raises:
-        InputError: It is no lock.
+        InputError: The file is no lock of genbench.
     """
     try:
         status = path.stat()
         seen = status.st_mtime
-        if not stat.S_ISREG(status.st_mode):  # a FIFO would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a named pipe would wait for ever
             raise ValueError
         content = read_text(path)
-        if not content:  # of a node that lost its power
+        if not content:  # its node lost its power
             return _Owner(content, "silent", _BEAT, seen)
         owner = parse_json(content)
         host = owner["host"]
@@ -215,22 +262,22 @@ def _owner(path: Path) -> _Owner | None:
         start = _started(pid)
         if start is not None and start == started:
             return _Owner(content, "lives", beat, seen)
-        if (
-            start != "unknown"
-        ):  # another user's process, where /proc hides it: known by its signs of life
+        # A process that /proc hides, since it is another user's, is known by its signs of life.
+        if start != "unknown":
             return _Owner(content, "dead", beat, seen)
     if _requeued_here(owner):
         return _Owner(
             content, "silent" if beat and host != socket.gethostname() else "dead", beat, seen
         )
-    # clocks of two machines differ: a sign of life from the future is as old as it is far
+    # Clocks of two machines differ: a sign of life that is n seconds in the future counts as n
+    # seconds old.
     silent = beat > 0 and (_job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
     return _Owner(content, "silent" if silent else "lives", beat, seen)
 
 
 def _machine() -> str:
-    """This boot of this machine, and its process numbers: containers may share its name, or number
-    their processes anew.
+    """A text that stands for this boot of this machine and its namespace of process numbers, since
+    containers may share the machine's name and number their processes by themselves.
     """
     try:
         return (
@@ -243,7 +290,9 @@ def _machine() -> str:
 
 
 def _job() -> dict[str, Any]:
-    """The job of a cluster that this process belongs to, and how often it was requeued before."""
+    """Number and cluster of the SLURM job that this process belongs to, and how often the job was
+    requeued; empty outside a job.
+    """
     job = os.environ.get("SLURM_JOB_ID")
     cluster = os.environ.get("SLURM_CLUSTER_NAME", "")
     if job:
@@ -256,7 +305,7 @@ def _job() -> dict[str, Any]:
 
 
 def _requeued_here(owner: dict[str, Any]) -> bool:
-    """Whether this is the same job as a lock's owner, started again: its node may be gone."""
+    """Whether the owner of a lock was this job before it was requeued; its node may be gone."""
     job = _job()
     same = (
         bool(job) and owner.get("job") == job["job"] and owner.get("cluster", "") == job["cluster"]
@@ -265,9 +314,9 @@ def _requeued_here(owner: dict[str, Any]) -> bool:
 
 
 def _job_is_over(owner: dict[str, Any]) -> bool:
-    """Whether SLURM says that a lock's owner runs no more.
+    """Whether SLURM says that the job of a lock's owner has ended.
 
-    It is asked inside a job of the same cluster.
+    SLURM is asked only inside a job of the same cluster.
     """
     job = str(owner.get("job", ""))
     cluster = _job().get("cluster")
@@ -278,7 +327,7 @@ def _job_is_over(owner: dict[str, Any]) -> bool:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    if asked.returncode:  # of a job that ended some time ago, or of a queue that does not answer
+    if asked.returncode:  # the job ended some time ago, or the queue does not answer
         return "Invalid job id" in asked.stderr
     return not any(
         _runs(line, int(owner.get("requeued", 0)))
@@ -288,7 +337,12 @@ def _job_is_over(owner: dict[str, Any]) -> bool:
 
 
 def _runs(line: str, requeued: int) -> bool:
-    """Whether squeue's line is of a job that runs, and was not requeued more often than that."""
+    """Whether a line of squeue is about a job that runs and was requeued at most so often.
+
+    Args:
+        line: State and number of requeues, with | between them.
+        requeued: Number of requeues.
+    """
     state, restarts, *_ = (word.strip() for word in f"{line}||".split("|"))
     return (
         state not in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED")
@@ -297,12 +351,14 @@ def _runs(line: str, requeued: int) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Start time of a process, so that a reused process id is not taken for the old owner; None if
-    there is no such process.
+    """Start time of a process, by which another process of the same number is told from it.
+
+    Returns:
+        The time; "unknown" where the system does not tell it; None if there is no such process.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        # a zombie has ended, though nobody has asked for its exit code
+        # a zombie has ended; only its exit code was not asked for yet
         if fields[0] in "ZX":
             return None
         return fields[19]

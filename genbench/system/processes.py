@@ -1,8 +1,9 @@
-"""Several processes that measure as one: which of them this is, which images are its own,
-everybody's results in index order.
+"""Several processes that measure together: which of them this is, which images it computes, and the
+results of all in the order of the images.
 
-Work is dealt in chunks of consecutive global indices, the last one padded and cut, so that every
-image is computed by the same arithmetic whatever the number of processes.
+Work is dealt in chunks of consecutive global indices. The last chunk is padded to full size and its
+results are cut, so that every image is computed by the same arithmetic whatever the number of
+processes.
 """
 
 from __future__ import annotations
@@ -39,14 +40,16 @@ __all__ = [
 
 T = TypeVar("T")
 
-# what a collective says on the processes that are left
+# messages of a collective operation of torch.distributed when another process has ended
 _ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 
 
 def settle_torch() -> None:
-    """One thread, unless OMP_NUM_THREADS says otherwise: a second one gains small networks a fifth,
-    and costs them a factor of twenty where its core is busy with something else. And float32 means
-    float32: convolutions on a GPU would use TF32.
+    """Set the number of threads and the precision of convolutions.
+
+    One thread is used unless OMP_NUM_THREADS says otherwise: a second thread makes small networks a
+    fifth faster, and twenty times slower where its core is busy with something else. TF32 is off, so
+    that float32 means float32 in convolutions on a GPU.
     """
     torch.backends.cudnn.allow_tf32 = False
     if "OMP_NUM_THREADS" not in os.environ:
@@ -54,33 +57,33 @@ def settle_torch() -> None:
 
 
 def rank() -> int:
-    """The number of this process, 0 where it is alone."""
+    """The number of this process among all, from 0."""
     if distributed.is_initialized():
         return distributed.get_rank()
     return 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     if distributed.is_initialized():
         return distributed.get_world_size()
     return 1
 
 
 def join(devices: int, num_nodes: int, device: str) -> str:
-    """Become one of several processes: those that srun or torchrun started, else as many copies of
-    this command.
+    """Become one of several processes: of those that srun or torchrun started, or else of as many
+    copies of this command, which are started here.
 
     Args:
         devices: Processes per node, one device each.
-        num_nodes: Nodes.
+        num_nodes: Number of nodes.
         device: Kind of device: cpu or cuda.
 
     Returns:
         The device of this process.
 
     Raises:
-        InputError: There are not so many devices, or the cluster started another number of
+        InputError: The machine has fewer devices, or the cluster started another number of
             processes.
     """
     check_layout(devices, num_nodes)
@@ -98,10 +101,7 @@ def join(devices: int, num_nodes: int, device: str) -> str:
     try:
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=num_nodes, strategy="ddp")
         fabric.launch()
-    except (
-        ValueError,
-        RuntimeError,
-    ) as error:  # tasks that srun started and devices that were asked for differ
+    except (ValueError, RuntimeError) as error:  # srun started another number of tasks
         raise InputError(
             f"--devices {devices} --num-nodes {num_nodes}: {' '.join(str(error).split())}"
         ) from None
@@ -109,11 +109,11 @@ def join(devices: int, num_nodes: int, device: str) -> str:
 
 
 def end_with_lost_process() -> None:
-    """Have Lightning end the first process with one line and exit code 75 where one that it started
-    is killed.
+    """Make Lightning end the first process with one line and exit code 75 when a process that it
+    started is killed.
 
-    Its own way is SIGKILL, within five seconds, and silence. A process that computes meets no
-    collective, which would tell it before.
+    By itself Lightning sends SIGKILL within five seconds and says nothing. A process that computes
+    would learn of the loss only at its next collective operation.
     """
     from lightning.fabric.strategies.launchers import subprocess_script
 
@@ -122,6 +122,11 @@ def end_with_lost_process() -> None:
 
 
 def _end_all(observer: Any) -> None:
+    """End all processes of the command, this one with exit code 75.
+
+    Args:
+        observer: Lightning's observer of the processes that it started.
+    """
     for process in observer._child_processes:
         process.kill()
     print(
@@ -134,7 +139,11 @@ def _end_all(observer: Any) -> None:
 
 @contextmanager
 def stop_if_process_lost(what: str = "this command") -> Iterator[None]:
-    """Turn what a collective says on the processes that are left into exit code 75.
+    """Inside the `with` block, the error of a collective operation after another process has ended
+    becomes exit code 75.
+
+    Args:
+        what: What the processes are of, for the message.
 
     Raises:
         Stopped: Another process ended; the same command goes on.
@@ -148,7 +157,9 @@ def stop_if_process_lost(what: str = "this command") -> Iterator[None]:
 
 
 def agreed(answer: bool) -> bool:
-    """The answer of the first process: one process may see a file before another does."""
+    """The answer of the first process, on every process. One process may see a file before another
+    does, so they would decide differently.
+    """
     if world_size() == 1:
         return answer
     answers = [answer]
@@ -158,7 +169,7 @@ def agreed(answer: bool) -> bool:
 
 
 def unanimous(answer: bool) -> bool:
-    """Whether the answer of every process is yes."""
+    """Whether the answers of all processes are True."""
     if world_size() == 1:
         return answer
     answers: list[Any] = [None] * world_size()
@@ -168,7 +179,7 @@ def unanimous(answer: bool) -> bool:
 
 
 def wait() -> None:
-    """Until every process is here."""
+    """Block until all processes have reached this point."""
     if world_size() > 1:
         with stop_if_process_lost():
             distributed.barrier()
@@ -176,37 +187,52 @@ def wait() -> None:
 
 @contextmanager
 def first_alone() -> Iterator[bool]:
-    """What the first process does while the others wait; the value says whether this is it. If it
-    fails, all end.
+    """Let the first process do the work of the `with` block while the others wait at its end. If it
+    fails, all processes end.
+
+    Yields:
+        Whether this is the first process. The others must do nothing in the block.
 
     Raises:
-        GenbenchError: In the others, what the first one said when it failed.
+        GenbenchError: The first process failed; raised in the others, with its message.
     """
-    said: list[str | None] = [None]
+    failure: list[str | None] = [None]
     try:
         yield rank() == 0
     except BaseException as error:
-        said = [f"the first process failed: {error or type(error).__name__}"]
+        failure = [f"the first process failed: {error or type(error).__name__}"]
         raise
     finally:
         if world_size() > 1:
             with stop_if_process_lost():
-                distributed.broadcast_object_list(said)
-    if said[0] is not None:
-        raise GenbenchError(said[0])
+                distributed.broadcast_object_list(failure)
+    if failure[0] is not None:
+        raise GenbenchError(failure[0])
 
 
 def chunks(n: int, chunk: int) -> Iterator[tuple[int, range]]:
-    """This process's chunks of 0 .. n - 1, as (first index, indices): every one of full size, the
-    last one beyond n.
+    """Deal the indices 0, ..., n - 1 to the processes in chunks.
+
+    Args:
+        n: Number of images.
+        chunk: Size of a chunk.
+
+    Yields:
+        For each chunk of this process its first index and its indices. All chunks have full size,
+        so that the last one may go beyond n - 1.
     """
     for first in range(rank() * chunk, n, world_size() * chunk):
         yield first, range(first, first + chunk)
 
 
 def collected(parts: list[tuple[int, T]]) -> list[T]:
-    """What all processes made of their chunks, in index order, on every process. `parts`: (first
-    index, result) of this one.
+    """The results of the chunks of all processes, on every process.
+
+    Args:
+        parts: First index and result of every chunk of this process.
+
+    Returns:
+        The results in the order of the indices.
     """
     if world_size() > 1:
         everyone: list[Any] = [None] * world_size()
@@ -217,8 +243,14 @@ def collected(parts: list[tuple[int, T]]) -> list[T]:
 
 
 def gathered(parts: list[tuple[int, Tensor]], device: str) -> Tensor:
-    """The rows of all processes in index order, (N, ...), on every process. `parts`: (first index,
-    rows) of this one.
+    """The rows of all processes in one tensor, on every process.
+
+    Args:
+        parts: First index and rows, (n, ...), of every chunk of this process.
+        device: Where the result goes.
+
+    Returns:
+        The rows in the order of the indices, (N, ...).
     """
     return torch.cat(
         [rows.to(device) for rows in collected([(first, rows.cpu()) for first, rows in parts])]

@@ -1,6 +1,5 @@
-"""Progress on the terminal: one bar for the suite, one for every run in progress.
-
-Where there is no terminal, one line per step.
+"""Progress on the terminal: one bar for the suite and one for every run in progress; one line per
+step where there is no terminal.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ __all__ = ["Bars", "Lines", "reporter"]
 
 
 class Lines:
-    """One line at the beginning of each step; of training, when its first images are through."""
+    """Progress as lines: one at the beginning of each step. That of a training is printed when its
+    first images have been trained on, since a finished training has nothing to say.
+    """
 
     def __init__(self) -> None:
         self.steps = 0
@@ -43,13 +44,21 @@ class Lines:
             print(line, file=sys.stderr)
 
     def line(self, what: str, images: int = 0) -> str:
-        """Count a step; returns what is said of it."""
+        """Count a step.
+
+        Args:
+            what: What is done.
+            images: Number of images of a training; 0 for any other step.
+
+        Returns:
+            The line about it.
+        """
         self._done += 1
         of = f"[{self._done}/{self.steps}] " if self.steps else ""
         return f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)"
 
     def progress(self, images: int, loss: float | None) -> None:
-        if self._pending:  # the metrics file has the rest
+        if self._pending:  # the losses are in the metrics file
             print(self._pending, file=sys.stderr)
             self._pending = ""
 
@@ -60,13 +69,15 @@ class Lines:
         return LinesBeside(self)
 
     def end(self) -> None:
-        """Nothing is shown of a step that is over."""
+        """Do nothing: a step that is over has no line."""
 
 
 class LinesBeside(Lines):
-    """Lines about a run that goes on beside others.
+    """Progress of one of several runs that go on side by side. Steps of all are counted together, in
+    the order of their lines.
 
-    Steps are counted together, in the order in which they are said.
+    Args:
+        suite: The lines that are counted.
     """
 
     def __init__(self, suite: Lines) -> None:
@@ -87,28 +98,32 @@ class LinesBeside(Lines):
             self._unsaid = None
 
     def end(self) -> None:
-        """Count training that was finished before, of which nothing is said."""
+        """Count a training that had been finished before, without a line."""
         if self._unsaid is not None:
             self.suite.line(*self._unsaid)
             self._unsaid = None
 
 
 class Silence(Lines):
-    """For all processes of a distributed run but the first."""
+    """No progress at all, for the processes of a distributed run other than the first."""
 
     def step(self, what: str, images: int = 0) -> None:
-        """Said by the first process."""
+        """Do nothing: the first process has the line."""
 
     def progress(self, images: int, loss: float | None) -> None:
-        """Said by the first process."""
+        """Do nothing: the first process has the line."""
 
     def note(self, line: str) -> None:
-        """Said by the first process."""
+        """Do nothing: the first process has the line."""
 
 
 class Bars:
-    """A bar for the steps of the suite; for a run in progress one with images, images/s, loss and
-    time left.
+    """Progress as bars: one for the steps of the suite, and one for each run in progress, with
+    images, images/s, loss and time left.
+
+    Args:
+        progress: The display of all bars.
+        suite: The bars whose step counts; None: these are they.
     """
 
     def __init__(self, progress: Progress, suite: Bars | None = None) -> None:
@@ -142,7 +157,7 @@ class Bars:
 
     def progress(self, images: int, loss: float | None) -> None:
         assert self._run is not None
-        if self._first is None:  # a resumed run does not count what was done before
+        if self._first is None:  # images before a run was resumed do not count for its speed
             self._first = images
             self._since = time.perf_counter()
         speed = (images - self._first) / max(time.perf_counter() - self._since, 1e-9)
@@ -155,7 +170,7 @@ class Bars:
 
 @contextmanager
 def reporter() -> Iterator[Bars | Lines]:
-    """Bars on a terminal, lines elsewhere."""
+    """Inside the `with` block, progress as bars on a terminal, and as lines elsewhere."""
     if not is_primary():
         yield Silence()
         return

@@ -19,10 +19,14 @@ __all__ = ["folder_beside", "remove_abandoned"]
 
 @contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
-    """An empty folder on the disk of another one, to be filled and then renamed to it: so that
-    appears whole or not at all.
+    """Make an empty folder beside another one, to be filled and then renamed to it. So the other
+    folder appears whole or not at all.
 
-    What is left of it at the end is removed, and so is what killed processes have left beside.
+    At the end of the `with` block what is left of it is removed. What killed processes have left
+    beside is removed at the beginning.
+
+    Args:
+        folder: The folder that is to appear.
     """
     remove_abandoned(folder.parent)
     beside = temporary_path(folder)
@@ -36,8 +40,8 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files and folders that killed processes have left in a folder, and
-    nothing that may be in use.
+    """Remove the temporary files and folders that killed processes have left in a folder. What may
+    be in use stays.
     """
     with suppress(OSError):  # a folder that is not there, or not for reading
         for path in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
@@ -51,8 +55,8 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether the process that was writing has ended: the owner of a folder's lock, if it has one;
-    else whoever took a day.
+    """Whether the process that wrote a temporary file or folder has ended. Of a folder with a lock
+    the lock tells; anything else is abandoned when it is older than a day.
     """
     if (path / "lock").is_file():
         with suppress(InputError):  # no lock of genbench
