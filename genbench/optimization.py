@@ -44,5 +44,10 @@ class Optimization:
 
 
 def require(condition: bool, message: str) -> None:
+    """Refuse a setting.
+
+    Raises:
+        ValueError: The condition does not hold; the message says what would be right.
+    """
     if not condition:
         raise ValueError(message)

@@ -18,15 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from genbench.data.arrays import read_arrays
 from genbench.data.decoded import Split
-from genbench.data.labelling import (
-    CARD,
-    NO_LABELS,
-    card_labels,
-    composed,
-    folder_labels,
-    places,
-    printable,
-)
+from genbench.data.label_cards import CARD, card_labels
+from genbench.data.labelling import NO_LABELS, composed, folder_labels, places, printable
 from genbench.data.listing import (
     SUFFIXES,
     Listing,
@@ -49,7 +42,7 @@ class Picture:
         name: Path inside the container, or number.
         read: Reads its pixels, by the rule of `prepare`; raises ValueError or OSError.
         label: Number of its class, or None.
-        split: Its split where the container decides, or None.
+        split: Its split; None where the container does not decide.
     """
 
     name: str
@@ -63,7 +56,7 @@ class Container:
     """The pictures of a folder or a file, and what else lies there.
 
     Args:
-        pictures: In the order of their names.
+        pictures: The pictures in the order of their names.
         classes: Names of the classes by label; empty where pictures have no labels.
         others: Number of files that are no pictures.
         hidden: Number of pictures whose name or folder begins with a dot; they are left out.

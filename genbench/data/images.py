@@ -80,7 +80,9 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def protocol(self) -> str:
-        """By which protocol models of this data are judged, unless a configuration names another."""
+        """Name of the protocol by which models of these data are judged, unless a configuration names
+        another.
+        """
         return self.name
 
     @classmethod
@@ -95,12 +97,12 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def downloads(self) -> list[Download]:
-        """What `genbench data fetch` brings."""
+        """The files that `genbench data fetch` downloads."""
         return []
 
     @property
     def known_components(self) -> np.ndarray | None:
-        """w_k p(x | k) of every image, (K, levels, ..., levels), where the distribution is known."""
+        """w_k p(x | k) of every image, (K, levels, ..., levels); None unless it is known."""
         return None
 
     @property

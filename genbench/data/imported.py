@@ -1,5 +1,5 @@
-"""Images or a text of one's own, decoded once by `genbench data import` into <root>/imported/<name>:
-arrays, and a card with the spec.
+"""Images or a text of one's own, which `genbench data import` has decoded into
+<root>/imported/<name>: arrays, and a card that states their shape, levels, classes and alphabet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from genbench.system.typed import Count, Natural, Range, read_value
 __all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
 
 
-# bytes; names of files, which are made of it, have 255
+# in bytes: names of files, which contain it, have at most 255
 _LONGEST_NAME = 200
 
 
@@ -52,11 +52,11 @@ class Source:
     """What the card of imported images says about them.
 
     Args:
-        name: As given to `genbench data import`.
+        name: Name of the data set, as `genbench data import` was told.
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        labels: Number of classes; None: there are none.
-        classes: Their names, by label.
+        labels: Number of classes; None where there are none.
+        classes: Names of the classes by label.
         sizes: Number of images for training, validation and testing.
         text: Where they are windows of a text.
     """
@@ -81,14 +81,15 @@ class Imported(ImageData):
     and alphabet are those of its card.
 
     Args:
-        name: As given to `genbench data import`.
+        name: Name of the data set, as `genbench data import` was told.
         root: Folder that holds imported/<name>. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
         flip: Whether a training image is flipped left to right with probability 1/2. A likelihood
             is then one of flipped images too.
 
     Raises:
-        ValueError: There is none of that name, its card is damaged, or a text is to be flipped.
+        ValueError: There is no data set of that name, its card is damaged, or a text is to be
+            flipped.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Imported(ImageData):
 
     @classmethod
     def offered(cls, root: str | None = None) -> list[ImageData]:
-        """Those whose cards are whole."""
+        """The imported data sets whose cards are not damaged."""
         damaged = damaged_imports(root)
         return [cls(name, root) for name in imported_names(data_root(root)) if name not in damaged]
 
@@ -166,7 +167,7 @@ class Imported(ImageData):
 
 
 def reason_against(name: str) -> str:
-    """Why imported data cannot have a name; empty where they can."""
+    """Why imported data cannot have a name; an empty text if they can."""
     if not NAME.fullmatch(name):
         return f"{name!r} is part of file names; letters, digits, and . _ + - are right"
     if (size := len(os.fsencode(name))) > _LONGEST_NAME:
@@ -181,7 +182,14 @@ def imported_names(root: Path) -> list[str]:
 
 
 def damaged_imports(root: str | None = None) -> dict[str, str]:
-    """Names of those in a root whose cards cannot be read: what is wrong, and what mends it."""
+    """The imported data sets whose cards cannot be read.
+
+    Args:
+        root: Folder for data. Default: $GENBENCH_DATA, else ~/.cache/genbench.
+
+    Returns:
+        Name -> what is wrong with its card, and how to mend it.
+    """
     reasons = {}
     for name in imported_names(data_root(root)):
         try:
@@ -192,5 +200,5 @@ def damaged_imports(root: str | None = None) -> dict[str, str]:
 
 
 def import_folder(root: Path, name: str) -> Path:
-    """Where the arrays of an imported data set lie."""
+    """The folder of an imported data set, with its arrays and its card."""
     return root / "imported" / name

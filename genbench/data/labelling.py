@@ -1,37 +1,32 @@
-"""From where pictures lie in a container to their splits and classes. What can be read in two ways
-is refused, with what to do.
+"""Splits and classes of pictures, by the folders that they lie in. What can be read in two ways is
+refused with a line that says how to make it clear.
 
-    splits    top folders train, val and test (also training, valid, validation, testing, in any case of letters), of which train is
-              one, and beside which lies nothing else
-    classes   the folders below them, or the top folders where there are no splits, if every picture lies in one. A class is one name
-              in all splits, whatever form of Unicode it is written in; labels are numbered in
-              natural order: 2 before 10
-    a card    dataset.json, as EDM and StyleGAN write it, decides the classes of the folder that it lies in instead:
-              {"labels": [[path, class], ...] or null}
+    splits    are the folders train, val and test at the top, or training, valid, validation and
+              testing, in capital or small letters. train must be among them, and nothing else may
+              lie beside them
+    classes   are the folders below the splits, or the folders at the top where there are no splits,
+              if every picture lies in one. Names that differ only in their form of Unicode are one
+              class. Labels are numbered in natural order: 2 before 10
 
-A folder around everything is left away.
+A folder in which everything lies does not count. A card in a container decides its classes instead:
+`genbench.data.label_cards`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from json import JSONDecodeError
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from genbench.data.decoded import Split
 from genbench.errors import InputError
-from genbench.system.json_files import parse_json
-from genbench.system.typed import read_value
 
 __all__ = [
-    "CARD",
     "NO_LABELS",
     "Labels",
     "Place",
-    "card_labels",
     "composed",
     "folder_labels",
     "natural",
@@ -40,15 +35,11 @@ __all__ = [
     "printable",
 ]
 
-CARD = "dataset.json"
 _SPLITS: dict[str, Split] = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-# What dataset.json may take, and besides for every picture; parsed, it takes ten times as much.
-_CARD_BYTES = 2**20
-_CARD_BYTES_EACH = 2**10
 _LARGEST_CLASS = 65_535
 
 
@@ -56,9 +47,9 @@ class Place(NamedTuple):
     """Where a picture lies.
 
     Attributes:
-        split: Its split, where folders decide.
-        folders: Names of the folders below the split, or below what lies around everything, in
-            Unicode's composed form.
+        split: Its split; None where folders do not decide.
+        folders: Names of the folders below the split, or below the folder in which everything
+            lies, in Unicode's composed form.
     """
 
     split: Split | None
@@ -71,7 +62,7 @@ class Labels(NamedTuple):
     Attributes:
         labels: Label of each picture by its name; empty where there are no classes.
         classes: Names of the classes by label.
-        note: What a reader of the report should know of the numbers; may be empty.
+        note: A sentence of the report about the numbers; may be empty.
     """
 
     labels: dict[str, int]
@@ -83,8 +74,8 @@ NO_LABELS = Labels({}, ())
 
 
 def printable(name: str) -> str:
-    """A name from a container, safe on a terminal: escaped where it has control characters, or ones
-    that turn the line around.
+    """A name from a container as a terminal may show it: escaped where it has control characters,
+    among them those that reverse the direction of the line.
     """
     if name.isprintable():
         return name
@@ -92,16 +83,16 @@ def printable(name: str) -> str:
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form: an e with an accent is one letter, whichever system wrote
-    it.
+    """A name in Unicode's composed form, in which an e with an accent is one character; some systems
+    write two.
     """
     return unicodedata.normalize("NFC", name)
 
 
 def natural(name: str) -> tuple[tuple[int, str] | tuple[int, int, str], ...]:
-    """A key that sorts numbers inside of names by their size: cat2 before cat10."""
+    """A sort key by which numbers inside names are sorted by their size: cat2 before cat10."""
     parts = re.split(r"([0-9]+)", name)
-    # digits by their number first: a name may have more of them than Python makes a number of
+    # Numbers are compared as digits, first by how many: Python refuses to convert very long ones.
     return tuple(
         (0, len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (1, part)
         for i, part in enumerate(parts)
@@ -109,11 +100,18 @@ def natural(name: str) -> tuple[tuple[int, str] | tuple[int, int, str], ...]:
 
 
 def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
-    """The split of each picture, and the folders below that it lies in.
+    """Find the split of each picture, and the folders below the split that it lies in.
+
+    Args:
+        origin: The container, for messages.
+        names: Paths of the pictures inside the container.
+
+    Returns:
+        Path of a picture -> its place.
 
     Raises:
-        InputError: Beside folders that are called splits lies something else, or none of them is
-            for training.
+        InputError: Something else lies beside folders that are called like splits, or none of
+            them is for training.
     """
     folders, depth = _without_wrapper({name: _folders(name) for name in names})
     tops = {parts[0] if parts else "" for parts in folders.values()}
@@ -140,8 +138,12 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
 
 
 def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> None:
-    """Refuse splits that lie where they are not looked for: below every class, or in a folder
-    beside which lie pictures.
+    """Refuse folders called like splits where they do not count: below every class, or below a
+    folder beside which there are pictures.
+
+    Args:
+        origin: The container, for messages.
+        folders: Path of a picture -> names of the folders that it lies in.
     """
     inside = {name: parts for name, parts in folders.items() if parts}
     second = {parts[1] if len(parts) > 1 else "" for parts in inside.values()}
@@ -160,16 +162,20 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
 
 
 def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
-    """Classes by the first of the folders that pictures lie in; none where they lie in none, or all
-    in one.
+    """Classes of pictures by the first folder that each lies in. There are none where the pictures
+    lie in no folder, or all in one.
+
+    Args:
+        origin: The container, for messages.
+        places: Path of a picture -> its place.
 
     Raises:
-        InputError: Some lie in class folders and some beside, or a class has no pictures for
-            training.
+        InputError: Some pictures lie in class folders and some beside, or a class has no pictures
+            for training.
     """
     inside = {name: place for name, place in places.items() if place.folders}
     beside = [name for name in places if name not in inside]
-    # a folder around all but a few pictures is no class
+    # A folder is no class if all pictures that lie in a folder lie in it.
     below, _ = _without_wrapper({name: place.folders for name, place in inside.items()})
     tops = {parts[0] for parts in below.values() if parts}
     if len(tops) < 2:
@@ -198,75 +204,14 @@ def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
     return Labels({name: number[place.folders[0]] for name, place in inside.items()}, classes)
 
 
-def card_labels(
-    origin: Path, cards: dict[str, Callable[[], bytes]], names: Sequence[str]
-) -> Labels:
-    """Classes by the cards of a container; each names pictures below its own folder.
+def numbered(classes: dict[str, Any]) -> Labels:
+    """Number the classes that occur as 0, 1, ... The numbers that they have become their names.
 
     Args:
-        origin: The container.
-        cards: How to read each dataset.json, by its path.
-        names: Pictures, each of which needs a label, or none has one.
+        classes: Path of a picture -> number of its class.
 
     Raises:
-        InputError: A card is of something else, or names a picture twice or not at all.
-    """
-    given: dict[str, Any] = {}
-    without = []
-    for card, read in cards.items():
-        try:
-            labels = _read_card(read(), PurePosixPath(card).parent, len(names))
-            for name, label in (labels or {}).items():
-                if given.setdefault(name, label) != label:
-                    raise ValueError(f"{printable(name)} has two classes")
-        except (ValueError, OSError) as error:
-            raise InputError(_card_error(origin, card, str(error))) from None
-        if labels is None:
-            without.append(card)
-    if not given:
-        return NO_LABELS
-    card = next(card for card in cards if card not in without)
-    try:
-        absent = next((name for name in names if composed(name) not in given), None)
-        if absent is not None:
-            raise ValueError(f"it has no label for {printable(absent)}")
-        return numbered({name: given[composed(name)] for name in names})
-    except ValueError as error:
-        raise InputError(_card_error(origin, card, str(error))) from None
-
-
-def _read_card(content: bytes, folder: PurePosixPath, pictures: int) -> dict[str, int] | None:
-    """The class of each path that a card names; None where it says that there are none."""
-    if len(content) > _CARD_BYTES + _CARD_BYTES_EACH * pictures:
-        raise ValueError(f"it has {len(content) >> 20:,} MiB, for {pictures:,} pictures")
-    try:
-        tree = parse_json(content)
-    except (JSONDecodeError, UnicodeDecodeError):
-        raise ValueError("it is not JSON") from None
-    if not isinstance(tree, dict) or "labels" not in tree:
-        raise ValueError("it has no 'labels'")
-    if tree["labels"] is None:
-        return None
-    labels: dict[str, int] = {}
-    for path, label in read_value(list[tuple[str, int]], tree["labels"], "labels"):
-        name = composed(str(folder / path.replace("\\", "/")))
-        if labels.setdefault(name, label) != label:
-            raise ValueError(f"{printable(name)} has two classes")
-    return labels
-
-
-def _card_error(origin: Path, card: str, message: str) -> str:
-    return (
-        f"{origin}: {printable(card)}: {message}; it should say the class of each picture, "
-        f'{{"labels": [["a.png", 0], ...]}}; if it is of another tool, leave it out: --leave-out {printable(card)}'
-    )
-
-
-def numbered(classes: dict[str, Any]) -> Labels:
-    """Labels 0, 1, ... of the classes that occur, which are numbers; their names are those numbers.
-
-    Raises:
-        ValueError: A class is no number, or a large one.
+        ValueError: A class is no integer from 0 to 65,535.
     """
     bad = next(
         (k for k in classes.values() if type(k) is not int or not 0 <= k <= _LARGEST_CLASS), None
@@ -284,11 +229,19 @@ def numbered(classes: dict[str, Any]) -> Labels:
 
 
 def _folders(name: str) -> tuple[str, ...]:
+    """Names of the folders of a path, in Unicode's composed form."""
     return tuple(composed(part) for part in PurePosixPath(name).parts[:-1])
 
 
 def _without_wrapper(folders: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Without the folders that all lie in, and how many those are."""
+    """Leave out the folders that every picture lies in.
+
+    Args:
+        folders: Path of a picture -> names of the folders that it lies in.
+
+    Returns:
+        The same without them, and their number.
+    """
     depth = 0
     while folders and all(folders.values()) and len({parts[0] for parts in folders.values()}) == 1:
         folders = {name: parts[1:] for name, parts in folders.items()}
@@ -297,19 +250,21 @@ def _without_wrapper(folders: dict[str, tuple[str, ...]]) -> tuple[dict[str, tup
 
 
 def _list(names: Iterable[str], most: int = 3) -> str:
+    """The first names in natural order, and how many more there are."""
     names = [printable(name) for name in sorted(names, key=natural)]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _count(names: Sequence[str]) -> str:
+    """The beginning of a sentence about pictures, with its verb."""
     if len(names) == 1:
         return f"{printable(names[0])} is"
     return f"{len(names):,} pictures, such as {printable(names[0])}, are"
 
 
 def _group(names: Sequence[str], places: dict[str, Place]) -> str:
-    """The folder of stray pictures, where it is a split that holds no others; else the first one of
-    them.
+    """What to leave out to be rid of stray pictures: their folder if it is a whole split, else the
+    first of them.
     """
     split = places[names[0]].split
     together = [name for name, place in places.items() if place.split == split]

@@ -110,12 +110,12 @@ class Pairs(ImageData):
 
 
 def pairs_of_samples(data: ImageData, samples: np.ndarray, split: Split = "test") -> np.ndarray:
-    """Samples of p(x | y) between their y and the true x of the pair, in turn, for a grid.
+    """Samples of p(x | y), each between its y and the true x of the pair, for a grid.
 
     Args:
-        data: Whose y is an image.
+        data: The data, whose y is an image.
         samples: Samples 0, ..., n - 1, integers (n, C, H, W).
-        split: Whose pairs they were given.
+        split: The split whose y they were conditioned on.
 
     Returns:
         Integers (3 n, C, H, W): y, sample and true x of the first pair, and so on.

@@ -213,8 +213,8 @@ def _changes(image: Image.Image, upright: Image.Image) -> Iterator[str]:
     """Say what is done to an image besides decoding it.
 
     Args:
-        image: As the file has it.
-        upright: Its first frame, turned by the EXIF orientation.
+        image: The image as the file has it.
+        upright: The first frame of the image, turned by the EXIF orientation.
 
     Yields:
         One phrase per change.

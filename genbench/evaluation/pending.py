@@ -37,7 +37,7 @@ def write_pending(run: Path, record: Path, scores: Record) -> None:
 
 
 def read_pending(run: Path, record: Path, blank: Record) -> Record | None:
-    """Inverse of `write_pending`; None where nothing waits, or something else.
+    """Read what `write_pending` has written; None where nothing waits, or something else.
 
     Args:
         run: The run's folder.

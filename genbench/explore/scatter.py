@@ -28,11 +28,11 @@ def draw_by_label(
 
     Args:
         subject: The run.
-        title: Of the sheet.
+        title: Title of the sheet.
         caption: What the points are; what colours and labels mean is added.
         place: Points (N, 2).
         y: Labels, int64 (N,), or None.
-        axis_names: Of the two coordinates.
+        axis_names: Names of the two coordinates.
         prior: Draws of the prior (M, 2), in grey behind the points.
     """
     if subject.model.classes:

@@ -92,7 +92,7 @@ class Gaussians(nn.Module, ABC):
         """Become the most likely Gaussians given the sums over points.
 
         Args:
-            sums: As of `sums`, over all points.
+            sums: What `sums` gives, over all points.
             floor: Added to every variance.
         """
 

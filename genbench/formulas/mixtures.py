@@ -38,7 +38,7 @@ def log_joint(log_gaussians: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         log_gaussians: Log densities of every Gaussian, (B, G * K).
-        logits: Of pi, (G, K).
+        logits: Logits of pi, (G, K).
 
     Returns:
         (B, G, K).
@@ -51,7 +51,7 @@ def draw_points(gaussians: Gaussians, logits: Tensor, group: Tensor, rng: Rng) -
 
     Args:
         gaussians: G * K Gaussians of D dimensions.
-        logits: Of pi, (G, K).
+        logits: Logits of pi, (G, K).
         group: int64 (B,).
         rng: B streams.
 
@@ -72,7 +72,7 @@ def em_start(
 
     Args:
         gaussians: G * K Gaussians, changed in place.
-        logits: Of pi, (G, K), set to 0.
+        logits: Logits of pi, (G, K), which become 0.
         v: Points, float64 (N, D).
         group: int64 (N,). A group without a point starts from all points.
         floor: Added to every variance.
@@ -93,7 +93,7 @@ def em_step(
 
     Args:
         gaussians: G * K Gaussians.
-        logits: Of pi, (G, K).
+        logits: Logits of pi, (G, K).
         batches: Points, float64 (B, D), and their groups, int64 (B,).
         floor: Added to every variance.
 
@@ -125,7 +125,7 @@ class FittedMixture(Reals):
 
     Args:
         gaussians: K Gaussians of D dimensions.
-        logits: Of pi, (1, K).
+        logits: Logits of pi, (1, K).
     """
 
     def __init__(self, gaussians: Full, logits: Tensor) -> None:

@@ -37,7 +37,7 @@ class Prior(ABC):
     """The distribution of a latent z.
 
     Attributes:
-        name: As sentences call the distribution of an entry.
+        name: Name of the distribution of an entry in sentences.
     """
 
     name: str

@@ -209,10 +209,10 @@ def integrate_with_divergence(
     Args:
         field: f, which maps each row of x by itself.
         x: At the first of the times, (B, ...).
-        probes: Of `divergence`.
+        probes: Probes of `divergence`.
         times: Increasing or decreasing.
-        solver: Of `integrate`.
-        tolerance: Of dopri5.
+        solver: Solver of `integrate`.
+        tolerance: Absolute and relative tolerance of dopri5.
     """
     shape = x.shape[1:]
 
@@ -258,8 +258,8 @@ def trace_probes(rng: Rng, shape: Sequence[int], trace: Trace = "exact", probes:
 
     Args:
         rng: One stream per row.
-        shape: Of a row.
-        trace: By the D basis vectors, or by random ones.
+        shape: Shape of a row.
+        trace: Whether the probes are the D basis vectors or random vectors.
         probes: Number of random ones.
     """
     if trace not in ("exact", "hutchinson"):

@@ -32,10 +32,10 @@ def terms_at(term: Term, t: Tensor, rng: Rng, shape: Sequence[int]) -> Tensor:
     The k-th noise of an image is the k-th child of its stream, whatever else is computed.
 
     Args:
-        term: Of one image, time and noise per row.
+        term: Function of images, times and noises, a row each.
         t: int64 (B, K).
         rng: One stream per image.
-        shape: Of the noise of an image.
+        shape: Shape of the noise of an image.
     """
     images = len(t)
     parts = []

@@ -38,9 +38,9 @@ class Recipe:
     Args:
         images: Training images seen.
         batch_size: Images per step.
-        learning_rate: Of AdamW, at the start; it falls to 0 by a cosine.
-        weight_decay: Of AdamW.
-        label_smoothing: eps.
+        learning_rate: Learning rate of AdamW at the start; it falls to 0 by a cosine.
+        weight_decay: Weight decay of AdamW.
+        label_smoothing: eps, the share of the labels that is spread over all classes.
         rotation: Largest angle in degrees, either way.
         scale: Largest relative change of size, either way.
         shift: Largest shift in pixels, either way, per axis.

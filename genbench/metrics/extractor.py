@@ -167,7 +167,7 @@ def _scaled(x: Tensor, given: int, wanted: int, name: str) -> Tensor:
 
 @contextmanager
 def _full_float32(device_type: str) -> Iterator[None]:
-    """Neither autocast nor TF32, whatever the caller has switched on."""
+    """Inside the `with` block, autocast and TF32 are off, whatever the caller has switched on."""
     kept = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     try:
         torch.backends.cudnn.allow_tf32 = False
@@ -280,7 +280,7 @@ def check_weights(name: str, card: Card, path: Path) -> None:
 
     Args:
         name: Name of the card.
-        card: Its content.
+        card: Content of the card.
         path: The file.
 
     Raises:

@@ -31,7 +31,7 @@ class Inception(nn.Module):
     """torch-fidelity's Inception-v3, float32.
 
     Args:
-        state: Its weights by name.
+        state: Weights of the network by their names.
         features: Length F of the feature vector, 2048.
         classes: Number of class scores K, 1008: 1000 of ImageNet and 8 that were never trained.
     """

@@ -41,7 +41,7 @@ class InceptionScore(Metric):
         images: Number n of images that will come.
         classes: Number of classes K.
         splits: Number of splits S.
-        options: Of `torchmetrics.Metric`.
+        options: Options of `torchmetrics.Metric`.
     """
 
     count: Tensor

@@ -58,8 +58,8 @@ def measure_likelihood(
 
     Args:
         model: With a density.
-        data: Whose images are scored.
-        options: Of the model's `log_prob`.
+        data: The data whose images are scored.
+        options: Options of the model's `log_prob`.
         protocol: Split, images, chunks, evaluation seed, repeats.
         device: Where the model is.
 
@@ -137,7 +137,7 @@ def measure_step_error(
         x: integers (N, C, H, W), of which the first 64 are scored, each with the noise that it has in
             `measure_likelihood`.
         y: One per image, of a model of p(x | y).
-        options: Of the model's `log_prob`.
+        options: Options of the model's `log_prob`.
         protocol: Chunks, evaluation seed.
         device: Where the model is.
     """
@@ -217,7 +217,7 @@ def marginal_log_prob(
         model: With a density.
         data: Where the frequencies come from.
         x: integers (N, C, H, W).
-        options: Of the model's `log_prob`.
+        options: Options of the model's `log_prob`.
         protocol: Chunks, evaluation seed, repeats.
         device: Where the model is.
         name: What the n-th image is called in an error.

@@ -70,7 +70,7 @@ def reference_features(
     call it.
 
     Args:
-        data: Whose images.
+        data: The data whose images are used.
         split: Which of them.
         extractor: What sees them.
         chunk: Images computed at once.
@@ -120,12 +120,12 @@ def load_features(path: Path, key: str, images: int) -> Features:
 
     Args:
         path: The file.
-        key: That of `feature_key`.
+        key: The key that `feature_key` gives.
         images: Number of rows N.
 
     Raises:
-        ValueError: It is damaged, or of other images.
-        OSError: It cannot be read, or is no regular file.
+        ValueError: The file is damaged, or of other images.
+        OSError: The file cannot be read, or is no regular file.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -111,7 +111,7 @@ def present(value: T | None, what: str, metric: str = "a metric") -> T:
     """A value that a metric needs.
 
     Raises:
-        InputError: It is None.
+        InputError: The value is None.
     """
     if value is None:
         raise InputError(f"{metric} needs {what}")

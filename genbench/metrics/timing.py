@@ -41,7 +41,7 @@ class Timing:
         part: The part of a call that is timed; None: the whole call.
         whole: Timings of one image, whole and by parts, from which the time of a whole call is
             extrapolated; None where whole calls are timed.
-        seconds: Of every counted call.
+        seconds: Seconds of every counted call.
         peak_bytes: Peak memory of the CUDA allocator; 0 on other devices.
     """
 

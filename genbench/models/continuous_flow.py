@@ -81,7 +81,7 @@ class ContinuousFlow(Dequantised):
             steps: Fixed steps.
             power: Spacing of the steps, `solvers.grid`: 1 is even, 2 refines towards the data,
                 whose cells are small.
-            tolerance: Of dopri5.
+            tolerance: Absolute and relative tolerance of dopri5.
         """
         rng = rng or self.fixed_rng(x)
         times = grid(steps, power)
@@ -125,10 +125,10 @@ class ContinuousFlow(Dequantised):
         Args:
             x_0: Reals (B, C, H, W).
             y: int64 (B,) labels of a model of p(x | y).
-            probes: Of `divergence`.
-            times: From 0 to 1.
-            solver: Of `solvers.integrate`.
-            tolerance: Of dopri5.
+            probes: Probes of `divergence`.
+            times: Grid of times from 0 to 1.
+            solver: Solver of `solvers.integrate`.
+            tolerance: Absolute and relative tolerance of dopri5.
         """
         # theorem 1
         x_1, change = integrate_with_divergence(

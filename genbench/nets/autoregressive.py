@@ -110,7 +110,7 @@ def chain_rule(
         net: Makes the logits.
         x: Integers of shape (B, C, H, W).
         cond: Conditioning vectors of shape (B, cond), or None.
-        dtype: Of the softmax: the logits may come in half precision.
+        dtype: Floating type of the softmax; the logits may come in half precision.
         noise: One stream per image for dropout in training; None: without dropout.
 
     Returns:

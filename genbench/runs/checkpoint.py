@@ -88,7 +88,7 @@ def check_checkpoint(
     Args:
         state: Content of the file.
         origin: Configuration, images and needed runs of the run.
-        model: Of the run, with any weights.
+        model: The model of the run, with any weights.
         batch_size: Images of a step over all processes.
 
     Raises:

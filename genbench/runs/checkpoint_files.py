@@ -28,7 +28,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any], images: int) -> Path:
     """Write a checkpoint, and remove all but the last two.
 
     Args:
-        folder: Of the checkpoints of a run.
+        folder: Folder of the checkpoints of a run.
         state: Content of the checkpoint.
         images: Training images seen.
 
@@ -50,7 +50,7 @@ def keep_two(folder: Path) -> None:
     """Remove all checkpoints of a folder but the last two.
 
     Args:
-        folder: Of the checkpoints of a run.
+        folder: Folder of the checkpoints of a run.
     """
     for old in sorted(folder.glob("*.ckpt"))[:-2]:
         old.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def newest_checkpoint(
     """The newest checkpoint that is whole. Damaged ones are set aside, under another name.
 
     Args:
-        folder: Of the checkpoints of a run.
+        folder: Folder of the checkpoints of a run.
         check: Raises ValueError, with what is wrong, for a checkpoint that does not fit the run.
 
     Returns:

@@ -17,7 +17,7 @@ def run_folder(config: Config, dataset: str) -> Run:
     """The folder of a run: `run_dir`, or else runs/<dataset>/<model>/s<seed> in the checkout.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         dataset: Name of the data.
     """
     run_dir = config.resolved["run_dir"]
@@ -48,7 +48,7 @@ def find_runs(folder: Path) -> list[Run]:
     """Every run below a folder that was begun.
 
     Args:
-        folder: Such as runs/.
+        folder: A folder with run folders, such as runs/.
     """
     return [
         Run(path.parent)

@@ -38,7 +38,7 @@ def bench(
 
     Args:
         suite: What to do.
-        reporter: Who is told about it.
+        reporter: Is told about every step.
         device: Where runs are evaluated.
         trust: Modules outside genbench that configurations may name.
         jobs: How many runs are trained and scored at once; None: as many as fit this machine.
@@ -77,8 +77,10 @@ def bench(
 
 
 def finish(plans: Sequence[Plan], out: Path, reporter: Reporter) -> list[Path]:
-    """The noise floors of every protocol, the tables and the page; returns their files, none where
-    there are no records.
+    """Measure the noise floors of every protocol, and write the tables and the page.
+
+    Returns:
+        Their files; none where there are no records.
     """
     from genbench.evaluation.noise_floor import noise_floor
     from genbench.leaderboard import build

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["depends_on", "is_complete", "note_complete", "program_digest"]
 
-# of Linux, where torch could find a GPU: of NVIDIA, of AMD, in Windows
+# files of Linux that are there if torch could find a GPU: of NVIDIA, of AMD, under Windows
 _GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 # what a leaderboard's folder holds besides runs, which may lie there too
@@ -56,7 +56,7 @@ def is_complete(suite: Suite, device: str, trust: Sequence[str]) -> bool:
 
     Args:
         suite: A checked suite file.
-        device: As the command line has it: auto, cpu, ...
+        device: Device as the command line names it: auto, cpu, ...
         trust: Modules outside genbench that configurations may name.
     """
     if trust or not runs_on_cpu(device):
@@ -75,7 +75,7 @@ def note_complete(suite: Suite, program: str, files: Iterable[Path]) -> None:
     Args:
         suite: The suite.
         program: `program_digest` of the moment before it was planned.
-        files: Those that `depends_on` has named.
+        files: The files that `depends_on` has named.
     """
     if program == program_digest():
         names = sorted({str(path) for path in files})

@@ -32,13 +32,13 @@ from genbench.suites.worker import Task
 
 __all__ = ["available_cores", "default_jobs", "perform_all"]
 
-# it may be run from anywhere, and must find the modules that this process finds
+# A worker must find the modules that this process finds, wherever it is run.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from genbench.suites.worker import work; work(int(sys.argv[1]))"
 
 
 def available_cores() -> int:
-    """How many cores this process may use: those that it is bound to, or fewer where its control
-    group has a quota.
+    """The number of cores that this process may use: those that it is bound to, or fewer where its
+    control group has a quota.
     """
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,8 +50,8 @@ def available_cores() -> int:
 
 
 def default_jobs(plans: Sequence[Plan]) -> int:
-    """As many runs at once as there are cores for their threads; one where they would share a GPU,
-    or are several processes each.
+    """The number of runs that fit this machine at once: as many as there are cores for their
+    threads, but one where they would share a GPU or are several processes each.
     """
     import torch
 
@@ -63,7 +63,7 @@ def default_jobs(plans: Sequence[Plan]) -> int:
 
 
 def processes_of(plan: Plan) -> int:
-    """How many processes train one run."""
+    """The number of processes that train one run."""
     return plan.config.trainer.devices * plan.config.trainer.num_nodes
 
 
@@ -78,8 +78,8 @@ def perform_all(
 
     Args:
         plans: Every run of the suite, a needed run before those that need it.
-        suite: Its name.
-        reporter: Who is told about it.
+        suite: Name of the suite.
+        reporter: Is told about every step.
         trust: Modules outside genbench that configurations may name.
         jobs: How many runs are trained and scored at once; None: as many as fit this machine.
 
@@ -106,8 +106,15 @@ def perform_all(
 
 
 def speeds(plans: Sequence[Plan], reporter: Reporter, trust: Sequence[str]) -> list[str]:
-    """Measure speeds, one run at a time, and write the records; returns the labels of runs for
-    which that failed.
+    """Measure speeds, one run at a time, and write the records.
+
+    Args:
+        plans: The runs, which are trained and scored.
+        reporter: Is told about every step.
+        trust: Modules outside genbench that configurations may name.
+
+    Returns:
+        The labels of the runs for which that failed.
     """
     from genbench.evaluation.evaluate import evaluate_run
 
@@ -125,7 +132,7 @@ class Worker:
     """A process that trains and scores, and the run that it is at.
 
     Args:
-        reporter: Who is told what it does.
+        reporter: Is told about every step.
     """
 
     def __init__(self, reporter: Reporter) -> None:
@@ -143,29 +150,29 @@ class Worker:
         self._reading.start()
 
     def _read(self) -> None:
-        """Keep the last lines of what libraries print, for the case that it crashes."""
+        """Keep the last lines of what libraries print, which say why a worker crashed."""
         assert self.process.stdout is not None
         with self.process.stdout as output:
             for line in output:
                 self.output.append(line.decode(errors="replace").rstrip())
 
     def begin(self, plan: Plan, suite: str, trust: tuple[str, ...]) -> None:
-        """Have it train and score a run."""
+        """Tell the worker to train and score a run."""
         self.plan = plan
         self.send(Task(plan.config, plan.variants, plan.out, plan.device, suite, trust))
 
     def send(self, message: Task | None) -> None:
-        """To a worker that has just ended, too: its end is found out by reading."""
+        """Send a message. That the worker has ended meanwhile is no error here: reading finds it out."""
         with suppress(OSError):
             self.connection.send(message)
 
     def stop(self) -> None:
-        """Ask it to write a checkpoint and to end; outside of training it ends at once."""
+        """Ask the worker to write a checkpoint and to end; outside of training it ends at once."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
 
     def close(self) -> str:
-        """Wait for its end; returns how it ended, in words."""
+        """Wait until the worker has ended, and say how it ended."""
         self.connection.close()
         code = self.process.wait()
         self._reading.join()
@@ -180,9 +187,9 @@ class Crew:
 
     Args:
         plans: Every run of the suite.
-        missing: Those to train and to score.
-        suite: Its name.
-        reporter: Who is told about it.
+        missing: The runs to train and to score.
+        suite: Name of the suite.
+        reporter: Is told about every step.
         trust: Modules outside genbench that configurations may name.
     """
 
@@ -228,8 +235,8 @@ class Crew:
         self.done.sort(key=lambda plan: order[id(plan)])
 
     def _assign(self, jobs: int) -> None:
-        """Give idle workers, and new ones up to `jobs`, the next runs that can begin; send home
-        those for whom nothing is left.
+        """Give the next runs that can begin to idle workers, and to new ones up to `jobs`. Workers
+        for which nothing is left are told to end.
         """
         while self.stopped is None and (plan := self._next()) is not None:
             idle = next((worker for worker in self.workers if worker.plan is None), None)
@@ -251,7 +258,7 @@ class Crew:
                     worker.send(None)
 
     def _next(self) -> Plan | None:
-        """The first run that waits for none that it needs."""
+        """The first waiting run whose needed runs have ended; None if there is none."""
         unfinished = {id(plan) for plan in self.waiting} | {
             id(worker.plan) for worker in self.workers
         }
@@ -263,7 +270,7 @@ class Crew:
         return next(ready, None)
 
     def _hear(self, worker: Worker) -> None:
-        """One message of a worker, or its end."""
+        """Act on one message of a worker, or on its end."""
         try:
             kind, *words = worker.connection.recv()
         except (EOFError, OSError):
@@ -279,7 +286,7 @@ class Crew:
         self._conclude(plan, *words)
 
     def _dismiss(self, worker: Worker) -> None:
-        """A worker has ended: at the end of its work, or in the middle of a run."""
+        """Act on the end of a worker, which was at the end of its work or in the middle of a run."""
         self.workers.remove(worker)
         ending = worker.close()
         worker.reporter.end()
@@ -308,7 +315,9 @@ class Crew:
 
     @contextmanager
     def _forwarding_signals(self) -> Iterator[None]:
-        """Inside, a signal to this process stops the workers; a second interrupt ends them at once."""
+        """Inside the `with` block a signal to this process stops the workers. A second interrupt ends
+        them at once.
+        """
 
         def forward(number: int, _: Any) -> None:
             if self.stopped is not None and number == signal.SIGINT:

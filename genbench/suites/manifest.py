@@ -33,15 +33,15 @@ class Manifest:
     """The runs of a suite.
 
     Args:
-        path: Its file. Logs, and <K>.json when run K is done, lie beside it.
+        path: File of the manifest. Logs, and <K>.json when run K is done, lie beside it.
         suite: Name of the suite.
         out: Folder with records/ and pictures/.
         device: Where runs are evaluated.
-        runs: Of each run: the configuration, run_dir and all, and the variants that are evaluated;
-            a needed run comes first.
-        tasks: Which of the runs were lacking.
-        trust: Modules outside genbench that the configurations may name: by the command line, never
-            by the file.
+        runs: The configuration of each run, with its run_dir, and the names of the evaluations that
+            become rows. A needed run comes before those that need it.
+        tasks: Numbers of the runs that were lacking.
+        trust: Modules outside genbench that the configurations may name, as the command line says
+            and never the file.
     """
 
     path: Path
@@ -54,12 +54,20 @@ class Manifest:
 
     @staticmethod
     def of(path: Path, suite: Suite, plans: list[Plan], device: str, tasks: list[int]) -> Manifest:
-        """That of a suite and its plans."""
+        """The manifest of a suite.
+
+        Args:
+            path: Where it will be written.
+            suite: The suite.
+            plans: All runs of the suite.
+            device: Where runs are evaluated.
+            tasks: Numbers of the runs that are lacking.
+        """
         runs = tuple((plan.config, plan.variants) for plan in plans)
         return Manifest(path, suite.name, suite.out, device, runs, tuple(tasks))
 
     def write(self) -> None:
-        """Write it, atomically."""
+        """Write the manifest, so that it appears whole or not at all."""
         runs = [
             {"name": c.name, "config": c.resolved, "variants": variants}
             for c, variants in self.runs
@@ -68,11 +76,11 @@ class Manifest:
         write_json(self.path, {**tree, "runs": runs, "tasks": self.tasks})
 
     def status_file(self, k: int) -> Path:
-        """What run k came to."""
+        """The file that says how run k ended."""
         return self.path.parent / f"{k}.json"
 
     def log_file(self, k: int) -> Path:
-        """What the job of run k said."""
+        """The log of the job of run k."""
         return self.path.parent / f"{k}.log"
 
     def label(self, k: int) -> str:
@@ -85,7 +93,9 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ManifestRun:
-    """A run as the file of a manifest holds it."""
+    """A run as the file of a manifest holds it: its recipe's name, its resolved configuration, and
+    the evaluations that become rows.
+    """
 
     name: str
     config: dict[str, Any]
@@ -109,8 +119,11 @@ class ManifestFile:
 
 
 def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
-    """Inverse of `write`, every configuration checked. `trust`: modules outside genbench that they
-    may name.
+    """Read a manifest, and check every configuration of it.
+
+    Args:
+        path: File of the manifest.
+        trust: Modules outside genbench that the configurations may name.
 
     Raises:
         InputError: The file is missing, or not a manifest.
@@ -138,12 +151,17 @@ def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
 
 
 def run_task(manifest: Manifest, k: int, reporter: Reporter) -> None:
-    """Train and evaluate one run, from wherever it stands. Data and weights of the extractor are
-    looked for first.
+    """Train and evaluate one run, from wherever it stands. Its data and the weights of the extractor
+    are looked for first.
+
+    Args:
+        manifest: The manifest.
+        k: Number of the run.
+        reporter: Is told about every step.
 
     Raises:
         InputError: There is no such run, or it lacks something.
-        Diverged: It is recorded as diverged.
+        Diverged: The run has diverged, which is recorded.
         Stopped: Interrupted; the same command goes on.
     """
     from genbench.system.processes import rank
@@ -167,7 +185,14 @@ def run_task(manifest: Manifest, k: int, reporter: Reporter) -> None:
 
 
 def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
-    """The tables and the page from the records that are there.
+    """Write the tables and the page from the records that are there.
+
+    Args:
+        manifest: The manifest.
+        reporter: Is told about every step.
+
+    Returns:
+        The files that were written.
 
     Raises:
         GenbenchError: Some runs are not evaluated; the line names them.

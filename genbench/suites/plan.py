@@ -22,10 +22,12 @@ class Plan:
 
     Args:
         config: What to train.
-        variants: Which evaluations become rows; none where it is only needed by others.
+        variants: Names of the evaluations that become rows; none where the run is only needed by
+            others.
         out: Folder with records/ and pictures/.
         device: Where it is evaluated.
-        runs: Its folder is <runs>/<dataset>/<model>/s<seed>; None: the configuration's run_dir.
+        runs: The run folder is <runs>/<dataset>/<model>/s<seed>; None: the run_dir of the
+            configuration.
 
     Raises:
         InputError: Something is missing or wrong.
@@ -82,7 +84,7 @@ class Plan:
         state = self.run.state()
         noted = (
             state["config"] is not None
-        )  # a run of a version that noted none: training notes it, and does nothing else
+        )  # runs of older versions have noted no needs: training notes them, and does nothing else
         return noted and (state["status"] == "diverged" or self.run.is_done(self.budget))
 
 

@@ -19,7 +19,7 @@ def one_by_one(
 
     Args:
         plans: Every run of the suite, a needed run before those that need it.
-        suite: Its name.
+        suite: Name of the suite.
         reporter: Who is told about it.
         trust: Modules outside genbench that configurations may name.
 
@@ -68,9 +68,9 @@ def perform(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] = (
     """Train a run and write its records, as one process or as several.
 
     Raises:
-        Diverged: It diverged, which is recorded.
+        Diverged: The run diverged, which is recorded.
         Stopped: Interrupted; the same command goes on.
-        GenbenchError: It could not be trained or evaluated.
+        GenbenchError: The run could not be trained or evaluated.
     """
     from genbench.evaluation.evaluate import evaluate_run
 
@@ -85,9 +85,9 @@ def train_and_score(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[
     records.
 
     Raises:
-        Diverged: It diverged, which is recorded.
+        Diverged: The run diverged, which is recorded.
         Stopped: Interrupted; the same command goes on.
-        GenbenchError: It could not be trained or scored.
+        GenbenchError: The run could not be trained or scored.
     """
     from genbench.evaluation.evaluate import score_run
 
@@ -104,9 +104,9 @@ def train_plan(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] 
         The device on which this process measures.
 
     Raises:
-        Diverged: It diverged, which is recorded.
+        Diverged: The run diverged, which is recorded.
         Stopped: Interrupted; the same command goes on.
-        GenbenchError: It could not be trained.
+        GenbenchError: The run could not be trained.
     """
     from genbench.evaluation.evaluate import record_divergence
     from genbench.system.processes import agreed, join, rank, wait

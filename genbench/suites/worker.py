@@ -35,8 +35,8 @@ class Task:
     """A run to train and to score.
 
     Args:
-        config: Its configuration, run_dir and all.
-        variants: Which evaluations become rows.
+        config: Configuration of the run, with its run_dir.
+        variants: Names of the evaluations that become rows.
         out: Folder with records/ and pictures/.
         device: Where it is evaluated.
         suite: Name of the suite.
@@ -52,7 +52,7 @@ class Task:
 
 
 class Messages:
-    """A Reporter whose words go to the parent."""
+    """A Reporter that sends what it is told to the parent process."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -64,7 +64,7 @@ class Messages:
             self.connection.send(message)
 
     def begin(self, steps: int) -> None:
-        """The parent counts."""
+        """Do nothing: the parent counts the steps."""
 
     def step(self, what: str, images: int = 0) -> None:
         self.send("step", what, images)
@@ -79,11 +79,11 @@ class Messages:
         return self
 
     def end(self) -> None:
-        """The message of that name has more to say."""
+        """Do nothing: the message "end" of the worker says how the task ended."""
 
 
 class Notes(logging.Handler):
-    """What genbench warns of goes to the parent, which has the terminal."""
+    """A log handler that sends warnings of genbench to the parent, which has the terminal."""
 
     def __init__(self, messages: Messages) -> None:
         super().__init__()
@@ -118,7 +118,15 @@ def receive(connection: Connection, tasks: queue.SimpleQueue[Task | None]) -> No
 
 
 def finish(task: Task, messages: Messages) -> tuple[str, str]:
-    """Train and score a run; returns what became of it, and a line about it."""
+    """Train and score a run.
+
+    Args:
+        task: The run.
+        messages: Take what there is to report.
+
+    Returns:
+        The outcome, done, diverged, stopped or failed, and a line about it.
+    """
     from genbench.suites.plan import Plan
     from genbench.suites.stages import train_and_score
     from genbench.system.processes import settle_torch

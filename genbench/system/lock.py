@@ -3,12 +3,12 @@
 The owner of a folder is the process that the file `lock` in it names. As a sign of life the owner
 touches that file every 20 seconds. Another process takes over the lock of a dead owner:
 
-    on this machine         at once where there is no such process any more
-    the same job, requeued  on the same node at once; on another node if there is no sign of life during a minute, since a node that
-                            SLURM has lost may still run and write
-    on another machine      if squeue says that its job is over, or its last sign of life is five minutes old; and if, in both cases,
-                            there is no sign of life during a minute. Likewise for a process of this
-                            machine that /proc hides
+    on this machine         at once, where there is no such process any more
+    the same job, requeued  on the same node at once; on another node if there is no sign of life
+                            during a minute, since a node that SLURM has lost may still run and write
+    on another machine      if squeue says that its job is over, or its last sign of life is five
+                            minutes old; and if, in both cases, there is no sign of life during a
+                            minute. Likewise for a process of this machine that /proc hides
 
 Nothing relies on locks of the file system, which shared file systems may lack. A process that was
 suspended until it was taken for dead finds, when it wakes, that its lock is gone or another's, and

@@ -149,10 +149,10 @@ def curve(title: str, x: str, x_title: str, **which: Any) -> Any:
     """A panel with the mean and the standard deviation over the seeds of each group.
 
     Args:
-        title: Of the panel.
+        title: Title of the panel.
         x: Name of the measurement on the x-axis.
-        x_title: Of the x-axis.
-        which: Names of the measurements on the y-axis, as of wandb's LinePlot.
+        x_title: Title of the x-axis.
+        which: Names of the measurements on the y-axis, as wandb's LinePlot takes them.
     """
     import wandb_workspaces.reports.v2 as panel
 
@@ -218,7 +218,7 @@ def sync(folder: Path) -> Iterator[str]:
     Runs that were uploaded before are left alone.
 
     Args:
-        folder: Such as runs/.
+        folder: A folder with run folders, such as runs/.
 
     Yields:
         One line per run.
@@ -269,7 +269,7 @@ def offline_runs(folder: Path) -> dict[Path, list[Path]]:
     left an empty file, and nothing to upload.
 
     Args:
-        folder: Such as runs/.
+        folder: A folder with run folders, such as runs/.
 
     Returns:
         Folders of parts by run folder.

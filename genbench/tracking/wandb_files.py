@@ -41,7 +41,7 @@ def require_space(folder: Path) -> None:
         folder: The run folder.
 
     Raises:
-        OSError: It cannot.
+        OSError: There is no space, or the folder cannot be written.
     """
     probe = folder / "wandb" / f".{uuid.uuid4().hex[:8]}.tmp"
     probe.parent.mkdir(parents=True, exist_ok=True)

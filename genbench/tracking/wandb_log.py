@@ -149,7 +149,7 @@ class WandbLog(Logger):
         """Log a grid of samples as one image, which takes 11 ms.
 
         Args:
-            key: Its name on the page.
+            key: Name of the image on the page.
             path: The PNG file.
             step: Images seen.
         """
@@ -167,8 +167,8 @@ class WandbLog(Logger):
 
         Args:
             record: The evaluation.
-            path: Its file.
-            picture: Its grid of samples, which may not exist.
+            path: File of the record.
+            picture: Grid of samples of the evaluation, which may not exist.
         """
         if self.experiment is not None:
             self._guarded(lambda: self._log_record(record, path, picture))
@@ -341,8 +341,8 @@ def log_record(config: Config, folder: Path, record: Record, path: Path, picture
         config: The configuration of the run.
         folder: The run folder.
         record: The evaluation.
-        path: Its file.
-        picture: Its grid of samples, which may not exist.
+        path: File of the record.
+        picture: Grid of samples of the evaluation, which may not exist.
     """
     page = WandbLog(config, folder, record.dataset)
     page.log_record(record, path, picture)

@@ -38,7 +38,7 @@ def find_needed(
     Args:
         run: The run folder.
         config: What is trained.
-        data: Its images.
+        data: The images.
         budget: Images at which the run is finished.
 
     Returns:
@@ -76,8 +76,8 @@ def check_folder(
     Args:
         run: The run folder, which may be new.
         origin: Configuration, images and needed runs of the training.
-        data: Its images.
-        model: Of the run, with any weights.
+        data: The images.
+        model: The model of the run, with any weights.
         done: Whether the run is finished.
 
     Returns:
@@ -131,7 +131,7 @@ def newest_checkpoint(
         batch_size: Images of a step over all processes.
 
     Raises:
-        InputError: It is of another origin or another model.
+        InputError: The checkpoint is of another origin or another model.
     """
 
     def check(content: dict[str, Any]) -> None:

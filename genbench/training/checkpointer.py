@@ -26,8 +26,8 @@ class Checkpointer(Callback):
         writer: Writes state.json beside each checkpoint.
         ema: The moving averages, which a checkpoint holds.
         metrics: The counters, which a checkpoint holds.
-        divergence: Asked before anything is saved.
-        folder: Likewise.
+        divergence: Checks the losses before anything is saved.
+        folder: Checks that the run folder is still there before anything is saved.
         every: Images from one checkpoint to the next.
     """
 

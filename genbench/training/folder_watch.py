@@ -26,7 +26,7 @@ class FolderWatch:
         """Compare the folder with the one that training began in.
 
         Raises:
-            Stopped: It is another one, or missing. The same command goes on once it is back.
+            Stopped: The folder is another one, or missing. The same command goes on once it is back.
         """
         if self.run.place() != self._place:
             raise Stopped(

@@ -26,8 +26,8 @@ class MetricsLogger(Callback):
     """Logs each loss as its mean over the batches and processes since the last line.
 
     Args:
-        divergence: Asked before anything is logged.
-        folder: Likewise.
+        divergence: Checks the losses before anything is logged.
+        folder: Checks that the run folder is still there before anything is logged.
         every: Images from one line to the next.
         report: Called with (images seen, loss) after each line.
     """

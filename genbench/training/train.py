@@ -141,8 +141,8 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
 
     Args:
         config: What is trained.
-        data: Its images.
-        model: Its model.
+        data: The images of the run.
+        model: The model of the run.
 
     Raises:
         InputError: There is nothing to train on, a batch cannot be dealt to the processes or split

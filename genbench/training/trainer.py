@@ -26,7 +26,7 @@ def make_trainer(
     """A trainer for one pass over as many batches as the data module deals.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         run: Where Lightning may write.
         callbacks: What happens around the training step, in this order.
         loggers: What each log point is written to.

@@ -53,7 +53,7 @@ class BernoulliMixture(GenerativeModel):
     Args:
         spec: The images, of two levels.
         components: Number K of components, of each class where the model is one of p(x | y).
-        passes: Of EM over the training set.
+        passes: Passes of EM over the training set.
         smoothing: a, the images of each value that every pixel of every component is given
             beforehand.
         conditional: Model p(x | y) of the data's labels in place of p(x): a mixture of its own for each class.

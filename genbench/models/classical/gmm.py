@@ -55,12 +55,12 @@ class GMM(Dequantised):
 
     Args:
         spec: The images.
-        optimizer: Of the likelihood's gradients; `fit: em` has none.
+        optimizer: Optimizer of the likelihood; `fit: em` has none.
         components: Number of Gaussians, of each class where the model is one of p(x | y).
         covariance: Full, diagonal, or low-rank plus diagonal.
         rank: r, of the low-rank part.
         fit: By expectation maximisation, which has no use for a budget, or by gradients.
-        passes: Of EM over the training set.
+        passes: Passes of EM over the training set.
         floor: Variance that EM adds to every pixel, in squared grey levels; 1/12 is that of u.
         conditional: Model p(x | y) of the data's labels in place of p(x): a mixture of its own for each class.
     """

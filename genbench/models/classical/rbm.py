@@ -51,7 +51,7 @@ class RBM(GenerativeModel):
 
     Args:
         spec: The images, of two levels.
-        optimizer: Of W, b and c.
+        optimizer: Optimizer of W, b and c.
         hidden: Number H of hidden units.
         k: Sweeps of Gibbs for each step.
         chains: Persistent Markov chains, at least as many as a batch has images; 0: contrastive

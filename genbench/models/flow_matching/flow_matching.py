@@ -160,7 +160,7 @@ class FlowMatching(ContinuousFlow):
             steps: Fixed steps; Heun and midpoint evaluate the network twice in each, Runge-Kutta
                 four times.
             power: Spacing of the steps, `solvers.grid`.
-            tolerance: Of dopri5, absolute and relative. Default: 1e-5.
+            tolerance: Absolute and relative tolerance of dopri5. Default: 1e-5.
         """
         x_1 = self.noise_scale * x
         yield from integrate(self.field(y), x_1, grid(steps, power)[::-1], solver, tolerance)
