@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
@@ -25,6 +25,8 @@ __all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
 
 # images of the sample grid that an evaluation saves, eight in a row
 GRID_IMAGES = 64
+# height in pixels of the first three lines of a block of text, with the margin above them
+TEXT_PIXELS = 68
 
 
 @dataclass(frozen=True)
@@ -65,31 +67,49 @@ class Figure:
 
 @dataclass(frozen=True)
 class Strip:
-    """The first row of samples of a grid.
+    """The part of a picture of samples that stands beside a row's name: the first row of a grid, the
+    whole of a scatter plot, or the first lines of a block of text.
 
     Attributes:
-        address: Path of the grid from the page, as an address.
+        address: Path of the picture from the page, as an address.
         seed: Training seed of the samples.
-        columns: Images in a row of the grid; 1 for a scatter plot.
+        kind: "grid", "scatter" or "text".
+        aspect: Width of the part divided by its height.
     """
 
     address: str
     seed: int
-    columns: int
+    kind: Literal["grid", "scatter", "text"]
+    aspect: float
 
 
 def strip(row: Row, out: Path) -> Strip | None:
-    """The samples that stand beside a row's name: those of the first training seed that has a grid;
-    None without any grid.
+    """The samples that stand beside a row's name: those of the first training seed that has a
+    picture; None without any picture.
+
+    Args:
+        row: A row of a board.
+        out: The leaderboard's folder.
     """
     pictures = grid_links(row, out)
     if not pictures:
         return None
+    address = pictures[0].address
+    seed = pictures[0].seed
     protocol = row.first.protocol
-    images = min(GRID_IMAGES, protocol.generated_images)
+    if protocol.shape == (1, 1, 2):
+        return Strip(address, seed, "scatter", 1)
     if protocol.shape[:2] == (1, 1):
-        images = 1  # points of the plane are one scatter plot, and texts one block
-    return Strip(pictures[0].address, pictures[0].seed, math.ceil(math.sqrt(images)))
+        width = png_width(out / unquote(address))
+        return Strip(address, seed, "text", round(max(width, 1) / TEXT_PIXELS, 2))
+    images = min(GRID_IMAGES, protocol.generated_images)
+    return Strip(address, seed, "grid", math.ceil(math.sqrt(images)))
+
+
+def png_width(path: Path) -> int:
+    """Width of a PNG in pixels, which its header states in bytes 16 to 19."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(20)[16:], "big")
 
 
 def grids(board: Board, out: Path) -> list[Grids]:

@@ -11,20 +11,25 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from conftest import absent
+from PIL import Image
 from test_leaderboard import POINTS, PROTOCOL, lecture, make, write
 
 from genbench.errors import InputError
 from genbench.leaderboard import build
 from genbench.leaderboard.board import Board, boards
 from genbench.leaderboard.families import COLOURS, FAMILIES, family_class, marker
+from genbench.leaderboard.formats import load_boards
+from genbench.leaderboard.gallery import TEXT_PIXELS, strip
 from genbench.leaderboard.page import page_text
 from genbench.leaderboard.plots import diversity_plot
 from genbench.leaderboard.seeds import seed_text, seed_values
 from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import board_table, comparison_table
 from genbench.records.store import picture_path
+from genbench.system.locations import project_root
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 READY = CHROMIUM and DRIVER and importlib.util.find_spec("selenium")
@@ -564,3 +569,24 @@ def test_without_script_everything_is_there(at):
     assert at.execute_script(
         "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
+
+
+def test_samples_beside_a_name_look_as_their_data_do():
+    """One row of a grid, a whole scatter plot, and three whole lines of a block of text."""
+    folder = project_root() / "leaderboards"
+    strips = {}
+    for board in load_boards(folder):
+        for row in board.rows:
+            shown = strip(row, folder)
+            if shown is not None:
+                strips[board.protocol.dataset] = shown
+    assert (strips["digits"].kind, strips["digits"].aspect) == ("grid", 8)
+    assert (strips["digits-halves"].kind, strips["digits-halves"].aspect) == ("grid", 8)
+    assert (strips["points2d"].kind, strips["points2d"].aspect) == ("scatter", 1)
+    assert strips["grammar"].kind == "text"
+    picture = Image.open(folder / unquote(strips["grammar"].address)).convert("L")
+    assert strips["grammar"].aspect == round(picture.width / TEXT_PIXELS, 2)
+    # letters that reach below the line and the next line's tall ones leave a white row between them
+    inked = (np.asarray(picture) < 255).any(1)[:TEXT_PIXELS]
+    lines = np.flatnonzero(np.diff(inked.astype(int)) == 1)
+    assert len(lines) == 3 and not inked[-1]
