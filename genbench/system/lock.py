@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -28,11 +27,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from genbench.errors import InputError, Stopped
 from genbench.system.files import errors_about, link, log, read_text, stop_if_disk_full
 from genbench.system.json_files import canonical_json, parse_json
+from genbench.system.slurm_job import job_is_over, this_job, was_requeued
 
 __all__ = ["in_use", "lock"]
 
@@ -61,7 +61,7 @@ def lock(folder: Path) -> Iterator[None]:
         "pid": os.getpid(),
         "started": _started(os.getpid()),
     }
-    owner_text = canonical_json({**here, **_job(), "beat": _BEAT})
+    owner_text = canonical_json({**here, **this_job(), "beat": _BEAT})
     with errors_about(path), stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, owner_text)
@@ -265,13 +265,13 @@ def _owner(path: Path) -> _Owner | None:
         # A process that /proc hides, since it is another user's, is known by its signs of life.
         if start != "unknown":
             return _Owner(content, "dead", beat, seen)
-    if _requeued_here(owner):
+    if was_requeued(owner):
         return _Owner(
             content, "silent" if beat and host != socket.gethostname() else "dead", beat, seen
         )
     # Clocks of two machines differ: a sign of life that is n seconds in the future counts as n
     # seconds old.
-    silent = beat > 0 and (_job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
+    silent = beat > 0 and (job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
     return _Owner(content, "silent" if silent else "lives", beat, seen)
 
 
@@ -287,67 +287,6 @@ def _machine() -> str:
         )
     except OSError:  # no /proc on this system
         return ""
-
-
-def _job() -> dict[str, Any]:
-    """Number and cluster of the SLURM job that this process belongs to, and how often the job was
-    requeued; empty outside a job.
-    """
-    job = os.environ.get("SLURM_JOB_ID")
-    cluster = os.environ.get("SLURM_CLUSTER_NAME", "")
-    if job:
-        return {
-            "job": job,
-            "requeued": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
-            "cluster": cluster,
-        }
-    return {}
-
-
-def _requeued_here(owner: dict[str, Any]) -> bool:
-    """Whether the owner of a lock was this job before it was requeued; its node may be gone."""
-    job = _job()
-    same = (
-        bool(job) and owner.get("job") == job["job"] and owner.get("cluster", "") == job["cluster"]
-    )
-    return same and int(owner.get("requeued", 0)) < job["requeued"]
-
-
-def _job_is_over(owner: dict[str, Any]) -> bool:
-    """Whether SLURM says that the job of a lock's owner has ended.
-
-    SLURM is asked only inside a job of the same cluster.
-    """
-    job = str(owner.get("job", ""))
-    cluster = _job().get("cluster")
-    if not (job.isdigit() and cluster and owner.get("cluster") == cluster):
-        return False
-    command = ["squeue", "--noheader", f"--jobs={job}", "--Format=State:|,RestartCnt:|"]
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    if asked.returncode:  # the job ended some time ago, or the queue does not answer
-        return "Invalid job id" in asked.stderr
-    return not any(
-        _runs(line, int(owner.get("requeued", 0)))
-        for line in asked.stdout.splitlines()
-        if line.strip()
-    )
-
-
-def _runs(line: str, requeued: int) -> bool:
-    """Whether a line of squeue is about a job that runs and was requeued at most so often.
-
-    Args:
-        line: State and number of requeues, with | between them.
-        requeued: Number of requeues.
-    """
-    state, restarts, *_ = (word.strip() for word in f"{line}||".split("|"))
-    return (
-        state not in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED")
-        and int(restarts or 0) <= requeued
-    )
 
 
 def _started(pid: int) -> str | None:

@@ -332,7 +332,7 @@ def test_slurm_is_asked_whether_a_job_is_over(answer, taken, tmp_path, monkeypat
 
 def test_a_job_that_is_over_but_stirs_is_left_alone(tmp_path, monkeypatch):
     """Another user's job may be hidden by a site; and a node that SLURM has lost may still run."""
-    monkeypatch.setattr(locks, "_job_is_over", lambda owner: True)
+    monkeypatch.setattr(locks, "job_is_over", lambda owner: True)
     path = held(tmp_path)
     threading.Timer(BEAT, lambda: os.utime(path)).start()
     refused(tmp_path)
@@ -343,7 +343,7 @@ def test_a_requeued_job_watches_its_lost_node(cluster, tmp_path, monkeypatch):
     """The node may still run, and write; of another cluster, job 7 is another one."""
     for name, value in {"JOB_ID": "7", "RESTART_COUNT": "1", "CLUSTER_NAME": cluster}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setattr(locks, "_job_is_over", lambda owner: False)
+    monkeypatch.setattr(locks, "job_is_over", lambda owner: False)
     path = held(tmp_path, age=LATELY, job="7", requeued=0, cluster="here")
     stirring = threading.Timer(BEAT, lambda: os.utime(path))
     stirring.start()
