@@ -70,15 +70,13 @@ class GenerativeModel(LightningModule, ABC):
         spec: Shape and levels of the images, and what y is.
         conditioned_on: What y is, of a model of p(x | y); None for a model of p(x).
         classes: Number of classes K of a model of p(x | y) of labels y; 0 for any other.
-        training_needs: Needed runs that the loss alone uses: a finished run is measured without
-            them.
+        training_needs: Needed runs that the loss alone uses, and no sample or likelihood.
 
     A finished run that a model learns from, such as a teacher, is an argument of its constructor,
     annotated by what the run offers: `teacher: Transports` of `genbench.capabilities`, or
     `teacher: Transports | None` where some models of the class have none. The configuration's
-    `needs` names the run by the name of the argument. It has its recorded weights and is frozen.
-    Kept as an attribute it is no module of this one, and so no part of its parameters, its state or
-    its training, but goes where this model goes.
+    `needs` names the run by the name of the argument. It has its recorded weights and is frozen. As
+    an attribute it goes where this model goes, but its parameters are not this model's.
     """
 
     likelihood: LikelihoodKind | None = None
@@ -305,7 +303,7 @@ class GenerativeModel(LightningModule, ABC):
         return [value for value in vars(self).values() if isinstance(value, GenerativeModel)]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GenerativeModel:
-        """What moves or converts this model, which Lightning has noted in `device` and `dtype`."""
+        """Move or convert this model and those that it learns from; Lightning notes the place."""
         super()._apply(fn, recurse)
         for model in self.needed():
             if model.device.type != "meta":  # measured without it: there are no weights
@@ -329,9 +327,7 @@ class GenerativeModel(LightningModule, ABC):
         return optimizers
 
     def training_step(self, batch: Batch, batch_idx: int) -> Losses:
-        """One step of one player on new images. Whose turn it is depends on the images seen, so
-        that a resumed run goes on with the same player.
-        """
+        """One step of one player on new images. Whose turn it is depends on the images seen."""
         world_size = self.trainer.world_size
         images = len(batch.x) * world_size
         for buffer in self._image_buffers:
@@ -343,7 +339,7 @@ class GenerativeModel(LightningModule, ABC):
         if not isinstance(optimizers, list):
             optimizers = [optimizers]
         self._images_seen += images
-        # rates of all players: they do not depend on whose turn it is when a run is resumed
+        # of all players, so that rates do not depend on whose turn it is when a run is resumed
         start = self._images_seen - images
         set_rates(optimizers, rate_factor(self.optimization, start, self._images_seen, self.budget))
         optimizers[turn].step()

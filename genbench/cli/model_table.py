@@ -39,6 +39,7 @@ _CAPABILITIES = {
     "completions": capabilities.Completes,
     "codes": capabilities.Tokenizes,
     "steps of sampling": capabilities.HasTrajectory,
+    "denoising": capabilities.Denoises,
 }
 _CONDITIONS = {Labels: "labels", Image: "images", Tokens: "texts"}
 # an author whom a class names, such as "(Mao et al., equation 2)"

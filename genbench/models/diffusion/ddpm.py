@@ -79,8 +79,7 @@ class DDPM(GenerativeModel):
         time: Features of t: geometric frequencies, or random ones.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
-        label_dropout: Probability that training drops an image's label, 0 <= p < 1; guidance needs
-            p > 0.
+        label_dropout: Probability p < 1 that training drops an image's label; guidance needs p > 0.
     """
 
     likelihood = "bound"
