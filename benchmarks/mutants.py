@@ -361,6 +361,21 @@ MUTATIONS = (
         "if False:",
         ("config/test_config.py::test_nothing_untrusted_is_imported",),
     ),
+    # --- levels and texts ---------------------------------------------------------------------------------------------------
+    Mutation(
+        "300 levels are stored in 8 bits",
+        "spec.py",
+        "if levels <= 256:",
+        "if levels <= 512:",
+        ("promises/test_levels.py::test_the_integer_type_is_the_smallest_that_holds_the_levels",),
+    ),
+    Mutation(
+        "the alphabet of a text is that of its test part too",
+        "data/import_text.py",
+        "alphabet = np.unique(lines[:first])",
+        "alphabet = np.unique(lines)",
+        ("data/test_import_text.py::test_what_the_training_part_lacks_is_one_declared_level",),
+    ),
     # --- random numbers ----------------------------------------------------------------------------------------------------
     Mutation(
         "nine rounds of Philox",
