@@ -28,9 +28,8 @@ from PIL import Image
 
 from genbench.config.config import Config
 from genbench.config.find import configs, find_config
-from genbench.config.recipe import load_config
+from genbench.config.recipe import load_config, written_out
 from genbench.system.files import write_atomic
-from genbench.system.yaml12 import load_yaml
 
 torch.set_num_threads(1)
 
@@ -48,19 +47,19 @@ def classes_of(tree: object) -> tuple[str, ...]:
 
 
 def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    model = load_yaml(find_config(name))["model"]
+    model = written_out(find_config(name))["model"]
     return classes_of(model), frozenset(model) - {"conditional"}
 
 
 def _last_is_best(name: str) -> tuple[bool, bool, str]:
     """A model of p(x), on the smallest data."""
-    conditional = load_yaml(find_config(name))["model"].get("conditional", False)
+    conditional = written_out(find_config(name))["model"].get("conditional", False)
     return not conditional, name.startswith(("digits/", "points2d/")), name
 
 
 # one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
 # is tested on these; by name, the recipes that learn from others, and from which
-PUPILS = {name: needs for name in CONFIGS if (needs := load_yaml(find_config(name)).get("needs"))}
+PUPILS = {name: needs for name in CONFIGS if (needs := written_out(find_config(name)).get("needs"))}
 _ALONE = [name for name in CONFIGS if name not in PUPILS]
 DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
 
@@ -167,7 +166,7 @@ def tiny(tmp_path):
             return [f"{prefix}run_dir={place}", f"{prefix}wandb.mode=disabled"]
 
         given = quiet("", tmp_path / folder)
-        for need in load_yaml(find_config(name)).get("needs", {}):
+        for need in written_out(find_config(name)).get("needs", {}):
             given += quiet(f"needs.{need}.", tmp_path / need)
         chosen = {
             override.partition("=")[0] for override in overrides

@@ -41,7 +41,7 @@ def write_files(text: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("title", sections())
-def test_examples_of_the_page_run(title, tmp_path, monkeypatch):
+def test_examples_of_the_page_run(title, tmp_path, monkeypatch, capsys):
     commands = write_files(sections()[title], tmp_path)
     modules = [path.stem for path in tmp_path.glob("*.py")]
     assert modules
@@ -53,6 +53,10 @@ def test_examples_of_the_page_run(title, tmp_path, monkeypatch):
         importlib.import_module(module)
     for command in commands:
         assert main([*command.split()[1:], *run_folder(command, tmp_path)]) == 0, command
+        said = capsys.readouterr().out
+        if " train " in command:
+            # the next command names the module too, without which it would be refused
+            assert re.search(r"Next: genbench evaluate \S+ --trust \w+$", said.strip()), said
 
 
 def run_folder(command: str, folder: Path) -> list[str]:

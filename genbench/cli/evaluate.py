@@ -76,11 +76,14 @@ def run_evaluate(given: Any) -> None:
         raise InputError(
             "genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL"
         )
-    if given.run is not None and any(
-        value is not None for value in (given.protocol, given.seed, given.root)
-    ):
+    if given.run is not None and given.protocol is not None:
         raise InputError(
-            "--protocol, --seed and --root are about --samples; a run has its own in its configuration"
+            "--protocol is about --samples; a run is judged by the protocol of its configuration, "
+            f"which genbench train -c RECIPE --protocol={given.protocol} changes without training again"
+        )
+    if given.run is not None and any(value is not None for value in (given.seed, given.root)):
+        raise InputError(
+            "--seed and --root are about --samples; a run has its own in its configuration"
         )
     if given.samples is not None and given.variant is not None:
         raise InputError("--variant is about a run; images of another tool have none")

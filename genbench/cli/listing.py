@@ -113,6 +113,11 @@ def class_lines() -> Iterator[str]:
         ("models", "models", "GenerativeModel"),
         ("data", "data", "ImageData"),
         ("networks", "nets", "Net"),
+        ("bijections", "nets", "Bijection"),
+        ("games", "models", "Game"),
+        ("schedules of noise", "formulas", "Schedule"),
+        ("samplers", "formulas", "Sampler"),
+        ("learning-rate schedules", "formulas", "LearningRateSchedule"),
     ):
         yield f"{title}:"
         for path, summary in leaf_classes(package, base).items():

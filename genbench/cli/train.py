@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genbench.cli.arguments import add_trust, path_argument
 from genbench.cli.device import find_device
 from genbench.config.settings import argument_table
+
+if TYPE_CHECKING:
+    from genbench.config.protocol import Protocol
 
 __all__ = ["add_train", "run_train"]
 
@@ -67,13 +72,20 @@ def run_train(given: Any) -> None:
     from genbench.training.train import check_fit, train
 
     check_fit(config, data, model)
-    if config.resolved["protocol"]:
-        load_protocol(config.resolved["protocol"])
+    protocol = load_protocol(config.resolved["protocol"] or data.protocol)
     if given.dry_run:
         from genbench.system.yaml12 import dump_yaml
 
         print(dump_yaml({"name": config.name, **config.resolved}), end="")
         return
+    missing = missing_extractor(protocol, data.root)
+    if missing and is_primary():
+        print(
+            f"note: protocol {protocol.name}, by which this run will be judged, needs the extractor "
+            f"{missing}, which is not here: genbench data fetch-weights {missing}, "
+            "or --protocol=likelihood, which needs none",
+            file=sys.stderr,
+        )
     folder = run_folder(config, data.name)
     folder.refuse_links()
     before = folder.state()
@@ -90,4 +102,20 @@ def run_train(given: Any) -> None:
         again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
         images = state["images_seen"] + state["finalize_images"]
         did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
-        print(f"{run.path}: {did}. Next: genbench evaluate {run.path}")
+        trust = "".join(f" --trust {module}" for module in given.trust)
+        print(f"{run.path}: {did}. Next: genbench evaluate {run.path}{trust}")
+
+
+def missing_extractor(protocol: Protocol, root: Path) -> str | None:
+    """The extractor that a protocol needs, if its weights are not here.
+
+    Args:
+        protocol: How a run will be judged.
+        root: Folder of the data.
+    """
+    from genbench.metrics.extractor import weights_file
+
+    name = protocol.extractor
+    if name is None or weights_file(name, root).is_file():
+        return None
+    return name

@@ -25,7 +25,7 @@ from genbench.errors import InputError
 from genbench.system.locations import project_root
 from genbench.system.yaml12 import read_yaml, written_text
 
-__all__ = ["load_config", "train_command"]
+__all__ = ["load_config", "train_command", "written_out"]
 
 
 def load_config(
@@ -79,7 +79,7 @@ def _recipe(
     """
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{_by_way_of(path, above)}")
-    tree = _written_out(path, ())
+    tree = written_out(path)
     for settings, origin in changes:
         merge(tree, settings, origin)
     _check_seeds(tree, str(path))
@@ -105,8 +105,16 @@ def _by_way_of(path: Path, above: tuple[Path, ...]) -> str:
     return f", by way of {above[-1]}"
 
 
-def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    """A recipe's tree with the recipe that it builds on, its `base`, written out."""
+def written_out(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's tree with the recipe that it builds on, its `base`, written out.
+
+    Args:
+        path: The recipe's file.
+        above: Files of the recipes that build on it.
+
+    Raises:
+        InputError: The recipe builds on itself, or on none that exists.
+    """
     if path.resolve() in above:
         raise InputError(f"{path} builds on itself{_by_way_of(path, above)}")
     tree = read_yaml(path)
@@ -124,7 +132,7 @@ def _written_out(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         base_path = beside if beside.is_file() else find_config(base)
     except InputError as error:
         raise InputError(f"{path}: base: {error}") from None
-    merged = _written_out(base_path, (*above, path.resolve()))
+    merged = written_out(base_path, (*above, path.resolve()))
     # a run of this recipe is not one of its base, and what shrinks the base may not fit
     for key in ("name", "run_dir", *({"smoke"} & tree.keys())):
         merged.pop(key, None)

@@ -199,7 +199,10 @@ def compare(out: Path, a: str, b: str, dataset: str | None = None) -> Iterator[s
     labels = {label for board in chosen for label in rows_by_label(board)}
     for name in (a, b):
         if name not in labels:
-            raise InputError(f"no row {name!r} in {out}; {nearest(name, labels)}")
+            raise InputError(
+                f"no row {name!r} in {out}; {nearest(name, labels)}; "
+                "--out names the folder of other records, such as runs"
+            )
     common = [board for board in chosen if {a, b} <= rows_by_label(board).keys()]
     if not common:
         raise InputError(

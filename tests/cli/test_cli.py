@@ -495,3 +495,13 @@ def test_a_corrupt_record_is_named(tiny, tmp_path, capsys):
     path.write_text(path.read_text()[:-40])
     assert main(["table", str(tmp_path)]) == 2
     assert path.name in capsys.readouterr().err
+
+
+def test_training_says_which_extractor_its_evaluation_will_lack(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GENBENCH_WEIGHTS", str(tmp_path))
+    train = ["train", "-c", "points2d/gmm", "--smoke", "--wandb.mode=disabled"]
+    assert main([*train, f"--run_dir={tmp_path}/a", "--protocol=images"]) == 0
+    note = capsys.readouterr().err
+    assert "extractor inception, which is not here: genbench data fetch-weights inception" in note
+    assert main([*train, f"--run_dir={tmp_path}/b"]) == 0
+    assert "extractor" not in capsys.readouterr().err

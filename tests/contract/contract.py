@@ -350,7 +350,10 @@ def samples_have_the_masses(
     errors = torch.cat((variance[common], variance[common].sum()[None]))
     errors = errors + p * (1 - p) / n
     z2 = (count / n - p) ** 2 / errors.clamp(min=1 / n**2)
-    assert len(z2) > 3, "the samples lie in a few cells: nothing is tested"
+    assert len(z2) > 3, (
+        "the samples lie in a few cells: nothing is tested; an untrained model of these parts must "
+        "spread its samples over the images, as one whose entries begin with the prior's variance"
+    )
     statistic = float(z2.sum())
     assert chi2.sf(statistic, len(z2) - 1) > UNLIKELY, (
         f"chi-square {statistic:.0f} with {len(z2) - 1} degrees of freedom"

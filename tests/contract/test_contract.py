@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,7 +30,7 @@ from genbench.batch import Batch
 from genbench.config.config import Config
 from genbench.config.find import find_config
 from genbench.config.instantiate import instantiate as made
-from genbench.config.recipe import load_config
+from genbench.config.recipe import load_config, written_out
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.formats import load_boards
@@ -40,12 +41,11 @@ from genbench.rng import Rng
 from genbench.runs.build import build as instantiate
 from genbench.spec import Labels, Spec
 from genbench.system.locations import project_root
-from genbench.system.yaml12 import load_yaml
 
 
 def model_class(name: str) -> type[GenerativeModel]:
     """The class of a recipe's model."""
-    module, _, cls = load_yaml(find_config(name))["model"]["class_path"].rpartition(".")
+    module, _, cls = written_out(find_config(name))["model"]["class_path"].rpartition(".")
     return getattr(importlib.import_module(module), cls)
 
 
@@ -80,7 +80,7 @@ SHAPES = [(1, 1, 2), (1, 2, 2), (1, 2, 4), (1, 4, 4), (1, 4, 8), (1, 8, 8)]
 
 def networks(name: str) -> tuple[str, ...]:
     """The classes of a recipe's model and its networks."""
-    return classes_of(load_yaml(find_config(name))["model"])
+    return classes_of(written_out(find_config(name))["model"])
 
 
 # on a universe: every recipe of points both ways, and, as the others take more time, one for every model with other networks than
@@ -106,7 +106,7 @@ def of_family(*families: str) -> list[Any]:
 
 def recipe(tiny, name: str, conditional: bool, *overrides: str):
     """As a model of p(x) or of p(x | y), whichever the recipe itself is; what it learns from likewise."""
-    needs = load_yaml(find_config(name)).get("needs", {})
+    needs = written_out(find_config(name)).get("needs", {})
     prefixes = {"": name, **{f"needs.{need}.": its for need, its in needs.items()}}
     taking = [prefix for prefix, its in prefixes.items() if its in CONDITIONAL]
     return tiny(
@@ -189,8 +189,7 @@ def test_there_are_seven_families_each_of_which_takes_labels(dataset, tiny):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_recipe_begins_with_what_hardware_figures_and_command(name):
     text = find_config(name).read_text()
-    header = text.split("\ndata:")[0]
-    assert header.startswith("# ")
+    header = "\n".join(takewhile(lambda line: line.startswith("#"), text.splitlines()))
     assert "Hardware:" in header
     assert "Figures:" in header
     assert f"genbench train -c {name}" in header

@@ -307,8 +307,8 @@ def test_a_run_or_samples_and_not_half_of_each(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["RUN", "--protocol", "digits"], "--protocol, --seed and --root are about --samples"),
-        (["RUN", "--seed", "0"], "--protocol, --seed and --root are about --samples"),
+        (["RUN", "--protocol", "digits"], "genbench train -c RECIPE --protocol=digits changes"),
+        (["RUN", "--seed", "0"], "--seed and --root are about --samples"),
         (
             ["--samples", "x", "--data", "digits", "--name", "x", "--variant", "mean"],
             "--variant is about a run",

@@ -15,8 +15,7 @@ import torch
 
 import genbench.training.train
 from genbench.config.find import find_config
-from genbench.config.recipe import load_config
-from genbench.system.yaml12 import load_yaml
+from genbench.config.recipe import load_config, written_out
 
 SHORT = ("budget.images=320", "data.batch_size=16")
 
@@ -53,7 +52,7 @@ def main(out: Path, devices: int, names: list[str]) -> None:
         genbench.training.train.finish = keep
         overrides = [f"trainer.devices={devices}", "wandb.mode=disabled", "trainer.accelerator=cpu"]
         overrides += [f"run_dir={folder}/run", *SHORT]
-        for need, needed in load_yaml(find_config(name)).get("needs", {}).items():
+        for need, needed in written_out(find_config(name)).get("needs", {}).items():
             its = (f"run_dir={out}/{needed.replace('/', '-')}/run", *SHORT)
             overrides += [f"needs.{need}.{key}" for key in its]
         config = load_config(name, overrides, smoke=True)

@@ -69,7 +69,7 @@ class EDM(ContinuousFlow):
             raise ValueError(f"P_std is above 0, not {P_std}")
         self.log_noise = (P_mean, P_std)
         if not schedule.level(0.0).sigma > 0:
-            raise ValueError(f"the schedule {schedule} has no noise at t = 0")
+            raise ValueError(f"the schedule {type(schedule).__name__} has no noise at t = 0")
         self.schedule = schedule
         self.noise_scale = schedule.level(1.0).sigma
         self.denoiser = Denoiser(net, spec.shape, sigma_data, cond_width, self.classes)

@@ -102,7 +102,9 @@ class FlowMatching(ContinuousFlow):
         self.teacher = teacher
         start = torch.zeros(1, dtype=torch.float64)
         if not all(bool(rate.isfinite()) for rate in schedule.rates(start)):
-            raise ValueError(f"the velocity of the schedule {schedule} is not finite at t = 0")
+            raise ValueError(
+                f"the velocity of the schedule {type(schedule).__name__} is not finite at t = 0"
+            )
         self.schedule = schedule
         self.noise_scale = schedule.level(1.0).sigma
         self.latent = Latent((spec.dims,), Normal())
