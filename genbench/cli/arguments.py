@@ -22,8 +22,10 @@ __all__ = [
 
 
 class Parser(argparse.ArgumentParser):
-    """One line per error; no abbreviations, which would swallow overrides; no option twice, of
-    which one would be lost.
+    """A parser of a command's arguments.
+
+    An error is one line. Options cannot be abbreviated, since an override such as --model.latent
+    could be taken for one; and none may be given twice, since one of the two would be lost.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -36,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _StoreOnce(argparse.Action):
-    """Keep an option's value; a second one is refused."""
+    """Keep the value of an option, and refuse a second one."""
 
     def __call__(
         self,
@@ -71,7 +73,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def path_argument(text: str) -> Path:
-    """A path; `~` is the home folder.
+    """Read a path, in which `~` is the home folder.
 
     Raises:
         InputError: There is no such home folder.
@@ -82,7 +84,7 @@ def path_argument(text: str) -> Path:
 
 
 def amount(text: str) -> float:
-    """A number of pictures, at least 1, or a share of them, between 0 and 1."""
+    """Read a number of pictures, at least 1, or a share of them, between 0 and 1."""
     try:
         value = float(text.replace("_", ""))
         if value > 0 and (value < 1 or value == int(value)):
@@ -95,21 +97,21 @@ def amount(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """An integer, at least 1."""
+    """Read an integer of at least 1."""
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
 def natural(text: str) -> int:
-    """An integer, at least 0."""
+    """Read an integer of at least 0."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
     return int(text)
 
 
 def overrides(rest: Sequence[str]) -> list[str]:
-    """Arguments --key=value as the overrides key=value.
+    """Read arguments --key=value as overrides.
 
     Raises:
         InputError: An argument has another form.

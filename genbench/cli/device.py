@@ -8,6 +8,14 @@ __all__ = ["find_device"]
 
 
 def find_device(given: str) -> str:
+    """The device that --device names, after a look whether it is there.
+
+    Args:
+        given: auto, cpu, cuda, cuda:1, ... or mps. With auto a GPU is taken where there is one.
+
+    Raises:
+        InputError: There is no such device.
+    """
     import torch
 
     from genbench.system.processes import settle_torch

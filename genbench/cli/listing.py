@@ -25,7 +25,7 @@ __all__ = ["Paper", "class_lines", "lines", "papers"]
 
 _WIDTH = 100
 
-# the beginning of an entry of a section References: authors (year), title. where
+# The beginning of an entry of a section References: authors (year), title. place of publication
 _REFERENCE = re.compile(
     r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. (?:arXiv:(?P<arxiv>[\d.]+\d))?"
 )
@@ -133,7 +133,12 @@ def short(authors: str) -> str:
 
 
 def folded(head: str, names: list[str]) -> list[str]:
-    """Names in as few lines as they need, beside a head."""
+    """Names in as few lines as possible, to the right of a head.
+
+    Args:
+        head: Stands left of the first line; empty: the names are indented.
+        names: The names.
+    """
     begin = f"  {head:<17} " if head else "  "
     return textwrap.wrap("  ".join(names), _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin),
                          break_on_hyphens=False, break_long_words=False)  # fmt: skip

@@ -23,7 +23,7 @@ def print_anything() -> None:
             stream.reconfigure(errors="genbench")
 
 
-# what tables, messages and bars print beyond ASCII
+# characters beyond ASCII that tables, messages and bars print, and what takes their place
 _PLAIN = {"±": "+-", "×": "x", "‖": "||", "∞": "inf", "–": "-", "—": "-", "−": "-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~",
           "→": "->", "←": "<-", "·": ".", "“": '"', "”": '"', "‘": "'", "’": "'"}  # fmt: skip
 

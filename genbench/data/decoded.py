@@ -136,8 +136,8 @@ def read_split(folder: Path, spec: Spec, split: Split) -> Arrays:
     Returns:
         Images, integers (N, C, H, W), and y as `spec.y` says, or None.
     """
-    # mapped: a header that announces more than the file has is refused, before memory is asked
-    # for
+    # Memory-mapped, a header that announces more than the file has is refused before memory is
+    # reserved.
     x = _mapped(folder / f"{split}-images.npy")
     if spec.y is None:
         return x, None

@@ -28,8 +28,8 @@ def flip(x: Tensor, rng: Rng) -> Tensor:
         rng: One stream per image.
     """
     heads = rng.split("flip").bits() & 1
-    # the bits of x ^ x' where heads: no branch, hence no wait for a device, and faster than
-    # torch.where on bytes
+    # x ^ (x ^ x') = x': flipped images are exchanged bit by bit. There is no branch, hence no wait
+    # for a device, and it is faster than torch.where on bytes.
     difference = x.flip(-1).bitwise_xor_(x)
     return difference.bitwise_and_((-heads).to(x.dtype)[:, None, None, None]).bitwise_xor_(x)
 
@@ -46,7 +46,7 @@ def binarise(x: Tensor, rng: Rng, levels: int = 256) -> Tensor:
         uint8 (B, C, H, W) of 0 and 1.
     """
     rng = rng.split("binarise")
-    # the random words of more images leave a CPU's cache: twice as slow
+    # The random words of more images do not fit a CPU's cache, which takes twice as long.
     size = 128 if x.device.type == "cpu" else max(1, len(x))
     rngs = [rng[start : start + size] for start in range(0, max(1, len(x)), size)]
     parts = []

@@ -104,7 +104,7 @@ def gather(
     y = None
     classes = container.classes
     if classes:
-        # a class of which every picture is bad is none
+        # A class without a usable picture is left out.
         occurring, y = np.unique([picture.label for picture in kept], return_inverse=True)
         classes = tuple(classes[label] for label in occurring)
     colour = sum(array.ndim == 3 for array in squares)

@@ -102,7 +102,7 @@ def store_import(
             raise InputError(
                 f"{folder} holds another data set {name}: choose another --name, or --replace it"
             )
-        # the old one gives way in one step, and comes back if the new one does not arrive
+        # The old data set is renamed first, and comes back if the new one cannot be put in place.
         old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
         if folder.exists():
             folder.rename(old)

@@ -116,7 +116,7 @@ def list_zip(path: Path) -> Listing:
         raise InputError(f"damaged {path}: {error}") from None
     listing = Listing()
     for info in sorted(entries, key=lambda info: info.filename):
-        # the standard knows slashes alone, and programs of Windows write backslashes
+        # The standard has slashes only, but programs of Windows write backslashes.
         name = info.filename.replace("\\", "/")
         upwards = ".." in PurePosixPath(name).parts
         absolute = name.startswith("/") or ":" in name.split("/")[0]

@@ -51,8 +51,7 @@ def reverse(subject: Subject) -> Drawing:
     start = rng.normal(subject.spec.shape)
     states = [start, *model.trajectory(start, rng, y, **with_objects(subject.options))]
     steps = len(states) - 1
-    # the end is where something happens that can be seen: half of the pictures are of its last
-    # fifth
+    # Most of what can be seen happens at the end: half of the pictures are of the last fifth.
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
     uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""

@@ -34,8 +34,8 @@ __all__ = [
     "style",
 ]
 
-# version of the figures, raised by hand when one of them or a word on it changes: committed figures
-# of an older version are then drawn again
+# Version of the figures. It is raised by hand when a figure or a word on it changes, so that
+# committed figures of an older version are drawn again.
 DRAWING = 2
 
 # Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most

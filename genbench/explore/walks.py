@@ -34,9 +34,12 @@ _SIDE = 12
 def manifold(subject: Subject) -> Drawing:
     """Images over a plane of latent space.
 
-    Two latents are decoded at the quantiles of their prior. Of more latents the plane is that of the
-    first two principal directions of encodings. A model of more latents that does not encode prefers
-    no plane: then between four draws of the prior.
+    A model of two latents is shown at the quantiles of their prior. If there are more latents and
+    the model encodes, the plane is spanned by the first two principal directions of encodings; else
+    the images lie between four draws of the prior.
+
+    Raises:
+        NotPossible: Images are no pictures, or there are no latents of reals, or only one.
     """
     subject.need_pictures()
     subject.need_reals()
@@ -103,7 +106,7 @@ def _manifold(
     Args:
         subject: The run.
         z: Latents (n * n, d), in reading order.
-        caption: What they are.
+        caption: The sentences below the images.
         axes: Names of the horizontal and the vertical axis.
         ticks: Values along the horizontal axis, and along the vertical one from the bottom.
     """
@@ -120,8 +123,12 @@ def _manifold(
 def _between_corners(subject: Subject, n: int) -> Drawing:
     """Images between four draws of the prior at the corners (White 2016).
 
-    Two latents of many change little, and the middle of a Gaussian of many dimensions is nowhere
-    near its draws. Spherical walks keep the norm of the draws.
+    Two latents out of many change an image little, and the mean of a Gaussian of many dimensions is
+    far from its draws. Spherical walks keep the norm of the draws.
+
+    Args:
+        subject: The run.
+        n: Rows and columns of images.
     """
     draws, _ = subject.starts(4, "manifold")
     t = torch.linspace(0, 1, n, dtype=draws.dtype, device=draws.device)
@@ -202,7 +209,7 @@ def interpolation(subject: Subject) -> Drawing:
     labels = []
     for a in range(0, 8, 2):
         rows += [walk.between(z[a], z[a + 1], t) for walk in walks]
-        # a model of p(x | y) keeps the first one's class all the way
+        # A model of p(x | y) is given the class of the first image along the whole walk.
         labels += [] if y is None else [y[a].repeat(len(walks) * len(t))]
     images = subject.decode(torch.cat(rows), torch.cat(labels) if labels else None)
     ends = "encodings of held-out images" if subject.encodes else "draws of the prior"

@@ -70,7 +70,7 @@ class DINOv2(nn.Module):
             self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, features, patch, patch)})
             self.blocks = nn.ModuleList(_Block(features, heads) for _ in range(depth))
             self.norm = nn.LayerNorm(features, eps=1e-6)
-        # the mask token is for training
+        # the mask token is used in training alone
         self.load_state_dict(
             {name: value for name, value in state.items() if name != "mask_token"}, assign=True
         )

@@ -55,15 +55,17 @@ class GaussianStatistics(Metric):
         )
 
     def update(self, h: Tensor) -> None:
-        """Features h of shape (B, F)."""
+        """Add features h of shape (B, F)."""
         h = h.double()
         self.count += len(h)
         self.total += h.sum(0)
         self.outer += h.T @ h
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean (F,) and covariance (F, F). Loses the digits by which the mean exceeds the spread;
-        `moments` does not.
+        """Mean (F,) and covariance (F, F).
+
+        Where the mean is n digits larger than the spread, the covariance has n digits less than
+        that of `moments`, which goes over the features twice.
         """
         _require_two(int(self.count))
         mean = self.total / self.count
@@ -107,8 +109,8 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
         return apart.item()
     squares = torch.linalg.eigvalsh(K @ K.T if len(K) <= K.shape[1] else K.T @ K).clamp(min=0)
     distance = apart - 2 * squares.sqrt().sum()
-    # an eigenvalue is off by a rounding of the largest, its root by that over twice the root; the
-    # grading of K makes it far less
+    # Rounding changes every eigenvalue by up to eps times the largest one, and the root r of an
+    # eigenvalue by that divided by 2 r. This is an upper bound: since K is graded, it is far less.
     rounding = torch.finfo(torch.float64).eps * squares[-1] * squares.reciprocal().sum().sqrt()
     if not rounding <= 1e-7 * distance:
         distance = apart - 2 * torch.linalg.svdvals(K).sum()
@@ -154,7 +156,7 @@ def _root(C: Tensor) -> Tensor:
     """R of shape (F, r) with R R^T = C, r the numerical rank."""
     if not bool(C.diagonal().any()):
         return C[:, :0]
-    # what is left below the tolerance is rounding: its root, 1e-8, would be seen in the distance
+    # Pivots below the tolerance are rounding. Kept, their roots of 1e-8 would show in the distance.
     tolerance = 4 * len(C) * torch.finfo(torch.float64).eps * C.diagonal().amax().item()
     lower, pivots, rank, _ = dpstrf(C.numpy(), tol=tolerance, lower=1)
     root = torch.zeros(len(C), rank, dtype=torch.float64)

@@ -56,7 +56,7 @@ METRICS = {
     "recall": MetricInfo(
         "Recall", "higher", 3, inputs=("extractor", "reference images"), range=Range(0, 1)
     ),
-    # a count of neighbours: 1 for the data itself, and above 1 is no better
+    # Density counts neighbours. The data themselves have 1, and a larger value is no better.
     "density": MetricInfo(
         "Density", None, 3, inputs=("extractor", "reference images"), range=Range(0)
     ),

@@ -172,7 +172,7 @@ def curve(title: str, x: str, x_title: str, **which: Any) -> Any:
 def _curves(x: str, x_title: str) -> list[Any]:
     """The panels of the learning curves against one x-axis."""
     return [
-        # a player's loss has its name in front
+        # in a game, a loss has the name of its player in front, as in generator/loss
         curve("loss", x, x_title, metric_regex="(^|.*/)loss$"),
         curve(
             "bits/dim of the validation split, of each model's own kind",

@@ -51,7 +51,7 @@ def reach_server(seconds: float = 5.0) -> None:
         except Exception as error:
             failures.append(error)
 
-    # where a name server is silent, no time limit of urlopen counts
+    # The time limit of urlopen does not count while a name server is silent: hence a thread.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(seconds)

@@ -62,8 +62,8 @@ class WandbLog(Logger):
     # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for
     # `genbench wandb sync`
     _PATIENCE = 30.0
-    # a call costs one to two milliseconds, a step of a small model not much more: losses come at
-    # most twice a second
+    # Least seconds between two points of losses: a call takes one to two milliseconds, and a step of
+    # a small model not much more.
     _GAP = 0.5
     # one wait for a server that does not answer is enough for a process
     _unreachable = False
@@ -279,7 +279,7 @@ class WandbLog(Logger):
         point["images"] = record.cost.images_seen
         self._run.log(point)
         self._run.summary.update(values)
-        # of an artifact's name wandb takes letters, digits and these
+        # wandb allows letters, digits and . _ - in the name of an artifact
         name = re.sub(r"[^A-Za-z0-9_.-]", ".", f"{record.dataset}-{path.stem}")
         with staging_folder(self.folder):
             artifact = wandb.Artifact(name, type="record")

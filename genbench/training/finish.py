@@ -53,7 +53,7 @@ def finish(
         model.finalize(passes, Rng(seed, [0], model.dtype, device).split("finalize"))
         model.to("cpu")
         finalize_seconds = time.perf_counter() - start
-        # the step after the last loss: weights can be finite and worthless
+        # No loss was computed after the last step. Finite weights may give one that is not finite.
         batch = next(data.batches(0, 1, 0, 1, torch.device("cpu"), model.dtype))
         losses = [player.loss(*batch)["loss"] for player in model.players().values()]
         if not all(torch.isfinite(value).all() for value in (*losses, *model.parameters())):

@@ -49,8 +49,8 @@ def make_trainer(
         strategy=strategy,
         callbacks=callbacks,
         logger=loggers,
-        # in a job of SLURM, Lightning would load any hpc_ckpt_<n>.ckpt that it finds here, which is
-        # the working directory by default
+        # In a job of SLURM, Lightning loads any hpc_ckpt_<n>.ckpt that it finds in this folder. The
+        # default is the working directory.
         default_root_dir=run.path / "lightning",
         max_epochs=1,
         use_distributed_sampler=False,
@@ -87,7 +87,7 @@ def finalize_device(settings: TrainerSettings) -> torch.device:
         settings: Kind of the devices.
     """
     kind = accelerator(settings)
-    # what is estimated in a pass is added up in float64, which mps has not
+    # `finalize` adds up in float64, which mps does not have
     return torch.device("cpu" if kind == "mps" else kind)
 
 
