@@ -24,7 +24,7 @@ from genbench.evaluation.reference import reference_of
 from genbench.metrics.extractor import Extractor, load_extractor
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import ProtocolIdentity, variant_of
-from genbench.records.record import FOREIGN, record_id
+from genbench.records.record import record_id
 from genbench.records.store import read_record, record_path
 from genbench.runs.build import Loaded
 from genbench.system.files import file_digest
@@ -252,14 +252,14 @@ def row_hash(loaded: Loaded, out: Path) -> str:
     folder = record_path(out, loaded.data.name, config.name, "", 0, "").parent
     for path in folder.glob(f"{glob.escape(config.name)}*.json"):
         record = read_record(path)
-        if record.model != config.name or record.family == FOREIGN:
+        if record.model != config.name:
             continue
         try:
             same = (
                 check_config(record.provenance.config, config.name, config.trust, str(path)).hash
                 == config.hash
             )
-        except InputError:  # a class or an argument of its time is gone
+        except InputError:  # a class or an argument of its time is gone, or it is of foreign images
             continue
         if same:
             hashes.append((record.evaluated_at, record.provenance.config_hash))

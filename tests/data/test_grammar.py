@@ -78,6 +78,21 @@ def test_lines_and_sentences_are_one_to_one(data):
     assert set("".join(data.sentences)) | {"."} == set(data.spec.looks.alphabet)
 
 
+def test_a_full_stop_is_padding_behind_a_sentence_alone(data):
+    x = torch.from_numpy(data.lines([".a red two", "a. red two", "a red two"]))
+    assert data.known_log_prob(x).isneginf().tolist() == [True, True, False]
+
+
+def test_the_label_is_the_first_colour(data, monkeypatch):
+    """Of what is drawn, which a decoded copy need not be."""
+    monkeypatch.setattr(data, "sizes", (300, 300, 300))
+    for x, y in data.decode().values():
+        words = [data.spec.looks.read(line).split() for line in x.reshape(len(x), -1).tolist()]
+        colours = [[word for word in line if word in data.classes] for line in words]
+        assert [data.classes[k] for k in y] == [line[0] for line in colours]
+        assert any(line[0] != line[-1] for line in colours)
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_splits_are_draws_of_the_grammar(data, split):
     x, y = data.tensors(split)

@@ -9,7 +9,7 @@ import torch
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.commands import named
 from genbench.data.digits import BinaryDigits, Digits
-from genbench.data.pairs import Pairs, pairs_of_samples
+from genbench.data.pairs import Pairs, pairs_of_samples, upper_half
 from genbench.data.pictures import pairs_in_rows
 from genbench.spec import Image, Spec
 
@@ -23,6 +23,11 @@ def test_y_is_the_upper_half_of_x_and_x_is_that_of_the_data_set(split, tmp_path)
     assert np.array_equal(y[:, :, :4], x[:, :, :4])
     assert y.dtype == np.uint8
     assert not y[:, :, 4:].any()
+
+
+def test_of_an_odd_height_the_upper_half_is_the_smaller_one():
+    x = np.arange(1, 7, dtype=np.uint8).reshape(1, 1, 3, 2)
+    assert upper_half(x).tolist() == [[[[1, 2], [0, 0], [0, 0]]]]
 
 
 def test_edges_are_steps_of_a_quarter_of_the_range(tmp_path):

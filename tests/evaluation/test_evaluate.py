@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 
 import genbench
 from genbench.cli.main import main
+from genbench.config.check import check_config
 from genbench.config.protocol import load_protocol, protocol_file
 from genbench.config.recipe import load_config
 from genbench.data.digits import Digits
@@ -25,14 +27,17 @@ from genbench.evaluation import evaluate as evaluation
 from genbench.evaluation.draw import draw
 from genbench.evaluation.evaluate import evaluate, record_divergence
 from genbench.evaluation.noise_floor import noise_floor
-from genbench.evaluation.resolve import resolve_protocol, resolve_run
+from genbench.evaluation.resolve import resolve_protocol, resolve_run, row_hash
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.frechet import frechet_distance, moments
-from genbench.records.record import Record
+from genbench.records.parts import Cost
+from genbench.records.record import FOREIGN, Record
 from genbench.records.store import records_in, write_record
-from genbench.runs.build import open_run
+from genbench.runs.build import Loaded, open_run
 from genbench.runs.folder import Run
 from genbench.training.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -339,6 +344,30 @@ def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_anothe
     path.unlink()
     write_record(tmp_path, older)
     assert expected_record(run, tmp_path) == new
+
+
+def test_a_row_keeps_the_hash_of_its_first_record(tmp_path):
+    """Two records of one configuration under two hashes; and images of another tool under its name."""
+    path = min((ROOT / "leaderboards" / "records" / "digits").glob("vae-s0-*.json"))
+    record = Record.from_json(path.read_text())
+    config = check_config(record.provenance.config, "vae", (), "record")
+
+    def write(record, digit, year):
+        provenance = replace(record.provenance, config_hash=64 * digit)
+        time = f"{year}-01-01T00:00:00+00:00"
+        write_record(tmp_path, replace(record, provenance=provenance, evaluated_at=time))
+
+    loaded = Loaded(Run(tmp_path), config, Digits(), torch.nn.Module())
+    assert row_hash(loaded, tmp_path) == config.hash
+    write(record, "a", 2022)
+    write(record, "f", 2021)
+    foreign = replace(
+        record, family=FOREIGN, density="-", likelihood=None, speed=None, cost=Cost(0, 0, 0.0, "-"),
+        sample_options={}, sample_defaults={}, log_prob_options={},
+        provenance=replace(record.provenance, config={"samples": 64 * "0"}, weights_hash=None),
+    )  # fmt: skip
+    write(foreign, "0", 2020)
+    assert row_hash(loaded, tmp_path) == 64 * "f"
 
 
 def expected_record(run, out):

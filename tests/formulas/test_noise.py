@@ -98,6 +98,14 @@ def test_schedules_keep_what_their_names_say():
     assert levels[-1] == CLEAN
 
 
+def test_noise_grows_by_equal_factors_or_by_equal_differences():
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)
+    exploding = torch.tensor([0.1, 0.2, 0.4, 0.8, 1.6], dtype=torch.float64)
+    torch.testing.assert_close(Exploding(0.1, 1.6).sigma(t), exploding)
+    straight = torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(Straight(0.2).sigma(t), straight)
+
+
 def test_the_chain_is_the_limit_of_its_schedule():
     """Its steps tend to the continuous path as they become many."""
     t = torch.linspace(0.05, 1, 20, dtype=torch.float64)
@@ -223,6 +231,32 @@ def test_the_stochastic_sampler_without_churn_is_heun():
     assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
     other = end(samplers.Stochastic(churn=40.0)(posterior_mean, x, grid, streams(5)))
     assert (other - expected[-1]).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+@pytest.mark.parametrize(("churn", "gamma"), [(0.4, 0.2), (40.0, 2**0.5 - 1)])
+@pytest.mark.parametrize(
+    ("ratio", "is_raised"), [(0.9, False), (1.0, True), (4.0, True), (4.1, False)]
+)
+def test_the_stochastic_sampler_raises_the_level_between_low_and_high(
+    alpha, churn, gamma, ratio, is_raised
+):
+    """Lines 4 to 6 of algorithm 2, at the first of two steps: where D is asked first, and at which level."""
+    asked = []
+
+    def denoise(x_t, level):
+        asked.append((x_t, level))
+        return posterior_mean(x_t, level)
+
+    grid = [Level(alpha, alpha * ratio), Level(alpha, alpha * 0.5), CLEAN]
+    x = streams(5).normal((2,))
+    end(samplers.Stochastic(churn, low=1.0, high=4.0, noise=1.7)(denoise, x, grid, streams(5)))
+    sigma = alpha * ratio
+    raised = sigma * (1 + gamma) if is_raised else sigma
+    eps = streams(5).normal((2,))
+    x_t, level = asked[0]
+    assert (level.alpha, level.sigma) == pytest.approx((alpha, raised))
+    torch.testing.assert_close(x_t, x + math.sqrt(raised**2 - sigma**2) * 1.7 * eps)
 
 
 @pytest.mark.parametrize(

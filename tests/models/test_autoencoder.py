@@ -17,6 +17,7 @@ from torch import nn
 from genbench.batch import Batch
 from genbench.formulas.gaussians import Full
 from genbench.formulas.mixtures import FittedMixture, em_start, em_step
+from genbench.models.vae import autoencoder
 from genbench.models.vae.autoencoder import Autoencoder
 from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
@@ -140,6 +141,32 @@ def test_the_fit_does_not_depend_on_the_batches(double):
     torch.testing.assert_close(*fits, rtol=1e-10, atol=1e-10)
 
 
+def test_the_fit_takes_all_codes_in_parts_of_any_size(double, monkeypatch):
+    model = small(components=2, passes=3)
+    x = images(250)
+    z = model.encode(x).detach()
+    fits = []
+    for size in (4096, 100):
+        monkeypatch.setattr(autoencoder, "_CODES", size)
+        model.finalize(batches(x), Rng(0, [0], torch.float64))
+        fits.append(model.prior.log_density(z))
+    torch.testing.assert_close(*fits, rtol=1e-9, atol=1e-12)
+
+
+def test_a_step_of_the_fit_tells_scikit_learns_mean_log_likelihood_before_it(double):
+    """Of 30 points, in parts of 7."""
+    prior = fitted()
+    z = prior.draw(Rng(3, range(30), torch.float64), (2,))
+    L = torch.stack([prior.gaussians.L(k) for k in range(3)])
+    oracle = GaussianMixture(3)
+    oracle.weights_ = prior.logits.exp()[0].numpy()
+    oracle.means_ = prior.gaussians.mean.numpy().copy()
+    oracle.precisions_cholesky_ = torch.linalg.inv(L).mT.numpy()
+    parts = [(part, torch.zeros(len(part), dtype=torch.int64)) for part in z.split(7)]
+    mean = em_step(prior.gaussians, prior.logits, parts, 0.0)
+    assert mean == pytest.approx(oracle.score(z.numpy()), rel=1e-10)
+
+
 def test_a_step_of_the_fit_never_lowers_the_likelihood(double):
     z = Rng(0, range(300), torch.float64).normal((2,)).pow(3)
     gaussians = Full(4, 2, learnt=False).double()
@@ -174,6 +201,18 @@ def test_draws_of_the_mixture_have_its_moments_and_its_quantiles(double):
         share = float(torch.special.ndtr(score))
         below = (z < q).double().mean(0)
         assert ((below - share).abs() < 4 * math.sqrt(share * (1 - share) / n)).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+def test_the_norm_of_the_mixture_is_that_of_its_second_moment(double, offset):
+    """E |z|^2 = sum_k pi_k (|mu_k|^2 + tr Sigma_k)."""
+    prior = fitted()
+    prior.gaussians.mean += offset
+    square = prior.gaussians.mean.square().sum(1)
+    for k in range(3):
+        square[k] += (prior.gaussians.L(k) @ prior.gaussians.L(k).T).trace()
+    expected = math.sqrt(float(prior.logits.exp()[0] @ square))
+    assert prior.norm(2) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_density_of_the_mixture_is_scipys(double):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -100,6 +101,19 @@ def test_the_discriminator_sees_pairs(pairs):
     model.D = Constant((2, 8, 8), (1, 8, 8), 0, 0.0)
     zero = model.discriminator_loss(x, y, streams())["loss"]
     assert zero.item() == pytest.approx(2 * torch.tensor(2.0).log().item())
+
+
+def test_the_discriminator_sees_x_anywhere_in_its_cells(pairs):
+    """Not at their centres, which a tanh would have to hit."""
+    x, y, rng = pairs
+    model = model_of()
+    seen = []
+    model.D.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, :1]))
+    model.discriminator_loss(x, y, rng)
+    place = (seen[0] + 1) / 2 * 17 - x  # in the unit interval of each pixel
+    assert bool(((place > 0) & (place < 1)).all())
+    assert place.mean().item() == pytest.approx(1 / 2, abs=4 / math.sqrt(12 * 512))
+    assert place.var().item() == pytest.approx(1 / 12, rel=0.2)
 
 
 def test_the_players_partition_the_parameters_and_only_move_their_own(pairs):

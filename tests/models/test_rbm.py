@@ -187,6 +187,43 @@ def test_samples_have_the_probabilities():
     assert chi2.sf(float(statistic), int(often.sum())) > 1e-6
 
 
+def test_samples_begin_at_the_base_rates():
+    """One temperature: a sweep from independent pixels of log odds a, whose kernel is known."""
+    model = machine().eval()
+    model.a.copy_(3 * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0]))
+    joint = log_joint(model).detach()
+    kernel = joint.softmax(1) @ joint.softmax(0).T
+    n = 20_000
+    x = model.sample(Rng.of_samples(0, range(n), torch.float64), steps=1)
+    counts = torch.bincount(numbers(x.flatten(1)), minlength=64)
+    expected = n * (probabilities(model, 0.0) @ kernel)
+    often = expected >= 10
+    statistic = ((counts - expected).square() / expected)[often].sum()
+    assert chi2.sf(float(statistic), int(often.sum())) > 1e-6
+
+
+def test_a_trajectory_has_a_state_for_every_temperature():
+    x = streams(3).normal(SPEC.shape)
+    for steps in (1, 7):
+        assert len(list(machine().trajectory(x, streams(3), steps=steps))) == steps
+
+
+def test_learning_begins_at_small_weights_and_no_biases():
+    model = RBM(Spec((1, 8, 8), levels=2), torch.optim.SGD, hidden=64)
+    assert model.W.std().item() == pytest.approx(0.01, rel=4 / math.sqrt(2 * 64 * 64))
+    assert not model.b.any() and not model.c.any()
+
+
+def test_log_Z_of_a_model_in_float32_has_the_digits_of_float64():
+    torch.set_default_dtype(torch.float32)
+    model = machine()
+    model.estimate(some_batches(), Rng(0, [0]), T=5, chains=20)
+    log_w = model.log_weights(Rng(int(Rng(0, [0]).bits()), range(20)), 5)
+    log_Z_0 = HIDDEN * math.log(2) + torch.nn.functional.softplus(model.a.double()).sum()
+    expected = log_Z_0 + log_w.logsumexp(0) - math.log(20)
+    torch.testing.assert_close(model.log_z, expected, rtol=1e-12, atol=0)
+
+
 def test_gradient_is_that_of_the_likelihood_where_the_chains_have_reached_it():
     n = 60_000
     model = machine(chains=n)

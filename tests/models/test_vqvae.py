@@ -12,6 +12,7 @@ from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.models.autoregressive.latent_prior import LatentPrior
 from genbench.models.vae.vqvae import VQVAE, perplexity, share_in_use
+from genbench.nets.autoregressive import draw_in_order
 from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
 from genbench.nets.transformer import Transformer
@@ -135,6 +136,25 @@ def test_the_mean_of_the_decoder_is_what_decoding_gives():
     assert model.encode(UNIVERSE).shape == (256, 1, 2)
     with pytest.raises(ValueError, match="decoder is 'sample' or 'mean', not 'best'"):
         model.draw(z, rng, "best")
+
+
+@pytest.mark.parametrize("prior", [False, True], ids=["uniform", "autoregressive"])
+def test_a_mean_sample_is_the_mean_of_its_codes(prior):
+    tokenizer = small()
+    model = with_prior(tokenizer) if prior else tokenizer
+    z = tokenizer.latent.draw(Rng(3, range(40)))
+    if prior:
+        z = draw_in_order(model.net, Rng(3, range(40)).split("codes"), None)[:, 0]
+    mean = model.sample(Rng(3, range(40)), decoder="mean")
+    assert torch.equal(mean, tokenizer.decode(z))
+    assert not torch.equal(mean, model.sample(Rng(3, range(40))))
+
+
+def test_the_prior_is_trained_by_its_code_length_per_dimension_of_the_image():
+    model = with_prior(small())
+    x = UNIVERSE[:9]
+    bits = model.terms(x)["codes"].mean() / (SPEC.dims * math.log(2))
+    torch.testing.assert_close(model.loss(x, None, Rng(0, range(9)))["loss"], bits)
 
 
 def test_perplexity_counts_the_codes_in_use():

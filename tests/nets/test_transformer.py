@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from genbench.models.autoregressive.autoregressive import Autoregressive
@@ -59,6 +62,40 @@ def test_dropout_is_a_function_of_the_streams():
     assert torch.allclose(whole[2:4], net(x[2:4], None, rng(range(2, 4))), atol=1e-6)
     assert not torch.allclose(whole, net(x, None, rng(range(6, 12))), atol=1e-3)
     assert not torch.allclose(whole, net(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("place", ["entry", "attention", "perceptron"])
+def test_features_are_dropped_where_they_enter_and_where_they_are_added(place):
+    """Ones come from one place and zeros from the others: what is left of them is 0 or 1 / (1 - p)."""
+    net = transformer(64, p=0.9)
+    block = net.blocks[1]
+    ones = {"entry": net.position, "attention": block.out.bias, "perceptron": block.down.bias}
+    with torch.no_grad():
+        net.embedding.weight.zero_()
+        net.position.zero_()
+        for each in net.blocks:
+            for last in (each.out, each.down):
+                last.weight.zero_()
+                last.bias.zero_()
+        ones[place].fill_(1)
+    features = []
+    net.norm.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    net(torch.zeros(50, 1, 1, 64), None, Rng(0, range(50)))
+    kept = 26 / 256
+    assert features[0].unique().tolist() == pytest.approx([0, 1 / kept])
+    share = (features[0] > 0).double().mean().item()
+    assert abs(share - kept) < 4 * math.sqrt(kept * (1 - kept) / features[0].numel())
+
+
+def test_what_blocks_add_begins_smaller_in_a_deeper_network():
+    """GPT-2: standard deviations of 0.02 / sqrt(2 depth), and of 0.02 for embeddings."""
+    net = Transformer((1, 1, 64), (60, 1, 1, 64), width=64, depth=8, heads=2)
+    expected = [(net.embedding.weight, 0.02), (net.position, 0.02)]
+    for block in net.blocks:
+        expected += [(block.out.weight, 0.005), (block.down.weight, 0.005)]
+    for weight, deviation in expected:
+        error = deviation / math.sqrt(2 * weight.numel())
+        assert abs(weight.std().item() - deviation) < 4 * error
 
 
 def test_dropout_is_absent_from_the_likelihood_and_present_in_the_loss():
