@@ -25,13 +25,20 @@ class Parser(argparse.ArgumentParser):
     """A parser of a command's arguments.
 
     An error is one line. Options cannot be abbreviated, since an override such as --model.latent
-    could be taken for one; and none may be given twice, since one of the two would be lost.
+    could be taken for one; none may be given twice, since one of the two would be lost; and no
+    argument is empty, which a variable of the shell is where it is not set.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **settings})
         self.register("action", None, _StoreOnce)
         self.register("action", "store", _StoreOnce)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """The value of one word. The words of a command are left to the parser of that command."""
+        if not arg_string and not isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(action, "it is empty; give a value, or leave it out")
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{self.prog.removeprefix('genbench').strip()} {message}".strip())

@@ -95,8 +95,8 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
         tree = settled(tree, (*TRUSTED, *trust))
     except ValueError as error:
         raise InputError(f"{origin}: {error}") from None
-    _expand_folders(tree)
     _check_names(tree, name, origin)
+    _expand_folders(tree)
     tree["evaluations"] = _checked_evaluations(tree, origin)
     from jsonargparse import ArgumentError
 
@@ -235,7 +235,9 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
 
 
 def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
-    """Refuse names that cannot be parts of file names, and numbers that JSON does not have."""
+    """Refuse names that cannot be parts of file names, numbers that JSON does not have, and empty
+    texts where no text means the default.
+    """
     evaluations = tree.get("evaluations")
     for text in (name, *(evaluations if isinstance(evaluations, dict) else ())):
         if not NAME.fullmatch(str(text)):
@@ -246,6 +248,8 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
     for key, value in leaves_of(tree):
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{origin}: {key} is {value}, not a finite number")
+        if value == "" and (key in ("run_dir", "protocol", "data.root") or key.startswith("wandb.")):
+            raise InputError(f"{origin}: {key} is empty; give a value, or leave it out")
         # jsonargparse keeps notes of its own under such names
         if any(part.startswith("__") for part in key.split(".")):
             raise InputError(f"{origin}: unknown key {key}")

@@ -29,8 +29,8 @@ def apply_overrides(
         trusted: Packages that may be imported to learn which keys are texts.
 
     Raises:
-        InputError: An override has no value, its key may not be overridden, or a later one would
-            replace it.
+        InputError: An override has no value or an empty one, its key may not be overridden, or a
+            later one would replace it.
     """
     pairs = [_pair(override) for override in overrides]
     check_lost([key for key, _ in pairs], "--")
@@ -44,7 +44,7 @@ def apply_overrides(
             hint = annotation(trial, key.split("."), trusted)
             if not is_text(hint):
                 value = parse_yaml(value, f"the value of --{key}")
-            elif value in ("", "null") and takes_null(hint):
+            elif value == "null" and takes_null(hint):
                 value = None
         set_key(tree, key, copy.deepcopy(value))
 
@@ -72,6 +72,8 @@ def _pair(override: Override) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals:
         raise InputError(f"override {override!r} has no value: write --{key}=VALUE")
+    if not text:
+        raise InputError(f"--{key} is empty: write --{key}=VALUE; null is there for none")
     return key, _Raw(text)
 
 

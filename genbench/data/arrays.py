@@ -3,7 +3,7 @@
     npz   images, (N, H, W), (N, H, W, C) or (N, C, H, W), where C is 1, 3, or 4 with transparency,
           uint8, or int32 where levels are more than 256; labels, integers (N,); optional levels
           (256). Without images, arr_0 and arr_1 are images and labels, as guided-diffusion writes
-          them
+          them. Any other array is refused: what it says would be lost
     npy   images alone
 
 Nothing is unpickled.
@@ -12,6 +12,7 @@ Nothing is unpickled.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,11 +108,21 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
         names = {"images": "images", "labels": "labels", "levels": "levels"}
         if "images" not in content.files:
             names |= {"images": "arr_0", "labels": "arr_1"}
-        arrays = {key: content[name] for key, name in names.items() if name in content.files}
-        if "images" not in arrays:
+        if names["images"] not in content.files:
             others = ", ".join(content.files) or "nothing"
             raise ValueError(f"it has no array 'images' (nor 'arr_0'), but {others}")
-    return arrays
+        _refuse_others(content.files, list(names.values()))
+        return {key: content[name] for key, name in names.items() if name in content.files}
+
+
+def _refuse_others(arrays: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse an array that would be dropped without a word, such as `label` for `labels`."""
+    others = [name for name in arrays if name not in known]
+    if others:
+        raise ValueError(
+            f"beside the array {known[0]!r} it has {', '.join(map(repr, others))}, which would be "
+            f"lost; right are {', '.join(known)}"
+        )
 
 
 def _channels_last(images: np.ndarray, levels: int) -> np.ndarray:

@@ -6,7 +6,8 @@ refused with a line that says how to make it clear.
               lie beside them
     classes   are the folders below the splits, or the folders at the top where there are no splits,
               if every picture lies in one. Names that differ only in their form of Unicode are one
-              class. Labels are numbered in natural order: 2 before 10
+              class. Labels are numbered in natural order: 2 before 10. Folders below a class are no
+              classes; the report names them where a class has several
 
 A folder in which everything lies does not count. A card in a container decides its classes instead:
 `genbench.data.label_cards`.
@@ -62,7 +63,7 @@ class Labels(NamedTuple):
     Attributes:
         labels: Label of each picture by its name; empty where there are no classes.
         classes: Names of the classes by label.
-        note: A sentence of the report about the numbers; may be empty.
+        note: A sentence of the report about how the classes were found; may be empty.
     """
 
     labels: dict[str, int]
@@ -201,7 +202,28 @@ def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
             " without classes (--no-classes)"
         )
     number = {name: label for label, name in enumerate(classes)}
-    return Labels({name: number[place.folders[0]] for name, place in inside.items()}, classes)
+    return Labels(
+        {name: number[place.folders[0]] for name, place in inside.items()},
+        classes,
+        _merged_folders([place.folders for place in inside.values()]),
+    )
+
+
+def _merged_folders(folders: Iterable[tuple[str, ...]]) -> str:
+    """What a report says of folders below a class, whose names are lost; empty where no class has
+    pictures in several folders.
+
+    Args:
+        folders: The folders that each picture lies in, the outermost first.
+    """
+    by_class: dict[str, set[str]] = {}
+    for parts in folders:
+        by_class.setdefault(parts[0], set()).add("/".join(parts))
+    merged = set().union(*(below for below in by_class.values() if len(below) > 1))
+    merged -= by_class.keys()
+    if not merged:
+        return ""
+    return f"folders below a class are merged into it: {_list(merged)}"
 
 
 def numbered(classes: dict[str, Any]) -> Labels:

@@ -93,10 +93,13 @@ def records_in(out: Path) -> list[Record]:
 
 
 def record_files(out: Path) -> list[Path]:
-    """The files of all records under <out>/records, sorted. Hidden files are no records."""
-    return [
-        path for path in files_below(out / "records", "*.json") if not path.name.startswith(".")
-    ]
+    """The files of all records under <out>/records, sorted. Hidden files are no records.
+
+    Raises:
+        InputError: A folder of records cannot be read, or is a link to nothing.
+    """
+    files = files_below(out / "records", "*.json", whole=True)
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def read_record(path: Path) -> Record:

@@ -15,7 +15,7 @@ import tokenize
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -192,22 +192,27 @@ def check_target(path: Path) -> None:
             )
 
 
-def files_below(folder: Path, pattern: str) -> list[Path]:
+def files_below(folder: Path, pattern: str, whole: bool = False) -> list[Path]:
     """Find files at any depth below a folder. Linked folders are entered, each once.
 
     Args:
         folder: The folder.
         pattern: Pattern of the names, such as "*.json".
+        whole: Whether a folder that cannot be listed, and a link to nothing, are refused. Otherwise
+            they are passed over.
 
     Returns:
         The paths, sorted.
+
+    Raises:
+        InputError: `whole`, and what lies there cannot all be listed.
     """
     seen: set[tuple[int, int]] = set()
     paths: list[Path] = []
     waiting = [folder]
     while waiting:
         # Links wait until the end, so that a folder with a path of its own is found by that path.
-        for above, folders, names in os.walk(waiting.pop(0)):
+        for above, folders, names in os.walk(waiting.pop(0), onerror=_refuse if whole else None):
             where = os.stat(above)  # noqa: PTH116
             if (where.st_dev, where.st_ino) in seen:
                 folders.clear()
@@ -217,7 +222,32 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
                 Path(above, name) for name in sorted(folders) if Path(above, name).is_symlink()
             ]
             paths += [Path(above, name) for name in fnmatch.filter(names, pattern)]
+            if whole:
+                _refuse_dangling(Path(above), names)
     return sorted(paths)
+
+
+def _refuse(error: OSError) -> None:
+    """Refuse a folder that is there and cannot be listed."""
+    if isinstance(error, FileNotFoundError):
+        return
+    raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _refuse_dangling(folder: Path, names: Sequence[str]) -> None:
+    """Refuse links to nothing: what should lie there would be missing without a word.
+
+    Args:
+        folder: The folder.
+        names: What lies there beside folders. Hidden names are passed over: editors lock files by
+            such links.
+    """
+    for path in (folder / name for name in sorted(names) if not name.startswith(".")):
+        if path.is_symlink() and not path.exists():
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, where nothing is: remove it, or put back "
+                "what it points to"
+            )
 
 
 def read_text(path: Path) -> str:

@@ -139,6 +139,61 @@ def test_every_option_of_every_command_that_keeps_one_value_keeps_the_first():
     }
 
 
+def test_every_argument_of_every_command_refuses_an_empty_text():
+    """A variable of the shell that is not set is no default."""
+
+    def arguments(parser):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    yield from arguments(command)
+            elif action.nargs != 0:
+                yield parser, action
+
+    checked = list(arguments(build_parser()))
+    for parser, action in checked:
+        with pytest.raises(argparse.ArgumentError, match="it is empty; give a value"):
+            parser._get_value(action, "")
+    assert len(checked) > 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "-c", "digits/vae", "--run_dir="], "--run_dir is empty: write --run_dir=VALUE"),
+        (["train", "-c", "digits/vae", "--name="], "--name is empty"),
+        (["train", "-c", "digits/vae", "--data.root="], "--data.root is empty"),
+        (["train", "-c", "digits/vae", "--protocol="], "--protocol is empty"),
+        (["train", "-c", "digits/vae", "--wandb.project="], "--wandb.project is empty"),
+        (["train", "-c", "digits/vae", "--trainer.log_every="], "null is there for none"),
+        (["train", "-c", "digits/vae", "--out", ""], "train argument --out: it is empty"),
+        (["evaluate", "", "--out", "x"], "evaluate argument run: it is empty"),
+        (["evaluate", "run", "--out", ""], "evaluate argument --out: it is empty"),
+        (["sample", "run", "--out="], "sample argument -o/--out: it is empty"),
+        (["explore", "run", "--only", ""], "explore argument --only: it is empty"),
+        (["data", "list", "--root", ""], "data list argument --root: it is empty"),
+        (["table", ""], "table argument out: it is empty"),
+        (["wandb", "sync", ""], "wandb sync argument folder: it is empty"),
+    ],
+)
+def test_an_empty_option_is_not_the_default(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["run_dir", "protocol", "data.root", "wandb.entity"])
+def test_an_empty_text_in_a_recipe_is_not_the_default(key, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({"base": "digits/vae", key: ""}))
+    with pytest.raises(InputError, match=f"mine.yaml: {key} is empty; give a value, or leave it"):
+        load_config(path)
+    assert load_config(path, [f"{key}=null"]).resolved["seed"] == 0
+
+
 @pytest.mark.parametrize("folder", ["a\nb", "a\x1b[2Jb", "a\x7f", "a\x00b"])
 def test_folders_with_control_characters_are_one_line(folder, tmp_path, capsys):
     """A NUL cannot be an argument, but it can stand in a recipe."""

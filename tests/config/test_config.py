@@ -235,7 +235,7 @@ def test_a_name_is_a_text(name, tmp_path):
     ("override", "says"),
     [
         ("seed=null", "seed is null; right is a whole number"),
-        ("seed=", "seed is null; right is a whole number"),
+        ("seed=", "--seed is empty: write --seed=VALUE"),
         ("seed=1:30", "seed is the text '1:30'; right is a whole number"),
         ("seed='10'", "seed is the text '10'; right is a whole number"),
         ("budget.images=null", "budget.images is null; right is a whole number"),

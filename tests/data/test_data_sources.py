@@ -1213,6 +1213,23 @@ def test_a_class_of_bad_pictures_alone_is_none(tmp_path):
     assert set(np.concatenate([data.arrays(split)[1] for split in SPLITS]).tolist()) == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (("a/x/0", "a/y/1", "b/x/2"), "folders below a class are merged into it: a/x, a/y"),
+        (("a/0", "a/x/1", "b/y/2"), "folders below a class are merged into it: a/x"),
+        (("train/a/x/0", "train/a/y/1", "train/b/x/2"), "are merged into it: a/x, a/y"),
+        (("a/images/0", "a/images/1", "b/images/2"), ""),
+    ],
+)
+def test_folders_below_a_class_are_named_where_they_are_merged(tmp_path, names, line):
+    write_tree(tmp_path / "photos", [f"{name}.png" for name in names])
+    container = open_container(tmp_path / "photos")
+    assert container.classes == ("a", "b")
+    assert container.note.endswith(line)
+    assert bool(container.note) == bool(line)
+
+
 # --- more than 8 bits -------------------------------------------------------------------------------------------------
 
 
@@ -1376,6 +1393,31 @@ def test_arrays_of_guided_diffusion_and_npy_files_are_read(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([Hostile()], dtype=object))
     with pytest.raises(InputError, match=r"objects\.npy: "):
         open_container(tmp_path / "objects.npy")
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"label": Y}, "has 'label', which would be lost; right are images, labels, levels"),
+        ({"arr_0": X[:40]}, "has 'arr_0', which would be lost; right are images, labels, levels"),
+        ({"x": X, "labels": Y, "levels": 256}, "has 'x', which would be lost"),
+    ],
+)
+def test_an_array_that_would_be_dropped_is_named(tmp_path, capsys, others, message):
+    np.savez(tmp_path / "x.npz", images=X, **others)
+    assert run("import", tmp_path / "x.npz", "--name", "x", "--size", 8, "--root", tmp_path) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "imported").exists()
+    with pytest.raises(InputError, match="which would be lost"):
+        read_samples(tmp_path / "x.npz", Spec((3, 32, 32), 256))
+
+
+def test_labels_beside_unnamed_images_are_not_dropped(tmp_path):
+    np.savez(tmp_path / "x.npz", X, labels=Y)
+    with pytest.raises(InputError, match="'labels', which would be lost; right are arr_0, arr_1, levels"):
+        open_container(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from genbench.cli.main import main
 from genbench.errors import InputError
 from genbench.leaderboard import (
     axes,
@@ -602,6 +603,21 @@ def load_script(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("command", [["table"], ["table", "--write"], ["compare", "vae", "dcgan"]])
+def test_records_behind_a_link_to_nothing_are_missed(out, capsys, command):
+    (out / "records" / "pairs").symlink_to(out / "unmounted")
+    (out / "records" / ".#digits").symlink_to("editor@host.1")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*")}
+    folder = ["--out", str(out)] if command[0] == "compare" else [str(out)]
+    assert main([*command, *folder]) == 2
+    errors = capsys.readouterr().err
+    assert f"{out}/records/pairs is a link to {out}/unmounted, where nothing is" in errors
+    assert errors.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*")} == before
+    (out / "records" / "pairs").unlink()
+    assert main([*command, *folder]) == 0
 
 
 @pytest.mark.parametrize(
