@@ -248,7 +248,9 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
     for key, value in leaves_of(tree):
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{origin}: {key} is {value}, not a finite number")
-        if value == "" and (key in ("run_dir", "protocol", "data.root") or key.startswith("wandb.")):
+        if value == "" and (
+            key in ("run_dir", "protocol", "data.root") or key.startswith("wandb.")
+        ):
             raise InputError(f"{origin}: {key} is empty; give a value, or leave it out")
         # jsonargparse keeps notes of its own under such names
         if any(part.startswith("__") for part in key.split(".")):

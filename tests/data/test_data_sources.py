@@ -1416,7 +1416,9 @@ def test_an_array_that_would_be_dropped_is_named(tmp_path, capsys, others, messa
 
 def test_labels_beside_unnamed_images_are_not_dropped(tmp_path):
     np.savez(tmp_path / "x.npz", X, labels=Y)
-    with pytest.raises(InputError, match="'labels', which would be lost; right are arr_0, arr_1, levels"):
+    with pytest.raises(
+        InputError, match="'labels', which would be lost; right are arr_0, arr_1, levels"
+    ):
         open_container(tmp_path / "x.npz")
 
 
