@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 # before anything reads them, and for every process that a test starts
 os.environ["GENBENCH_DATA"] = os.environ.get(
@@ -19,7 +19,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import io
 import json
+import shutil
 import zipfile
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,6 +33,9 @@ from genbench.config.config import Config
 from genbench.config.find import configs, find_config
 from genbench.config.recipe import load_config, written_out
 from genbench.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from genbench.runs.folder import Run
 
 torch.set_num_threads(1)
 
@@ -46,20 +52,26 @@ def classes_of(tree: object) -> tuple[str, ...]:
     )
 
 
+@cache
+def recipe_tree(name: str) -> dict[str, Any]:
+    """A recipe with what it builds on; to read, not to change."""
+    return written_out(find_config(name))
+
+
 def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    model = written_out(find_config(name))["model"]
+    model = recipe_tree(name)["model"]
     return classes_of(model), frozenset(model) - {"conditional"}
 
 
 def _last_is_best(name: str) -> tuple[bool, bool, str]:
     """A model of p(x), on the smallest data."""
-    conditional = written_out(find_config(name))["model"].get("conditional", False)
+    conditional = recipe_tree(name)["model"].get("conditional", False)
     return not conditional, name.startswith(("digits/", "points2d/")), name
 
 
 # one recipe, on the smallest data, for every model with its networks and the arguments that it sets: what does not depend on sizes
 # is tested on these; by name, the recipes that learn from others, and from which
-PUPILS = {name: needs for name in CONFIGS if (needs := written_out(find_config(name)).get("needs"))}
+PUPILS = {name: needs for name in CONFIGS if (needs := recipe_tree(name).get("needs"))}
 _ALONE = [name for name in CONFIGS if name not in PUPILS]
 DISTINCT = sorted({_kind(name): name for name in sorted(_ALONE, key=_last_is_best)}.values())
 
@@ -89,7 +101,32 @@ def pytest_configure():
     write_stand_ins(Path(os.environ["GENBENCH_DATA"]))
 
 
-RUNS = Path(__file__).parents[1] / "runs"
+TESTS = Path(__file__).parent
+# a process that begins one of them last keeps the others waiting
+LONGEST = (
+    "contract/test_contract.py",
+    "training/test_train.py",
+    "tracking/test_wandb.py",
+    "explore/test_explore.py",
+    "promises/test_own_files.py",
+    "system/test_layout.py",
+    "promises/test_ddp.py",
+    "suites/test_jobs.py",
+    "promises/test_installed.py",
+    "test_readme.py",
+    "suites/test_suite.py",
+    "evaluation/test_evaluate.py",
+)
+assert all((TESTS / name).is_file() for name in LONGEST)
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first."""
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+RUNS = TESTS.parent / "runs"
 
 
 def pytest_sessionstart(session):
@@ -157,21 +194,60 @@ def double():
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    """A function from a recipe's name to its smoke version in a folder of the test's own, beside which lie the runs that it needs."""
+def tiny_in(place: Path) -> Callable[..., Config]:
+    """A function from a recipe's name to its smoke version in a folder below `place`, beside which lie the runs that it needs."""
 
     def make(name: str, *overrides: str, folder: str = "run") -> Config:
-        def quiet(prefix: str, place: Path) -> list[str]:
-            return [f"{prefix}run_dir={place}", f"{prefix}wandb.mode=disabled"]
+        def quiet(prefix: str, path: Path) -> list[str]:
+            return [f"{prefix}run_dir={path}", f"{prefix}wandb.mode=disabled"]
 
-        given = quiet("", tmp_path / folder)
-        for need in written_out(find_config(name)).get("needs", {}):
-            given += quiet(f"needs.{need}.", tmp_path / need)
+        given = quiet("", place / folder)
+        for need in recipe_tree(name).get("needs", {}):
+            given += quiet(f"needs.{need}.", place / need)
         chosen = {
             override.partition("=")[0] for override in overrides
         }  # an option that is given twice is refused
         given = [override for override in given if override.partition("=")[0] not in chosen]
         return load_config(name, [*given, *overrides], smoke=True)
+
+    return make
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A function from a recipe's name to its smoke version in a folder of the test's own."""
+    return tiny_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory):
+    """A function from a recipe's name and overrides to its smoke run, which is trained once; to copy, not to change."""
+    from genbench.training.train import train  # not in the process that only deals the tests
+
+    @cache
+    def make(name: str, *overrides: str) -> Run:
+        return train(tiny_in(tmp_path_factory.mktemp("trained"))(name, *overrides))
+
+    return make
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    """A function from a recipe's name and overrides to its smoke run, in a folder of the test's own: what `train(tiny(...))` gives.
+
+    A test asks for it before it patches anything, since others get the same.
+    """
+    from genbench.runs.folder import Run
+
+    def make(name: str, *overrides: str, folder: str = "run") -> Run:
+        assert torch.get_default_dtype() == torch.float32
+        assert name not in PUPILS
+        source, target = trained_once(name, *overrides).path, tmp_path / folder
+        shutil.copytree(source, target)
+        for file in ("config.yaml", "state.json"):
+            text = (target / file).read_text()
+            assert str(source) in text
+            (target / file).write_text(text.replace(str(source), str(target)))
+        return Run(target)
 
     return make

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import warm
 import yaml
 
 from genbench.cli.main import main
@@ -102,12 +102,8 @@ def test_the_example_model_trains_and_is_measured(tmp_path):
     environment = {**os.environ, "WANDB_MODE": "disabled"}
     for line in block.splitlines():
         arguments = line.split()[1:] + (["--out", "out"] if " evaluate " in line else [])
-        done = subprocess.run(
-            [sys.executable, "-m", "genbench", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
+        done = warm.run(
+            [sys.executable, "-m", "genbench", *arguments], env=environment, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
     (record,) = records_in(tmp_path / "out")

@@ -28,6 +28,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from genbench.config.annotations import GROUPS, settled
@@ -104,7 +105,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     from genbench.records.store import check_stem
 
     injected = injected_names(tree["model"]["class_path"])
-    parser = _parser(injected)
+    parser = _parser(frozenset(injected))
     try:
         for key in sorted(injected & tree["model"].keys()):
             raise ValueError(f"Option '{key}' is not accepted")
@@ -257,8 +258,9 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
             raise InputError(f"{origin}: unknown key {key}")
 
 
-def _parser(injected: set[str]) -> Any:
-    """The parser of a configuration without its needed runs.
+@cache
+def _parser(injected: frozenset[str]) -> Any:
+    """The parser of a configuration without its needed runs, which is made once.
 
     Args:
         injected: The arguments of the model that no configuration gives.
@@ -276,5 +278,5 @@ def _parser(injected: set[str]) -> Any:
         parser.add_class_arguments(settings, name)
     parser.add_argument("--evaluations", type=dict[str, Evaluation], default={})
     parser.add_subclass_arguments(ImageData, "data", required=True)
-    parser.add_subclass_arguments(GenerativeModel, "model", required=True, skip=injected)
+    parser.add_subclass_arguments(GenerativeModel, "model", required=True, skip=set(injected))
     return parser

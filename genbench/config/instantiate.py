@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -27,8 +28,7 @@ def instantiate(base: type, node: dict[str, Any], injected: Mapping[str, Any] | 
         InputError: The class refuses its arguments; the line is the message of its constructor.
     """
     injected = dict(injected or {})
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "object", required=True, skip=set(injected))
+    parser = _parser(base, frozenset(injected))
     try:
         with own_warnings_only():
             parsed = parser.parse_object({"object": nested(node)})
@@ -42,6 +42,14 @@ def instantiate(base: type, node: dict[str, Any], injected: Mapping[str, Any] | 
             r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
         )
         raise InputError(one_line(reason[1] if reason else str(error))) from None
+
+
+@cache
+def _parser(base: type, injected: frozenset[str]) -> ArgumentParser:
+    """The parser of an object of a class derived from `base`, without these arguments; made once."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "object", required=True, skip=set(injected))
+    return parser
 
 
 def with_objects(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import CONFIGS, DISTINCT, PUPILS, classes_of
+from conftest import CONFIGS, DISTINCT, PUPILS, classes_of, recipe_tree
 from contract import (
     bounds_are_ordered,
     decoding_inverts_encoding,
@@ -30,7 +30,7 @@ from genbench.batch import Batch
 from genbench.config.config import Config
 from genbench.config.find import find_config
 from genbench.config.instantiate import instantiate as made
-from genbench.config.recipe import load_config, written_out
+from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.formats import load_boards
@@ -45,7 +45,7 @@ from genbench.system.locations import project_root
 
 def model_class(name: str) -> type[GenerativeModel]:
     """The class of a recipe's model."""
-    module, _, cls = written_out(find_config(name))["model"]["class_path"].rpartition(".")
+    module, _, cls = recipe_tree(name)["model"]["class_path"].rpartition(".")
     return getattr(importlib.import_module(module), cls)
 
 
@@ -80,7 +80,7 @@ SHAPES = [(1, 1, 2), (1, 2, 2), (1, 2, 4), (1, 4, 4), (1, 4, 8), (1, 8, 8)]
 
 def networks(name: str) -> tuple[str, ...]:
     """The classes of a recipe's model and its networks."""
-    return classes_of(written_out(find_config(name))["model"])
+    return classes_of(recipe_tree(name)["model"])
 
 
 # on a universe: every recipe of points both ways, and, as the others take more time, one for every model with other networks than
@@ -106,7 +106,7 @@ def of_family(*families: str) -> list[Any]:
 
 def recipe(tiny, name: str, conditional: bool, *overrides: str):
     """As a model of p(x) or of p(x | y), whichever the recipe itself is; what it learns from likewise."""
-    needs = written_out(find_config(name)).get("needs", {})
+    needs = recipe_tree(name).get("needs", {})
     prefixes = {"": name, **{f"needs.{need}.": its for need, its in needs.items()}}
     taking = [prefix for prefix, its in prefixes.items() if its in CONDITIONAL]
     return tiny(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm
 from PIL import Image
 
 from genbench.cli.main import main
@@ -75,7 +75,7 @@ def test_two_processes_write_the_same_metrics_of_pairs(run, tmp_path):
     one = read_record(evaluate(run, "default", tmp_path / "one"))
     command = [sys.executable, "-m", "genbench", "evaluate", str(run.path), "--out"]
     command += [str(tmp_path / "two"), "--devices", "2", "--device", "cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = warm.run(command)
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "two").rglob("*.json")
     assert read_record(path).metrics == one.metrics

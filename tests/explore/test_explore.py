@@ -179,9 +179,9 @@ def made(lines):
         ("points2d/ddpm", {"points", "forward", "reverse"}),
     ],
 )
-def test_a_run_gets_the_figures_of_what_it_offers(tiny, tmp_path, recipe, expected):
+def test_a_run_gets_the_figures_of_what_it_offers(trained, tmp_path, recipe, expected):
     levels = ["data.levels=16"] if "points2d" in recipe else []
-    run, out = train(tiny(recipe, *levels)), tmp_path / "page"
+    run, out = trained(recipe, *levels), tmp_path / "page"
     lines = list(explore(run, out=out))
     assert [line.partition(":")[0] for line in lines] == list(FIGURES)
     assert made(lines) == expected
@@ -330,14 +330,14 @@ def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatc
     ],
 )
 def test_captions_have_the_command_that_draws_the_figure_again(
-    tiny, tmp_path, monkeypatch, place, here, there
+    trained, tmp_path, monkeypatch, place, here, there
 ):
     root, page = tmp_path / "checkout", tmp_path / "page"
     root.mkdir()
     (tmp_path / "disk").mkdir()
     (root / "linked").symlink_to(tmp_path / "disk")
     monkeypatch.setattr("genbench.explore.command.project_root", lambda: root)
-    run = train(tiny("digits/vae", folder=root / place))
+    run = trained("digits/vae", folder=root / place)
     list(explore(run, ("samples",), seed=4, label=3, out=page, trust=("my.models", "mine")))
     words = "genbench explore {} --only samples --seed 4 --label 3 --trust my.models --trust mine"
     captions = [json.loads((run.path / "explore" / "captions.json").read_text())["samples"]]
@@ -351,8 +351,8 @@ def test_captions_have_the_command_that_draws_the_figure_again(
 
 
 @pytest.mark.parametrize(("steps", "said"), [(3, False), (50, True)])
-def test_a_chain_is_called_uneven_where_it_is(tiny, monkeypatch, steps, said):
-    subject = Subject(open_run(train(tiny("digits/ddpm"))))
+def test_a_chain_is_called_uneven_where_it_is(trained, monkeypatch, steps, said):
+    subject = Subject(open_run(trained("digits/ddpm")))
     monkeypatch.setattr(
         subject.model,
         "trajectory",
@@ -363,9 +363,9 @@ def test_a_chain_is_called_uneven_where_it_is(tiny, monkeypatch, steps, said):
         assert ("evenly" in FIGURES["reverse"](subject).caption) == said
 
 
-def test_means_of_latents_move_an_image_and_do_not_make_it_another(tiny):
+def test_means_of_latents_move_an_image_and_do_not_make_it_another(trained):
     with torch.no_grad(), style():
-        caption = FIGURES["arithmetic"](Subject(open_run(train(tiny("digits/vae"))))).caption
+        caption = FIGURES["arithmetic"](Subject(open_run(trained("digits/vae")))).caption
     assert "moved towards class b: decode(z + m_b - m_a)" in caption and "becomes" not in caption
 
 
@@ -384,7 +384,7 @@ def test_the_legend_of_distances_is_crossed_by_no_line(n):
                 np.repeat(np.arange(30.0)[::2], 3),
             )
         renderer = FigureCanvasAgg(figure).get_renderer()
-        figure.draw(renderer)
+        figure.draw_without_rendering()
         assert len(figure.axes) == n
         for axes in figure.axes:
             assert len(axes.patches) > 0
@@ -401,7 +401,7 @@ def test_the_legend_of_distances_is_crossed_by_no_line(n):
 def words(figure):
     """Every text of a figure that is drawn, with its box in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
+    figure.draw_without_rendering()
     axes = [
         (axis, sorted(axis.get_view_interval()))
         for axes in figure.axes
@@ -430,8 +430,8 @@ def words(figure):
         ("points2d/ddpm", ["data.levels=16"], {"points", "forward", "reverse"}),
     ],
 )
-def test_no_words_are_cut_or_cover_others(tiny, recipe, levels, expected):
-    check_words(Subject(open_run(train(tiny(recipe, *levels)))), expected)
+def test_no_words_are_cut_or_cover_others(trained, recipe, levels, expected):
+    check_words(Subject(open_run(trained(recipe, *levels))), expected)
 
 
 def check_words(subject, expected):
@@ -457,8 +457,8 @@ def check_words(subject, expected):
 
 
 @pytest.mark.parametrize("recipe", ["digits/flow_matching", "digits/ddpm"])
-def test_the_strip_of_a_sampler_ends_at_its_samples(tiny, recipe, monkeypatch):
-    subject, shown = Subject(open_run(train(tiny(recipe)))), []
+def test_the_strip_of_a_sampler_ends_at_its_samples(trained, recipe, monkeypatch):
+    subject, shown = Subject(open_run(trained(recipe))), []
     monkeypatch.setattr(
         "genbench.explore.processes.sheet_of",
         lambda _s, _t, _c, x, columns, *rest: shown.append((x, columns)),
@@ -469,18 +469,18 @@ def test_the_strip_of_a_sampler_ends_at_its_samples(tiny, recipe, monkeypatch):
         assert torch.equal(x.unflatten(0, (-1, columns))[:, -1], subject.sample(6, None))
 
 
-def test_distances_in_a_t_sne_are_the_same_along_both_axes(tiny):
-    subject = Subject(open_run(train(tiny("digits/vae"))))
+def test_distances_in_a_t_sne_are_the_same_along_both_axes(trained):
+    subject = Subject(open_run(trained("digits/vae")))
     with torch.no_grad(), style():
         figure = FIGURES["tsne"](subject).figure
-    FigureCanvasAgg(figure).draw()
+    figure.draw_without_rendering()
     (axes,) = figure.axes
     square = axes.transData.transform([(0, 0), (1, 0), (0, 1)])
     assert square[1, 0] - square[0, 0] == pytest.approx(square[2, 1] - square[0, 1])
 
 
-def test_the_same_run_gives_the_same_bytes_and_another_seed_others(tiny):
-    run = train(tiny("digits/vae"))
+def test_the_same_run_gives_the_same_bytes_and_another_seed_others(trained):
+    run = trained("digits/vae")
 
     def drawn(seed):
         list(explore(run, ("samples", "tsne", "neighbours"), seed))
@@ -493,8 +493,8 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_others(tiny):
     assert all(content != first[name] for name, content in other.items())
 
 
-def test_a_conditional_model_shows_classes_and_exchanges_them(tiny):
-    run = train(tiny("digits/vae", "model.conditional=true"))
+def test_a_conditional_model_shows_classes_and_exchanges_them(trained):
+    run = trained("digits/vae", "model.conditional=true")
     lines = list(explore(run, ("samples", "arithmetic", "interpolation", "manifold"), label=3))
     assert made(lines) == {"samples", "arithmetic", "interpolation", "manifold"}
     captions = json.loads((run.path / "explore" / "captions.json").read_text())
@@ -504,9 +504,9 @@ def test_a_conditional_model_shows_classes_and_exchanges_them(tiny):
     assert "y = 3" in captions["manifold"]["caption"]
 
 
-def of_latents(tiny, latent, recipe="digits/vae"):
+def of_latents(trained, latent, recipe="digits/vae"):
     """A run whose model declares other latents, and the latents that it is made to decode."""
-    subject = Subject(open_run(train(tiny(recipe, f"model.latent={latent.dims}"))))
+    subject = Subject(open_run(trained(recipe, f"model.latent={latent.dims}")))
     decoded = []
     decode = subject.model.decode
 
@@ -523,8 +523,8 @@ def of_latents(tiny, latent, recipe="digits/vae"):
 
 
 @pytest.mark.parametrize("prior", [Normal(), Uniform(), Logistic()])
-def test_two_latents_are_decoded_at_the_quantiles_of_the_declared_prior(tiny, prior):
-    subject, decoded = of_latents(tiny, Latent((1, 2), prior))
+def test_two_latents_are_decoded_at_the_quantiles_of_the_declared_prior(trained, prior):
+    subject, decoded = of_latents(trained, Latent((1, 2), prior))
     with torch.no_grad(), style():
         caption = FIGURES["manifold"](subject).caption
         figure = FIGURES["encodings"](subject).figure
@@ -543,8 +543,8 @@ def test_two_latents_are_decoded_at_the_quantiles_of_the_declared_prior(tiny, pr
     assert np.abs(draws.get_offsets()).max() < (1 if isinstance(prior, Uniform) else 20)
 
 
-def test_one_latent_is_varied_over_the_quantiles_of_its_prior(tiny):
-    subject, decoded = of_latents(tiny, Latent((3,), Uniform()))
+def test_one_latent_is_varied_over_the_quantiles_of_its_prior(trained):
+    subject, decoded = of_latents(trained, Latent((3,), Uniform()))
     with torch.no_grad(), style():
         caption = FIGURES["traversals"](subject).caption
     z = torch.cat(decoded).double().view(3, 13, 3)
@@ -555,8 +555,8 @@ def test_one_latent_is_varied_over_the_quantiles_of_its_prior(tiny):
     assert "U(-1, 1)" in caption
 
 
-def test_draws_start_where_the_prior_is(tiny):
-    subject, decoded = of_latents(tiny, Latent((40,), Uniform()), "digits/gan")
+def test_draws_start_where_the_prior_is(trained):
+    subject, decoded = of_latents(trained, Latent((40,), Uniform()), "digits/gan")
     with torch.no_grad(), style():
         for figure in ("interpolation", "manifold"):
             FIGURES[figure](subject)
@@ -565,8 +565,8 @@ def test_draws_start_where_the_prior_is(tiny):
 
 
 @pytest.mark.parametrize("prior", [Bernoulli(), Codes(9)])
-def test_latents_that_are_no_reals_get_no_walks(tiny, prior):
-    subject, _ = of_latents(tiny, Latent((3, 2), prior))
+def test_latents_that_are_no_reals_get_no_walks(trained, prior):
+    subject, _ = of_latents(trained, Latent((3, 2), prior))
     drawn = set()
     for name in LATENT | ENCODED | {"encodings"}:
         with torch.no_grad(), style(), suppress(NotPossible):
@@ -576,22 +576,22 @@ def test_latents_that_are_no_reals_get_no_walks(tiny, prior):
     assert drawn == {"reconstructions"} | placed
 
 
-def test_a_model_whose_latents_are_others_than_it_declares_is_named(tiny):
-    subject = Subject(open_run(train(tiny("digits/vae"))))
+def test_a_model_whose_latents_are_others_than_it_declares_is_named(trained):
+    subject = Subject(open_run(trained("digits/vae")))
     subject.model.latent = Latent((5,), Normal())
     with pytest.raises(ValueError, match=r"VAE encodes into \(12,\) and declares \(5,\)"):
         FIGURES["reconstructions"](subject)
 
 
-def test_a_model_that_does_not_declare_its_latents_has_no_figures_of_them(tiny):
-    subject = Subject(open_run(train(tiny("digits/vae"))))
+def test_a_model_that_does_not_declare_its_latents_has_no_figures_of_them(trained):
+    subject = Subject(open_run(trained("digits/vae")))
     del subject.model.latent
     with pytest.raises(NotPossible, match="VAE does not declare its latents"):
         FIGURES["manifold"](subject)
 
 
-def test_the_corners_of_a_manifold_without_an_encoder_are_draws_of_the_prior(tiny):
-    subject = Subject(open_run(train(tiny("digits/gan"))))
+def test_the_corners_of_a_manifold_without_an_encoder_are_draws_of_the_prior(trained):
+    subject = Subject(open_run(trained("digits/gan")))
     shown = []
     subject.decode = lambda z, y: shown.append(z) or torch.zeros(len(z), 1, 8, 8, dtype=torch.uint8)
     with torch.no_grad(), style():
@@ -610,8 +610,8 @@ def test_the_corners_of_a_manifold_without_an_encoder_are_draws_of_the_prior(tin
         (["--label", "10"], "labels are from 0 to 9"),
     ],
 )
-def test_bad_input_is_one_line(tiny, capsys, given, said):
-    run = train(tiny("digits/vae"))
+def test_bad_input_is_one_line(trained, capsys, given, said):
+    run = trained("digits/vae")
     assert main(["explore", str(run.path), *given]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
@@ -632,16 +632,16 @@ def test_committed_figures_are_of_this_drawing():
         )
 
 
-def test_damaged_captions_are_named(tiny, capsys):
-    run = train(tiny("digits/vae"))
+def test_damaged_captions_are_named(trained, capsys):
+    run = trained("digits/vae")
     (run.path / "explore").mkdir()
     (run.path / "explore" / "captions.json").write_text("{")
     assert main(["explore", str(run.path), "--only", "samples"]) == 2
     assert "captions.json is damaged" in capsys.readouterr().err
 
 
-def test_where_figures_go_is_checked_before_one_is_drawn(tiny, tmp_path, capsys, monkeypatch):
-    run = train(tiny("digits/vae"))
+def test_where_figures_go_is_checked_before_one_is_drawn(trained, tmp_path, capsys, monkeypatch):
+    run = trained("digits/vae")
     (tmp_path / "page").write_text("")
     for figure in FIGURES:
         monkeypatch.setitem(FIGURES, figure, lambda subject: pytest.fail("a figure was drawn"))

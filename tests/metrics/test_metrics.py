@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+import warm
 
 from genbench.errors import InputError
 from genbench.metrics.energy import energy_distance
@@ -658,11 +657,7 @@ def test_two_processes_of_unequal_shards_measure_what_one_does(tmp_path):
     logits = draw("logits", 100, 10).float()
     torch.save((x, logits, r), tmp_path / "features.pt")
     ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(rank), str(tmp_path)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
+        warm.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path)]) for rank in range(2)
     ]
     try:
         assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]

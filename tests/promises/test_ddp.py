@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from conftest import BY_CLASS, PUPILS
 from safetensors.torch import load_file
 
@@ -41,13 +41,12 @@ def train_all(out: Path, worlds: dict[str, int]) -> None:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         processes += [
-            subprocess.Popen(
+            warm.Popen(
                 [sys.executable, str(WORKER), str(out / folder), str(world), *NAMES],
                 env={**common, "MASTER_PORT": port, "LOCAL_RANK": str(rank)},
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             )
             for rank in range(world)
-        ]  # fmt: skip
+        ]
     deadline = time.monotonic() + 500
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         if any(process.returncode for process in processes):  # the others would wait for it
@@ -111,7 +110,7 @@ def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
         "--trainer.accumulate=2",
         f"--run_dir={tmp_path / 'changed'}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = warm.run(command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done, 640 images") == 1
     whole = train(tiny("digits/vae", "budget.images=640", "trainer.log_every=16", folder="whole"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 from writers_worker import COMMON, EACH, WRITERS, of_seed
 
 import genbench
@@ -31,13 +31,7 @@ def example() -> Path:
 def test_eight_processes_lose_and_tear_nothing(example, tmp_path):
     out, data = tmp_path / "out", tmp_path / "data"
     command = [sys.executable, str(WORKER), str(out), str(example)]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "GENBENCH_DATA": str(data)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = warm.run(command, env={**os.environ, "GENBENCH_DATA": str(data)})
     assert done.returncode == 0, done.stderr
     assert sorted(record.seed for record in records_in(out)) == [*range(WRITERS * EACH), COMMON]
     assert (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 import yaml
 
 from genbench.cli.main import main
@@ -68,8 +69,8 @@ def refused(capsys, *arguments: object) -> str:
 
 
 @pytest.fixture
-def run(tiny) -> Run:
-    return train(tiny(RECIPE, "budget.images=0"))
+def run(trained) -> Run:
+    return trained(RECIPE, "budget.images=0")
 
 
 # --- config.yaml --------------------------------------------------------------------------------------------------------------
@@ -110,9 +111,9 @@ def test_folders_and_the_dashboard_may_change_in_a_config(run, tmp_path):
     assert open_run(moved).config.wandb.project == "other"
 
 
-def test_training_does_not_follow_a_config_that_was_changed_by_hand(tiny):
+def test_training_does_not_follow_a_config_that_was_changed_by_hand(tiny, trained):
     """Not even where the command says the same: the weights so far are of the other one."""
-    run = train(tiny(TRAINED, "budget.images=64"))
+    run = trained(TRAINED, "budget.images=64")
     before = (run.path / "config.yaml").read_text()
     edit(run.path / "config.yaml", "optimization.warmup_images", 640)
     changed = tiny(TRAINED, "budget.images=128", "optimization.warmup_images=640")
@@ -130,8 +131,8 @@ def test_training_does_not_follow_a_config_that_was_changed_by_hand(tiny):
     assert train(tiny(TRAINED, "budget.images=128")).state()["images_seen"] == 128
 
 
-def test_a_kill_between_config_and_note_is_healed_by_the_same_command(tiny):
-    run = train(tiny(TRAINED, "budget.images=64"))
+def test_a_kill_between_config_and_note_is_healed_by_the_same_command(tiny, trained):
+    run = trained(TRAINED, "budget.images=64")
     run.write_config(
         tiny(TRAINED, "budget.images=128", "evaluations.k8.log_prob.K=8")
     )  # and killed
@@ -245,8 +246,8 @@ def test_a_state_of_other_types_is_refused_by_every_command(
 
 
 @pytest.mark.parametrize("images", [0, 32, 96])
-def test_images_that_the_budget_does_not_make_are_refused(images, tiny):
-    run = train(tiny(TRAINED, "budget.images=50", "data.batch_size=32"))
+def test_images_that_the_budget_does_not_make_are_refused(images, trained):
+    run = trained(TRAINED, "budget.images=50", "data.batch_size=32")
     assert open_run(run).run.state()["images_seen"] == 64
     edit(run.path / "state.json", "images_seen", images)
     with pytest.raises(
@@ -352,15 +353,9 @@ def rewrite(path: Path, state: dict, images: int) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[int, bytes]:
-    """The weights at the end of the budget, undisturbed."""
-    return {}
-
-
 @pytest.mark.parametrize(("forge", "images", "says"), FORGERIES.values(), ids=FORGERIES)
 def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(
-    forge, images, says, tiny, whole, caplog
+    forge, images, says, tiny, trained, caplog
 ):
     small = (
         "data.batch_size=32",
@@ -368,10 +363,8 @@ def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(
         "model.encoder.width=8",
         "model.decoder.width=8",
     )
-    if not whole:
-        undisturbed = train(tiny(TRAINED, "budget.images=128", *small, folder="undisturbed"))
-        whole[0] = undisturbed.weights.read_bytes()
-    run = train(tiny(TRAINED, "budget.images=64", *small))
+    whole = trained(TRAINED, "budget.images=128", *small, folder="whole").weights.read_bytes()
+    run = trained(TRAINED, "budget.images=64", *small)
     (path,) = run.checkpoints.glob("000000000064-*.ckpt")
     state = torch.load(path, weights_only=True)
     forge(state)
@@ -385,7 +378,7 @@ def test_a_forged_checkpoint_with_a_right_hash_is_set_aside(
         and caplog.text.count("does not fit this run") + caplog.text.count("in its name") == 1
     )
     assert not forged.exists() and forged.with_suffix(".damaged").exists()
-    assert done.weights.read_bytes() == whole[0]
+    assert done.weights.read_bytes() == whole
 
 
 # small steps; a log line for each tells where training goes on
@@ -421,9 +414,9 @@ def of_former_version(run: Run, *absent: str) -> None:
 
 
 @pytest.fixture
-def begun(tiny) -> Run:
+def begun(trained) -> Run:
     """A run of 64 images with one checkpoint, at their end."""
-    run = train(tiny(TRAINED, "budget.images=64", "trainer.checkpoint_every=64", *STEPS))
+    run = trained(TRAINED, "budget.images=64", "trainer.checkpoint_every=64", *STEPS)
     assert len(list(run.checkpoints.glob("*.ckpt"))) == 1
     return run
 
@@ -458,14 +451,14 @@ def test_without_its_state_a_run_does_not_go_on_under_another_config(
 
 
 @pytest.mark.parametrize("files", [("state.json",), ("state.json", "config.yaml")], ids=len)
-def test_without_its_state_a_run_goes_on_under_its_own_config(begun, files, tiny):
+def test_without_its_state_a_run_goes_on_under_its_own_config(begun, files, tiny, trained):
     for name in files:
         (begun.path / name).unlink()
     steps = ("budget.images=128", "trainer.checkpoint_every=64", *STEPS)
     with pytest.raises(InputError, match="seed was 0, is now 7"):
         train(tiny(TRAINED, "seed=7", *steps))
     assert goes_on(tiny(TRAINED, *steps)) == 80
-    undisturbed = train(tiny(TRAINED, *steps, folder="undisturbed"))
+    undisturbed = trained(TRAINED, *steps, folder="undisturbed")
     assert begun.weights.read_bytes() == undisturbed.weights.read_bytes()
 
 
@@ -881,7 +874,7 @@ def test_an_evaluation_that_loses_a_process_ends_in_one_line(computing, run, tmp
         str(run.path),
         str(tmp_path / "out"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = warm.run(command)
     assert done.returncode == 75, done.stderr
     assert (
         done.stderr.splitlines()[-1]

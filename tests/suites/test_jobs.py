@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import warm
 
 from genbench.errors import InputError, Stopped
 from genbench.evaluation.evaluate import score_run
@@ -31,6 +32,8 @@ SPEED = {"images_per_second": 1.0, "batch": 1, "latency_seconds": 1.0, "network_
          "peak_memory_bytes": 1, "device": "-"}  # fmt: skip
 OVERRIDES = "{wandb.mode: disabled, budget.images: 320, data.batch_size: 16, trainer.log_every: 16, model.discriminator.width: 4}"
 GAMES = ("{config: points2d/gan}", "{config: points2d/wgan-gp}")
+# of points, fewer than their own protocol has, whose energy distance takes seconds
+PROTOCOL = "images: 400\nchunk: 200\nmetrics: [energy_distance, modes_covered, high_quality]\n"
 PUPIL = "{config: points2d/reflow, evaluations: [heun20], overrides: {model.reflow: 1, model.net.width: 4}}"
 
 
@@ -38,6 +41,17 @@ PUPIL = "{config: points2d/reflow, evaluations: [heun20], overrides: {model.refl
 def unmeasured(monkeypatch):
     """Speeds are not what is tested here."""
     monkeypatch.setattr("genbench.evaluation.evaluate.measure_speed", lambda *_, **__: SPEED)
+
+
+@pytest.fixture
+def warm_workers(monkeypatch):
+    """Workers are forks; that the command of a worker starts one is seen by the test of its end."""
+
+    def forked(command, pass_fds, env, **_):
+        return warm.Popen(command, env, pass_fds=pass_fds, stdout=subprocess.PIPE)
+
+    names = SimpleNamespace(**{**vars(subprocess), "Popen": forked})
+    monkeypatch.setattr("genbench.suites.jobs.subprocess", names)
 
 
 def suite_in(folder: Path, entries: Sequence[str] = GAMES, overrides: str = OVERRIDES) -> Any:
@@ -83,9 +97,13 @@ def crew_of(suite: Any, reporter: Lines) -> Crew:
     return Crew(plans, lacking(plans), suite.name, reporter, ())
 
 
-def test_runs_side_by_side_end_as_those_one_by_one_whatever_was_killed_before(tmp_path, capsys):
+def test_runs_side_by_side_end_as_those_one_by_one_whatever_was_killed_before(
+    warm_workers, tmp_path, capsys
+):
     """A worker is killed, then the whole is stopped in mid-run, then it ends: the records are those of a suite without workers."""
-    cut = suite_in(tmp_path / "cut")
+    (tmp_path / "few.yaml").write_text(PROTOCOL)
+    overrides = OVERRIDES.replace("{", f"{{protocol: {tmp_path / 'few.yaml'}, ", 1)
+    cut = suite_in(tmp_path / "cut", overrides=overrides)
     killed = crew_of(cut, Acting(lambda: killed.workers[0].process.kill()))
     killed.work(1)
     assert killed.failures == ["points2d/gan seed 0"]
@@ -98,7 +116,7 @@ def test_runs_side_by_side_end_as_those_one_by_one_whatever_was_killed_before(tm
         stopped.work(1)
     assert not stopped.workers and signal.getsignal(signal.SIGTERM) == before
     bench(cut, Lines(), jobs=2)
-    whole = suite_in(tmp_path / "whole")
+    whole = suite_in(tmp_path / "whole", overrides=overrides)
     bench(whole, Lines())
     assert ends(cut) == ends(whole) and ends(cut).keys() == {"gan", "wgan-gp", "noise-floor"}
     assert not list(tmp_path.rglob("pending"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm
 
 from genbench.config.find import find_config
 from genbench.errors import InputError
@@ -120,9 +120,7 @@ def test_an_interrupted_suite_goes_on_and_ends_the_same(tmp_path):
         folder.mkdir()
     cut = suite_file(folders[0], entries, "[0]")
     command = [sys.executable, "-m", "genbench", "bench", str(cut)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+    process = warm.Popen(command)
     run, deadline = folders[0] / "out" / "digits" / "vae" / "s0", time.monotonic() + 60
     while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

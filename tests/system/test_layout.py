@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import warm
 from conftest import BY_CLASS
 from layout_worker import CHUNKS
 
@@ -60,17 +60,9 @@ def _evaluate_all(runs: Path, out: Path, world: int) -> None:
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, str(WORKER), str(runs), str(out), str(world)]
-    ranks = [
-        subprocess.Popen(
-            command,
-            env={**common, "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(world)
-    ]
+    ranks = [warm.Popen(command, env={**common, "LOCAL_RANK": str(rank)}) for rank in range(world)]
     try:
-        said = [process.communicate(timeout=300)[1].decode()[-2000:] for process in ranks]
+        said = [process.communicate(timeout=300)[1][-2000:] for process in ranks]
     finally:
         for process in ranks:
             process.kill()
@@ -158,16 +150,7 @@ def test_processes_that_see_other_files_or_fail_do_not_wait_for_ever(tmp_path):
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-c", _TOGETHER, str(tmp_path)]
-    ranks = [
-        subprocess.Popen(
-            command,
-            env={**common, "LOCAL_RANK": rank},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
+    ranks = [warm.Popen(command, env={**common, "LOCAL_RANK": rank}) for rank in "01"]
     try:
         said = [process.communicate(timeout=120) for process in ranks]
     finally:

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import warm
 from conftest import BY_CLASS
 
 from genbench.config.recipe import load_config
@@ -76,9 +77,9 @@ def test_resumed_from_mid_epoch_equals_uninterrupted_bit_for_bit(name, tiny):
     often = (
         "trainer.log_every=1",
         "trainer.checkpoint_every=160",
-        "trainer.preview_every=480",
+        "trainer.preview_every=320",
         "optimization.ema_half_life=100",
-        "budget.images=480",
+        "budget.images=320",
     )
     whole = train(tiny(name, *often, folder="whole"))
     cut = tiny(name, *often, folder="cut")
@@ -101,11 +102,11 @@ def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
         EXAMPLE,
         "--smoke",
         "--wandb.mode=disabled",
-        "--budget.images=3200",
+        "--budget.images=1600",
     ]
-    command += ["--trainer.checkpoint_every=320", f"--run_dir={tmp_path / 'killed'}"]
-    for enough in (320, 1600):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    command += ["--trainer.checkpoint_every=160", f"--run_dir={tmp_path / 'killed'}"]
+    for enough in (160, 800):
+        process = warm.Popen(command)
         deadline = time.monotonic() + 90
         while (
             _newest(tmp_path / "killed") < enough
@@ -115,10 +116,10 @@ def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
             time.sleep(0.01)
         process.kill()  # SIGKILL: no handler runs
         process.wait()
-    assert _newest(tmp_path / "killed") >= 1600
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert _newest(tmp_path / "killed") >= 800
+    assert warm.run(command).returncode == 0
     whole = train(
-        tiny(EXAMPLE, "budget.images=3200", "trainer.checkpoint_every=320", folder="whole")
+        tiny(EXAMPLE, "budget.images=1600", "trainer.checkpoint_every=160", folder="whole")
     )
     assert same(outcome(Run(tmp_path / "killed")), outcome(whole))
 
@@ -130,19 +131,19 @@ def _newest(folder: Path) -> int:
     )
 
 
-def test_a_finished_run_is_left_alone_and_a_larger_budget_goes_on(tiny):
-    first = train(tiny(EXAMPLE, "budget.images=320"))
+def test_a_finished_run_is_left_alone_and_a_larger_budget_goes_on(tiny, trained):
+    first = trained(EXAMPLE, "budget.images=320")
     before = first.weights.stat().st_mtime_ns
     train(tiny(EXAMPLE, "budget.images=320"))
     assert first.weights.stat().st_mtime_ns == before
     longer = train(tiny(EXAMPLE, "budget.images=640"))
     assert longer.state()["images_seen"] == 640
-    whole = train(tiny(EXAMPLE, "budget.images=640", folder="whole"))
+    whole = trained(EXAMPLE, "budget.images=640", folder="whole")
     assert same(load(longer.path).state_dict(), load(whole.path).state_dict())
 
 
-def test_another_configuration_is_refused_with_its_differences(tiny):
-    run = train(tiny(EXAMPLE, "budget.images=160"))
+def test_another_configuration_is_refused_with_its_differences(tiny, trained):
+    run = trained(EXAMPLE, "budget.images=160")
     before = (run.path / "config.yaml").read_bytes()
     with pytest.raises(InputError, match=r"model\.latent was 12, is now 5"):
         train(tiny(EXAMPLE, "budget.images=160", "model.latent=5"))
@@ -152,7 +153,7 @@ def test_another_configuration_is_refused_with_its_differences(tiny):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, damage, caplog):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, trained, damage, caplog):
     often = ("trainer.checkpoint_every=80", "trainer.log_every=16", "budget.images=480")
     cut = tiny(EXAMPLE, *often)
     with pytest.raises(Stopped):
@@ -172,7 +173,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, damage, caplog)
         reported[0] == 256
     )  # the checkpoint before is at 240; a restart from nothing would begin with 16
     newest.unlink(missing_ok=True)
-    assert same(outcome(run), outcome(train(tiny(EXAMPLE, *often, folder="whole"))))
+    assert same(outcome(run), outcome(trained(EXAMPLE, *often, folder="whole")))
 
 
 def test_a_checkpoint_that_would_run_code_is_passed_over(tmp_path):
@@ -254,9 +255,8 @@ def test_the_last_two_checkpoints_are_kept(tiny):
 
 
 @pytest.mark.parametrize("override", ["clip_norm=0.5", "ema_half_life=7", "warmup_images=48"])
-def test_another_way_of_optimization_is_refused(override, tiny):
-    config = tiny(EXAMPLE, "budget.images=160")
-    train(config)
+def test_another_way_of_optimization_is_refused(override, tiny, trained):
+    config = trained(EXAMPLE, "budget.images=160").config()
     other = tiny(EXAMPLE, "budget.images=160", f"optimization.{override}")
     key, _, value = override.partition("=")
     with pytest.raises(InputError, match=rf"optimization\.{key} was .*, is now {value}"):
@@ -306,7 +306,7 @@ def test_a_folder_in_use_is_refused_and_a_dead_owner_is_not_an_owner(tiny, tmp_p
     assert not (tmp_path / "run" / "lock").exists()
 
 
-def test_a_full_disk_stops_and_the_same_command_resumes(tiny, monkeypatch):
+def test_a_full_disk_stops_and_the_same_command_resumes(tiny, trained, monkeypatch):
     often = ("trainer.checkpoint_every=160", "budget.images=480")
     config = tiny(EXAMPLE, *often)
     replace, full = Path.replace, [False]
@@ -324,7 +324,7 @@ def test_a_full_disk_stops_and_the_same_command_resumes(tiny, monkeypatch):
         train(config, fill)
     assert not list(Path(config.resolved["run_dir"]).rglob("*.tmp"))
     full[0] = False
-    assert same(outcome(train(config)), outcome(train(tiny(EXAMPLE, *often, folder="whole"))))
+    assert same(outcome(train(config)), outcome(trained(EXAMPLE, *often, folder="whole")))
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(tiny):
@@ -466,8 +466,8 @@ def test_a_divergence_in_the_last_step_is_one(tiny):
     assert not Run(Path(config.resolved["run_dir"])).weights.exists()
 
 
-def test_damaged_weights_are_made_again(tiny):
-    run = train(tiny(EXAMPLE, "budget.images=160"))
+def test_damaged_weights_are_made_again(tiny, trained):
+    run = trained(EXAMPLE, "budget.images=160")
     whole = run.weights.read_bytes()
     run.weights.write_bytes(whole[:-50])
     assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
@@ -489,8 +489,8 @@ def test_damaged_checkpoints_do_not_crowd_out_good_ones(tiny):
 
 
 @pytest.mark.parametrize("content", ["{}", '{"status": "running"}'])
-def test_a_poor_state_file_is_survived(tiny, content):
-    run = train(tiny(EXAMPLE, "budget.images=160"))
+def test_a_poor_state_file_is_survived(tiny, trained, content):
+    run = trained(EXAMPLE, "budget.images=160")
     whole = run.weights.read_bytes()
     (run.path / "state.json").write_text(content)
     run.metrics.write_bytes(run.metrics.read_bytes() + b"\xff\xfe garbage\n5\n{}\n")
@@ -498,8 +498,8 @@ def test_a_poor_state_file_is_survived(tiny, content):
     assert all("images" in line for line in read_metrics(run.metrics))
 
 
-def test_a_state_that_says_done_and_not_on_which_images_is_removed_first(tiny):
-    run = train(tiny(EXAMPLE, "budget.images=160"))
+def test_a_state_that_says_done_and_not_on_which_images_is_removed_first(tiny, trained):
+    run = trained(EXAMPLE, "budget.images=160")
     whole = run.weights.read_bytes()
     (run.path / "state.json").write_text('{"status": "done"}')
     with pytest.raises(
@@ -511,8 +511,8 @@ def test_a_state_that_says_done_and_not_on_which_images_is_removed_first(tiny):
     assert train(tiny(EXAMPLE, "budget.images=160")).weights.read_bytes() == whole
 
 
-def test_evaluations_may_be_added_to_a_finished_run(tiny):
-    run = train(tiny(EXAMPLE, "budget.images=160"))
+def test_evaluations_may_be_added_to_a_finished_run(tiny, trained):
+    run = trained(EXAMPLE, "budget.images=160")
     train(tiny(EXAMPLE, "budget.images=160", "evaluations.k8.log_prob.K=8"))
     assert "k8" in run.config().evaluations
 
@@ -562,8 +562,8 @@ def test_a_run_refuses_other_images_under_the_same_name(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_before_the_first_batch_stops_after_it(tiny, monkeypatch, number):
-    whole = train(tiny(EXAMPLE, "budget.images=160", folder="whole")).weights.read_bytes()
+def test_a_signal_before_the_first_batch_stops_after_it(tiny, trained, monkeypatch, number):
+    whole = trained(EXAMPLE, "budget.images=160", folder="whole").weights.read_bytes()
     config = tiny(EXAMPLE, "budget.images=160")
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="at image 16 of 160"):
         patch.setattr(VAE, "on_fit_start", lambda self: os.kill(os.getpid(), number))
