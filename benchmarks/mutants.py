@@ -441,6 +441,20 @@ MUTATIONS = (
         ("data/test_data.py::test_every_epoch_shows_every_image_once_in_an_order_of_its_own",),
     ),
     Mutation(
+        "the key of a decoded copy ignores y",
+        "data/images.py",
+        '"levels": self.spec.levels, "y": y}',
+        '"levels": self.spec.levels, "y": None}',
+        ("data/test_data.py::test_data_sets_that_differ_in_y_alone_have_copies_of_their_own",),
+    ),
+    Mutation(
+        "a churn beside a sampler without one is ignored",
+        "models/diffusion/edm.py",
+        'if sampler != "stochastic" and churn != _CHURN:',
+        "if False:",
+        ("models/test_edm.py::test_wrong_options_are_refused_in_one_line",),
+    ),
+    Mutation(
         "class labels of samples uniform instead of by frequency",
         "data/images.py",
         'return torch.from_numpy(y).to(rng.device)[rng.split("label").integers(len(y))]',
