@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from genbench import capabilities
 from genbench.cli.listing import first_reference, papers, short
 from genbench.config.find import configs, find_config
+from genbench.config.recipe import load_config
 from genbench.errors import InputError
 from genbench.spec import Image, Labels, Tokens
 from genbench.system.files import write_atomic
@@ -78,12 +79,11 @@ def recipes() -> list[Recipe]:
 
 
 def model_group(name: str) -> dict[str, Any]:
-    """The group `model` of a recipe; that of its base where it names no class of its own."""
+    """The group `model` of a recipe. A recipe that builds on another is resolved first."""
     tree = load_yaml(find_config(name))
-    model = tree.get("model", {})
-    if "class_path" not in model and "base" in tree:
-        return {**model_group(tree["base"]), **model}
-    return dict(model)
+    if "base" in tree:
+        tree = load_config(name).resolved
+    return dict(tree["model"])
 
 
 def tables() -> str:
