@@ -160,7 +160,10 @@ def run_lines(folder: Path) -> Iterator[str]:
                 if state["status"] == "running" and not in_use(run.path)
                 else state["status"]
             )
-            line = f"{job.state if job else status:<9} {state['images_seen']:>12,} images {state['seconds']:>8.0f} s"
+            images = state["images_seen"] + state["finalize_images"]
+            line = (
+                f"{job.state if job else status:<9} {images:>12,} images {state['seconds']:>8.0f} s"
+            )
             line += f"  {job.line}" if job and job.state == "failed" else ""
         except (GenbenchError, KeyError):
             line = "damaged state.json"

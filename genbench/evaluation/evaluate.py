@@ -8,12 +8,18 @@ command but for the last four, which are used once per variant:
     evaluation/resolve.py      protocol, extractor, identity, and the file of every record
     evaluation/reference.py    features of the reference images
     evaluation/draw.py         samples
-    evaluation/score.py        their metrics; metrics/likelihood.py the likelihood
+    evaluation/score.py        their metrics, by metrics/measure.py; metrics/likelihood.py the likelihood
     evaluation/pending.py      the scores wait in the run's folder until the speed is measured
+    metrics/speed.py           the speed
     records/store.py           the record; draw.py the picture beside it
 
-On several processes images are dealt out and gathered by `genbench.system.processes`; the record is
-the same.
+Scores are kept apart from the speed because `genbench bench` scores runs side by side, and measures
+speeds one at a time afterwards. `new_record` gives the record without measurements: by it scores
+that wait are recognised, and it is what is known of a diverged run.
+
+On several processes images are dealt out and gathered by `genbench.system.processes`, and the
+record is the same: `agreed` makes all of them answer a question as the first one does, and
+`first_alone` lets that one write.
 """
 
 from __future__ import annotations

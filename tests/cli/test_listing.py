@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from genbench.cli.listing import first_reference, papers
+from genbench.cli.listing import first_reference, papers, run_lines
 from genbench.cli.main import build_parser, main
 from genbench.config.find import configs
 from genbench.system.locations import project_root
@@ -28,13 +29,31 @@ def test_every_model_is_listed_with_the_paper_that_it_comes_from(capsys):
     folders = Path(project_root() / "genbench" / "models").glob("*/__init__.py")
     assert {paper.family for paper in papers()} == {path.parent.name for path in folders}
     assert main(["list", "--classes"]) == 0
-    assert "genbench.models.vae.vae.VAE" in capsys.readouterr().out
+    classes = capsys.readouterr().out
+    for name in (
+        "models.vae.vae.VAE",
+        "nets.bijections.nice.NICE",
+        "models.gan.games.LeastSquares",
+        "formulas.samplers.Heun",
+    ):
+        assert f"  genbench.{name} " in classes
 
 
 def test_that_there_are_no_runs_yet_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("genbench.cli.listing.project_root", lambda: tmp_path)
     assert main(["list"]) == 0
     assert capsys.readouterr().out.endswith("\nruns:\n  none yet\n")
+
+
+def test_images_of_a_model_without_gradients_are_those_that_its_fit_has_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.cli.listing.project_root", lambda: tmp_path)
+    run = tmp_path / "runs" / "gmm"
+    smoke = ["train", "-c", "points2d/gmm", "--smoke", "--wandb.mode=disabled"]
+    assert main([*smoke, f"--run_dir={run}"]) == 0
+    state = json.loads((run / "state.json").read_text())
+    assert state["images_seen"] == 0 < state["finalize_images"]
+    (line,) = run_lines(tmp_path / "runs")
+    assert f"done      {state['finalize_images']:>12,} images" in line
 
 
 def test_the_paper_is_the_first_of_the_references():
