@@ -99,7 +99,8 @@ def test_a_command_reads_everything_once_for_all_variants(tiny, tmp_path, monkey
         "genbench.evaluation.resolve.reference_of",
         "genbench.evaluation.resolve.row_hash",
         "genbench.evaluation.evaluate.open_run",
-        "genbench.runs.build.build",
+        "genbench.runs.build.build_data",
+        "genbench.runs.build.build_model",
         "genbench.runs.build.load_weights",
     )
     for name in (*once, "genbench.evaluation.evaluate.score_samples"):
