@@ -33,6 +33,7 @@ __all__ = [
     "Latent",
     "Tokenizes",
     "Transports",
+    "class_offers",
     "described",
     "is_capability",
     "members_of",
@@ -136,7 +137,7 @@ class Transports(Protocol):
 
 @runtime_checkable
 class Denoises(Protocol):
-    """Reals x in noise, x_t = alpha_t x + sigma_t eps with standard normal eps, have a mean E[x | x_t].
+    """Reals in noise, x_t = alpha_t x + sigma_t eps with eps ~ N(0, I), have a mean E[x | x_t].
 
     eps, score and velocity follow from it by the methods of `schedule`.
     """
@@ -197,6 +198,14 @@ def members_of(capability: type) -> list[str]:
     """
     names = (*vars(capability).get("__annotations__", {}), *vars(capability))
     return [name for name in names if not name.startswith("_")]
+
+
+def class_offers(kind: type, capability: type) -> bool:
+    """Whether the objects of a class have every member of a capability, by the methods of the class
+    and the attributes that it declares.
+    """
+    declared = (vars(base).get("__annotations__", {}) for base in kind.__mro__)
+    return set(members_of(capability)) <= set(dir(kind)).union(*declared)
 
 
 def described(capability: type) -> str:

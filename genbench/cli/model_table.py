@@ -3,7 +3,7 @@
 Between the two comments `<!-- models -->` and `<!-- /models -->` stand two tables: every model with
 its family, its paper, what it can answer and its recipes; and the parts that recipes give to models
 and that have papers of their own. What a model can answer is read from its class: a capability is
-offered where the class has all members of its protocol (`genbench.capabilities`).
+offered where the class has all members of its protocol (`genbench.capabilities.class_offers`).
 """
 
 from __future__ import annotations
@@ -127,11 +127,10 @@ def answers_of(model: type) -> Iterator[str]:
     kind = getattr(model, "likelihood", None)
     if kind is not None:
         yield _SIGNS[kind]
-    members = set(dir(model))
-    for word, protocol in _CAPABILITIES.items():
-        if {name for name in vars(protocol) if not name.startswith("_")} <= members:
+    for word, capability in _CAPABILITIES.items():
+        if capabilities.class_offers(model, capability):
             yield word
-    if "free_energy" in members:
+    if hasattr(model, "free_energy"):
         yield "energy"
     conditions = getattr(model, "conditions", ())
     given = " or ".join(_CONDITIONS[kind] for kind in conditions)

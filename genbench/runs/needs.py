@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from genbench.capabilities import described, members_of
+from genbench.capabilities import class_offers, described, members_of
 from genbench.config.class_paths import named_class, needs_of
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
@@ -67,16 +67,9 @@ def models_that_offer(capability: type) -> list[str]:
         >>> models_that_offer(Tokenizes), models_that_offer(Denoises)
         (['VQVAE'], ['DDPM', 'EDM', 'FlowMatching'])
     """
-    wanted = set(members_of(capability))
     paths = leaf_classes("models", "GenerativeModel")
     return [
         path.rpartition(".")[2]
         for path in sorted(paths, key=lambda path: path.rpartition(".")[::2])
-        if wanted <= _attributes(named_class(path))
+        if class_offers(named_class(path), capability)
     ]
-
-
-def _attributes(kind: type) -> set[str]:
-    """The names of a class's methods, and of the attributes that it declares."""
-    declared = (vars(base).get("__annotations__", {}) for base in kind.__mro__)
-    return set(dir(kind)).union(*declared)
