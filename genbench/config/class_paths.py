@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from genbench.capabilities import is_capability
 from genbench.config.annotations import annotation, members, parameters
 from genbench.errors import InputError, nearest
 from genbench.system.discover import leaf_classes
@@ -205,6 +204,8 @@ def needs_of(class_path: str) -> dict[str, NeedArgument]:
         >>> needs_of("genbench.models.autoregressive.latent_prior.LatentPrior")
         {'tokenizer': NeedArgument(capability=<class 'genbench.capabilities.Tokenizes'>, optional=False)}
     """
+    from genbench.capabilities import is_capability  # imports torch, which lists do without
+
     package = class_path.partition(".")[0]
     needs = {}
     for name, hint in parameters(class_path, "__init__", (package,)).items():
