@@ -3,7 +3,7 @@
 config.yaml         the resolved configuration; the input of evaluation
 state.json          status (running, stopped, done, diverged), images seen, seconds, which runs it
                     needed, and the configuration as training noted it: config.yaml is checked
-                    against that wherever a run is opened
+                    against that wherever a run is opened; all under a digest
 metrics.jsonl       one line per log point: images, seconds, losses
 log.txt             what would clutter the terminal
 checkpoints/        <images>-<hash>.ckpt, the last two; each notes the configuration, the images and
@@ -26,10 +26,8 @@ from genbench.config.config import Config
 from genbench.config.keys import changes, edits
 from genbench.errors import InputError
 from genbench.runs.checkpoint_files import keep_two, newest_checkpoint, save_checkpoint
-from genbench.runs.state import State
+from genbench.runs.state import State, read_state, write_state
 from genbench.system.files import file_digest, write_atomic
-from genbench.system.json_files import write_json
-from genbench.system.typed import read_json_as, read_value
 from genbench.system.yaml12 import dump_yaml, load_yaml
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ class Run:
         """Note a configuration in state.json, unless it is there."""
         state = self.state()
         if state["config"] != config_tree(config):
-            write_json(self.path / "state.json", {**state, "config": config_tree(config)})
+            self.write_state(**{**state, "config": config_tree(config)})
 
     def check_config_file(self) -> None:
         """Refuse a config.yaml of other weights than those of the noted configuration.
@@ -190,8 +188,7 @@ class Run:
         Args:
             state: Fields of `State` by name; the others take their defaults.
         """
-        read_value(State, state)  # what is written can be read
-        write_json(self.path / "state.json", state)
+        write_state(self.path / "state.json", state)
 
     def check_data(self, data: ImageData) -> None:
         """Refuse images other than those that the run was begun with.
@@ -232,14 +229,10 @@ class Run:
         """The fields of `State` by name. Without state.json they are those of a new run.
 
         Raises:
-            InputError: It is damaged.
+            InputError: It is damaged, or was changed since training wrote it.
         """
         try:
-            state = read_json_as(
-                State,
-                self.path / "state.json",
-                "remove it, and training goes on from the checkpoint",
-            )
+            state = read_state(self.path / "state.json")
         except FileNotFoundError:
             state = State()
         return asdict(state)

@@ -1,15 +1,36 @@
-"""The content of state.json."""
+"""The content of state.json.
+
+    digest = SHA-256 over the canonical JSON of the other fields
+
+stands beside it, so that a value that is changed afterwards is noticed. The digest has no key. Files
+of versions that noted none are read without it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from genbench.errors import InputError
 from genbench.records.consistency import needed_names
 from genbench.records.parts import Need
-from genbench.system.typed import Count, Line, Seconds, Sha256, Text, read_value
+from genbench.system.json_files import digest, write_json
+from genbench.system.typed import (
+    Count,
+    Line,
+    Seconds,
+    Sha256,
+    Text,
+    one_line,
+    read_json_as,
+    read_value,
+)
 
-__all__ = ["State"]
+__all__ = ["State", "read_state", "write_state"]
+
+_CURE = "remove it, and training goes on from the checkpoint"
 
 # of every configuration that training has noted
 _SECTIONS = {
@@ -68,3 +89,38 @@ class State:
                 raise ValueError(
                     f"needs.{name} is in one of needs and config, and not in the other"
                 )
+
+
+def read_state(path: Path) -> State:
+    """Read state.json.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It is damaged, or was changed since training wrote it.
+    """
+    tree: dict[str, Any] = read_json_as(dict[str, Any], path, _CURE)
+    noted = tree.pop("digest", None)
+    try:
+        state: State = read_value(State, tree)
+        if noted not in (None, digest(tree)):
+            raise ValueError("its digest is not that of its content, which was edited")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {one_line(str(error))}; {_CURE}") from None
+    return state
+
+
+def write_state(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write state.json with its digest.
+
+    Args:
+        path: The file.
+        fields: Fields of `State` by name; the others take their defaults.
+
+    Raises:
+        ValueError: It could not be read again.
+    """
+    read_value(State, dict(fields))
+    write_json(path, {**fields, "digest": digest(dict(fields))})

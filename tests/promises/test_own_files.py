@@ -37,6 +37,7 @@ from genbench.system.files import (
     write_atomic,
     write_once,
 )
+from genbench.system.json_files import digest
 from genbench.system.lock import in_use, lock
 from genbench.system.temporary import folder_beside
 from genbench.tracking.metrics_file import read_metrics
@@ -47,7 +48,9 @@ TRAINED = "digits/vae"
 
 
 def edit(path: Path, key: str, value: object) -> None:
-    """Change one key, such as a.b.c, of a file of YAML or JSON."""
+    """Change one key, such as a.b.c, of a file of YAML or JSON; state.json gets the digest of what it
+    then says, so that what it says is looked at.
+    """
     tree = (
         json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
     )
@@ -56,6 +59,9 @@ def edit(path: Path, key: str, value: object) -> None:
     for name in above:
         group = group[name]
     group[last] = value
+    if path.name == "state.json":
+        del tree["digest"]
+        tree["digest"] = digest(tree)
     path.write_text(json.dumps(tree) if path.suffix == ".json" else yaml.safe_dump(tree))
 
 
@@ -243,6 +249,36 @@ def test_a_state_of_other_types_is_refused_by_every_command(
     ):
         line = refused(capsys, *command)
         assert f"{run.path}/state.json is damaged: {says}" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seconds", 1.0), ("finalize_images", 7), ("device", "eight H200"), ("digest", "0" * 64)],
+)
+def test_a_state_that_was_edited_is_believed_by_no_command(run, key, value, tmp_path, capsys):
+    path = run.path / "state.json"
+    weights = run.weights.read_bytes()
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, key: value}))
+    for command in (
+        ("evaluate", run.path, "--out", tmp_path / "out"),
+        ("train", "-c", run.path / "config.yaml", f"--run_dir={run.path}"),
+    ):
+        line = refused(capsys, *command)
+        assert f"{path} is damaged: its digest is not that of its content, which was edit" in line
+    assert not (tmp_path / "out").exists()
+    path.unlink()
+    assert main(list(map(str, command))) == 0
+    assert open_run(run.path).run.state()["seconds"] != 1.0
+    assert run.weights.read_bytes() == weights
+
+
+def test_a_state_of_a_version_that_noted_no_digest_is_read(run):
+    path = run.path / "state.json"
+    content = json.loads(path.read_text())
+    del content["digest"]
+    path.write_text(json.dumps(content))
+    assert open_run(run.path).run.state()["seconds"] == content["seconds"]
 
 
 @pytest.mark.parametrize("images", [0, 32, 96])
@@ -484,7 +520,7 @@ def test_a_checkpoint_from_before_a_setting_goes_on_where_the_setting_is_at_its_
 def test_what_is_final_is_not_vouched_for_under_another_config(begun, status, capsys):
     diverged_at = {"done": None, "diverged": 64}[status]
     state = {**begun.state(), "status": status, "diverged_at": diverged_at, "config": None}
-    (begun.path / "state.json").write_text(json.dumps(state))
+    begun.write_state(**state)
     edit(begun.path / "config.yaml", "seed", 7)
     before = contents(begun)
     line = refused(capsys, "train", "-c", begun.path / "config.yaml", f"--run_dir={begun.path}")

@@ -314,9 +314,7 @@ def test_weights_that_are_none_are_refused(content, tiny, tmp_path, capsys):
     assert "is not what training wrote" in refused(
         capsys, "sample", run.path, "-o", tmp_path / "x.png"
     )
-    state = json.loads((run.path / "state.json").read_text())
-    state["weights_hash"] = hashlib.sha256(content).hexdigest()
-    (run.path / "state.json").write_text(json.dumps(state))
+    run.write_state(**{**run.state(), "weights_hash": hashlib.sha256(content).hexdigest()})
     assert "model.safetensors cannot be loaded" in refused(
         capsys, "sample", run.path, "-o", tmp_path / "x.png"
     )

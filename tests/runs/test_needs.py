@@ -322,9 +322,8 @@ def test_a_prior_is_measured_with_the_codes_that_it_was_trained_on(tiny):
     with torch.no_grad():
         weights.codebook.mul_(2)
     save_weights(weights, tokenizer.weights)
-    state = json.loads((tokenizer.path / "state.json").read_text())
-    state["weights_hash"] = file_digest(tokenizer.weights)
-    (tokenizer.path / "state.json").write_text(json.dumps(state))
+    state = {**tokenizer.state(), "weights_hash": file_digest(tokenizer.weights)}
+    tokenizer.write_state(**state)
     with pytest.raises(InputError, match=r"was begun with other weights of needs\.tokenizer"):
         open_run(run)
     shutil.rmtree(tokenizer.path)
@@ -342,9 +341,10 @@ def test_a_teacher_that_was_trained_again_is_another(tiny):
     with pytest.raises(InputError, match=r"is not finished \(not begun\)"):
         train(config)
     train(config.needs["teacher"])
-    state = json.loads((Path(config.resolved["run_dir"]) / "state.json").read_text())
+    run = Run(Path(config.resolved["run_dir"]))
+    state = run.state()
     state["needs"]["teacher"]["weights_hash"] = "0" * 64
-    (Path(config.resolved["run_dir"]) / "state.json").write_text(json.dumps(state))
+    run.write_state(**state)
     with pytest.raises(InputError, match=r"was begun with other weights of needs\.teacher"):
         train(config)
 
