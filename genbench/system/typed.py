@@ -85,11 +85,15 @@ class Range:
         return self.low <= value <= self.high and value > self.above
 
     def __str__(self) -> str:
+        high = f"{self.high:,}" if self.high >= 1e6 else f"{self.high:g}"
+        if self.above > -math.inf and self.high < math.inf:
+            return f"above {self.above:g} and at most {high}"
         if self.above > -math.inf:
             return f"above {self.above:g}"
-        if self.high >= _LARGEST:
+        if self.high == math.inf:
             return f"at least {self.low:g}"
-        high = f"{self.high:,.0f}" if self.high >= 1e6 else f"{self.high:g}"
+        if self.low == -math.inf:
+            return f"at most {high}"
         return f"from {self.low:g} to {high}"
 
 
@@ -131,8 +135,9 @@ class Filled:
         return "a list of at least one"
 
 
-Count = Annotated[int, Range(0, _LARGEST)]
-Natural = Annotated[int, Range(1, _LARGEST)]
+# two rules, of which a message names the one that is broken: the upper one hardly ever is
+Count = Annotated[int, Range(low=0), Range(high=_LARGEST)]
+Natural = Annotated[int, Range(low=1), Range(high=_LARGEST)]
 Amount = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 Seconds = Annotated[float, Range(0, _LONGEST_SECONDS)]

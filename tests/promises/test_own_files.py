@@ -191,7 +191,11 @@ STATES = [
     ("status", "finished", "status is 'finished', not one of"),
     ("images_seen", -5, "images_seen is -5, not at least 0"),
     ("images_seen", "64", "images_seen is '64', not an integer"),
-    ("images_seen", 2**62, "images_seen is 4611686018427387904, not at least 0"),
+    (
+        "images_seen",
+        2**62,
+        "images_seen is 4611686018427387904, not at most 4,611,686,018,427,387,903",
+    ),
     ("finalize_images", 1.5, "finalize_images is 1.5, not an integer"),
     ("seconds", "fast", "seconds is 'fast', not a finite number"),
     ("seconds", -1, "seconds is -1, not from 0 to 3,153,600,000"),
