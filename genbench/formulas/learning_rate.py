@@ -31,6 +31,16 @@ class LearningRateSchedule(ABC):
             budget: Images of the whole run.
         """
 
+    def check_budget(self, budget: int) -> None:  # noqa: B027, nothing to check is the rule
+        """Refuse a budget in which the schedule would not do what it is named for.
+
+        Args:
+            budget: Images of the whole run.
+
+        Raises:
+            ValueError: The message says what would be right.
+        """
+
 
 class CosineDecay(LearningRateSchedule):
     """Half a period of a cosine, from 1 to `final`.
@@ -69,6 +79,13 @@ class LinearDecay(LearningRateSchedule):
             raise ValueError(f"constant_images is at least 0, not {constant_images}")
         self.constant_images = constant_images
 
+    def check_budget(self, budget: int) -> None:
+        if self.constant_images >= budget:
+            raise ValueError(
+                f"constant_images is below budget.images, not {self.constant_images:,} of "
+                f"{budget:,}: the rate would never fall"
+            )
+
     def factor(self, images: int, budget: int) -> float:
         """min(1, (n - s) / (n - constant_images))."""
         if images <= self.constant_images:
@@ -95,6 +112,13 @@ class StepDecay(LearningRateSchedule):
             )
         self.every = every
         self.gamma = gamma
+
+    def check_budget(self, budget: int) -> None:
+        if self.every >= budget:
+            raise ValueError(
+                f"every is below budget.images, not {self.every:,} of {budget:,}: the rate would "
+                "never fall"
+            )
 
     def factor(self, images: int, budget: int) -> float:
         """gamma to the power of the drops so far."""

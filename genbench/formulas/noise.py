@@ -270,6 +270,9 @@ class SubVP(Schedule):
     first: float = 0.1
     last: float = 20.0
 
+    def __post_init__(self) -> None:
+        Linear(self.first, self.last)  # refuses the rates that it cannot have
+
     def alpha(self, t: Tensor) -> Tensor:
         return Linear(self.first, self.last).alpha(t)
 
@@ -300,6 +303,12 @@ class Exploding(Schedule):
     sigma_min: float = 0.01
     sigma_max: float = 50.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ValueError(
+                f"sigma_min is above 0 and below sigma_max, not {self.sigma_min} and {self.sigma_max}"
+            )
+
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t, dtype=torch.float64)
 
@@ -322,10 +331,9 @@ class Karras(Schedule):
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise ValueError(
-                f"sigma_min is above 0 and below sigma_max, not {self.sigma_min} and {self.sigma_max}"
-            )
+        Exploding(self.sigma_min, self.sigma_max)  # refuses noise that does not grow
+        if self.rho < 1:
+            raise ValueError(f"rho is at least 1, not {self.rho}")
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t, dtype=torch.float64)

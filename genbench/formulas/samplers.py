@@ -198,6 +198,12 @@ class Stochastic(Sampler):
     def __post_init__(self) -> None:
         if self.churn < 0:
             raise ValueError(f"churn is at least 0, not {self.churn}")
+        if not 0 <= self.low <= self.high:
+            raise ValueError(
+                f"low is at least 0 and no larger than high, not {self.low} and {self.high}"
+            )
+        if self.noise < 0:
+            raise ValueError(f"noise is at least 0, not {self.noise}")
 
     def __call__(
         self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng

@@ -145,8 +145,9 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
         model: The model of the run.
 
     Raises:
-        InputError: There is nothing to train on, a batch cannot be dealt to the processes or split
-            into parts, or the model cannot be compiled.
+        InputError: There is nothing to train on, the schedule of the learning rate does not fit the
+            budget, a batch cannot be dealt to the processes or split into parts, or the model
+            cannot be compiled.
     """
     if config.trainer.compile and model.second_derivatives:
         raise InputError(
@@ -155,6 +156,12 @@ def check_fit(config: Config, data: ImageData, model: GenerativeModel) -> None:
         )
     if model.players() and not config.budget.images:
         raise InputError("budget.images is at least 1 for a model that learns by gradients, not 0")
+    schedule = config.optimization.schedule
+    if model.players() and schedule is not None:
+        try:
+            schedule.check_budget(config.budget.images)
+        except ValueError as error:
+            raise InputError(f"optimization.schedule: {error}") from None
     processes = config.trainer.devices * config.trainer.num_nodes
     parts = config.trainer.accumulate
     if data.batch_size % processes:

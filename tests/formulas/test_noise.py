@@ -318,3 +318,34 @@ def test_heun_agrees_with_diffusers():
         theirs = scheduler.step(mean, t, theirs).prev_sample
     ours = end(samplers.Heun()(posterior_mean, x, grid, streams(5)))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (Exploding, {"sigma_min": 5.0, "sigma_max": 1.0}, "sigma_min is above 0 and below sigma_m"),
+        (Exploding, {"sigma_min": 0.0}, "sigma_min is above 0 and below sigma_max, not 0.0 and 50"),
+        (Karras, {"sigma_min": 5.0, "sigma_max": 5.0}, "sigma_min is above 0 and below sigma_max"),
+        (Karras, {"rho": 0.0}, "rho is at least 1, not 0.0"),
+        (Karras, {"rho": -7.0}, "rho is at least 1, not -7.0"),
+        (Linear, {"first": 3.0, "last": 2.0}, "first is above 0 and no larger than last, not 3.0"),
+        (SubVP, {"first": 3.0, "last": 2.0}, "first is above 0 and no larger than last, not 3.0"),
+        (SubVP, {"first": -0.1}, "first is above 0 and no larger than last, not -0.1 and 20.0"),
+        (Straight, {"sigma_min": 1.0}, "sigma_min is at least 0 and below 1, not 1.0"),
+        (samplers.DDIM, {"eta": 1.5}, "eta is from 0 to 1, not 1.5"),
+        (samplers.Ancestral, {"variance": "both"}, "variance is 'posterior' or 'beta', not 'both'"),
+        (samplers.Stochastic, {"churn": -1.0}, "churn is at least 0, not -1.0"),
+        (samplers.Stochastic, {"low": 3.0, "high": 2.0}, "low is at least 0 and no larger than hi"),
+        (samplers.Stochastic, {"low": -1.0}, "low is at least 0 and no larger than high, not -1.0"),
+        (samplers.Stochastic, {"noise": -1.0}, "noise is at least 0, not -1.0"),
+    ],
+)
+def test_arguments_outside_of_their_range_are_refused(kind, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize("schedule", SMOOTH.values(), ids=SMOOTH)
+def test_noise_grows_beside_the_image(schedule):
+    t = torch.linspace(0, 0.99, 50, dtype=torch.float64)
+    assert ((schedule.sigma(t) / schedule.alpha(t)).diff() > 0).all()

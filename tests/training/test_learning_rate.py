@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from genbench.cli.main import main
 from genbench.config.recipe import load_config
 from genbench.errors import InputError, Stopped
 from genbench.formulas.learning_rate import (
@@ -96,6 +97,26 @@ def test_a_wrong_schedule_gets_one_line(schedule, message):
         load_config(RECIPE, [option])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("LinearDecay, constant_images: 9999", "constant_images is below budget.images, not 9,999"),
+        ("LinearDecay, constant_images: 128", "constant_images is below budget.images, not 128"),
+        ("StepDecay, every: 128", "every is below budget.images, not 128 of 128: the rate would n"),
+    ],
+)
+def test_a_decay_that_the_budget_never_reaches_is_refused(schedule, message, tmp_path, capsys):
+    option = f"--optimization.schedule={{class_path: genbench.formulas.learning_rate.{schedule}}}"
+    run_dir = f"--run_dir={tmp_path / 'run'}"
+    command = ["train", "-c", RECIPE, "--budget.images=128", "--data.batch_size=16", run_dir]
+    assert main([*command, option]) == 2
+    errors = capsys.readouterr().err
+    assert f"genbench: optimization.schedule: {message}" in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    assert main([*command, option.replace("9999", "127").replace("128", "127"), "--dry-run"]) == 0
 
 
 def test_a_word_is_no_schedule():
