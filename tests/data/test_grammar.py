@@ -16,6 +16,7 @@ from genbench.errors import InputError
 from genbench.metrics.measure import measure
 from genbench.metrics.samples import Samples
 from genbench.rng import Rng
+from genbench.spec import Text
 
 NAMES = ("kl_estimate", "grammatical")
 
@@ -81,6 +82,11 @@ def test_lines_and_sentences_are_one_to_one(data):
 def test_a_full_stop_is_padding_behind_a_sentence_alone(data):
     x = torch.from_numpy(data.lines([".a red two", "a. red two", "a red two"]))
     assert data.known_log_prob(x).isneginf().tolist() == [True, True, False]
+
+
+def test_a_line_shows_padding_in_front_and_within():
+    assert Text(".abc", ".").read([0, 1, 0, 2, 0, 0]) == ".a.b"
+    assert Text(".abc").read([0, 1, 0]) == ".a."
 
 
 def test_the_label_is_the_first_colour(data, monkeypatch):

@@ -98,6 +98,20 @@ def test_schedules_keep_what_their_names_say():
     assert levels[-1] == CLEAN
 
 
+def test_schedules_have_the_rates_that_are_asked_for():
+    """B(1/2) = 0.5 / 2 + (10 - 0.5) / 8 = 1.4375; of Karras's at rho = 2 the root is halfway."""
+    half = torch.tensor(0.5, dtype=torch.float64)
+    kept = math.exp(-1.4375)
+    linear = Linear(0.5, 10.0)
+    assert float(linear.alpha(half)) == pytest.approx(math.sqrt(kept))
+    assert float(linear.sigma(half)) == pytest.approx(math.sqrt(1 - kept))
+    assert linear.betas(500)[[0, -1]].tolist() == pytest.approx([0.001, 0.02])
+    slower = SubVP(0.5, 10.0)
+    assert float(slower.alpha(half)) == pytest.approx(math.sqrt(kept))
+    assert float(slower.sigma(half)) == pytest.approx(1 - kept)
+    assert float(Karras(1.0, 25.0, rho=2.0).sigma(half)) == pytest.approx(9)
+
+
 def test_noise_grows_by_equal_factors_or_by_equal_differences():
     t = torch.linspace(0, 1, 5, dtype=torch.float64)
     exploding = torch.tensor([0.1, 0.2, 0.4, 0.8, 1.6], dtype=torch.float64)
@@ -231,6 +245,28 @@ def test_the_stochastic_sampler_without_churn_is_heun():
     assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
     other = end(samplers.Stochastic(churn=40.0)(posterior_mean, x, grid, streams(5)))
     assert (other - expected[-1]).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("sampler", "variance"),
+    [
+        (samplers.Ancestral(), 0.24609375),
+        (samplers.Ancestral("beta"), 0.4375),
+        (samplers.DDIM(), 0.0),
+        (samplers.DDIM(0.5), 0.0615234375),
+        (samplers.DDIM(1.0), 0.24609375),
+    ],
+)
+def test_a_step_adds_the_variance_of_its_option(sampler, variance):
+    """From sigma = 0.8 to 0.6: beta = 0.64 - 0.75^2 0.36, of which 0.36 / 0.64 is the posterior's."""
+    t, s = Level(0.6, 0.8), Level(0.8, 0.6)
+    x_t = streams(4, 1).normal((2,))
+    x = posterior_mean(x_t, t)
+    mean = (0.8 * 0.4375 * x + 0.75 * 0.36 * x_t) / 0.64
+    if isinstance(sampler, samplers.DDIM):
+        mean = 0.8 * x + math.sqrt(0.36 - variance) * (x_t - 0.6 * x) / 0.8
+    expected = mean + math.sqrt(variance) * streams(4).normal((2,))
+    torch.testing.assert_close(end(sampler(posterior_mean, x_t, [t, s], streams(4))), expected)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.5])

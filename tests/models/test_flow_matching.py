@@ -444,6 +444,46 @@ def test_latents_and_images(double):
     assert torch.equal(model.decode(streams(5).normal((4,))), model.sample(streams(5)))
 
 
+def visited(call) -> list[float]:
+    """Times at which a field is asked for, those of a step once."""
+    times: list[float] = []
+
+    def v(x_t, t):
+        if not times or times[-1] != float(t[0]):
+            times.append(float(t[0]))
+        return 0.1 * x_t
+
+    call(exact(v))
+    return times
+
+
+def test_options_of_the_solver_reach_it(double):
+    """Euler asks at the beginning of every step: 0, 1/16, 4/16 and 9/16 at power 2."""
+    options = {"solver": "euler", "steps": 4}
+    x = PIXELS[:1]
+    even = [0, 0.25, 0.5, 0.75]
+    assert visited(lambda m: m.encode(x, **options)) == pytest.approx(even)
+    assert visited(lambda m: m.log_prob(x, **options)) == pytest.approx(even)
+    assert visited(lambda m: m.log_prob(x, **options, power=2.0)) == pytest.approx(
+        [0, 0.0625, 0.25, 0.5625]
+    )
+    back = [1, 0.75, 0.5, 0.25]
+    assert visited(lambda m: m.decode(streams(1).normal((2,)), **options)) == pytest.approx(back)
+    assert visited(lambda m: m.sample(streams(1), **options)) == pytest.approx(back)
+    assert visited(lambda m: m.sample(streams(1), **options, power=2.0)) == pytest.approx(
+        [1, 0.5625, 0.25, 0.0625]
+    )
+    for call in (
+        lambda m, tolerance: m.sample(streams(1), solver="dopri5", tolerance=tolerance),
+        lambda m, tolerance: m.log_prob(x, solver="dopri5", tolerance=tolerance),
+    ):
+        coarse, fine = (
+            visited(lambda m, tolerance=tolerance, call=call: call(m, tolerance))
+            for tolerance in (1e-3, 1e-12)
+        )
+        assert len(fine) > 2 * len(coarse)
+
+
 @pytest.mark.parametrize(
     "options, calls", [({"solver": "euler"}, 7), ({"solver": "heun"}, 14), ({"solver": "rk4"}, 28)]
 )

@@ -291,6 +291,15 @@ def test_the_bound_is_below_the_mass_that_samples_have(double, kind):
     assert (inside.exp() <= frequency + 5 * (frequency / 20_000).sqrt() + 1e-3).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_minus_log_prob_per_dimension_in_bits(double, kind):
+    x = images(SMALL, 50)
+    model = GMM(SMALL, components=2, covariance=kind, rank=1, fit="gradient").double()
+    log_p = model.log_prob(x, None, Rng(0, range(50), torch.float64))
+    loss = model.loss(x, None, Rng(0, range(50), torch.float64))["loss"]
+    torch.testing.assert_close(loss, -log_p.mean() / (2 * math.log(2)))
+
+
 def test_gradients_come_near_to_em(double):
     x = images(SMALL, 400)
     em = fitted(SMALL, x, components=3, covariance="diagonal", passes=30)

@@ -139,6 +139,20 @@ def test_a_run_begins_when_those_that_it_needs_have_ended(tmp_path):
     assert crew._next() is pupil
 
 
+def test_a_second_interrupt_ends_a_suite_at_once():
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    for first in numbers:
+        crew = Crew([], [], "tiny", Lines(), ())
+        with crew._forwarding_signals():
+            signal.raise_signal(first)
+            assert crew.stopped is not None
+            signal.raise_signal(signal.SIGTERM)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_a_worker_ends_when_the_process_that_made_it_has_ended():
     worker = Worker(Lines())
     worker.connection.close()  # as the system does it for a process that is killed
