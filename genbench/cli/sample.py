@@ -176,4 +176,9 @@ def prompt_levels(loaded: Loaded, prompt: str, options: dict[str, Any]) -> list[
             f"--prompt {prompt!r}: {unknown[0]!r} is no character of {loaded.data.name}, which has "
             f"{alphabet}"
         )
+    if looks.padding and looks.padding in prompt:
+        raise InputError(
+            f"--prompt {prompt!r}: {looks.padding!r} fills texts of {loaded.data.name} up behind "
+            "their end, and is in none of them"
+        )
     return looks.levels_of(prompt)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from genbench.errors import InputError, nearest
 from genbench.system.locations import expand_home, shipped
 from genbench.system.typed import Natural, Pattern, read_yaml_as
+from genbench.system.yaml12 import check_yaml_name
 
 __all__ = ["Cluster", "load_cluster"]
 
@@ -100,6 +101,7 @@ def load_cluster(name: str) -> Cluster:
     folder = shipped("configs", "cluster")
     for path in (expand_home(name), folder / f"{name}.yaml"):
         if path.is_file():
+            check_yaml_name(path, "file of a cluster", f"those of genbench are in {folder}")
             return read_yaml_as(Cluster, path, name=path.stem)
     names = [path.stem for path in folder.glob("*.yaml")]
     raise InputError(f"no cluster {name!r}; {nearest(name, names)}")

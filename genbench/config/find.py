@@ -6,6 +6,7 @@ from pathlib import Path
 
 from genbench.errors import InputError, nearest
 from genbench.system.locations import expand_home, project_root, shipped
+from genbench.system.yaml12 import check_yaml_name
 
 __all__ = ["configs", "find_config"]
 
@@ -18,11 +19,12 @@ def find_config(name: str | Path) -> Path:
             recipe, such as `digits/vae`.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or the file is none by its name.
     """
     name = expand_home(name)
     for path in (Path(name), project_root() / name, shipped("configs", f"{name}.yaml")):
         if path.is_file():
+            check_yaml_name(path, "recipe", "genbench list names the shipped ones")
             return path
     recipe = str(name).removeprefix("configs/").removesuffix(".yaml")
     raise InputError(f"no configuration {str(name)!r}; {nearest(recipe, configs())}")

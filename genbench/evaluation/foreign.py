@@ -30,7 +30,7 @@ from genbench.evaluation.score import score_samples
 from genbench.records.parts import Cost, is_file_name
 from genbench.records.record import FOREIGN, NOISE_FLOOR, Record, record_id
 from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
-from genbench.spec import Spec, pixel_dtype
+from genbench.spec import Spec, Text, pixel_dtype
 from genbench.system.json_files import digest
 from genbench.system.processes import agreed, first_alone
 
@@ -125,7 +125,15 @@ def read_samples(path: Path, spec: Spec) -> Tensor:
 
     Pixels of 256 levels are scaled to the data's levels where those are fewer, and rounded; other
     levels must be the data's.
+
+    Raises:
+        InputError: They are no such images, or the data are text and the samples no arrays.
     """
+    if isinstance(spec.looks, Text) and path.suffix.lower() not in (".npz", ".npy"):
+        raise InputError(
+            f"{path}: samples of texts are read from an npz file of their characters' levels, as "
+            "genbench sample RUN -o texts.npz writes it"
+        )
     container = open_container(path, PIXELS)
     if container.unreadable:
         name, reason = container.unreadable[0]

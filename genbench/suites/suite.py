@@ -14,6 +14,7 @@ from genbench.config.recipe import load_config
 from genbench.errors import InputError, nearest
 from genbench.system.locations import checkout, expand_home, project_root, shipped
 from genbench.system.typed import Count, Filled, Pattern, Text, read_yaml_as
+from genbench.system.yaml12 import check_yaml_name
 
 __all__ = ["Entry", "Suite", "SuiteFile", "load_suite"]
 
@@ -143,6 +144,7 @@ def load_suite(name: str | Path) -> Suite:
     folder = shipped("configs", "suites")
     for path in (expand_home(name), folder / f"{name}.yaml"):
         if path.is_file():
+            check_yaml_name(path, "suite", "genbench list names the shipped ones")
             return _read_suite(path)
     names = [path.stem for path in folder.glob("*.yaml")]
     raise InputError(f"no suite {str(name)!r}; {nearest(str(name), names)}")

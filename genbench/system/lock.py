@@ -99,7 +99,7 @@ def _live(path: Path, owner_text: str, over: threading.Event) -> None:
             if not _is_held(path, owner_text, touched):
                 owner = "another process, which has ended"
                 with suppress(OSError):
-                    owner = read_text(path)
+                    owner = f"another process, {_in_words(read_text(path))}"
                 print(
                     f"genbench: {path.parent} was taken over by {owner}: this process ends",
                     file=sys.stderr,
@@ -148,8 +148,8 @@ def _acquire(path: Path, owner_text: str) -> None:
         while not link(beside, path):
             if owner := _living_owner(path) or _remove_dead(path):
                 message = (
-                    f"{path.parent} is in use by a running process {owner.content}; wait for it, "
-                    f"or remove {path}"
+                    f"{path.parent} is in use by a running process, {_in_words(owner.content)}; "
+                    f"wait for it, or remove {path}"
                 )
                 if owner.beat:
                     seconds = f"{_SILENT * owner.beat:.0f} seconds"
@@ -273,6 +273,19 @@ def _owner(path: Path) -> _Owner | None:
     # seconds old.
     silent = beat > 0 and (job_is_over(owner) or abs(time.time() - seen) > _SILENT * beat)
     return _Owner(content, "silent" if silent else "lives", beat, seen)
+
+
+def _in_words(content: str) -> str:
+    """Which process a lock names: "number 4711 on node3, in the SLURM job 12"."""
+    try:
+        owner = parse_json(content)
+        number, host, job = owner["pid"], str(owner["host"]), owner.get("job")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "which did not say its number"
+    words = f"number {number} on {host if host.isprintable() else repr(host)}"
+    if job is None:
+        return words
+    return f"{words}, in the SLURM job {str(job)!r}"
 
 
 def _machine() -> str:

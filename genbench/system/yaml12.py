@@ -23,6 +23,7 @@ __all__ = [
     "Decimal",
     "Integer",
     "Truth",
+    "check_yaml_name",
     "dump_yaml",
     "files_read",
     "key_lines",
@@ -172,6 +173,23 @@ class _Dumper(yaml.SafeDumper):
 
 for _tag, _pattern in _SCHEMA.items():
     _Dumper.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), None)
+
+
+def check_yaml_name(path: Path, kind: str, shipped_ones: str) -> None:
+    """Refuse a file of another kind by its name, before it is read as YAML.
+
+    Args:
+        path: The file.
+        kind: What it should be, such as "recipe".
+        shipped_ones: Where to look for those that come with genbench.
+
+    Raises:
+        InputError: The name ends in neither .yaml nor .yml nor .json, which YAML includes.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise InputError(
+            f"{path} is no {kind}: that is a file of YAML, whose name ends in .yaml; {shipped_ones}"
+        )
 
 
 def parse_yaml(text: str, origin: str) -> Any:

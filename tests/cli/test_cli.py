@@ -139,6 +139,24 @@ def test_every_option_of_every_command_that_keeps_one_value_keeps_the_first():
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["train", "-c"], "recipe"),
+        (["bench"], "suite"),
+        (["bench", "quickstart", "--slurm", "--dry-run", "--cluster"], "file of a cluster"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_as_such(arguments, kind, tmp_path, capsys):
+    """Markdown has what YAML calls anchors, and a message about those would say nothing."""
+    path = tmp_path / "README.md"
+    path.write_text("*emphasis*: anchors\n")
+    assert main([*arguments, str(path)]) == 2
+    errors = capsys.readouterr().err
+    assert f"{path} is no {kind}: that is a file of YAML, whose name ends in .yaml; " in errors
+    assert errors.count("\n") == 1
+
+
 def test_every_argument_of_every_command_refuses_an_empty_text():
     """A variable of the shell that is not set is no default."""
 

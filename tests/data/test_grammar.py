@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
 
+from genbench.cli.main import main
+from genbench.cli.sample import prompt_levels
+from genbench.config.recipe import load_config
 from genbench.data.grammar import RULES, Grammar, language
+from genbench.data.pictures import save_folder
 from genbench.errors import InputError
 from genbench.metrics.measure import measure
 from genbench.metrics.samples import Samples
+from genbench.records.store import read_record
 from genbench.rng import Rng
+from genbench.runs.build import build
 from genbench.spec import Text
 
 NAMES = ("kl_estimate", "grammatical")
@@ -171,3 +178,33 @@ def test_the_share_of_grammatical_lines_counts_lines(data):
 def test_metrics_of_known_probabilities_need_them():
     with pytest.raises(InputError, match="true probabilities"):
         measure(Samples(Rng(0, range(4)), images=torch.zeros(4, 1, 1, 2)), ["grammatical"])
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_a_prompt_of_padding_is_refused(data):
+    config = load_config("grammar/transformer", smoke=True)
+    loaded = SimpleNamespace(data=data, model=build(config)[1], config=config)
+    assert prompt_levels(loaded, "two red", {}) == data.spec.looks.levels_of("two red")
+    for prompt in ("two. red", ".", "two red."):
+        with pytest.raises(InputError, match=r"'\.' fills texts of grammar up behind their end"):
+            prompt_levels(loaded, prompt, {})
+
+
+def test_sentences_of_another_tool_are_read_from_arrays_alone(data, tmp_path, capsys):
+    lines = np.concatenate([data.arrays("val")[0]] * 3)[:5_000]
+    folder = tmp_path / "texts"
+    save_folder(lines[:4], data.spec, folder)
+    command = ["evaluate", "--data", "grammar", "--out", str(tmp_path / "out"), "--samples"]
+    assert main([*command, str(folder), "--name", "theirs"]) == 2
+    errors = capsys.readouterr().err
+    assert f"{folder}: samples of texts are read from an npz file" in errors
+    assert "genbench sample RUN -o texts.npz writes it" in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    # as `genbench sample` writes them
+    np.savez(tmp_path / "texts.npz", images=lines, levels=data.spec.levels)
+    assert main([*command, str(tmp_path / "texts.npz"), "--name", "theirs"]) == 0
+    (path,) = (tmp_path / "out" / "records").rglob("*.json")
+    assert read_record(path).metrics["grammatical"].value == 1.0

@@ -64,6 +64,22 @@ def refused(folder: Path) -> str:
 SILENT, LATELY = 20 * BEAT, 5 * BEAT
 
 
+def test_the_owner_of_a_lock_is_said_in_words(tmp_path):
+    path = held(tmp_path, age=LATELY, pid=4711, host="node3")
+    assert f"{tmp_path} is in use by a running process, number 4711 on node3; wait" in refused(
+        tmp_path
+    )
+    held(tmp_path, age=LATELY, pid=4711, host="node3", job="12")
+    message = refused(tmp_path)
+    assert "number 4711 on node3, in the SLURM job '12'; wait for it, or remove" in message
+    held(tmp_path, age=LATELY, host="\x1b[2Jx\n")
+    assert refused(tmp_path).isprintable()
+    assert "{" not in message
+    path.unlink()
+    with lock(tmp_path):
+        assert f"number {os.getpid()} on {socket.gethostname()}; wait" in refused(tmp_path)
+
+
 def test_an_owner_on_another_machine_lives_by_its_signs_of_life(tmp_path, caplog):
     path = held(tmp_path, age=LATELY)
     assert "seconds after its last sign of life it is taken over" in refused(tmp_path)
