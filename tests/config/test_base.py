@@ -89,7 +89,7 @@ def test_another_model_with_its_own_evaluations_and_smoke(tmp_path):
         config.hash
         == load_config(recipe(tmp_path, dump_yaml(expected), "written_out"), smoke=True).hash
     )
-    assert set(config.evaluations) == {""}
+    assert set(config.evaluations) == {"default"}
 
 
 def test_bases_build_on_bases_by_name_or_by_path(tmp_path, monkeypatch):
