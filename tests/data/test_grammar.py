@@ -106,6 +106,12 @@ def test_the_label_is_the_first_colour(data, monkeypatch):
         assert any(line[0] != line[-1] for line in colours)
 
 
+def test_splits_are_draws_of_their_own(data, monkeypatch):
+    monkeypatch.setattr(data, "sizes", (50, 50, 50))
+    train, val, test = (x for x, _ in data.decode().values())
+    assert not any(np.array_equal(a, b) for a, b in ((train, val), (train, test), (val, test)))
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_splits_are_draws_of_the_grammar(data, split):
     x, y = data.tensors(split)

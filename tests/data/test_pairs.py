@@ -9,7 +9,7 @@ import torch
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.commands import named
 from genbench.data.digits import BinaryDigits, Digits
-from genbench.data.pairs import Pairs, pairs_of_samples, upper_half
+from genbench.data.pairs import Pairs, edges, pairs_of_samples, upper_half
 from genbench.data.pictures import pairs_in_rows
 from genbench.spec import Image, Spec
 
@@ -39,6 +39,11 @@ def test_edges_are_steps_of_a_quarter_of_the_range(tmp_path):
     right = abs(padded[:, :, :-1, 1:] - x)
     assert np.array_equal(y, np.maximum(down, right) >= 4)
     assert 0.1 < y.mean() < 0.9
+
+
+def test_an_edge_of_one_channel_is_one():
+    x = np.array([[[[5, 5]], [[0, 9]], [[5, 5]]]])
+    assert edges(x, levels=10).tolist() == [[[[1, 0]]]]
 
 
 def test_pairs_are_found_by_name_and_judged_by_a_protocol_of_their_own(tmp_path):

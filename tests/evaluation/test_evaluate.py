@@ -348,7 +348,8 @@ def test_an_argument_that_came_later_with_its_default_does_not_make_a_run_anothe
 
 
 def test_a_row_keeps_the_hash_of_its_first_record(tmp_path):
-    """Two records of one configuration under two hashes; and images of another tool under its name."""
+    """Two records of one configuration under two hashes; images of another tool under its name, and
+    another model whose name begins with it."""
     path = min((ROOT / "leaderboards" / "records" / "digits").glob("vae-s0-*.json"))
     record = Record.from_json(path.read_text())
     config = check_config(record.provenance.config, "vae", (), "record")
@@ -368,6 +369,7 @@ def test_a_row_keeps_the_hash_of_its_first_record(tmp_path):
         provenance=replace(record.provenance, config={"samples": 64 * "0"}, weights_hash=None),
     )  # fmt: skip
     write(foreign, "0", 2020)
+    write(replace(record, model="vae-other"), "1", 2020)
     assert row_hash(loaded, tmp_path) == 64 * "f"
 
 

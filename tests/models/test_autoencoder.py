@@ -153,6 +153,16 @@ def test_the_fit_takes_all_codes_in_parts_of_any_size(double, monkeypatch):
     torch.testing.assert_close(*fits, rtol=1e-9, atol=1e-12)
 
 
+def test_codes_that_are_all_equal_have_a_density(double):
+    """As they are before the networks have learnt anything."""
+    model = small(components=2, passes=2)
+    with torch.no_grad():
+        for parameter in model.E.parameters():
+            parameter.zero_()
+    model.finalize(batches(images(20)), Rng(0, [0], torch.float64))
+    assert model.prior.log_density(torch.zeros(1, 3)).isfinite().all()
+
+
 def test_a_step_of_the_fit_tells_scikit_learns_mean_log_likelihood_before_it(double):
     """Of 30 points, in parts of 7."""
     prior = fitted()

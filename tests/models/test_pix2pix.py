@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from scipy.stats import kstest, norm
 from torch import nn
 
 from genbench.models.gan.games import LeastSquares, NonSaturating, Wasserstein
@@ -114,6 +115,18 @@ def test_the_discriminator_sees_x_anywhere_in_its_cells(pairs):
     assert bool(((place > 0) & (place < 1)).all())
     assert place.mean().item() == pytest.approx(1 / 2, abs=4 / math.sqrt(12 * 512))
     assert place.var().item() == pytest.approx(1 / 12, rel=0.2)
+
+
+def test_the_generator_sees_y_and_normal_noise_at_every_pixel(pairs):
+    _, y, rng = pairs
+    model = model_of()
+    seen = []
+    model.G.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.generate(rng, y)
+    torch.testing.assert_close(seen[0][:, :1], y / 8 - 1.0, check_dtype=False)
+    z = seen[0][:, 1:]
+    assert z.shape == (8, 1, 8, 8)
+    assert kstest(z.flatten().numpy(), norm.cdf).pvalue > 1e-3
 
 
 def test_the_players_partition_the_parameters_and_only_move_their_own(pairs):

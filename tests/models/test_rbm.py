@@ -157,6 +157,14 @@ def test_finalize_knows_log_Z_with_its_error():
     assert 0.6 < spread < 1.6
 
 
+def test_finalize_has_the_temperatures_and_the_chains_that_are_asked_for():
+    model = machine(ais_chains=5, ais_temperatures=11)
+    model.finalize(some_batches(), Rng(0, [0], torch.float64))
+    other = machine()
+    other.estimate(some_batches(), Rng(0, [0], torch.float64), T=11, chains=5)
+    assert torch.equal(model.log_z, other.log_z)
+
+
 def test_probabilities_add_up_as_well_as_Z_is_known():
     model = machine(ais_chains=400, ais_temperatures=300)
     model.finalize(some_batches(), Rng(0, [0], torch.float64))

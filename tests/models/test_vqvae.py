@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -18,7 +19,7 @@ from genbench.nets.mlp import MLP
 from genbench.nets.transformer import Transformer
 from genbench.rng import Rng
 from genbench.runs.build import build
-from genbench.spec import Spec
+from genbench.spec import Labels, Spec
 
 pytestmark = pytest.mark.usefixtures("double")
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -37,10 +38,11 @@ def small(K=3, grid=(1, 2), beta=0.25) -> VQVAE:
     return model
 
 
-def with_prior(tokenizer: VQVAE) -> LatentPrior:
-    """A prior with random weights over the codes of a model."""
+def with_prior(tokenizer: VQVAE, conditional: bool = False) -> LatentPrior:
+    """A prior with random weights over the codes of a model; conditional: given one of two labels."""
     torch.manual_seed(1)
-    model = LatentPrior(SPEC, partial(MADE, width=16), ADAM, tokenizer)
+    spec = replace(SPEC, y=Labels(2)) if conditional else SPEC
+    model = LatentPrior(spec, partial(MADE, width=16), ADAM, tokenizer, conditional)
     with torch.no_grad():
         for i, p in enumerate(model.parameters()):
             p.add_(0.5 * Rng(i, [1]).normal(p.shape)[0])
@@ -107,25 +109,35 @@ def test_code_length_is_a_bound_of_the_sum_over_all_codes(prior):
     assert 0.01 < bound.exp().sum() < 0.99
 
 
-@pytest.mark.parametrize("prior", [False, True], ids=["uniform", "autoregressive"])
+@pytest.mark.parametrize("prior", ["uniform", "autoregressive", "conditional"])
 def test_samples_have_the_probabilities_of_the_sum_over_all_codes(prior):
     tokenizer = small()
-    model = with_prior(tokenizer) if prior else tokenizer
     z = all_codes(tokenizer)
     n = 40_000
+    model = tokenizer
+    log_p_z = torch.full((len(z),), -math.log(len(z)))
+    y = torch.ones(n, dtype=torch.int64) if prior == "conditional" else None
+    if prior != "uniform":
+        model = with_prior(tokenizer, prior == "conditional")
+        log_p_z = -model.code_length(z, None if y is None else y[: len(z)]).detach()
     with torch.no_grad():
-        log_p_z = -model.code_length(z, None) if prior else torch.full((len(z),), -math.log(len(z)))
         joint = torch.stack(
             [tokenizer.log_likelihood(UNIVERSE, code.expand(len(UNIVERSE), -1, -1)) for code in z]
         )
         p = (joint + log_p_z[:, None]).logsumexp(0).exp()
-        x = model.sample(Rng(2, range(n))).flatten(1).long()
+        x = model.sample(Rng(2, range(n)), y).flatten(1).long()
     counts = torch.bincount(x @ torch.tensor([64, 16, 4, 1]), minlength=256).double()
     common = n * p > 10
     chi2 = ((counts - n * p) ** 2 / (n * p))[common].sum()
     degrees = int(common.sum())
     assert degrees > 20
     assert chi2 < degrees + 5 * (2 * degrees) ** 0.5
+
+
+def test_the_codebook_begins_small_beside_the_encoder_s_vectors():
+    net = partial(MLP, width=16, depth=2)
+    codebook = VQVAE(SPEC, net, net, ADAM, K=512, grid=(1, 2), d=8).codebook
+    assert codebook.std().item() == pytest.approx(0.1, rel=4 / math.sqrt(2 * 512 * 8))
 
 
 def test_the_mean_of_the_decoder_is_what_decoding_gives():
