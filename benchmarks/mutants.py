@@ -1797,6 +1797,23 @@ def edited(folder: Path, mutation: Mutation) -> Iterator[None]:
         path.write_text(text)
 
 
+@contextmanager
+def own_data(folder: Path, mutation: Mutation) -> Iterator[None]:
+    """For a mistake in data/, a folder of decoded copies of its own: none from before the mistake is read, none with it is left."""
+    if mutation.file.partition("/")[0] != "data":
+        yield
+        return
+    before = os.environ.get("GENBENCH_TEST_DATA")
+    with tempfile.TemporaryDirectory(dir=folder) as data:
+        os.environ["GENBENCH_TEST_DATA"] = data
+        try:
+            yield
+        finally:
+            del os.environ["GENBENCH_TEST_DATA"]
+            if before is not None:
+                os.environ["GENBENCH_TEST_DATA"] = before
+
+
 def load_libraries() -> None:
     """Import what is the same for every mistake, once: each is then tried in a fork of this process."""
     os.environ.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
@@ -1882,7 +1899,7 @@ def run(mutations: Sequence[Mutation]) -> int:
             raise SystemExit(f"a test fails without a mistake: {line}")
         for number, mutation in enumerate(mutations, 1):
             try:
-                with edited(folder, mutation):
+                with edited(folder, mutation), own_data(folder, mutation):
                     fails, line = failed(folder, mutation.tests)
                 word = "killed" if fails else "SURVIVED"
             except ValueError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,16 @@ def test_a_mistake_is_made_in_a_copy_and_undone(tmp_path):
     absent = mutants.Mutation("two", "a.py", "y", "z", ())
     with pytest.raises(ValueError, match="stands there 0 times"), mutants.edited(tmp_path, absent):
         pytest.fail("it was made")
+
+
+@pytest.mark.parametrize("before", [None, "/somewhere"])
+def test_a_mistake_in_data_finds_and_leaves_no_decoded_copies(tmp_path, monkeypatch, before):
+    monkeypatch.delenv("GENBENCH_TEST_DATA", raising=False)
+    if before is not None:
+        monkeypatch.setenv("GENBENCH_TEST_DATA", before)
+    with mutants.own_data(tmp_path, mutants.Mutation("one", "nets/a.py", "x", "y", ())):
+        assert os.environ.get("GENBENCH_TEST_DATA") == before
+    with mutants.own_data(tmp_path, mutants.Mutation("two", "data/a.py", "x", "y", ())):
+        assert list(tmp_path.iterdir()) == [Path(os.environ["GENBENCH_TEST_DATA"])]
+    assert not list(tmp_path.iterdir())
+    assert os.environ.get("GENBENCH_TEST_DATA") == before
