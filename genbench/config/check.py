@@ -36,6 +36,7 @@ from genbench.config.class_paths import TRUSTED, check_paths, injected_names, na
 from genbench.config.config import Config
 from genbench.config.explain import explain
 from genbench.config.former import in_todays_words, without_neutral
+from genbench.config.instantiate import with_objects
 from genbench.config.settings import Evaluation
 from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
 from genbench.errors import InputError, nearest
@@ -117,11 +118,11 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     # no key where there are none: the hash of such a configuration is that of former versions
     if needs:
         resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
-    config = Config(name, resolved, tuple(trust))
+    config = Config(name, resolved, tuple(trust), origin)
     try:
         for group, settings in GROUPS.items():
             settings(**resolved[group])
-        _check_schedule(config)
+        _ = config.optimization  # the schedule of the learning rate may refuse its arguments
         for options in resolved["evaluations"].values():
             Evaluation(**options)
         for evaluation in config.evaluations:
@@ -131,14 +132,6 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ValueError, TypeError, InputError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
-
-
-def _check_schedule(config: Config) -> None:
-    """Refuse arguments that the learning-rate schedule refuses."""
-    try:
-        _ = config.optimization
-    except InputError as error:
-        raise ValueError(f"optimization.schedule: {error}") from None
 
 
 def _expand_folders(tree: dict[str, Any]) -> None:
@@ -231,8 +224,11 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
         )
         try:
             parser.parse_object(nested(options))
+            with_objects(options)  # a class that is named may refuse its arguments
         except ArgumentError as error:
             raise InputError(f"{origin}.{explain(str(error), {})}") from None
+        except InputError as error:
+            raise InputError(f"{origin}.{error}") from None
 
 
 def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genbench.config.instantiate import instantiate
@@ -25,11 +25,13 @@ class Config:
         name: The model's name in tables: the recipe's file name.
         resolved: Every key with its value, plain JSON; what is saved in the run folder.
         trust: Modules outside genbench that a class_path may name.
+        origin: What errors about it begin with, such as the file.
     """
 
     name: str
     resolved: dict[str, Any]
     trust: tuple[str, ...] = ()
+    origin: str = field(default="the configuration", compare=False)
 
     @property
     def seed(self) -> int:
@@ -46,7 +48,9 @@ class Config:
         """How the weights are updated and averaged."""
         settings = dict(self.resolved["optimization"])
         if settings.get("schedule") is not None:
-            settings["schedule"] = instantiate(LearningRateSchedule, settings["schedule"])
+            settings["schedule"] = instantiate(
+                LearningRateSchedule, settings["schedule"], key="optimization.schedule"
+            )
         return Optimization(**settings)
 
     @property
@@ -78,12 +82,14 @@ class Config:
 
         Those runs must be finished before this one begins.
         """
-        return {name: self._needed(tree) for name, tree in self.resolved.get("needs", {}).items()}
+        return {
+            name: self._needed(name, tree) for name, tree in self.resolved.get("needs", {}).items()
+        }
 
-    def _needed(self, tree: dict[str, Any]) -> Config:
+    def _needed(self, name: str, tree: dict[str, Any]) -> Config:
         """The configuration of a needed run, from its tree below `needs`."""
         resolved = {key: value for key, value in tree.items() if key not in ("name", "recipe")}
-        return Config(tree["name"], resolved, self.trust)
+        return Config(tree["name"], resolved, self.trust, f"{self.origin}: needs.{name}")
 
     @property
     def hash(self) -> str:

@@ -10,22 +10,31 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from genbench.config.error_key import key_of_error
 from genbench.config.tree import nested, one_line, own_warnings_only
 from genbench.errors import InputError
 
 __all__ = ["instantiate", "with_objects"]
 
 
-def instantiate(base: type, node: dict[str, Any], injected: Mapping[str, Any] | None = None) -> Any:
+# the begin of a message that says its key by itself
+_HAS_KEY = re.compile(r"(data|model|needs|optimization|trainer)\.")
+
+
+def instantiate(
+    base: type, node: dict[str, Any], injected: Mapping[str, Any] | None = None, key: str = ""
+) -> Any:
     """An object of the class that a part of a configuration names.
 
     Args:
         base: A class that the object's class is derived from.
         node: class_path, and the arguments beside it.
         injected: Arguments that no configuration gives, as they are.
+        key: Where the node stands in the configuration, such as "model".
 
     Raises:
-        InputError: The class refuses its arguments; the line is the message of its constructor.
+        InputError: The class refuses its arguments; the line is the key of the class that refused,
+            here or below, and the message of its constructor.
     """
     injected = dict(injected or {})
     parser = _parser(base, frozenset(injected))
@@ -41,7 +50,11 @@ def instantiate(base: type, node: dict[str, Any], injected: Mapping[str, Any] | 
         reason = re.search(
             r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
         )
-        raise InputError(one_line(reason[1] if reason else str(error))) from None
+        message = one_line(reason[1] if reason else str(error))
+        place = key_of_error(error, key, node)
+        if place and not _HAS_KEY.match(message):
+            message = f"{place}: {message}"
+        raise InputError(message) from None
 
 
 @cache
@@ -62,11 +75,11 @@ def with_objects(options: Mapping[str, Any]) -> dict[str, Any]:
     {'sampler': DDIM(eta=0.0), 'steps': 5}
     """
     return {
-        name: _object(value) if isinstance(value, dict) and "class_path" in value else value
+        name: _object(value, name) if isinstance(value, dict) and "class_path" in value else value
         for name, value in options.items()
     }
 
 
-def _object(node: dict[str, Any]) -> Any:
+def _object(node: dict[str, Any], key: str) -> Any:
     module, _, name = node["class_path"].rpartition(".")
-    return instantiate(getattr(importlib.import_module(module), name), node)
+    return instantiate(getattr(importlib.import_module(module), name), node, key=key)

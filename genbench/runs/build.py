@@ -61,7 +61,10 @@ def build_data(config: Config) -> ImageData:
     Args:
         config: A checked configuration.
     """
-    data: ImageData = instantiate(ImageData, config.resolved["data"])
+    try:
+        data: ImageData = instantiate(ImageData, config.resolved["data"], key="data")
+    except InputError as error:
+        raise InputError(f"{config.origin}: {error}") from None
     data.seed = config.seed
     data.budget = config.budget.images
     return data
@@ -93,15 +96,19 @@ def build_model(
     absent = dict.fromkeys(needs_of(class_path))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = instantiate(
-            GenerativeModel,
-            config.resolved["model"],
-            {"spec": data.spec, **absent, **needed},
-        )
         try:
+            model = instantiate(
+                GenerativeModel,
+                config.resolved["model"],
+                {"spec": data.spec, **absent, **needed},
+                "model",
+            )
             model.configure_optimizers()
+        except InputError as error:
+            raise InputError(f"{config.origin}: {error}") from None
         except ValueError as error:
-            raise InputError(f"model.optimizer: {one_line(str(error))}") from None
+            message = f"model.optimizer: {one_line(str(error))}"
+            raise InputError(f"{config.origin}: {message}") from None
     model.optimization = config.optimization
     model.budget = config.budget.images
     return model

@@ -51,6 +51,7 @@ class Plan:
                 config.name,
                 _placed(config.resolved, config.name, runs / self.data.name),
                 config.trust,
+                config.origin,
             )
         self.config = config
         self.variants = variants
