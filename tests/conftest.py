@@ -248,6 +248,10 @@ def trained(trained_once, tmp_path):
             text = (target / file).read_text()
             assert str(source) in text
             (target / file).write_text(text.replace(str(source), str(target)))
-        return Run(target)
+        run = Run(target)
+        state = json.loads((target / "state.json").read_text())
+        del state["digest"]  # that of the folder it was trained in
+        run.write_state(**state)
+        return run
 
     return make
