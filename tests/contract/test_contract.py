@@ -343,7 +343,11 @@ def smallest(tiny, name: str, conditional: bool) -> Case:
     data, model = instantiate(config)
     # networks of images are for rows and columns
     shapes = [shape for shape in SHAPES if data.spec.shape[1] == 1 or shape[1] > 1]
-    specs = [Spec(shape, levels(shape, model, data.spec.levels), data.spec.y) for shape in shapes]
+    specs = [
+        Spec(shape, several, data.spec.y)
+        for shape in shapes
+        if (several := levels(shape, model, data.spec.levels)) > 1
+    ]
     spec, model = first_that_fits(config, specs)
     batches = batches_of(spec)
     # the norm of a handful of numbers is nearly a step of its inputs: solvers follow it where the field is small
