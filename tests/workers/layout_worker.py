@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import genbench.evaluation.evaluate
 from genbench.config.protocol import Protocol, load_protocol
 from genbench.data.images import ImageData
-from genbench.evaluation.draw import draw
 from genbench.evaluation.evaluate import evaluate
 from genbench.runs.build import open_run
-from genbench.system.processes import gathered, join, rank
+from genbench.system.processes import join, rank
 
-CHUNKS = (
-    16,
-    32,
-)  # of 40 images: three uneven shards for two processes, and fewer chunks than three processes
-
+# of 40 images, by the number of processes: three uneven chunks for two, and fewer chunks than three
+CHUNKS = {1: (16, 32), 2: (16,), 3: (32,)}
 
 # they need more images, or score a whole universe
 LARGE = ("fid_infinity", "class_recall", "memorisation", "kl")
@@ -37,7 +34,7 @@ def small(data: ImageData, chunk: int) -> Protocol:
 
 def main(runs: Path, out: Path, devices: int) -> None:
     torch.set_num_threads(1)
-    device = join(devices, 1, "cpu")
+    join(devices, 1, "cpu")
     speed = {
         "images_per_second": 1.0,
         "batch": 1,
@@ -50,19 +47,23 @@ def main(runs: Path, out: Path, devices: int) -> None:
         "peak_memory_bytes": 1,
         "device": "-",
     }
+    drawn: list[torch.Tensor] = []
+    draw_samples = genbench.evaluation.evaluate.draw_samples
+
+    def keep(*arguments: Any) -> torch.Tensor:
+        drawn.append(draw_samples(*arguments))
+        return drawn[-1]
+
+    genbench.evaluation.evaluate.draw_samples = keep
     for run in sorted(runs.iterdir()):
         loaded = open_run(run)
         variant = next(iter(loaded.config.evaluations))
-        options = loaded.config.evaluations[variant].sample
-        for chunk in CHUNKS:
+        for chunk in CHUNKS[devices]:
             protocol = small(loaded.data, chunk)
             genbench.evaluation.resolve.protocol_of = lambda _, protocol=protocol: protocol
             evaluate(run, variant, out / f"chunk{chunk}" / run.name)
-            with torch.no_grad():
-                parts = list(draw(loaded, 40, 0, chunk, options, device))
-            images = gathered(parts, device)
             if rank() == 0:
-                torch.save(images, out / f"chunk{chunk}" / run.name / "images.pt")
+                torch.save(drawn[-1], out / f"chunk{chunk}" / run.name / "images.pt")
 
 
 if __name__ == "__main__":
