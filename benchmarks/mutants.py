@@ -449,8 +449,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a churn beside a sampler without one is ignored",
-        "models/diffusion/edm.py",
-        'if sampler != "stochastic" and churn != _CHURN:',
+        "formulas/samplers.py",
+        'if name != "stochastic" and churn != CHURN:',
         "if False:",
         ("models/test_edm.py::test_wrong_options_are_refused_in_one_line",),
     ),
@@ -873,9 +873,9 @@ MUTATIONS = (
     ),
     Mutation(
         "EDM's denoiser sees the image in the scale of the path",
-        "models/diffusion/edm.py",
-        "return self.denoiser(x / level.alpha, s, cond)",
-        "return self.denoiser(x, s, cond)",
+        "nets/denoiser.py",
+        "return self(x_t / level.alpha, sigma, y)",
+        "return self(x_t, sigma, y)",
         ("models/test_edm.py::test_another_schedule_has_the_same_samples_and_densities",),
     ),
     Mutation(

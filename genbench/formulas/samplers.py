@@ -30,12 +30,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Level
+from genbench.formulas.noise import Level, Schedule
+from genbench.formulas.solvers import Field
 from genbench.rng import Rng
 
 __all__ = [
+    "CHURN",
     "DDIM",
     "Ancestral",
     "Denoise",
@@ -46,12 +49,16 @@ __all__ = [
     "Variance",
     "ancestral_step",
     "ddim_step",
+    "probability_flow",
+    "sampler_of_karras",
     "slope",
 ]
 
 # (x_t, level) -> E[x | x_t], of the shape of x_t
 Denoise = Callable[[Tensor, Level], Tensor]
 Variance = Literal["posterior", "beta"]
+# S_churn for ImageNet
+CHURN = 40.0
 
 
 class Sampler(ABC):
@@ -190,7 +197,7 @@ class Stochastic(Sampler):
         noise: S_noise, standard deviation of what is added, in units of what the level asks for.
     """
 
-    churn: float = 40.0
+    churn: float = CHURN
     low: float = 0.05
     high: float = 50.0
     noise: float = 1.003
@@ -216,6 +223,43 @@ class Stochastic(Sampler):
                 added = (raised.sigma**2 - t.sigma**2) ** 0.5
                 x = x + added * self.noise * rng.normal(x.shape[1:])
             yield (x := heun_step(denoise, x, raised, s))
+
+
+def sampler_of_karras(name: Sampler | Literal["heun", "stochastic"], churn: float) -> Sampler:
+    """One of the paper's samplers by its name, or the sampler that is given.
+
+    Args:
+        name: 'heun' is algorithm 1, 'stochastic' algorithm 2.
+        churn: S_churn of algorithm 2, and of nothing else.
+
+    Raises:
+        ValueError: There is no such sampler, or it has no churn.
+    """
+    if name != "stochastic" and churn != CHURN:
+        raise ValueError(f"churn is an option of the sampler 'stochastic', not of {name!r}")
+    if name == "heun":
+        return Heun()
+    if name == "stochastic":
+        return Stochastic(churn)
+    if not isinstance(name, Sampler):
+        raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {name!r}")
+    return name
+
+
+def probability_flow(denoise: Denoise, schedule: Schedule) -> Field:
+    """The field whose curves carry the distributions of x_t into each other, in the time of a
+    schedule: dx_t/dt = alpha'/alpha x_t + alpha r' (y - D) / r, with alpha r' = sigma' - sigma
+    alpha'/alpha.
+    """
+
+    def field(x: Tensor, t: float) -> Tensor:
+        rates = schedule.rates(torch.tensor(t, dtype=torch.float64))
+        growth, rate = (float(r) for r in rates)
+        level = schedule.level(t)
+        growth /= level.alpha
+        return growth * x + (rate - level.sigma * growth) * slope(denoise, x, level)
+
+    return field
 
 
 def slope(denoise: Denoise, x: Tensor, t: Level) -> Tensor:

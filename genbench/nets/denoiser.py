@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genbench.formulas.noise import expand
+from genbench.formulas.noise import Level, expand
+from genbench.formulas.samplers import Denoise
 from genbench.nets.net import NetFactory
 from genbench.nets.time import Sinusoidal
 from genbench.spec import Shape
@@ -107,6 +108,15 @@ class Denoiser(nn.Module):
         """D, of the shape of x; E[image | x] where it is learnt. sigma: (B,). y: one-hot (B, K)."""
         c = precondition(expand(sigma, x), self.sigma_data)
         return c.skip * x + c.out * self.net(c.inner * x, _TURNS * c.noise.flatten(), y)
+
+    def at_levels(self, y: Tensor | None = None) -> Denoise:
+        """D of x_t = alpha x + sigma eps, as samplers ask for it. y: one-hot (B, K)."""
+
+        def denoise(x_t: Tensor, level: Level) -> Tensor:
+            sigma = x_t.new_full((len(x_t),), level.sigma / level.alpha)
+            return self(x_t / level.alpha, sigma, y)
+
+        return denoise
 
     def weight(self, sigma: Tensor) -> Tensor:
         """lambda(sigma) = 1 / c_out^2, of the shape of sigma: with it, the mean square error of D

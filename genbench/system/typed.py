@@ -1,5 +1,4 @@
-"""Plain values, as JSON and YAML hold them, against types: the one reader for every file that is
-read back.
+"""Plain values of JSON and YAML against types: the one reader for every file that is read back.
 
 A dataclass is the schema of a mapping. Every field without a default is required, and none may be
 added; a field's type says what its value may be:
@@ -17,8 +16,7 @@ added; a field's type says what its value may be:
     Filled()                   a list that is not empty
 
 Where YAML has a number or a truth value and a text is wanted, the text is what the file says,
-letter by letter: `name: 010` is "010". What depends on several fields is checked by the dataclass
-itself, in `__post_init__`, which raises ValueError.
+letter by letter: `name: 010` is "010". What depends on several fields is for `__post_init__`.
 """
 
 from __future__ import annotations

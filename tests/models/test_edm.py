@@ -42,8 +42,11 @@ def streams(n, seed=0) -> Rng:
     return Rng(seed, range(n), torch.get_default_dtype())
 
 
-class Exact(nn.Module):
+class Exact(Denoiser):
     """E[v | v + s eps] for v ~ N(M, S^2)."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
 
     def forward(self, x: Tensor, s: Tensor, y: Tensor | None = None) -> Tensor:
         gain = S**2 / (S**2 + s.view(-1, 1, 1, 1) ** 2)

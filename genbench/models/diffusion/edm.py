@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Level, Schedule, expand
-from genbench.formulas.samplers import Denoise, Heun, Sampler, Stochastic, slope
+from genbench.formulas.noise import Schedule, expand
+from genbench.formulas.samplers import CHURN, Sampler, probability_flow, sampler_of_karras
 from genbench.formulas.solvers import Field
 from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.denoiser import Denoiser
@@ -31,8 +31,6 @@ from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["EDM"]
-
-_CHURN = Stochastic().churn
 
 
 class EDM(ContinuousFlow):
@@ -89,29 +87,9 @@ class EDM(ContinuousFlow):
         s = (self.schedule.sigma(t) / alpha).to(x_t.dtype)
         return self.denoiser(x_t / expand(alpha, x_t), s, self.condition(y))
 
-    def at_levels(self, y: Tensor | None) -> Denoise:
-        """D as samplers ask for it, also between times of the schedule. y: as in `denoise`."""
-        cond = self.condition(y)
-
-        def denoise(x: Tensor, level: Level) -> Tensor:
-            s = x.new_full((len(x),), level.sigma / level.alpha)
-            return self.denoiser(x / level.alpha, s, cond)
-
-        return denoise
-
     def field(self, y: Tensor | None) -> Field:
-        """dx_t/dt = alpha' v + alpha dv/ds s': grids of `Karras` are even in the root of eq. 5."""
-        denoise = self.at_levels(y)
-
-        def field(x: Tensor, t: float) -> Tensor:
-            rates = self.schedule.rates(torch.tensor(t, dtype=torch.float64))
-            growth, rate = (float(r) for r in rates)
-            level = self.schedule.level(t)
-            growth /= level.alpha
-            # alpha s' = sigma' - sigma alpha' / alpha
-            return growth * x + (rate - level.sigma * growth) * slope(denoise, x, level)
-
-        return field
+        """dx_t/dt (eq. 4): grids of `Karras` are even in the root of eq. 5."""
+        return probability_flow(self.denoiser.at_levels(self.condition(y)), self.schedule)
 
     @torch.no_grad()
     def trajectory(
@@ -121,28 +99,18 @@ class EDM(ContinuousFlow):
         y: Tensor | None = None,
         sampler: Sampler | Literal["heun", "stochastic"] = "heun",
         steps: int = 18,
-        churn: float = _CHURN,
+        churn: float = CHURN,
     ) -> Iterator[Tensor]:
         """From standard normal x (B, C, H, W), the states after every step; the last is an image.
 
         Args:
             rng: One stream per image.
             y: int64 (B,) labels of a model of p(x | y).
-            sampler: 'heun' is algorithm 1; 'stochastic' is algorithm 2, which adds noise; or any
-                other.
+            sampler: 'heun' is algorithm 1; 'stochastic' is algorithm 2, which adds noise; or any.
             steps: Steps, each of two evaluations of the network, the last of one.
             churn: S_churn of algorithm 2, and of nothing else.
-
-        Raises:
-            ValueError: The sampler is none of these, or has no churn.
         """
-        if sampler != "stochastic" and churn != _CHURN:
-            raise ValueError(f"churn is an option of the sampler 'stochastic', not of {sampler!r}")
-        if sampler == "heun":
-            sampler = Heun()
-        elif sampler == "stochastic":
-            sampler = Stochastic(churn)
-        elif not isinstance(sampler, Sampler):
-            raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {sampler!r}")
+        walk = sampler_of_karras(sampler, churn)
         levels = self.schedule.levels(steps)
-        yield from sampler(self.at_levels(y), levels[0].sigma * x, levels, rng)
+        denoise = self.denoiser.at_levels(self.condition(y))
+        yield from walk(denoise, levels[0].sigma * x, levels, rng)
