@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -183,6 +183,47 @@ def jacobians_are_those_of_autograd(model: GenerativeModel, x: Tensor, y: Tensor
         if hasattr(bijection, "inverse"):
             with torch.no_grad():
                 assert_near(bijection.inverse(z, *rest), v, f"inverse of {name}")
+        gradients_are_those_of_the_values(bijection, v, rest)
+
+
+def gradients_are_those_of_the_values(bijection: nn.Module, v: Tensor, rest: list[Any]) -> None:
+    """What training differentiates, z and the log-determinant, changes along a direction of the weights as autograd says:
+    with a part that is detached the values are right, and nothing learns them."""
+    weights = [p for p in bijection.parameters() if p.requires_grad]
+    if not weights:
+        return
+    rng = Rng(0, [0], torch.float64).split("direction")
+    direction = [rng.split(str(i)).normal(p.shape)[0] for i, p in enumerate(weights)]
+    length = sum(float(d.square().sum()) for d in direction) ** 0.5
+
+    def values() -> tuple[Tensor, Tensor]:
+        z, log_det = bijection(v, *rest)
+        return z.cos().sum(), log_det.sum()
+
+    @torch.no_grad()
+    def moved(step: float) -> Tensor:
+        kept = [p.clone() for p in weights]
+        for p, d in zip(weights, direction, strict=True):
+            p.add_(step / length * d)
+        found = torch.stack(values())
+        for p, old in zip(weights, kept, strict=True):
+            p.copy_(old)
+        return found
+
+    slopes = (moved(1e-5) - moved(-1e-5)) / 2e-5
+    for value, slope, what in zip(values(), slopes, ("z", "log-determinant"), strict=True):
+        gradients: Sequence[Tensor | None] = [None] * len(weights)
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+        found = sum(
+            float((g * d).sum()) / length
+            for g, d in zip(gradients, direction, strict=True)
+            if g is not None
+        )
+        # the third derivative times 1e-10, and rounding of values of order 100 over 1e-5
+        assert abs(found - float(slope)) < 1e-6 * (1 + abs(float(slope))), (
+            f"gradient of the {what} of {type(bijection).__name__}: {found:g} along a direction in which it grows by {float(slope):g}"
+        )
 
 
 def bijections_called(
@@ -352,7 +393,8 @@ def samples_have_the_masses(
     z2 = (count / n - p) ** 2 / errors.clamp(min=1 / n**2)
     assert len(z2) > 3, (
         "the samples lie in a few cells: nothing is tested; an untrained model of these parts must "
-        "spread its samples over the images, as one whose entries begin with the prior's variance"
+        "spread its samples over the images, as one whose entries begin with the prior's variance; or "
+        "the masses are far off, as those of a flow with a wrong log-determinant"
     )
     statistic = float(z2.sum())
     assert chi2.sf(statistic, len(z2) - 1) > UNLIKELY, (

@@ -64,6 +64,11 @@ def logit_with_log_determinant_of_the_inverse(self, x, cond=None):
 logit = Logit.forward
 
 
+def log_determinant_without_gradient(self, x, cond=None, real=AffineCoupling.forward):
+    z, log_det = real(self, x, cond)
+    return z, log_det.detach()
+
+
 def no_log_determinant(self, x, cond=None):
     s, t = self._scale_and_shift(x, cond)
     return x * torch.exp(s) + t, sum_dims(torch.zeros_like(s))
@@ -247,6 +252,9 @@ BROKEN = {
     ),
     "flow: log-determinant with its sign turned": Broken(
         "realnvp", AffineCoupling, "forward", log_determinant_of_the_inverse
+    ),
+    "flow: log-determinant without a gradient": Broken(
+        "realnvp", AffineCoupling, "forward", log_determinant_without_gradient
     ),
     "flow: inverse that is none": Broken("realnvp", AffineCoupling, "inverse", inverse_that_adds),
     "flow: inverse without the scale": Broken(
