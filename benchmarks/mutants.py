@@ -450,7 +450,7 @@ MUTATIONS = (
     Mutation(
         "a churn beside a sampler without one is ignored",
         "formulas/samplers.py",
-        'if name != "stochastic" and churn != CHURN:',
+        'if sampler != "stochastic" and churn != CHURN:',
         "if False:",
         ("models/test_edm.py::test_wrong_options_are_refused_in_one_line",),
     ),

@@ -44,10 +44,18 @@ class Unwritable(OSError):
         return f"{self.filename} cannot be written: {self.strerror}"
 
 
+# choices that one line of a message holds
+_MANY = 30
+
+
 def nearest(name: str, right: Iterable[str]) -> str:
-    """A sentence that says what would be right: "did you mean 'vae'?", or the choices."""
+    """A sentence that says what would be right: "did you mean 'vae'?", or the choices, of many the
+    first ones.
+    """
     right = sorted(set(right))
     close = difflib.get_close_matches(name, right, n=1, cutoff=0.55)
     if close:
         return f"did you mean {close[0]!r}?"
+    if len(right) > _MANY:
+        return f"choose from {len(right)}: {', '.join(right[:3])}, ..."
     return f"choose from: {', '.join(right) or 'nothing is there'}"

@@ -38,8 +38,8 @@ MAX_LEVELS = 65_536
 def pixel_dtype(levels: int) -> torch.dtype:
     """The smallest integer type for pixels 0, ..., levels - 1 that every part of torch takes.
 
-    Beyond 256 levels this is int32: int16 ends at 32,768 levels, and neither gloo nor NCCL carries
-    it between processes.
+    Beyond 256 levels this is int32: int16 ends at 32,768 levels, and gloo, which gathers images of
+    several processes on a CPU, takes neither int16 nor uint16.
 
     Args:
         levels: Number of values of a pixel, 2 to 65,536.

@@ -1,4 +1,4 @@
-"""Which key of a configuration a class stands at that has refused its arguments."""
+"""The key of a configuration at which the class stands that has refused its arguments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def key_of_error(error: BaseException, key: str, node: dict[str, Any]) -> str:
     """The key of the innermost class of a configuration in whose methods an error was raised.
 
     Args:
-        error: As it was caught.
-        key: Of the node, such as "model".
+        error: The error that was caught.
+        key: Key of the node, such as "model".
         node: class_path, and the arguments beside it, which may name classes in their turn.
 
     Returns:

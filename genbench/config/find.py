@@ -27,7 +27,9 @@ def find_config(name: str | Path) -> Path:
             check_yaml_name(path, "recipe", "genbench list names the shipped ones")
             return path
     recipe = str(name).removeprefix("configs/").removesuffix(".yaml")
-    raise InputError(f"no configuration {str(name)!r}; {nearest(recipe, configs())}")
+    raise InputError(
+        f"no configuration {str(name)!r}; {nearest(recipe, configs())} (genbench list shows all)"
+    )
 
 
 def configs() -> list[str]:

@@ -1,4 +1,4 @@
-"""Which training image comes when: batches as a function of (seed, number of images seen).
+"""The order of the training images: batches as a function of (seed, number of images seen).
 
 Training image number c (counted over the whole run) is the image at position c mod N of the
 permutation of epoch c div N. Batch t of size B holds c = tB, ..., (t+1)B - 1, and rank r of R takes

@@ -171,7 +171,7 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def _copy(self) -> Path:
-        """Where the decoded copy lies, or will lie."""
+        """The folder of the decoded copy, whether it exists yet or not."""
         if is_read_only(self.root):  # its copy is not mistaken for that of another root
             key = digest([self.source, str(self.root.resolve())])
             return self._default_root() / f"{self.name}-{key[:12]}"

@@ -1,4 +1,4 @@
-"""Where `genbench data import` puts a data set: its name, its place, and the share of each split."""
+"""The name, the folder and the splits of a data set that `genbench data import` stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where data lie, the folder that holds sources and decoded arrays, and where sources are published."""
+"""The folder that holds the sources and the decoded arrays of data, and the addresses of published sources."""
 
 from __future__ import annotations
 

@@ -225,25 +225,25 @@ class Stochastic(Sampler):
             yield (x := heun_step(denoise, x, raised, s))
 
 
-def sampler_of_karras(name: Sampler | Literal["heun", "stochastic"], churn: float) -> Sampler:
+def sampler_of_karras(sampler: Sampler | Literal["heun", "stochastic"], churn: float) -> Sampler:
     """One of the paper's samplers by its name, or the sampler that is given.
 
     Args:
-        name: 'heun' is algorithm 1, 'stochastic' algorithm 2.
+        sampler: 'heun' is algorithm 1, 'stochastic' algorithm 2; or a sampler, which is returned.
         churn: S_churn of algorithm 2, and of nothing else.
 
     Raises:
         ValueError: There is no such sampler, or it has no churn.
     """
-    if name != "stochastic" and churn != CHURN:
-        raise ValueError(f"churn is an option of the sampler 'stochastic', not of {name!r}")
-    if name == "heun":
+    if sampler != "stochastic" and churn != CHURN:
+        raise ValueError(f"churn is an option of the sampler 'stochastic', not of {sampler!r}")
+    if sampler == "heun":
         return Heun()
-    if name == "stochastic":
+    if sampler == "stochastic":
         return Stochastic(churn)
-    if not isinstance(name, Sampler):
-        raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {name!r}")
-    return name
+    if not isinstance(sampler, Sampler):
+        raise ValueError(f"sampler is 'heun', 'stochastic' or a Sampler, not {sampler!r}")
+    return sampler
 
 
 def probability_flow(denoise: Denoise, schedule: Schedule) -> Field:

@@ -276,7 +276,7 @@ def _owner(path: Path) -> _Owner | None:
 
 
 def _in_words(content: str) -> str:
-    """Which process a lock names: "number 4711 on node3, in the SLURM job 12"."""
+    """The process that a lock names, in words: "number 4711 on node3, in the SLURM job 12"."""
     try:
         owner = parse_json(content)
         number, host, job = owner["pid"], str(owner["host"]), owner.get("job")

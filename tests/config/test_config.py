@@ -518,3 +518,12 @@ def test_a_sampler_of_an_evaluation_changes_no_weights():
         other = check_config(tree, config.name, (), "here")
         assert other.hash == config.hash
         assert other.evaluations[name].sample == {"sampler": sampler, "steps": 5}
+
+
+def test_a_name_that_is_near_to_none_is_refused_in_a_line_that_can_be_read():
+    with pytest.raises(InputError) as error:
+        find_config("nowhere.yaml")
+    line = str(error.value)
+    assert line.startswith(f"no configuration 'nowhere.yaml'; choose from {len(configs())}: ")
+    assert line.endswith("(genbench list shows all)")
+    assert len(line) < 200

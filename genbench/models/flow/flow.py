@@ -108,7 +108,7 @@ class Flow(Dequantised):
         return z
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Latents (B, D) -> the integer images in whose cells f^{-1}(z) lies, integers (B, C, H, W).
+        """Latents (B, D) -> the images in whose cells f^{-1}(z) lies, integers (B, C, H, W).
 
         Inverse of `encode`.
         """
