@@ -56,6 +56,7 @@ def test_every_command_of_the_readme_parses():
         "table",
         "data",
         "explore",
+        "demo",
         "compare",
     }
     for line in lines:
