@@ -55,6 +55,8 @@ class TrainerSettings:
         log_every: Images between lines of the metrics file; null: a hundredth of the budget.
         preview_every: Images between sample grids and validation losses; null: a quarter of the
             budget.
+        curve_images: Samples by which the quality is measured after every eighth of the budget,
+            against validation images; 0: it is not.
     """
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -66,6 +68,7 @@ class TrainerSettings:
     checkpoint_every: int | None = None
     log_every: int | None = None
     preview_every: int | None = None
+    curve_images: int = 256
 
     def __post_init__(self) -> None:
         at_least_one = (
@@ -79,6 +82,11 @@ class TrainerSettings:
         for name in at_least_one:
             value = getattr(self, name)
             require(value is None or value > 0, f"trainer.{name} is at least 1, not {value}")
+        images = self.curve_images
+        require(
+            images == 0 or images > 1,
+            f"trainer.curve_images is at least 2, or 0 for no curve, not {images}",
+        )
 
 
 @dataclass(frozen=True)

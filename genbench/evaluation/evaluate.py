@@ -39,13 +39,15 @@ from genbench.evaluation.resolve import RunEvaluation, Target, device_class, res
 from genbench.evaluation.score import score_samples
 from genbench.metrics.likelihood import log_scores, log_table, measure_likelihood
 from genbench.metrics.speed import measure_speed
-from genbench.records.catalogue import metric_info
-from genbench.records.parts import Cost, Need, Speed
+from genbench.records.catalogue import curve_metric, metric_info
+from genbench.records.curve import Curve, logged_curve
+from genbench.records.parts import Cost, Need, Speed, variant_of
 from genbench.records.record import Record
 from genbench.records.store import check_place, write_record
 from genbench.runs.build import Loaded, build, open_run
 from genbench.runs.folder import Run
 from genbench.system.processes import agreed, first_alone, rank
+from genbench.tracking.metrics_file import read_metrics
 from genbench.tracking.wandb_log import log_record
 
 __all__ = ["evaluate", "evaluate_run", "record_divergence", "score_run"]
@@ -169,6 +171,17 @@ def speed_of(run: RunEvaluation, target: Target) -> Speed:
     return Speed(**{name: speed[name] for name in names})
 
 
+def curve_of(run: RunEvaluation) -> Curve | None:
+    """The quality of samples over the images seen, as the run's metrics file has it."""
+    metric = curve_metric(run.resolved.protocol.metrics)
+    if metric is None:
+        return None
+    lines = read_metrics(run.loaded.run.metrics)
+    images, _ = run.loaded.data.arrays("val")
+    variant = variant_of(next(iter(run.loaded.config.evaluations)))
+    return logged_curve(lines, metric, len(images), variant)
+
+
 def publish(run: RunEvaluation, record: Record) -> Path:
     """Write a record, and show it on the page of its run; returns the record's file."""
     path = write_record(run.out, record)
@@ -225,6 +238,7 @@ def new_record(
         ),
         provenance=new_provenance(portable_tree(config.resolved), run.config_hash, weights_hash),
         evaluated_at=now(),
+        curve=curve_of(run),
         needs={name: Need(**facts) for name, facts in state["needs"].items()},
         **{**blank, **measured},
     )

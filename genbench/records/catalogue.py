@@ -14,6 +14,7 @@ declarations from the source text.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from genbench.system.typed import Range
 __all__ = [
     "Input",
     "MetricInfo",
+    "curve_metric",
     "declared_metrics",
     "diversity_metric",
     "image_metrics",
@@ -170,6 +172,19 @@ def metric_info(name: str) -> MetricInfo:
             this version does not know: it is printed under its own name, and not ranked.
     """
     return metrics().get(name, MetricInfo(name, None, 4))
+
+
+def curve_metric(names: Iterable[str]) -> str | None:
+    """The metric of the curve over the images seen: the first one that stands for the quality of
+    samples and can be computed without the model's density; None where there is none.
+
+    Args:
+        names: The metrics of a protocol.
+    """
+    measured = set(names)
+    return next(
+        (name for name in QUALITY if name in measured and not metrics()[name].of_likelihood), None
+    )
 
 
 def quality_metric(protocol: ProtocolIdentity) -> str | None:

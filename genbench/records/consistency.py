@@ -9,6 +9,7 @@ follows from it:
     likelihood               images, repeats and options are those of protocol and evaluation
     a run that is done       has every metric of its protocol that can be measured, and a likelihood
                              if and only if its density is explicit
+    a curve over images seen is of the protocol's quality metric, and ends with the training
     a run that diverged      has neither, and saw the images up to the one at which it diverged
     its configuration        has the record's seed, evaluation, protocol and needed runs
 """
@@ -20,10 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from genbench.records.catalogue import metric_info
+from genbench.records.catalogue import curve_metric, metric_info
 from genbench.records.parts import DEFAULT
 
 if TYPE_CHECKING:
+    from genbench.records.curve import Curve
     from genbench.records.parts import Likelihood, ProtocolIdentity
     from genbench.records.record import Record
 
@@ -48,6 +50,8 @@ def contradictions(record: Record) -> Iterator[str]:
         yield from in_values(record, record.likelihood)
         yield from in_circumstances(record, record.likelihood)
     yield from in_options("sample", record.sample_options, record.sample_defaults)
+    if record.curve is not None:
+        yield from in_curve(record, record.curve)
     if record.density != "-":
         yield from in_config(record, record.provenance.config)
 
@@ -161,6 +165,20 @@ def in_circumstances(record: Record, likelihood: Likelihood) -> Iterator[str]:
         yield f"{error}, but likelihood.repeats is {likelihood.repeats}"
     if (images == 1) != (likelihood.stderr is None):
         yield f"likelihood.stderr is {likelihood.stderr}, but likelihood.images is {images}"
+
+
+def in_curve(record: Record, curve: Curve) -> Iterator[str]:
+    """Contradictions between a record and the curve over the images seen."""
+    metric = curve_metric(record.protocol.metrics)
+    if curve.metric != metric:
+        yield f"curve.metric is {curve.metric!r}, but by the protocol it is {metric!r}"
+    seen = record.cost.images_seen
+    if curve.last.images_seen > seen:
+        yield f"curve ends at {curve.last.images_seen} images, but cost.images_seen is {seen}"
+    allowed = metric_info(curve.metric).range
+    for point in curve.points:
+        if point.value not in allowed:
+            yield f"curve has {point.value} at {point.images_seen} images, not {allowed}"
 
 
 def in_options(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from typing import Any, Literal
 from genbench.errors import InputError
 from genbench.records.catalogue import metric_info
 from genbench.records.consistency import contradictions
+from genbench.records.curve import Curve
 from genbench.records.parts import (
     Cost,
     Likelihood,
@@ -84,6 +85,7 @@ class Record:
         needs: Runs that were finished before this one began, by this run's names for them. The
             needed runs of a needed run `teacher` are called `teacher.<name>`. Their cost is not in
             `cost`.
+        curve: How good the samples were while the run was trained; None where that was not measured.
         sealed_at: ISO 8601 time at which a record of schema 1 got its digest. Until then nothing
             covered the values. None for a record that always had a digest.
     """
@@ -108,6 +110,7 @@ class Record:
     evaluated_at: str
     sample_defaults: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Need] = field(default_factory=dict)
+    curve: Curve | None = None
     sealed_at: str | None = None
 
     def __post_init__(self) -> None:
@@ -186,7 +189,7 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with schema, id and digest."""
         tree = asdict(self)
-        for name in ("needs", "sealed_at"):
+        for name in ("needs", "curve", "sealed_at"):
             if not tree[name]:
                 del tree[name]
         plain = json.loads(json.dumps({"schema": SCHEMA, "id": self.id, **tree}, allow_nan=False))

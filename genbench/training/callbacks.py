@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from genbench.training.checkpointer import Checkpointer, Restore
+from genbench.training.curve import QualityCurve
 from genbench.training.divergence import DivergenceCheck
 from genbench.training.ema import EMA
 from genbench.training.folder_watch import FolderWatch
@@ -22,6 +23,7 @@ class Callbacks(NamedTuple):
     ema: EMA
     preview: Preview
     divergence: DivergenceCheck
+    curve: QualityCurve
     metrics: MetricsLogger
     checkpointer: Checkpointer
 
@@ -50,8 +52,9 @@ def make_callbacks(
     return Callbacks(
         restore=Restore(checkpoint, ema, divergence, metrics),
         ema=ema,
-        preview=Preview(writer.run, ema, preview_every, evaluation),
+        preview=Preview(writer.run, ema, metrics, preview_every, evaluation),
         divergence=divergence,
+        curve=QualityCurve(writer.run, config, ema, divergence, metrics),
         metrics=metrics,
         checkpointer=Checkpointer(writer, ema, metrics, divergence, folder, checkpoint_every),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,6 +63,13 @@ class MetricsLogger(Callback):
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the seconds inside the `with` block: what is measured there is no training."""
+        self.tick()
+        yield
+        self._clock = time.perf_counter()
 
     def state(self) -> dict[str, Any]:
         """Seconds of training, and the losses since the last line, for a checkpoint."""

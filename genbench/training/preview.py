@@ -21,6 +21,7 @@ from genbench.runs.folder import Run
 from genbench.tracking.wandb_log import WandbLog
 from genbench.training.cadence import crossed
 from genbench.training.ema import EMA, evaluation_mode
+from genbench.training.metrics_logger import MetricsLogger
 
 __all__ = ["Preview"]
 
@@ -33,6 +34,7 @@ class Preview(Callback):
     Args:
         run: The folder previews/ of it takes the grids.
         ema: The moving averages.
+        metrics: Counts the seconds of training, to which a preview does not belong.
         every: Images from one preview to the next.
         evaluation: Options of `sample` and `log_prob`.
     """
@@ -40,9 +42,12 @@ class Preview(Callback):
     _SAMPLES = 64
     _VALIDATION = 256
 
-    def __init__(self, run: Run, ema: EMA, every: int, evaluation: Evaluation) -> None:
+    def __init__(
+        self, run: Run, ema: EMA, metrics: MetricsLogger, every: int, evaluation: Evaluation
+    ) -> None:
         self.run = run
         self.ema = ema
+        self.metrics = metrics
         self.every = every
         self.evaluation = evaluation
 
@@ -57,7 +62,7 @@ class Preview(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         rng = Rng(data.seed, [0], model.dtype, model.device)
-        with self.ema.applied(model), evaluation_mode(model):
+        with self.metrics.paused(), self.ema.applied(model), evaluation_mode(model):
             model.finalize_preview(data.finalize_batches(model), rng.split("finalize"))
             images = self._samples(model, data)
             values = self._validation_loss(model, data)

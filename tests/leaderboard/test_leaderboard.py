@@ -46,6 +46,7 @@ from genbench.leaderboard.board import boards
 from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.words import quality_words, relative_spread, speed_words, stability_words
+from genbench.records.curve import Curve, CurvePoint
 from genbench.records.parts import (
     Cost,
     Likelihood,
@@ -347,6 +348,7 @@ def several(kind: str = "bound") -> dict[str, Any]:
     need = Need("1" * 64, "2" * 64, 10, 1.0)
     return dataclasses.replace(
         record,
+        curve=Curve("fid", 64, 100, "", (CurvePoint(5, 9.0), CurvePoint(10, 7.0))),
         likelihood=dataclasses.replace(record.likelihood, defaults={"chunk": 4}, **noted),
         provenance=dataclasses.replace(record.provenance, config=config),
         needs={"teacher": need, "teacher.critic": need},
@@ -502,6 +504,10 @@ FORGED = [
         "vae",
         "needs.teacher.config_hash is 'vae', not a SHA-256",
     ),
+    # curve
+    (several, "curve.metric", "kid", "curve.metric is 'kid', but by the protocol it is 'fid'"),
+    (several, "curve.points.1.value", -1.0, "curve has -1.0 at 10 images"),
+    (several, "curve.points.1.images_seen", 10**9, "curve ends at 1000000000 images, but cost.im"),
     # protocol
     (
         several,
@@ -538,7 +544,7 @@ def test_a_forged_record_with_a_right_digest_contradicts_itself(whole, path, val
     group = tree
     *above, last = path.split(".")
     for key in above:
-        group = group[key]
+        group = group[int(key) if isinstance(group, list) else key]
     group[last] = value
     if path == "protocol.metrics":
         tree["metrics"] = {"fid": tree["metrics"]["fid"]}

@@ -17,7 +17,7 @@ import genbench.training.train
 from genbench.config.find import find_config
 from genbench.config.recipe import load_config, written_out
 
-SHORT = ("budget.images=320", "data.batch_size=16")
+SHORT = ("budget.images=320", "data.batch_size=16", "trainer.curve_images=8")
 
 
 def main(out: Path, devices: int, names: list[str]) -> None:
