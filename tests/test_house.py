@@ -75,7 +75,7 @@ ARROWS = {
         "system",
     },
     "demos": {"formulas", "models", "records", "system"},
-    "runs": {"capabilities", "config", "data", "errors", "model", "records", "system"},
+    "runs": {"capabilities", "config", "data", "errors", "model", "records", "rng", "system"},
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {
         "capabilities",

@@ -28,7 +28,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -62,7 +62,14 @@ CHURN = 40.0
 
 
 class Sampler(ABC):
-    """A walk from noise to images along a grid of levels."""
+    """A walk from noise to images along a grid of levels.
+
+    Attributes:
+        on_grid: Whether D is asked for at levels of the grid alone, so that a chain, which has no
+            others, can be walked.
+    """
+
+    on_grid: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(
@@ -196,6 +203,8 @@ class Stochastic(Sampler):
         high: S_tmax, the largest.
         noise: S_noise, standard deviation of what is added, in units of what the level asks for.
     """
+
+    on_grid: ClassVar[bool] = False
 
     churn: float = CHURN
     low: float = 0.05

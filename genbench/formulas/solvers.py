@@ -47,6 +47,8 @@ __all__ = [
     "FixedStep",
     "Solver",
     "Trace",
+    "check_solver",
+    "check_trace",
     "divergence",
     "dopri5",
     "euler",
@@ -164,20 +166,36 @@ def integrate(
         heun 2.5
         rk4 2.70833
     """
+    check_solver(solver, tolerance)
     if solver == "dopri5":
-        if tolerance is not None and not tolerance > 0:
-            raise ValueError(f"tolerance is above 0, not {tolerance}")
         yield from dopri5(field, x, times, TOLERANCE if tolerance is None else tolerance)
         return
-    if solver not in FIXED:
-        raise ValueError(f"solver is one of {', '.join(FIXED)} or dopri5, not {solver!r}")
-    if tolerance is not None:
-        raise ValueError(
-            f"tolerance is an option of solver = 'dopri5', not of {solver!r}, whose steps are fixed"
-        )
     for t, s in pairwise(times):
         x = FIXED[solver].step(field, x, t, s)
         yield x
+
+
+def check_solver(solver: Solver, tolerance: float | None = None) -> None:
+    """Refuse a solver that does not exist, and a tolerance that it does not take.
+
+    Args:
+        solver: Its name.
+        tolerance: Tolerance of dopri5.
+
+    Raises:
+        ValueError: There is no such solver, the tolerance is not above 0, or the solver has fixed
+            steps and takes none.
+    """
+    if solver != "dopri5" and solver not in FIXED:
+        raise ValueError(f"solver is one of {', '.join(FIXED)} or dopri5, not {solver!r}")
+    if tolerance is None:
+        return
+    if solver != "dopri5":
+        raise ValueError(
+            f"tolerance is an option of solver = 'dopri5', not of {solver!r}, whose steps are fixed"
+        )
+    if not tolerance > 0:
+        raise ValueError(f"tolerance is above 0, not {tolerance}")
 
 
 def grid(steps: int, power: float = 1.0) -> list[float]:
@@ -262,13 +280,26 @@ def trace_probes(rng: Rng, shape: Sequence[int], trace: Trace = "exact", probes:
         trace: Whether the probes are the D basis vectors or random vectors.
         probes: Number of random ones.
     """
-    if trace not in ("exact", "hutchinson"):
-        raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
-    if probes < 1:
-        raise ValueError(f"probes is at least 1, not {probes}")
+    check_trace(trace, probes)
     if trace == "exact":
         dims = math.prod(shape)
         basis = torch.eye(dims, dtype=rng.dtype, device=rng.device).view(-1, 1, *shape)
         return basis.expand(-1, len(rng), *shape)
     signs = 1 - 2 * (rng.bits((probes, *shape)) & 1)
     return signs.transpose(0, 1).to(rng.dtype) / math.sqrt(probes)
+
+
+def check_trace(trace: Trace, probes: int) -> None:
+    """Refuse a trace that does not exist, and a number of probes below 1.
+
+    Args:
+        trace: Its name.
+        probes: Number of random probes.
+
+    Raises:
+        ValueError: There is no such trace, or there is no probe.
+    """
+    if trace not in ("exact", "hutchinson"):
+        raise ValueError(f"trace is 'exact' or 'hutchinson', not {trace!r}")
+    if probes < 1:
+        raise ValueError(f"probes is at least 1, not {probes}")

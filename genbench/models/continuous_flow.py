@@ -29,6 +29,8 @@ from genbench.formulas.solvers import (
     Field,
     Solver,
     Trace,
+    check_solver,
+    check_trace,
     grid,
     integrate_with_divergence,
     trace_probes,
@@ -83,8 +85,10 @@ class ContinuousFlow(Dequantised):
                 whose cells are small.
             tolerance: Absolute and relative tolerance of dopri5.
         """
-        rng = rng or self.fixed_rng(x)
+        check_solver(solver, tolerance)
+        check_trace(trace, probes)
         times = grid(steps, power)
+        rng = rng or self.fixed_rng(x)
         if solver == "dopri5":
             times = [0.0, 1.0]
 

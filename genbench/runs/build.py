@@ -20,6 +20,7 @@ from genbench.model import GenerativeModel
 from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
 from genbench.runs.needs import check_needs
+from genbench.runs.trial import check_evaluations
 from genbench.runs.weights import load_weights
 
 __all__ = [
@@ -48,11 +49,13 @@ def build(config: Config) -> tuple[ImageData, GenerativeModel]:
         The data module, whose images are not read yet, and the model, on the CPU.
 
     Raises:
-        InputError: A class refuses its arguments, or the needed runs are not those that the model
-            learns from.
+        InputError: A class refuses its arguments, the model refuses an option of an evaluation, or
+            the needed runs are not those that the model learns from.
     """
     data = build_data(config)
-    return data, build_model(config, data, untrained_needs(config))
+    model = build_model(config, data, untrained_needs(config))
+    check_evaluations(config, model)
+    return data, model
 
 
 def build_data(config: Config) -> ImageData:

@@ -385,13 +385,16 @@ def test_one_scored_image_has_no_standard_error(run, tmp_path, monkeypatch):
     assert (likelihood.images, likelihood.stderr) == (1, None)
 
 
-def test_an_impossible_option_of_log_prob_is_one_line(tiny, tmp_path):
-    impossible = ("budget.images=160", "evaluations.default.log_prob.K=0")
-    with pytest.raises(InputError, match=r"log_prob options .*: K is at least 1, not 0"):
-        train(tiny("digits/vae", *impossible, folder="preview"))
-    run = train(tiny("digits/vae", *impossible, "trainer.preview_every=1000"))
-    with pytest.raises(InputError, match="log_prob options: K is at least 1, not 0"):
-        evaluate(run, "default", tmp_path)
+def test_a_tolerance_out_of_reach_is_one_line(tiny, tmp_path):
+    """Where options are refused by what they compute, and not before training."""
+    option = "evaluations.heun20={log_prob: {solver: dopri5, tolerance: 1e-30}}"
+    impossible = ("budget.images=160", option)
+    message = "dopri5 does not reach tolerance 1e-30"
+    with pytest.raises(InputError, match=rf"log_prob options .*: {message}"):
+        train(tiny("points2d/flow_matching", *impossible, folder="preview"))
+    run = train(tiny("points2d/flow_matching", *impossible, "trainer.preview_every=1000"))
+    with pytest.raises(InputError, match=f"log_prob options: {message}"):
+        evaluate(run, "heun20", tmp_path)
 
 
 def test_a_conditional_model_is_scored_given_its_labels(tiny, tmp_path):

@@ -192,9 +192,7 @@ class DDPM(GenerativeModel):
             # eq. 6 of Ho and Salimans
             eps_hat = eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))
         x_0 = self.schedule.from_noise(eps_hat, x_t, t / self.T)
-        if clip:
-            return pull_inside(x_0)
-        return x_0
+        return pull_inside(x_0) if clip else x_0
 
     def denoise(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """x0_hat inside [-1, 1]. t: float64 (B,), steps over T. y: int64 (B,) of p(x | y)."""
@@ -336,12 +334,14 @@ class DDPM(GenerativeModel):
             sampler = DDIM(eta)
         elif not isinstance(sampler, Sampler):
             raise ValueError(f"sampler is 'ancestral', 'ddim' or a Sampler, not {sampler!r}")
+        if not sampler.on_grid:
+            raise ValueError(f"a chain is known at its steps alone: {sampler} asks between them")
         if guidance < 0 or (guidance and not self.label_dropout):
             raise ValueError(
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
             )
-        cond = self.condition(y)
         grid = self.schedule.levels(self.T if steps is None else steps)
+        cond = self.condition(y)
 
         def denoise(x: Tensor, level: Level) -> Tensor:
             t = torch.full((len(x),), self.schedule.step(level), device=x.device)

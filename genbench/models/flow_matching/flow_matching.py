@@ -37,7 +37,7 @@ from torch import Tensor
 from genbench.capabilities import Latent, Transports, described
 from genbench.formulas.noise import Schedule
 from genbench.formulas.priors import Normal
-from genbench.formulas.solvers import Field, Solver, grid, integrate
+from genbench.formulas.solvers import Field, Solver, check_solver, grid, integrate
 from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.denoiser import TimedNet
 from genbench.nets.net import NetFactory
@@ -164,8 +164,10 @@ class FlowMatching(ContinuousFlow):
             power: Spacing of the steps, `solvers.grid`.
             tolerance: Absolute and relative tolerance of dopri5. Default: 1e-5.
         """
+        check_solver(solver, tolerance)
+        times = grid(steps, power)[::-1]
         x_1 = self.noise_scale * x
-        yield from integrate(self.field(y), x_1, grid(steps, power)[::-1], solver, tolerance)
+        yield from integrate(self.field(y), x_1, times, solver, tolerance)
 
     def transport(self, eps: Tensor, y: Tensor | None = None, steps: int = 50) -> Tensor:
         """Z_0 of the flow from Z_1 = eps, by steps of Heun: reals, of the shape of eps."""

@@ -155,6 +155,10 @@ class VAE(GenerativeModel):
             K: Importance weights, or annealed chains, per image.
             ais: Temperatures from q(z|x) to the posterior; 1 does not anneal.
         """
+        if K < 1:
+            raise ValueError(f"K is at least 1, not {K}")
+        if ais < 1:
+            raise ValueError(f"ais is at least 1 temperature, not {ais}")
         rng = rng or self.fixed_rng(x)
         m, log_s = self.encoder(self.to_real(x), self.condition(y)).chunk(2, dim=1)
         if K == ais == 1:
