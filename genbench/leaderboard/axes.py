@@ -102,7 +102,16 @@ def log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 
 
 def tick_text(value: float) -> str:
-    """A power of ten, or a small multiple of one, as text."""
+    """A power of ten, or a small multiple of one, as text.
+
+    Examples:
+        >>> [tick_text(value) for value in (0.05, 2000.0, 50_000.0, 1e6)]
+        ['0.05', '2,000', '50k', '1M']
+    """
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:,.0f}M"
+    if value >= 10_000:
+        return f"{value / 1000:.0f}k"
     if value >= 1:
         return f"{value:,.0f}"
     return f"{value:g}"

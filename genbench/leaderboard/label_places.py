@@ -11,10 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from genbench.leaderboard.frame import BOTTOM, FONT, HEIGHT, LEFT, RADIUS, RIGHT, TOP, WIDTH
+from genbench.leaderboard.frame import (
+    BOTTOM,
+    FONT,
+    HEIGHT,
+    LEFT,
+    RADIUS,
+    RIGHT,
+    TOP,
+    WIDTH,
+    text_width,
+)
 
-__all__ = ["Box", "Position", "place_labels"]
+__all__ = ["Box", "Position", "add_labels", "place_labels"]
 
 Position = tuple[float, float]
 
@@ -180,3 +191,50 @@ def misleads(box: Box, centre: Position, others: Sequence[Position], labels: Seq
         if math.dist(other, centre) > 2 * RADIUS and math.dist(other, foot) < RADIUS:
             return True
     return False
+
+
+def add_labels(drawn: list[dict[str, Any]], line: float | None) -> None:
+    """Give every point the place of its label.
+
+    Args:
+        drawn: The points, as `draw_point` makes them.
+        line: Height of the line of the noise floor; None without one.
+    """
+    obstacles = [box for point in drawn for box in covered_boxes(point)]
+    if line is not None:
+        width = text_width("noise floor")
+        obstacles.append(Box(LEFT, line - 2, WIDTH - LEFT - RIGHT, 4))
+        obstacles.append(Box(WIDTH - RIGHT - width, line - FONT - 4, width, FONT + 4))
+    centres = [(point["cx"], point["cy"]) for point in drawn]
+    boxes = place_labels(centres, [text_width(point["text"]) for point in drawn], obstacles)
+    for point, centre, box in zip(drawn, centres, boxes):
+        nearest = box.nearest(*centre)
+        # the text keeps to the side of its box that is next to the point, whatever its true width
+        anchor = "middle"
+        at = 0.5
+        if box.x >= centre[0]:
+            anchor = "start"
+            at = 0.0
+        elif box.x + box.width <= centre[0]:
+            anchor = "end"
+            at = 1.0
+        point["anchor"] = anchor
+        point["label_x"] = box.x + at * box.width
+        point["label_y"] = box.y + 0.8 * box.height
+        point["leader"] = None
+        if math.dist(nearest, centre) > 2.4 * RADIUS:
+            point["leader"] = nearest
+
+
+def covered_boxes(point: dict[str, Any]) -> list[Box]:
+    """What a drawn point covers: its marker, its error bars, and the arrow of a bound."""
+    size = 2 * RADIUS + 4
+    x, y = point["cx"], point["cy"]
+    boxes = [
+        Box(x - size / 2, y - size / 2, size, size),
+        Box(point["xs"][0], y - 2, point["xs"][1] - point["xs"][0], 4),
+        Box(x - 2, point["ys"][0], 4, point["ys"][1] - point["ys"][0]),
+    ]
+    if point["kind"] == "bound":
+        boxes.append(Box(x - 6, y, 12, 26))
+    return boxes

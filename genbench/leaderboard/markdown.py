@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import Cell, Table
+from genbench.leaderboard.curves import curve_sentence
 from genbench.leaderboard.table import board_table, board_title, comparison_table, facts
 
 __all__ = ["board_markdown", "markdown_list", "markdown_text"]
@@ -19,6 +20,9 @@ def board_markdown(board: Board) -> str:
     parts.append(markdown_list(f"{name}: {value}" for name, value in facts(board)))
     for table in (comparison_table(board), board_table(board)):
         parts.append(f"### {table.title}\n\n{markdown_table(table)}")
+    sentence = curve_sentence(board)
+    if sentence is not None:
+        parts.append(markdown_text(sentence))
     return "\n\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import Table
+from genbench.leaderboard.curves import curve_plot, curve_sentence
 from genbench.leaderboard.families import COLOURS, family_class, family_order, marker
 from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
@@ -144,7 +145,8 @@ def board_fields(board: Board, anchor: str, out: Path) -> dict[str, Any]:
         "facts": facts(board),
         "comparison": table_fields(board, comparison_table, anchor, out),
         "board": table_fields(board, board_table, anchor),
-        "plots": plots(board),
+        "plots": [*plots(board), *([curve] if (curve := curve_plot(board)) else [])],
+        "curves": curve_sentence(board),
         "grids": shown,
         "seeds": sorted({picture.seed for grid in shown for picture in grid.pictures}),
         "sources": [

@@ -10,7 +10,6 @@ Both values are means over training seeds, with their standard deviations as err
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ from genbench.leaderboard.frame import (
     FONT,
     HEIGHT,
     LEFT,
-    RADIUS,
     RIGHT,
     TOP,
     WIDTH,
@@ -31,12 +29,13 @@ from genbench.leaderboard.frame import (
     to_x,
     to_y,
 )
-from genbench.leaderboard.label_places import Box, place_labels
+from genbench.leaderboard.label_places import add_labels
 from genbench.leaderboard.rows import likelihood_unit
 from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import diversity_metric, metric_info, quality_metric
 
 __all__ = [
+    "Line",
     "Point",
     "diversity_plot",
     "environment",
@@ -67,6 +66,19 @@ class Point:
     x: Summary
     y: Summary
     kind: str = "exact"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What leads to a point of a plot.
+
+    Attributes:
+        family: Family of the model.
+        points: Both quantities over seeds, in order.
+    """
+
+    family: str
+    points: tuple[tuple[Summary, Summary], ...]
 
 
 def environment() -> Any:
@@ -172,6 +184,7 @@ def scatter(
     floor: float | None = None,
     log_x: bool = False,
     kinds: bool = False,
+    lines: Sequence[Line] = (),
 ) -> str | None:
     """Labelled points with error bars, as an SVG document.
 
@@ -183,11 +196,15 @@ def scatter(
         floor: A value of y that is drawn as a line.
         log_x: Logarithmic x axis. Otherwise it is one where the values span more than a decade.
         kinds: Whether markers show the kind of a likelihood: filled, hollow, with an arrow.
+        lines: Lines through means, drawn below the points.
     """
     if not points:
         return None
-    x = make_axis([point.x for point in points], x_title, log_x or None)
-    heights = [point.y for point in points]
+    on_lines = [point for line in lines for point in line.points]
+    x = make_axis(
+        [*(point.x for point in points), *(x for x, _ in on_lines)], x_title, log_x or None
+    )
+    heights = [*(point.y for point in points), *(y for _, y in on_lines)]
     if floor is not None:
         heights.append(Summary((floor,)))
     y = make_axis(heights, y_title, False if kinds else None)
@@ -217,6 +234,7 @@ def scatter(
             colours=COLOURS,
             x_ticks=[(f"{to_x(x.at(value)):.1f}", text) for value, text in x.ticks],
             y_ticks=[(f"{to_y(y.at(value)):.1f}", text) for value, text in y.ticks],
+            lines=[draw_line(line, x, y) for line in lines],
             legend=legend([point.family for point in points]),
         )
     )
@@ -251,51 +269,17 @@ def draw_point(point: Point, x: Axis, y: Axis) -> dict[str, Any]:
     }
 
 
-def add_labels(drawn: list[dict[str, Any]], line: float | None) -> None:
-    """Give every point the place of its label.
+def draw_line(line: Line, x: Axis, y: Axis) -> dict[str, str]:
+    """What the template needs of a line.
 
     Args:
-        drawn: The points, as `draw_point` makes them.
-        line: Height of the line of the noise floor; None without one.
+        line: A line.
+        x: The horizontal axis.
+        y: The vertical axis.
     """
-    obstacles = [box for point in drawn for box in covered_boxes(point)]
-    if line is not None:
-        width = text_width("noise floor")
-        obstacles.append(Box(LEFT, line - 2, WIDTH - LEFT - RIGHT, 4))
-        obstacles.append(Box(WIDTH - RIGHT - width, line - FONT - 4, width, FONT + 4))
-    centres = [(point["cx"], point["cy"]) for point in drawn]
-    boxes = place_labels(centres, [text_width(point["text"]) for point in drawn], obstacles)
-    for point, centre, box in zip(drawn, centres, boxes):
-        nearest = box.nearest(*centre)
-        # the text keeps to the side of its box that is next to the point, whatever its true width
-        anchor = "middle"
-        at = 0.5
-        if box.x >= centre[0]:
-            anchor = "start"
-            at = 0.0
-        elif box.x + box.width <= centre[0]:
-            anchor = "end"
-            at = 1.0
-        point["anchor"] = anchor
-        point["label_x"] = box.x + at * box.width
-        point["label_y"] = box.y + 0.8 * box.height
-        point["leader"] = None
-        if math.dist(nearest, centre) > 2.4 * RADIUS:
-            point["leader"] = nearest
-
-
-def covered_boxes(point: dict[str, Any]) -> list[Box]:
-    """What a drawn point covers: its marker, its error bars, and the arrow of a bound."""
-    size = 2 * RADIUS + 4
-    x, y = point["cx"], point["cy"]
-    boxes = [
-        Box(x - size / 2, y - size / 2, size, size),
-        Box(point["xs"][0], y - 2, point["xs"][1] - point["xs"][0], 4),
-        Box(x - 2, point["ys"][0], 4, point["ys"][1] - point["ys"][0]),
-    ]
-    if point["kind"] == "bound":
-        boxes.append(Box(x - 6, y, 12, 26))
-    return boxes
+    corners = [f"{to_x(x.at(a.mean)):.1f} {to_y(y.at(b.mean)):.1f}" for a, b in line.points]
+    path = f"M{'L'.join(corners)}"
+    return {"family": line.family, "class": family_class(line.family), "path": path}
 
 
 def legend(families: Sequence[str]) -> list[dict[str, Any]]:
