@@ -1026,6 +1026,27 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "MIND without its factor 3 F",
+        "metrics/mind.py",
+        "return 3 * features * float(",
+        "return 3 * float(",
+        ("metrics/test_mind.py::test_a_shift_costs_three_times_its_square",),
+    ),
+    Mutation(
+        "the quantiles of a set begin one image late",
+        "metrics/mind.py",
+        "q[:, (ends - 1) // n]",
+        "q[:, (ends // n).clamp(max=m - 1)]",
+        ("metrics/test_mind.py::test_distance_is_that_of_the_best_plan_along_every_direction",),
+    ),
+    Mutation(
+        "directions of MIND from a cube",
+        "metrics/mind.py",
+        "rng.normal((features,))",
+        "rng.uniform((features,))",
+        ("metrics/test_mind.py::test_every_direction_is_a_unit_vector_and_all_are_as_likely",),
+    ),
+    Mutation(
         "the error of KID of one set alone",
         "metrics/mmd.py",
         "(_jackknife(xx, xy, n) + _jackknife(yy, yx, m)).sqrt()",

@@ -1,6 +1,6 @@
 """One pass of the feature extractor feeds every sample metric.
 
-    features h   (N, F), the extractor's last hidden layer: Fréchet and kernel distance, precision, recall, density, coverage
+    features h   (N, F), the extractor's last hidden layer: Fréchet, kernel and sliced distance, precision, recall, density, coverage
     logits l     (N, K), its class scores: inception score
 
 A `FeatureBank` collects them with the global index of each image, on as many processes as there
