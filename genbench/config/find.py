@@ -35,7 +35,7 @@ def find_config(name: str | Path) -> Path:
 def configs() -> list[str]:
     """Names of the shipped recipes: <dataset>/<model>."""
     folder = shipped("configs")
-    no_recipes = {"protocols", "suites", "features", "cluster"}
+    no_recipes = {"protocols", "suites", "features", "cluster", "claims"}
     return sorted(
         str(path.relative_to(folder).with_suffix(""))
         for path in folder.glob("*/*.yaml")

@@ -1,0 +1,33 @@
+"""What decides a claim: a test, with its arguments from the entry of the claim."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from genbench.leaderboard.claims.verdict import Finding
+
+if TYPE_CHECKING:
+    from genbench.leaderboard.claims.claim import Claim
+    from genbench.leaderboard.claims.evidence import Evidence
+
+__all__ = ["ClaimTest"]
+
+
+class ClaimTest(ABC):
+    """A way to decide claims. A test is a frozen dataclass whose fields are its arguments; it knows
+    quantities, and no claim by name.
+    """
+
+    compares_rows: ClassVar[bool] = True
+    """Whether an entry says under `compare` whose rows are looked at."""
+
+    @abstractmethod
+    def findings(self, claim: Claim, evidence: Evidence) -> Iterator[Finding]:
+        """What the records say, per data set and budget, also where records lack.
+
+        Args:
+            claim: The claim.
+            evidence: The records.
+        """

@@ -1,0 +1,96 @@
+"""A metric of one row against that of others, over training seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from genbench.leaderboard.board import Board
+from genbench.leaderboard.cells import value_cell
+from genbench.leaderboard.claims.row_test import Pair, PairTest
+from genbench.leaderboard.claims.seed_pair import seed_difference, seed_ratio
+from genbench.leaderboard.rows import Row
+from genbench.leaderboard.summary import Summary
+from genbench.records.catalogue import MetricInfo, diversity_metric, metric_info, quality_metric
+
+__all__ = ["Difference"]
+
+ASPECTS = {"quality": quality_metric, "diversity": diversity_metric}
+
+
+@dataclass(frozen=True)
+class Difference(PairTest):
+    """The subject is better, or worse, in a metric than every rival. A row of which runs diverged is
+    never the better one.
+
+    Args:
+        metric: Name of a metric; quality or diversity: the one that stands for it on the board.
+        subject_is: What the claim says of the subject.
+        scale: ratio: of geometric means, by the logarithms, for distances whose spread grows with
+            their size; difference: of means, for shares and for values that may be negative.
+    """
+
+    metric: str
+    subject_is: Literal["better", "worse"] = "better"
+    scale: Literal["ratio", "difference"] = "difference"
+
+    def name(self, board: Board) -> str:
+        """Name of the metric on a board."""
+        if self.metric in ASPECTS:
+            return ASPECTS[self.metric](board.protocol) or self.metric
+        return self.metric
+
+    def info(self, board: Board) -> MetricInfo:
+        """The description of the metric."""
+        return metric_info(self.name(board))
+
+    def unit(self, board: Board) -> str:
+        """What the effect is."""
+        return f"{self.info(board).title_in_text}, {self.scale}"
+
+    def summary(self, board: Board, row: Row) -> Summary | None:
+        """The metric over the seeds."""
+        return row.metric(self.name(board))
+
+    def value(self, board: Board, row: Row) -> str | None:
+        """The metric over the seeds as a text."""
+        summary = self.summary(board, row)
+        if summary is None:
+            return None
+        return value_cell(summary, self.info(board).digits).text
+
+    def pair(self, board: Board, subject: Row, rival: Row) -> Pair:
+        """Subject over rival, or minus it."""
+        summaries = [self.summary(board, row) for row in (subject, rival)]
+        a, b = (summary.values for summary in summaries if summary)
+        is_higher_better = self.info(board).better == "higher"
+        is_larger = is_higher_better == (self.subject_is == "better")
+        compare = seed_ratio if self.scale == "ratio" else seed_difference
+        pair = compare(subject, rival, a, b, is_larger)
+        return without_survivors(pair, subject, rival, self.subject_is)
+
+
+def without_survivors(
+    pair: Pair, subject: Row, rival: Row, subject_is: Literal["better", "worse"]
+) -> Pair:
+    """The pair where no row is better by the runs that did not diverge.
+
+    Args:
+        pair: As the finished runs give it.
+        subject: What the claim is about.
+        rival: What it is compared with.
+        subject_is: What the claim says of the subject.
+    """
+    better_if_true, better_if_false = subject, rival
+    if subject_is == "worse":
+        better_if_true, better_if_false = rival, subject
+    diverged = [row for row in (subject, rival) if row.diverged]
+    reasons = [
+        f"{row.diverged} of {len(row.records)} runs of {row.label} diverged" for row in diverged
+    ]
+    return replace(
+        pair,
+        p_support=1.0 if better_if_true.diverged else pair.p_support,
+        p_contradiction=1.0 if better_if_false.diverged else pair.p_contradiction,
+        reason=", ".join(filter(None, [pair.reason, *reasons])),
+    )

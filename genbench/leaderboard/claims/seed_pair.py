@@ -1,0 +1,85 @@
+"""Two rows over their training seeds: effect, interval and both p values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from genbench.leaderboard.claims.row_test import Pair
+from genbench.leaderboard.claims.statistics import compare_independent, compare_paired
+from genbench.leaderboard.intervals import paired, welch
+from genbench.leaderboard.rows import Row
+
+__all__ = ["are_paired", "logarithms", "seed_difference", "seed_ratio"]
+
+
+def seed_difference(
+    subject: Row,
+    rival: Row,
+    a: Sequence[float],
+    b: Sequence[float],
+    is_larger: bool,
+    beyond: float = 0.0,
+) -> Pair:
+    """The difference of two means.
+
+    Args:
+        subject: What the claim is about.
+        rival: What it is compared with.
+        a: Values of the subject, one per finished run.
+        b: Values of the rival.
+        is_larger: Whether the claim says that the subject's are larger; else smaller.
+        beyond: By how much they must be larger, or smaller.
+    """
+    sign = 1 if is_larger else -1
+    are_of_one_model = are_paired(subject, rival) and len(a) == len(b)
+    interval = (paired if are_of_one_model else welch)(a, b)
+    compare = compare_paired if are_of_one_model else compare_independent
+    p_values = compare([sign * x for x in a], [sign * x for x in b], beyond)
+    effect = sum(a) / len(a) - sum(b) / len(b)
+    reason = ""
+    if interval is None:
+        reason = f"no spread over seeds to measure the difference to {rival.label} by"
+    return Pair(effect, interval, p_values.above, p_values.below, reason)
+
+
+def seed_ratio(
+    subject: Row,
+    rival: Row,
+    a: Sequence[float],
+    b: Sequence[float],
+    is_larger: bool,
+    factor: float = 1.0,
+) -> Pair:
+    """The ratio of two geometric means: the difference of the means of the logarithms.
+
+    Args:
+        subject: What the claim is about.
+        rival: What it is compared with.
+        a: Values of the subject, one per finished run.
+        b: Values of the rival.
+        is_larger: Whether the claim says that the subject's are larger; else smaller.
+        factor: By what factor they must be larger, or smaller.
+    """
+    if min(*a, *b) <= 0:
+        return Pair(
+            effect=sum(a) / sum(b) * len(b) / len(a) if sum(b) else math.inf,
+            reason=f"no ratio to {rival.label} is tested: a value is not positive",
+        )
+    pair = seed_difference(
+        subject, rival, logarithms(a), logarithms(b), is_larger, math.log(factor)
+    )
+    interval = None
+    if pair.interval is not None:
+        interval = (math.exp(pair.interval[0]), math.exp(pair.interval[1]))
+    return Pair(math.exp(pair.effect), interval, pair.p_support, pair.p_contradiction, pair.reason)
+
+
+def are_paired(subject: Row, rival: Row) -> bool:
+    """Whether two rows are measurements of the same runs."""
+    return subject.model_key == rival.model_key and subject.finished == rival.finished
+
+
+def logarithms(values: Sequence[float]) -> tuple[float, ...]:
+    """Natural logarithms."""
+    return tuple(math.log(value) for value in values)

@@ -1,0 +1,177 @@
+"""What a test finds about a claim, and the verdict that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genbench.leaderboard.intervals import Interval
+from genbench.leaderboard.rows import Row
+from genbench.records.record import Record
+
+if TYPE_CHECKING:
+    from genbench.leaderboard.claims.claim import Claim
+
+__all__ = ["OUTCOMES", "OUTCOME_WORDS", "Finding", "Lack", "Outcome", "Verdict"]
+
+Outcome = Literal["contradicted", "supported", "not resolved", "not measured"]
+
+# in the order in which they are shown
+OUTCOMES: tuple[Outcome, ...] = ("contradicted", "supported", "not resolved", "not measured")
+
+OUTCOME_WORDS: dict[Outcome, str] = {
+    "contradicted": "contradicted",
+    "supported": "supported",
+    "not resolved": "not resolved at this budget",
+    "not measured": "not measured",
+}
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Runs without which a claim has no verdict.
+
+    Attributes:
+        dataset: Name of the data set.
+        label: <model>[@variant], the row that lacks them.
+        seeds: Training seeds that are not there.
+        needed: How many training seeds the row needs.
+        folder: Folder of the records below the leaderboard's, such as claims/games; empty: that of
+            the boards themselves.
+    """
+
+    dataset: str
+    label: str
+    seeds: tuple[int, ...]
+    needed: int
+    folder: str = ""
+
+    @property
+    def model(self) -> str:
+        """Name of the recipe."""
+        return self.label.partition("@")[0]
+
+    @property
+    def variant(self) -> str:
+        """Name of the evaluation; empty for the default one."""
+        return self.label.partition("@")[2]
+
+    def __str__(self) -> str:
+        there = self.needed - len(self.seeds)
+        place = f" in {self.folder}" if self.folder else ""
+        return f"{self.dataset}/{self.label}{place}: {there} of {self.needed} seeds"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the records say about a claim on one data set, before the correction over all claims.
+
+    Attributes:
+        dataset: Name of the data set; empty for a demonstration, which has none.
+        sentence: The measurement in words and numbers.
+        budget: What the rows have in common, such as "equal images"; empty: each is trained as its
+            recipe says.
+        effect: The measured size, in `unit`; None where there is nothing to measure it from.
+        interval: 95 % interval of the effect, not corrected for the number of claims; None where it
+            is not known.
+        unit: What the effect is, such as "FID, ratio".
+        p_support: p value against the hypothesis that the claim is not true; None where nothing was
+            tested.
+        p_contradiction: p value against the hypothesis that what the entry states as contradiction
+            is not true.
+        is_exact: Whether the quantity has no error, such as a number of network evaluations. Its p
+            values are 0 or 1, and take no part in the correction.
+        rows: The rows that were compared, the subject of the claim first.
+        lacks: Runs without which there is no verdict.
+        figure: A picture that belongs to it, below the leaderboard's folder; empty without one.
+    """
+
+    dataset: str
+    sentence: str
+    budget: str = ""
+    effect: float | None = None
+    interval: Interval | None = None
+    unit: str = ""
+    p_support: float | None = None
+    p_contradiction: float | None = None
+    is_exact: bool = False
+    rows: tuple[Row, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+    figure: str = ""
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether its two hypotheses are among those that are corrected for."""
+        return self.is_measured and not self.is_exact
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a verdict at all."""
+        return self.p_support is not None and not self.lacks
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say about one claim on one data set.
+
+    Attributes:
+        claim: The claim: its words, its row and column of the slide, what counts as support.
+        finding: The measurement: effect, interval, unit, p values, rows, lacking runs, sentence.
+        outcome: contradicted, supported, not resolved (at this budget), or not measured.
+        adjusted_support: p value of the support after Holm's correction over all hypotheses of the
+            page; None where nothing was tested or nothing had to be corrected.
+        adjusted_contradiction: The same for the contradiction.
+        disagrees: Budgets under which the same claim on the same data set is resolved the other way.
+    """
+
+    claim: Claim
+    finding: Finding
+    outcome: Outcome
+    adjusted_support: float | None = None
+    adjusted_contradiction: float | None = None
+    disagrees: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; empty for a demonstration."""
+        return self.finding.dataset
+
+    @property
+    def words(self) -> str:
+        """The outcome as it is printed."""
+        return OUTCOME_WORDS[self.outcome]
+
+    @property
+    def effect(self) -> float | None:
+        """The measured size; None where nothing was measured."""
+        return self.finding.effect
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the effect, not corrected for the number of claims."""
+        return self.finding.interval
+
+    @property
+    def unit(self) -> str:
+        """What the effect is."""
+        return self.finding.unit
+
+    @property
+    def sentence(self) -> str:
+        """The measurement in words and numbers."""
+        return self.finding.sentence
+
+    @property
+    def budget(self) -> str:
+        """What the rows have in common; empty: each is trained as its recipe says."""
+        return self.finding.budget
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records of all rows that were compared."""
+        return tuple(record for row in self.finding.rows for record in row.records)
+
+    @property
+    def lacks(self) -> tuple[Lack, ...]:
+        """Runs without which there is no verdict."""
+        return self.finding.lacks
