@@ -74,7 +74,7 @@ ARROWS = {
         "spec",
         "system",
     },
-    "demos": {"formulas", "models", "records", "system"},
+    "demos": {"formulas", "models", "nets", "records", "rng", "system"},
     "runs": {"capabilities", "config", "data", "errors", "model", "records", "rng", "system"},
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {

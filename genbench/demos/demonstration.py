@@ -61,7 +61,7 @@ def exact(
         >>> exact("a third", 1 / 3, 0.333, tolerance=1e-3).passed
         True
     """
-    return CheckedValue(quantity, float(value), float(expected), tolerance)
+    return CheckedValue(quantity, _number(value), _number(expected), tolerance)
 
 
 def average(quantity: str, draws: Tensor, expected: float | Tensor) -> CheckedValue:
@@ -80,4 +80,11 @@ def average(quantity: str, draws: Tensor, expected: float | Tensor) -> CheckedVa
     draws = draws.detach().double()
     error = draws.std() / len(draws) ** 0.5
     tolerance = _STANDARD_ERRORS * float(error)
-    return CheckedValue(quantity, float(draws.mean()), float(expected), tolerance)
+    return CheckedValue(quantity, float(draws.mean()), _number(expected), tolerance)
+
+
+def _number(value: float | Tensor) -> float:
+    """A tensor of one entry as a float."""
+    if isinstance(value, Tensor):
+        return float(value.detach())
+    return float(value)
