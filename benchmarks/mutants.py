@@ -294,6 +294,47 @@ MUTATIONS = (
         ("training/test_train.py::test_test_images_are_not_read_while_a_run_is_trained",),
     ),
     Mutation(
+        "a point of the curve reads the test split",
+        "training/curve.py",
+        '        split="val",',
+        '        split="test",',
+        ("training/test_curve.py::test_a_curve_leaves_training_and_the_test_images_alone",),
+    ),
+    Mutation(
+        "a point of the curve is of the weights, not of their averages",
+        "training/curve.py",
+        "        with self.ema.applied(model), evaluation_mode(model):",
+        "        with evaluation_mode(model):",
+        (
+            "training/test_curve.py::"
+            "test_eight_points_of_which_the_last_is_that_of_the_recorded_weights",
+        ),
+    ),
+    Mutation(
+        "points of the curve are counted as training",
+        "training/metrics_logger.py",
+        "        yield\n        self._clock = time.perf_counter()",
+        "        yield",
+        ("training/test_curve.py::test_a_point_is_no_training_time",),
+    ),
+    Mutation(
+        "samples of weights that are not finite are drawn for the curve",
+        "training/curve.py",
+        "        self.divergence.check(trainer)\n",
+        "",
+        (
+            "training/test_curve.py::"
+            "test_weights_that_are_not_finite_are_noticed_before_samples_are_drawn",
+        ),
+    ),
+    Mutation(
+        "the curve ends with its lowest point",
+        "records/curve.py",
+        "        return self.points[-1]",
+        "        return min(self.points, key=lambda point: point.value)",
+        ("leaderboard/test_curves.py::test_the_sentence_counts_the_runs_and_the_mean_gain",),
+    ),
+    Mutation(
         "finalize loses the last batch",
         "data/dealing.py",
         "for start in range(0, len(self.x), self.batch_size):",

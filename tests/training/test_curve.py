@@ -101,6 +101,26 @@ def test_a_point_is_no_training_time(tiny, monkeypatch):
     assert time.perf_counter() - start - run.state()["seconds"] > 4
 
 
+def test_a_curve_leaves_training_and_the_test_images_alone(tiny, monkeypatch):
+    """A generator with batch normalisation: its weights, its statistics and its streams."""
+    from genbench.data.images import ImageData
+
+    splits = set()
+    tensors = ImageData.tensors
+
+    def noted(data, split, *arguments, **options):
+        splits.add(split)
+        return tensors(data, split, *arguments, **options)
+
+    plain = train(tiny("digits/gan", *SHORT, folder="plain"))
+    monkeypatch.setattr(ImageData, "tensors", noted)
+    drawn = train(tiny("digits/gan", *SHORT, "trainer.curve_images=16", folder="drawn"))
+    assert len(logged(drawn, "val/fid_16")) == 8
+    assert drawn.weights.read_bytes() == plain.weights.read_bytes()
+    assert "val" in splits
+    assert "test" not in splits
+
+
 def test_without_its_extractor_a_run_trains_without_a_curve(tiny, monkeypatch, caplog):
     from genbench.evaluation import resolve
 
