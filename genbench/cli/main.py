@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from genbench.cli.arguments import Parser, overrides
 from genbench.cli.bench import add_bench
+from genbench.cli.claims import add_claims
 from genbench.cli.data import add_data
 from genbench.cli.demo import add_demo
 from genbench.cli.evaluate import add_evaluate
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_bench(commands)
     add_explore(commands)
     add_tables(commands)
+    add_claims(commands)
     add_demo(commands)
     add_data(commands)
     add_wandb(commands)

@@ -15,6 +15,8 @@ from typing import Any
 
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import Table
+from genbench.leaderboard.claims.decision import verdicts
+from genbench.leaderboard.claims.text import FILE, claims_text
 from genbench.leaderboard.curves import curve_plot, curve_sentence
 from genbench.leaderboard.families import COLOURS, family_class, family_order, marker
 from genbench.leaderboard.formats import board_text, load_boards
@@ -42,7 +44,8 @@ __all__ = ["build", "page_text", "write_page"]
 
 def build(out: Path) -> list[Path]:
     """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/reproductions.md where
-    there is a published.yaml, and <out>/README.md where there is a noise study.
+    there is a published.yaml, <out>/README.md where there is a noise study, and <out>/claims.md
+    where there is one already.
 
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
@@ -69,6 +72,8 @@ def build_once(out: Path) -> list[Path]:
         texts[out / "README.md"] = noise_text(boards, out / FOLDER)
     if (out / LIST).exists():
         texts[out / "reproductions.md"] = reproductions_text(boards, out / LIST)
+    if (out / FILE).exists():
+        texts[out / FILE] = claims_text(verdicts(out))
     for path, text in texts.items():
         write_atomic(path, text)
     return list(texts)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from genbench.errors import InputError, nearest
 from genbench.leaderboard.claims.claim_test import ClaimTest
 from genbench.system.discover import leaf_classes
 from genbench.system.locations import shipped
-from genbench.system.typed import Pattern, Text, read_value, read_yaml_as
+from genbench.system.typed import Natural, Pattern, Text, read_value, read_yaml_as
 
 __all__ = ["Claim", "ClaimFile", "Comparison", "load_claims"]
 
@@ -64,6 +65,7 @@ class ClaimFile:
         budgets: Further folders of records in which the rows have something in common, by what that
             is: {equal images: claims/equal-images}.
         folder: Folder of the records below the leaderboard's; empty: that of the boards.
+        seeds: How many training seeds a verdict needs; None: as many as configs/claims.yaml says.
     """
 
     says: Text
@@ -77,6 +79,7 @@ class ClaimFile:
     compare: dict[str, Comparison] = field(default_factory=dict)
     budgets: dict[str, Folder] = field(default_factory=dict)
     folder: Folder = ""
+    seeds: Natural | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,12 @@ def read_claim(path: Path) -> Claim:
     return Claim(path.stem, entry, test)
 
 
+@cache
+def test_classes() -> dict[str, str]:
+    """The class paths of all tests, with the first line of their documentation."""
+    return leaf_classes("leaderboard", "ClaimTest")
+
+
 def make_test(node: dict[str, Any]) -> ClaimTest:
     """The test that an entry names.
 
@@ -153,7 +162,7 @@ def make_test(node: dict[str, Any]) -> ClaimTest:
     Raises:
         ValueError: There is no such test, or it does not take these arguments.
     """
-    known = leaf_classes("leaderboard", "ClaimTest")
+    known = test_classes()
     class_path = node.get("class_path")
     if class_path not in known:
         raise ValueError(f"test.class_path is {class_path!r}; {nearest(str(class_path), known)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import value_cell
 from genbench.leaderboard.claims.row_test import Pair, PairTest
-from genbench.leaderboard.claims.seed_pair import seed_difference, seed_ratio
+from genbench.leaderboard.claims.seed_pair import seed_difference, seed_ratio, without_survivors
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import MetricInfo, diversity_metric, metric_info, quality_metric
@@ -68,29 +68,3 @@ class Difference(PairTest):
         compare = seed_ratio if self.scale == "ratio" else seed_difference
         pair = compare(subject, rival, a, b, is_larger)
         return without_survivors(pair, subject, rival, self.subject_is)
-
-
-def without_survivors(
-    pair: Pair, subject: Row, rival: Row, subject_is: Literal["better", "worse"]
-) -> Pair:
-    """The pair where no row is better by the runs that did not diverge.
-
-    Args:
-        pair: As the finished runs give it.
-        subject: What the claim is about.
-        rival: What it is compared with.
-        subject_is: What the claim says of the subject.
-    """
-    better_if_true, better_if_false = subject, rival
-    if subject_is == "worse":
-        better_if_true, better_if_false = rival, subject
-    diverged = [row for row in (subject, rival) if row.diverged]
-    reasons = [
-        f"{row.diverged} of {len(row.records)} runs of {row.label} diverged" for row in diverged
-    ]
-    return replace(
-        pair,
-        p_support=1.0 if better_if_true.diverged else pair.p_support,
-        p_contradiction=1.0 if better_if_false.diverged else pair.p_contradiction,
-        reason=", ".join(filter(None, [pair.reason, *reasons])),
-    )

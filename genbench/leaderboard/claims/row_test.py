@@ -100,10 +100,17 @@ class RowTest(ClaimTest):
                 continue
             for dataset, comparison in claim.entry.compare.items():
                 names = (comparison.subject, *comparison.rivals)
-                yield self.finding(evidence, budget, folder, dataset, names)
+                seeds = claim.entry.seeds or evidence.settings.seeds_of(dataset)
+                yield self.finding(evidence, budget, folder, dataset, names, seeds)
 
     def finding(
-        self, evidence: Evidence, budget: str, folder: str, dataset: str, names: Sequence[str]
+        self,
+        evidence: Evidence,
+        budget: str,
+        folder: str,
+        dataset: str,
+        names: Sequence[str],
+        seeds: int,
     ) -> Finding:
         """What the records of one folder say about one data set.
 
@@ -113,10 +120,10 @@ class RowTest(ClaimTest):
             folder: Folder of the records.
             dataset: Name of the data set.
             names: Families or labels, the subject first.
+            seeds: How many training seeds a quantity with an error needs.
         """
-        settings = evidence.settings
-        labels = [settings.label(dataset, name) for name in names]
-        needed = self.seeds_needed(settings.seeds_of(dataset))
+        labels = [evidence.settings.label(dataset, name) for name in names]
+        needed = self.seeds_needed(seeds)
         found = evidence.rows(folder, dataset, labels, needed)
         rows = tuple(row for row in found.rows if row is not None)
         if found.board is None or len(rows) < len(labels):

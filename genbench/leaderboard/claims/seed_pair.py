@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 from genbench.leaderboard.claims.row_test import Pair
 from genbench.leaderboard.claims.statistics import compare_independent, compare_paired
 from genbench.leaderboard.intervals import paired, welch
 from genbench.leaderboard.rows import Row
 
-__all__ = ["are_paired", "logarithms", "seed_difference", "seed_ratio"]
+__all__ = ["are_paired", "logarithms", "seed_difference", "seed_ratio", "without_survivors"]
 
 
 def seed_difference(
@@ -83,3 +85,29 @@ def are_paired(subject: Row, rival: Row) -> bool:
 def logarithms(values: Sequence[float]) -> tuple[float, ...]:
     """Natural logarithms."""
     return tuple(math.log(value) for value in values)
+
+
+def without_survivors(
+    pair: Pair, subject: Row, rival: Row, subject_is: Literal["better", "worse"]
+) -> Pair:
+    """The pair where no row is better by the runs that did not diverge.
+
+    Args:
+        pair: As the finished runs give it.
+        subject: What the claim is about.
+        rival: What it is compared with.
+        subject_is: What the claim says of the subject.
+    """
+    better_if_true, better_if_false = subject, rival
+    if subject_is == "worse":
+        better_if_true, better_if_false = rival, subject
+    diverged = [row for row in (subject, rival) if row.diverged]
+    reasons = [
+        f"{row.diverged} of {len(row.records)} runs of {row.label} diverged" for row in diverged
+    ]
+    return replace(
+        pair,
+        p_support=1.0 if better_if_true.diverged else pair.p_support,
+        p_contradiction=1.0 if better_if_false.diverged else pair.p_contradiction,
+        reason=", ".join(filter(None, [pair.reason, *reasons])),
+    )

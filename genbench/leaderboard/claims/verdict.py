@@ -56,10 +56,14 @@ class Lack:
         """Name of the evaluation; empty for the default one."""
         return self.label.partition("@")[2]
 
+    @property
+    def seeds_there(self) -> int:
+        """How many training seeds there are."""
+        return self.needed - len(self.seeds)
+
     def __str__(self) -> str:
-        there = self.needed - len(self.seeds)
         place = f" in {self.folder}" if self.folder else ""
-        return f"{self.dataset}/{self.label}{place}: {there} of {self.needed} seeds"
+        return f"{self.dataset}/{self.label}{place}: {self.seeds_there} of {self.needed} seeds"
 
 
 @dataclass(frozen=True)
