@@ -57,6 +57,7 @@ def test_every_command_of_the_readme_parses():
         "data",
         "explore",
         "demo",
+        "claims",
         "compare",
     }
     for line in lines:

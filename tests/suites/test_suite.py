@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -139,7 +140,8 @@ def test_shipped_suites_are_valid():
     names = [path.stem for path in (find_config("digits/vae").parents[1] / "suites").glob("*.yaml")]
     assert {"quickstart", "leaderboard"} <= set(names)
     for name in names:
-        assert load_suite(name).pairs()
+        suite = load_suite(name)
+        assert dataclasses.replace(suite, seeds=suite.seeds[:1]).pairs()
 
 
 def test_a_suite_of_a_user_s_model_is_trusted_by_its_flag(tmp_path, monkeypatch):

@@ -41,9 +41,10 @@ class Declared(RowTest):
         rows = (subject, *rivals)
         properties = [declared_properties(row) for row in rows]
         holds = all(self.density in each for each in properties)
-        texts = [f"{row.label}: {WORDS[each[-1]]}" for row, each in zip(rows, properties)]
+        words = [" and ".join(WORDS[name] for name in each) for each in properties]
+        texts = [f"{row.label}: {text}" for row, text in zip(rows, words)]
         return Measured(
-            sentence=", ".join(texts),
+            sentence="; ".join(texts),
             unit="declared by the model",
             p_support=0.0 if holds else 1.0,
             p_contradiction=1.0 if holds else 0.0,
