@@ -91,7 +91,7 @@ class Submission:
         folder: Folder of the manifest, the scripts and the logs.
         files: Content of the scripts, by name.
         arrays: The runs. An array comes after those that it waits for.
-        limit: Runs of an array at a time; None for any number.
+        limit: Runs at once, of each array.
         earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them
             too.
         trust: Modules outside genbench that the runs may name.
@@ -124,11 +124,7 @@ class Submission:
         ]
 
     def tables(self, arrays: Iterable[str]) -> list[str]:
-        """The command that submits the tables, to be written when the arrays have ended.
-
-        Args:
-            arrays: Numbers of the arrays.
-        """
+        """The command that submits the tables after the arrays."""
         after = ":".join(("afterany", *arrays, *self.earlier))
         return [
             "sbatch",
@@ -142,7 +138,7 @@ class Submission:
     def arguments(self) -> list[str]:
         """Arguments of both scripts: the manifest, and the modules that the command line trusts.
 
-        The manifest does not name these, since no file may say what is trusted.
+        A file may not say what is trusted.
         """
         return [
             str(self.folder / "manifest.json"),
@@ -183,7 +179,7 @@ def prepare(
     earlier: tuple[str, ...] = (),
     trust: tuple[str, ...] = (),
 ) -> Submission:
-    """The commands and scripts of a submission, as text. Nothing is written or submitted.
+    """Write commands and scripts, as text.
 
     Args:
         folder: Where the scripts will lie. The name of the folder is that of the jobs.

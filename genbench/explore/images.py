@@ -13,11 +13,7 @@ __all__ = ["reconstructions", "samples"]
 
 
 def samples(subject: Subject) -> Drawing:
-    """Samples; for a model of p(x | y) one row per class, or beside y and the true image of its pair.
-
-    Raises:
-        NotPossible: Images are no pictures.
-    """
+    """Samples; one row per class for a model of p(x | y)."""
     subject.need_pictures()
     x, y, columns = subject.samples
     title = subject.title("Samples", f"n = {len(x)}")
@@ -41,11 +37,7 @@ def samples(subject: Subject) -> Drawing:
 
 
 def reconstructions(subject: Subject) -> Drawing:
-    """Held-out images x above their reconstructions decode(encode(x)).
-
-    Raises:
-        NotPossible: Images are no pictures, or the model has no latents.
-    """
+    """Held-out images x above their reconstructions decode(encode(x))."""
     subject.need_pictures()
     x, y = subject.held_out(36)
     columns = min(12, len(x))

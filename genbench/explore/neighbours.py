@@ -21,13 +21,9 @@ __all__ = ["feature_space", "histograms", "neighbours"]
 
 
 def neighbours(subject: Subject) -> Drawing:
-    """Samples and their nearest training images, by pixels and by features.
+    """Nearest training images of samples, by pixels and by features.
 
-    Histograms beside them show the distances of samples, and of held-out images, to the nearest
-    training image.
-
-    Raises:
-        NotPossible: Images are no pictures.
+    Beside them are the distances of samples and of held-out images to their nearest.
     """
     subject.need_pictures()
     x, _, _ = subject.samples

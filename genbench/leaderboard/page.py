@@ -22,6 +22,7 @@ from genbench.leaderboard.families import COLOURS, family_class, family_order, m
 from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
+from genbench.leaderboard.orders import EXPLANATION, ORDERS, TITLE, orders_table, orders_text
 from genbench.leaderboard.plots import environment, plots
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
@@ -43,9 +44,9 @@ __all__ = ["build", "page_text", "write_page"]
 
 
 def build(out: Path) -> list[Path]:
-    """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/reproductions.md where
-    there is a published.yaml, <out>/README.md where there is a noise study, and <out>/claims.md
-    where there is one already.
+    """Write <out>/<dataset>.md for every data set, <out>/index.html, <out>/orders.md where boards or
+    metrics can be compared, <out>/reproductions.md where there is a published.yaml, <out>/README.md
+    where there is a noise study, and <out>/claims.md where there is one already.
 
     Raises:
         InputError: A record or the list of published figures is bad; nothing is written.
@@ -68,6 +69,8 @@ def build_once(out: Path) -> list[Path]:
         out / f"{dataset}.md": board_text(dataset, group) for dataset, group in by_dataset(boards)
     }
     texts[out / "index.html"] = page_text(boards, out)
+    if orders := orders_text(boards):
+        texts[out / ORDERS] = orders
     if (out / FOLDER).is_dir():
         texts[out / "README.md"] = noise_text(boards, out / FOLDER)
     if (out / LIST).exists():
@@ -96,6 +99,7 @@ def page_text(boards: Sequence[Board], out: Path) -> str:
     ]
     return jinja.get_template("page.html.j2").render(
         datasets=datasets,
+        orders=orders_fields(boards),
         families=families_of(boards),
         legend=LEGEND,
         command=COMMAND,
@@ -103,6 +107,25 @@ def page_text(boards: Sequence[Board], out: Path) -> str:
         separator=SEPARATOR,
         may_be_chance=MAY_BE_CHANCE,
     )
+
+
+def orders_fields(boards: Sequence[Board]) -> dict[str, Any] | None:
+    """What the template needs of the part about orders; None where there is nothing to compare."""
+    table = orders_table(boards)
+    if table is None:
+        return None
+    lines = [
+        {
+            "family": line.family,
+            "floor": False,
+            "anchor": "",
+            "strip": None,
+            "cells": [(column, cell, "") for column, cell in zip(table.columns, line.cells)],
+        }
+        for line in table.lines
+    ]
+    shown = {"columns": table.columns, "lines": lines}
+    return {"title": TITLE, "explanation": EXPLANATION, "table": shown}
 
 
 def by_dataset(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:

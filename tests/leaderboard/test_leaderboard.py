@@ -1174,7 +1174,7 @@ def test_everything_regenerates_byte_for_byte_in_any_order(tmp_path):
         for _ in range(2):
             written = build(tmp_path / name)
             contents.append({path.name: path.read_bytes() for path in written})
-    assert set(contents[0]) == {"digits.md", "points2d.md", "index.html"}
+    assert set(contents[0]) == {"digits.md", "points2d.md", "orders.md", "index.html"}
     assert all(content == contents[0] for content in contents)
     shuffled = records[::2] + records[1::2][::-1]
     assert formats.render(boards(records), "csv") == formats.render(boards(shuffled), "csv")
