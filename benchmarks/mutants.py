@@ -1329,7 +1329,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the cost of a teacher that two runs share is counted twice",
-        "records/record.py",
+        "records/contents.py",
         "return self.cost.images_seen + sum(need.images_seen for need in set(self.needs.values()))",
         "return self.cost.images_seen + sum(need.images_seen for need in self.needs.values())",
         ("runs/test_needs.py::test_a_need_of_two_names_is_counted_once",),

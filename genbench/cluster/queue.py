@@ -48,7 +48,7 @@ class Job:
         task: Number of the run in that array.
         state: pending, running, preempted (it waits to go on), done, diverged or failed.
         line: The last line of the log.
-        tables: Whether the tables of its submission wait or work.
+        tables: Whether the job that writes the tables of this submission waits or works.
     """
 
     run_dir: str
@@ -73,7 +73,10 @@ class Result:
 
 
 def jobs(folder: Path) -> list[Job]:
-    """Every run below a folder that was submitted, as it stands in its last submission.
+    """Every run below a folder that was submitted, in the state of its last submission.
+
+    Args:
+        folder: The folder of the runs.
 
     Raises:
         GenbenchError: The queue does not answer.
@@ -108,7 +111,9 @@ def jobs(folder: Path) -> list[Job]:
 
 
 def _result(path: Path) -> str:
-    """How a run that is no longer in the queue ended."""
+    """How a run that is no longer in the queue ended: done, diverged, or failed where its job noted
+    nothing.
+    """
     if not path.exists():
         return "failed"
     result: Result = read_value(Result, read_json(path))
@@ -118,7 +123,8 @@ def _result(path: Path) -> str:
 def _queue() -> dict[tuple[str, int | None], tuple[str, str]]:
     """Ask SLURM for the jobs that wait or work.
 
-    Files are not asked: a submission that was killed has not noted its last number.
+    The answer comes from the queue and not from files, since a submission that was killed may not
+    have noted the number of its last array.
 
     Returns:
         (name, task) -> (state, number of the array). The job of the tables has the task None.

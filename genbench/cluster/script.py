@@ -91,7 +91,7 @@ class Submission:
         folder: Folder of the manifest, the scripts and the logs.
         files: Content of the scripts, by name.
         arrays: The runs. An array comes after those that it waits for.
-        limit: Runs at once, of each array.
+        limit: Runs of an array at a time; None for any number.
         earlier: Jobs with runs of this suite that are still in the queue: the tables wait for them
             too.
         trust: Modules outside genbench that the runs may name.
@@ -124,7 +124,11 @@ class Submission:
         ]
 
     def tables(self, arrays: Iterable[str]) -> list[str]:
-        """The command that submits the tables after the arrays."""
+        """The command that submits the tables, to be written when the arrays have ended.
+
+        Args:
+            arrays: Numbers of the arrays.
+        """
         after = ":".join(("afterany", *arrays, *self.earlier))
         return [
             "sbatch",
@@ -138,7 +142,7 @@ class Submission:
     def arguments(self) -> list[str]:
         """Arguments of both scripts: the manifest, and the modules that the command line trusts.
 
-        A file may not say what is trusted.
+        The manifest does not name these, since no file may say what is trusted.
         """
         return [
             str(self.folder / "manifest.json"),
@@ -179,7 +183,7 @@ def prepare(
     earlier: tuple[str, ...] = (),
     trust: tuple[str, ...] = (),
 ) -> Submission:
-    """Write commands and scripts, as text.
+    """The commands and scripts of a submission, as text. Nothing is written or submitted.
 
     Args:
         folder: Where the scripts will lie. The name of the folder is that of the jobs.

@@ -19,7 +19,7 @@ Option = Annotated[str, Pattern(r"-[^\n]*", "an option of sbatch, such as --excl
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a site wants: a file of configs/cluster/.
+    """The settings of a site, as a file of configs/cluster/ has them.
 
     An option that is None is left out, and the defaults of the site hold.
 
@@ -32,7 +32,7 @@ class Cluster:
         time: sbatch --time of a run.
         cpus: sbatch --cpus-per-task.
         mem: sbatch --mem.
-        array_limit: Runs at once, of each array.
+        array_limit: Runs of an array at a time.
         device: cpu or cuda: where runs are evaluated.
         setup: Lines of the batch script before the command.
         container: Words before the command.

@@ -1,13 +1,13 @@
 """A suite as jobs of a SLURM cluster: an array over the runs that are lacking, then one job for the
 tables.
 
-Runs that need others are arrays of their own, one for all that need the same: each waits until
-those have succeeded (afterok), and is cancelled where one fails. The tables wait until all have
-ended, well or not.
+Runs that need other runs are in arrays of their own, one array for all that need the same. Each
+waits until the needed runs have succeeded (afterok), and is cancelled if one of them fails. The job
+of the tables waits until all arrays have ended, whether their runs succeeded or not (afterany).
 
 Every submission has a folder <runs>/slurm/<name>: the manifest, the two batch scripts
-(slurm/*.sbatch with the site's lines filled in), and a log for every run. <name> is also the jobs'
-name, by which the queue is asked who still waits or works.
+(slurm/*.sbatch with the site's lines filled in), and a log for every run. <name> is also the name
+of the jobs, by which they are found in the queue.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def submit(
         suite: The suite.
         cluster: The settings of the site.
         trust: Modules outside genbench that configurations may name.
-        dry_run: Print commands and scripts, and submit nothing.
+        dry_run: Yield the commands and scripts, and submit nothing.
 
     Yields:
         Lines that say what was done, or what would be done.
@@ -66,6 +66,7 @@ def submit(
 
 
 def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
+    """`submit`, when nobody else submits runs of these folders."""
     from genbench.suites.manifest import Manifest
     from genbench.suites.plan import lacking, out_of_reach, plan_suite
 
@@ -86,7 +87,7 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
         if not queued:
             yield f"nothing to submit; the tables, at once: genbench table {suite.out} --write"
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
-        # sbatch refused the tables, or somebody cancelled them
+        # the runs wait, but sbatch refused the job of the tables, or somebody cancelled it
         if newest is not None and not newest.tables:
             submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
             command = submission.tables(())

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
-from genbench.config.error_key import key_of_error
 from genbench.config.tree import nested, one_line, own_warnings_only
 from genbench.errors import InputError
 
@@ -19,6 +18,8 @@ __all__ = ["instantiate", "with_objects"]
 
 # the begin of a message that says its key by itself
 _HAS_KEY = re.compile(r"(data|model|needs|optimization|trainer)\.")
+# under this name the key of a class stands among its arguments, which have no such names
+_KEY = "its key"
 
 
 def instantiate(
@@ -33,28 +34,59 @@ def instantiate(
         key: Where the node stands in the configuration, such as "model".
 
     Raises:
-        InputError: The class refuses its arguments; the line is the key of the class that refused,
-            here or below, and the message of its constructor.
+        InputError: The class refuses its arguments, or one that is named below it does; the line
+            is the key of the class that refused and the message of its constructor. A factory of
+            the object, such as that of an optimizer, raises the same when it is called.
     """
-    injected = dict(injected or {})
-    parser = _parser(base, frozenset(injected))
+    parser = _parser(base, frozenset(injected or ()))
     try:
         with own_warnings_only():
             parsed = parser.parse_object({"object": nested(node)})
-            if injected:
-                # jsonargparse hands these to the constructor without a look at them
-                parsed.object.dict_kwargs = injected
-            return parser.instantiate(parsed).object
+            # jsonargparse hands `dict_kwargs` to the constructor without a look at them
+            _note_keys(parsed.object, key)
+            parsed.object.dict_kwargs |= injected or {}
+            return parser.instantiate(parsed, instantiators=[(_construct, object, True)]).object
     except (ValueError, TypeError) as error:
-        # the constructor's message stands between the lines of jsonargparse
-        reason = re.search(
-            r"Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", str(error), re.DOTALL
-        )
-        message = one_line(reason[1] if reason else str(error))
-        place = key_of_error(error, key, node)
-        if place and not _HAS_KEY.match(message):
-            message = f"{place}: {message}"
-        raise InputError(message) from None
+        raise _refusal(error) or InputError(_with_key(key, str(error))) from None
+
+
+def _refusal(error: BaseException | None) -> InputError | None:
+    """The error of `_construct` that is behind one of jsonargparse, which raises its own from it."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
+
+
+def _note_keys(value: Any, key: str) -> None:
+    """Write beside every class of a parsed configuration where it stands."""
+    if isinstance(value, list):
+        for item in value:
+            _note_keys(item, key)
+    if not isinstance(value, Namespace):
+        return
+    arguments = value
+    if "class_path" in value:
+        arguments = value.get("init_args", Namespace())
+        value.dict_kwargs = {_KEY: key}
+    for name, argument in vars(arguments).items():
+        _note_keys(argument, f"{key}.{name}".removeprefix("."))
+
+
+def _construct(kind: type, *args: Any, **arguments: Any) -> Any:
+    """An object of a class. What its constructor says against its arguments gets its key."""
+    key = arguments.pop(_KEY, "")
+    try:
+        return kind(*args, **arguments)
+    except (ValueError, TypeError) as error:
+        raise InputError(_with_key(key, str(error))) from None
+
+
+def _with_key(key: str, message: str) -> str:
+    """A message in one line, with the key that it is about."""
+    line = one_line(message)
+    if key and not _HAS_KEY.match(line):
+        return f"{key}: {line}"
+    return line
 
 
 @cache

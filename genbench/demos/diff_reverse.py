@@ -38,7 +38,7 @@ DATA = mixture([0.6, 0.4], [-1.0, 1.2], [0.25, 0.4])
 SCHEDULE = Linear()
 # the flow has no value at t = 0, where there is no noise
 FIRST = 1e-3
-STEPS = 200
+STEPS = 100
 
 
 def denoise(x_t: Tensor, level: Level) -> Tensor:
@@ -76,7 +76,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     at_start = below(start_law, x_1)
     at_end = below(end_law, curves[-1])
     figure, (left, right) = panels(2)
-    left.plot(times[::4], curves[::4, ::2], color=BLUE, linewidth=1)
+    left.plot(times[::2], curves[::2, ::2], color=BLUE, linewidth=1)
     left.set(xlabel="t, from data (0) to noise (1)", ylabel="x_t along the flow")
     x = torch.linspace(-2.2, 2.8, 200, dtype=torch.float64)
     right.plot(x, below(end_law, x), color=BLUE, label="data")

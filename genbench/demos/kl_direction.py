@@ -53,9 +53,9 @@ def fit(divergence: Divergence, start: float) -> tuple[float, float, float]:
     theta = torch.tensor([start, 0.0], dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS(
         [theta],
-        max_iter=200,
+        max_iter=50,
         tolerance_grad=1e-12,
-        tolerance_change=1e-15,
+        tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
 

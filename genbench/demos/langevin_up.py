@@ -34,7 +34,7 @@ NORMAL = mixture([1.0], [0.0], [1.0])
 DATA = mixture([0.6, 0.4], [-1.2, 1.2], [0.5, 0.8])
 h = 0.3
 STEPS = 150
-CHAINS = 4000
+CHAINS = 2000
 
 
 def proposal(p: LineMixture, x: Tensor) -> Tensor:

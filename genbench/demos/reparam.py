@@ -31,7 +31,7 @@ __all__ = ["demonstrate"]
 
 m = 1.0
 s = 1.0
-DRAWS = 40_000
+DRAWS = 20_000
 
 
 def gradients(d: int, seed: int) -> tuple[Tensor, Tensor]:

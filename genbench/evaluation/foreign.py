@@ -27,8 +27,9 @@ from genbench.evaluation.draw import save_picture
 from genbench.evaluation.provenance import new_provenance, now
 from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
+from genbench.records.contents import FOREIGN, NOISE_FLOOR
 from genbench.records.parts import Cost, is_file_name
-from genbench.records.record import FOREIGN, NOISE_FLOOR, Record, record_id
+from genbench.records.record import Record, record_id
 from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
 from genbench.spec import Spec, Text, pixel_dtype
 from genbench.system.json_files import digest

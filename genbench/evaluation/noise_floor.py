@@ -13,8 +13,9 @@ from genbench.evaluation.provenance import new_provenance, now
 from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.catalogue import metric_info
+from genbench.records.contents import NOISE_FLOOR
 from genbench.records.parts import Cost
-from genbench.records.record import NOISE_FLOOR, Record, record_id
+from genbench.records.record import Record, record_id
 from genbench.records.store import record_path, write_record
 from genbench.rng import Rng
 

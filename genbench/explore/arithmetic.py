@@ -21,7 +21,15 @@ _ENCODED = 5000
 
 
 def arithmetic(subject: Subject) -> Drawing:
-    """An image moved towards other classes: by mean latents, or by exchanging the label."""
+    """Held-out images moved towards other classes.
+
+    The latent of an image is shifted by the difference of two mean latents, those of the other class
+    and of its own. A model of p(x | y) decodes the same latent with another label.
+
+    Raises:
+        NotPossible: Images are no pictures, there are no labels or no latents of reals, or a class
+            has no training image.
+    """
     subject.need_pictures()
     classes = min(10, subject.need_labels())
     x, y = subject.held_out(6)

@@ -10,7 +10,11 @@ __all__ = ["encodings"]
 
 
 def encodings(subject: Subject) -> Drawing:
-    """Encodings of held-out images in the plane of two latents, by label, over draws of the prior."""
+    """Encodings of held-out images in the plane of two latents, by label, over draws of the prior.
+
+    Raises:
+        NotPossible: The model has no two latents of reals, or does not encode.
+    """
     prior = subject.need_reals()
     if subject.latent.dims != 2:
         raise NotPossible(f"{subject.latent.dims} latents are no plane; see tsne")

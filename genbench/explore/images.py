@@ -13,7 +13,11 @@ __all__ = ["reconstructions", "samples"]
 
 
 def samples(subject: Subject) -> Drawing:
-    """Samples; one row per class for a model of p(x | y)."""
+    """Samples; for a model of p(x | y) one row per class, or beside y and the true image of its pair.
+
+    Raises:
+        NotPossible: Images are no pictures.
+    """
     subject.need_pictures()
     x, y, columns = subject.samples
     title = subject.title("Samples", f"n = {len(x)}")
@@ -37,7 +41,11 @@ def samples(subject: Subject) -> Drawing:
 
 
 def reconstructions(subject: Subject) -> Drawing:
-    """Held-out images x above their reconstructions decode(encode(x))."""
+    """Held-out images x above their reconstructions decode(encode(x)).
+
+    Raises:
+        NotPossible: Images are no pictures, or the model has no latents.
+    """
     subject.need_pictures()
     x, y = subject.held_out(36)
     columns = min(12, len(x))

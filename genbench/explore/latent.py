@@ -53,7 +53,7 @@ class Walk(NamedTuple):
 
 
 def walks_of(prior: Prior) -> list[Walk]:
-    """The walks between latents of a prior, the one that stays among its draws last."""
+    """The walks between latents of a prior, of which the last stays nearest to its draws."""
     walks = [Walk("linear", linear)]
     if isinstance(prior, Monotone):
 
@@ -79,7 +79,7 @@ def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """The spherical walk from a to b; the straight one where their angle is none, 0 or pi.
+    """The spherical walk from a to b; the straight one where a or b is 0, or their angle is 0 or pi.
 
     Args:
         a: Latent (d,).
@@ -107,7 +107,7 @@ def gaussian_quantiles(n: int) -> Tensor:
 def principal_directions(z: Tensor, k: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     """The directions in which latents vary most.
 
-    The sign of a direction is such that its largest entry is positive.
+    The entry of a direction that is largest in absolute value is positive.
 
     Args:
         z: Latents (N, d).

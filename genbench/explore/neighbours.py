@@ -21,9 +21,13 @@ __all__ = ["feature_space", "histograms", "neighbours"]
 
 
 def neighbours(subject: Subject) -> Drawing:
-    """Nearest training images of samples, by pixels and by features.
+    """Samples and their nearest training images, by pixels and by features.
 
-    Beside them are the distances of samples and of held-out images to their nearest.
+    Histograms beside them show the distances of samples, and of held-out images, to the nearest
+    training image.
+
+    Raises:
+        NotPossible: Images are no pictures.
     """
     subject.need_pictures()
     x, _, _ = subject.samples

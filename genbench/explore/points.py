@@ -20,7 +20,11 @@ _CELLS = 4096
 
 
 def points(subject: Subject) -> Drawing:
-    """True density, model density and samples of points of the plane."""
+    """True density, model density and samples of points of the plane.
+
+    Raises:
+        NotPossible: The data are no points of the plane, or their density is not known.
+    """
     table = subject.data.known_components
     if table is None or not subject.is_points:
         raise NotPossible("the data are not points of the plane with a known density")
@@ -107,6 +111,7 @@ def density_table(subject: Subject) -> np.ndarray | None:
 
 
 def _plane(axes: Axes, title: str, levels: int) -> None:
+    """Title, range and ticks of a panel in which x_1 and x_2 have so many levels."""
     axes.set(
         title=title,
         xlim=(0, levels),

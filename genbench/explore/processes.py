@@ -20,7 +20,11 @@ _TIMES = 9
 
 
 def forward(subject: Subject) -> Drawing:
-    """Held-out images on their way to noise, x_0 -> x_T."""
+    """Held-out images on their way to noise, x_0 -> x_T.
+
+    Raises:
+        NotPossible: The model has no forward process.
+    """
     model = subject.model
     if not isinstance(model, Diffuses):
         raise NotPossible(f"{subject.kind} has no forward process")
@@ -37,7 +41,11 @@ def forward(subject: Subject) -> Drawing:
 
 
 def reverse(subject: Subject) -> Drawing:
-    """Noise on its way to samples, x_T -> x_0, by the model's sampler."""
+    """Noise on its way to samples, x_T -> x_0, by the model's sampler.
+
+    Raises:
+        NotPossible: The sampler has no states of reals.
+    """
     model = subject.model
     if not isinstance(model, HasTrajectory):
         raise NotPossible(f"{subject.kind} has no chain of reals that its sampler walks down")
@@ -51,7 +59,7 @@ def reverse(subject: Subject) -> Drawing:
     start = rng.normal(subject.spec.shape)
     states = [start, *model.trajectory(start, rng, y, **with_objects(subject.options))]
     steps = len(states) - 1
-    # Most of what can be seen happens at the end: half of the pictures are of the last fifth.
+    # most of what can be seen happens at the end: five of the nine pictures are of its last fifth
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
     uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""

@@ -38,8 +38,8 @@ __all__ = [
 # committed figures of an older version are drawn again.
 DRAWING = 2
 
-# Okabe and Ito (2008), the yellow darkened, with a grey and a violet: told apart by most
-# colour-blind eyes; markers for the rest
+# Okabe and Ito (2008), with a darker yellow, a grey and a violet. Most colour-blind people can tell
+# these apart, and the markers help the others
 PALETTE = (
     "#0072B2",
     "#D55E00",
@@ -53,7 +53,7 @@ PALETTE = (
     "#6A2C91",
 )
 MARKERS = "os^DvPX*<>"
-# colour of what has none of its own: lighter than the grey of the palette
+# colour of classes that have no colour of their own: lighter than the grey of the palette
 OTHERS = "#D2D2D2"
 # colour between images: neither their black nor their white runs into it, and no grey is blue
 _BETWEEN = (140, 175, 215)
@@ -87,7 +87,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def sheet(title: str, caption: str) -> Figure:
-    """An empty figure with its words.
+    """An empty figure with a title and a caption.
 
     Args:
         title: At the top.
@@ -147,7 +147,15 @@ def _shortened(name: str, width: int) -> str:
 def panel(
     figure: Figure, left: float, width: float, bottom: float = 0.2, height: float = 0.64
 ) -> Axes:
-    """Axes on a sheet; their place and size are fractions of it."""
+    """Axes on a sheet.
+
+    Args:
+        figure: The sheet.
+        left: Left edge, as a share of the width of the sheet.
+        width: Width, likewise.
+        bottom: Lower edge, as a share of the height of the sheet.
+        height: Height, likewise.
+    """
     return figure.add_axes((left, bottom, width, height))
 
 

@@ -57,8 +57,7 @@ class Subject:
         self.device = device
         if label is not None:
             label_of(self.data, label)
-        evaluations = loaded.config.evaluations
-        evaluation = evaluations.get("", next(iter(evaluations.values())))
+        evaluation = loaded.config.evaluations[loaded.config.default_evaluation]
         self.options = evaluation.sample
         self.log_prob_options = evaluation.log_prob
 
@@ -254,7 +253,11 @@ class Subject:
 
     @cached_property
     def encodings(self) -> tuple[Tensor, Tensor | None]:
-        """Latents (N, d) and labels of at most 2,000 held-out images."""
+        """Latents (N, d) and labels, int64 (N,), or None, of at most 2,000 held-out images.
+
+        Raises:
+            NotPossible: The model does not encode, or there are fewer than three such images.
+        """
         x, y = self.held_out(_ENCODED)
         if len(x) < 3:
             raise NotPossible(f"{len(x)} held-out images say nothing about latents")

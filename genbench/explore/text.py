@@ -20,7 +20,11 @@ _WIDTH = 46
 
 
 def text(subject: Subject) -> Drawing:
-    """Samples, held-out lines, and completions of the first half of one."""
+    """Samples, held-out lines, and completions of the first half of one.
+
+    Raises:
+        NotPossible: The data are no text.
+    """
     looks = subject.spec.looks
     if not isinstance(looks, Text):
         raise NotPossible("the data are no text")
@@ -72,13 +76,18 @@ def completed(subject: Subject, x: Tensor, y: Tensor | None) -> Tensor | None:
 
 
 def beginning(x: Tensor, looks: Text) -> list[int]:
-    """The levels of the first half of a line, its padding apart."""
+    """The levels of the first half of a line, which does not count its padding.
+
+    Args:
+        x: Integers (1, 1, L).
+        looks: How levels are read as characters.
+    """
     levels: list[int] = torch.flatten(x).tolist()
     return levels[: len(looks.read(levels)) // 2]
 
 
 def shortened(line: str) -> str:
-    """A line of printable characters that fits into a column."""
+    """A line of printable characters, at most 46, the last of them an ellipsis where it was longer."""
     shown = "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in line)
     if len(shown) <= _WIDTH:
         return shown

@@ -18,7 +18,12 @@ _PLACED = 1_000
 
 
 def tsne(subject: Subject) -> Drawing:
-    """t-SNE of the latents of held-out images, by label."""
+    """t-SNE of the latents of held-out images, by label.
+
+    Raises:
+        NotPossible: The model has no latents, at most two or discrete ones, or there are fewer than
+            10 held-out images.
+    """
     from sklearn.manifold import TSNE
 
     if isinstance(subject.latent.prior, Codes):

@@ -123,8 +123,8 @@ def _manifold(
 def _between_corners(subject: Subject, n: int) -> Drawing:
     """Images between four draws of the prior at the corners (White 2016).
 
-    Two latents out of many change an image little, and the mean of a Gaussian of many dimensions is
-    far from its draws. Spherical walks keep the norm of the draws.
+    A plane of two latents out of many would show little: they change an image little, and with the
+    others at the mean of the prior an image is far from its draws. Spherical walks stay near draws.
 
     Args:
         subject: The run.
@@ -157,7 +157,11 @@ def _norm(subject: Subject) -> float:
 
 
 def traversals(subject: Subject) -> Drawing:
-    """One latent is varied per row; the others are those of one image."""
+    """One latent is varied per row; the others are those of one image.
+
+    Raises:
+        NotPossible: Images are no pictures, or there are no latents of reals.
+    """
     subject.need_pictures()
     prior = subject.need_reals()
     dims = subject.latent.dims
@@ -198,7 +202,12 @@ def traversals(subject: Subject) -> Drawing:
 
 
 def interpolation(subject: Subject) -> Drawing:
-    """Walks between four pairs of latents."""
+    """Walks between four pairs of latents.
+
+    Raises:
+        NotPossible: Images are no pictures, there are no latents of reals, or there are fewer than
+            eight held-out images to encode.
+    """
     subject.need_pictures()
     walks = walks_of(subject.need_reals())
     z, y = subject.starts(8, "interpolation")

@@ -43,8 +43,9 @@ from genbench.leaderboard.families import family_order
 from genbench.leaderboard.intervals import Interval
 from genbench.leaderboard.rows import Mark, Row, RowKey, make_row, row_key
 from genbench.records.catalogue import metric_info
+from genbench.records.contents import NOISE_FLOOR
 from genbench.records.parts import ProtocolIdentity
-from genbench.records.record import NOISE_FLOOR, Record
+from genbench.records.record import Record
 
 __all__ = ["Board", "beats", "boards"]
 

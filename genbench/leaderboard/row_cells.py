@@ -27,7 +27,7 @@ from genbench.leaderboard.words import (
     stability_words,
 )
 from genbench.records.catalogue import metric_info
-from genbench.records.record import NOISE_FLOOR
+from genbench.records.contents import NOISE_FLOOR
 
 __all__ = [
     "batch_words",

@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from genbench.leaderboard.rows import Row
+from genbench.records.contents import FOREIGN, NOISE_FLOOR
 from genbench.records.parts import DEFAULT
-from genbench.records.record import FOREIGN, NOISE_FLOOR, Record
+from genbench.records.record import Record
 from genbench.records.store import record_path
 
 __all__ = ["Link", "Source", "source"]

@@ -1,12 +1,13 @@
 r"""Squared maximum mean discrepancy between two sets, without bias, and its standard error.
 
-    MMD^2 = 1/(m (m-1)) sum_{i != j} k(x_i, x_j) + 1/(n (n-1)) sum_{i != j} k(y_i, y_j) - 2/(m n)
-    sum_{i, j} k(x_i, y_j)
+    MMD^2 = 1/(m (m-1)) sum_{i != j} k(x_i, x_j) + 1/(n (n-1)) sum_{i != j} k(y_i, y_j)
+            - 2/(m n) sum_{i, j} k(x_i, y_j)                            (Gretton et al. 2012, eq. 3)
 
-(Gretton et al. 2012, eq. 3.) The estimate over all images at once: nothing is drawn, and it can be
-negative. Its error is the two-sample jackknife: leaving image i out changes the sums by the row
-sums of i alone. A kernel enters by its row sums only: the polynomial one gives the kernel distance
-(KID), k = -||x - y|| the energy distance.
+It is computed over all images at once, so that nothing is drawn at random. It can be negative. Its
+standard error is that of the jackknife of two samples: the variances from leaving out one x_i and
+one y_j are added. Leaving out image i changes the sums by the row sums of i alone, and so a kernel
+enters by its row sums: the polynomial one gives the kernel distance (KID), k = -||x - y|| the
+energy distance.
 
 References:
     Gretton et al. (2012), A kernel two-sample test. JMLR 13
@@ -24,13 +25,19 @@ __all__ = ["unbiased_mmd"]
 
 
 def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
-    """MMD^2 and its standard error, None with fewer than 3 images in a set.
+    """MMD^2 and its standard error, from the row sums of a kernel k.
 
     Args:
         xx: sum_{j != i} k(x_i, x_j), of shape (m,), m >= 2.
         yy: sum_{j != i} k(y_i, y_j), of shape (n,), n >= 2.
         xy: sum_j k(x_i, y_j), of shape (m,).
         yx: sum_i k(x_i, y_j), of shape (n,).
+
+    Returns:
+        The value and its error, in the unit of k; the error is None if a set has two images.
+
+    Raises:
+        InputError: A set has fewer than two images.
     """
     m = len(xx)
     n = len(yy)
@@ -45,8 +52,8 @@ def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
 
 
 def _jackknife(within: Tensor, across: Tensor, others: int) -> Tensor:
-    """Variance from leaving out one image of a set at a time, (m - 1)/m sum_i (MMD^2_{-i} -
-    mean)^2.
+    """The share of one set in the variance: (m - 1)/m sum_i (MMD^2_{-i} - mean)^2, where MMD^2_{-i}
+    is the estimate without image i of that set.
 
     Args:
         within: sum_{j != i} k(x_i, x_j), of shape (m,).

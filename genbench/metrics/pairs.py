@@ -12,11 +12,11 @@ the range from black to white:
 with mean m, variance s^2 and covariance s_xx' of the 11 x 11 pixels around a pixel, weighted by a
 Gaussian of standard deviation 1.5; beyond its border the image is its mirror image.
 
-Both reward the mean of p(x | y), which is blurred where y leaves a choice: they stand beside the
-Fréchet distance, which rewards variety, and replace it no more than it replaces them (Blau &
-Michaeli 2018).
+Both are highest for the mean of p(x | y), which is blurred where y leaves a choice. The Fréchet
+distance is smallest for samples of p(x | y). No model is best in both (Blau & Michaeli 2018), and
+so a protocol of pairs measures both.
 
-Their errors are those of means over images; that of PSNR follows to first order,
+The standard errors are those of means over images. That of PSNR is the one of mse to first order,
 10 / log(10) sd(mse_i) / (sqrt(n) mse).
 
 References:
@@ -53,10 +53,10 @@ _CHUNK = 1024
 
 
 def measure_psnr(samples: Samples) -> Estimate:
-    """Peak signal-to-noise ratio of all images together, in dB.
+    """Peak signal-to-noise ratio of all images together, and its standard error, in dB.
 
-    Samples that equal their images have the error of one pixel of all that is off by one level, in
-    place of an infinite ratio.
+    Where the samples equal their images, the ratio would be infinite. It is computed as if one
+    pixel of all were off by one level.
     """
     x, truth, white = _pairs(samples, "psnr")
     errors = (x - truth).square().flatten(1).mean(1)
@@ -66,10 +66,10 @@ def measure_psnr(samples: Samples) -> Estimate:
 
 
 def measure_ssim(samples: Samples) -> Estimate:
-    """Mean structural similarity, and the standard error of this mean.
+    """Mean structural similarity, between -1 and 1, and the standard error of this mean.
 
     Raises:
-        InputError: The images are too small to be mirrored.
+        InputError: An image has fewer than 6 x 6 pixels: the mirror image of 5 pixels needs 6.
     """
     x, truth, white = _pairs(samples, "ssim")
     side = _BEYOND + 1

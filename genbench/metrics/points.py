@@ -1,4 +1,4 @@
-r"""Measurements that need the true distribution: a table p over all images, split into weighted
+r"""Metrics that need the true distribution: a table p over all images, the sum of K weighted
 components w_k p_k.
 
 KL(p || q)      sum_x p(x) (log p(x) - log q(x)), in nats, over the whole table: exact where log q is, an upper bound where
@@ -7,10 +7,11 @@ high quality    share of samples inside the smallest set of cells that holds 99 
 modes covered   number of components with at least a tenth of the samples that n draws from p would give them; a sample in
                 that set belongs to the component with the largest w_k p_k there
 
-KL draws nothing and has no standard error in a record: it is exact where log q is, and where that
-is a bound, the noise of its one estimate per image is not measured; the other two have that of
-random halves of the samples. Where log q is an integral taken in steps, finer steps move KL by as
-many nats as they move the mean of -log q, which the likelihood's step error measures.
+KL has no standard error in a record. Where log q is exact, KL is exact too. Where log q is a bound
+or an estimate, it is computed once per image, and its noise is not measured. Where log q is an
+integral that is computed in steps, finer steps change KL by as many nats as they change the mean of
+-log q, and the step error of the likelihood says how many these are. The standard errors of the
+other two metrics are those of random halves of the samples (`genbench.metrics.resampling`).
 """
 
 from __future__ import annotations
@@ -55,24 +56,26 @@ _SHARE = 0.1
 
 
 def measure_modes_covered(samples: Samples) -> Estimate:
-    """How many components the generated images reach."""
+    """How many of the components the generated images cover, with its standard error."""
     return samples.once(coverage_estimates)[0]
 
 
 def measure_high_quality(samples: Samples) -> Estimate:
-    """The share of generated images where 99 % of the true distribution lies."""
+    """The share of the generated images that lie in the smallest set of cells with 99 % of the true
+    distribution, with its standard error.
+    """
     return samples.once(coverage_estimates)[1]
 
 
 def measure_kl(samples: Samples) -> Estimate:
-    """KL(data || model) over the table of all images."""
+    """KL(data || model) over the table of all images, in nats, without a standard error."""
     components = present(samples.components, "the true distribution", "kl")
     log_q = present(samples.log_table, "the density of the model", "kl")
     return kl_divergence(components.sum(0).ravel(), log_q), None
 
 
 def coverage_estimates(samples: Samples) -> tuple[Estimate, Estimate]:
-    """Modes covered and the high-quality share, each with its error."""
+    """Modes covered and the high-quality share, each with its standard error."""
     components = present(samples.components, "the true distribution", "modes_covered")
     points = present(samples.images, "the generated images", "modes_covered").cpu().numpy()
     modes, quality = mode_coverage(points, components)
@@ -81,14 +84,26 @@ def coverage_estimates(samples: Samples) -> tuple[Estimate, Estimate]:
 
 
 def kl_divergence(table: np.ndarray, log_q: np.ndarray) -> float:
-    """KL(p || q) in nats. Both arguments have one entry per image; cells without mass do not count."""
+    """KL(p || q) in nats.
+
+    Args:
+        table: p of every image, (N,). Where it is 0, nothing is added.
+        log_q: log q of every image, (N,).
+    """
     inside = table > 0
     p = table[inside]
     return float((p * (np.log(p) - log_q[inside])).sum())
 
 
 def high_density(table: np.ndarray) -> np.ndarray:
-    """The smallest set of cells that holds 99 % of the mass, as a mask."""
+    """The smallest set of cells that holds 99 % of the mass.
+
+    Args:
+        table: p of every cell, of any shape.
+
+    Returns:
+        A mask of the same shape. Of cells with equal p, the first ones are taken.
+    """
     order = np.argsort(-table, axis=None, kind="stable")
     needed = int(np.searchsorted(np.cumsum(table.ravel()[order]), _MASS)) + 1
     mask = np.zeros(table.size, dtype=bool)
@@ -101,7 +116,10 @@ def mode_coverage(points: np.ndarray, components: np.ndarray) -> tuple[int, floa
 
     Args:
         points: Samples, integers (N, 1, 1, 2).
-        components: w_k p_k, (K, L, L).
+        components: w_k p_k, (K, L, L), with L levels.
+
+    Returns:
+        A number from 0 to K, and a share from 0 to 1.
     """
     cells = tuple(points[:, 0, 0, :].T)
     inside = high_density(components.sum(0))[cells]
@@ -116,7 +134,13 @@ def mode_coverage_errors(
 ) -> tuple[float | None, float | None]:
     """Standard errors of modes covered and of the high-quality share.
 
-    One half of the samples per stream of the generator.
+    Args:
+        points: Samples, integers (N, 1, 1, 2).
+        components: w_k p_k, (K, L, L), with L levels.
+        rng: One stream for each random half of the samples.
+
+    Returns:
+        Two errors; None where there are fewer than two samples.
     """
 
     def error(which: int) -> float | None:

@@ -1,14 +1,15 @@
-"""Features of a data set's own images, computed once: a file whose name is the hash of everything
-that they depend on.
+"""Features of a data set's own images, which are computed once and kept in a file. Its name has the
+hash of everything that they depend on.
 
     <root>/features/<data>-<split>-<key>.safetensors     features (N, F) and logits (N, K), float32, row i for image i
     key = SHA-256 over [content hash of the data, split, levels, name and hash of the extractor,
     chunk, device class, torch version]
 
-Other images, weights, or another torch have another name; what a name does not hold is the code of
-an extractor, which does not change under its card. A file appears whole or not at all. It holds the
-SHA-256 of its key and its rows, which is checked whenever it is read: a file that is damaged, or of
-other images, is made again, and one that cannot be written is done without.
+Other images, other weights or another version of torch give another name. The code of an extractor
+is no part of the name: when it changes, so does the extractor's card, and with it the hash. A file
+appears whole or not at all. It holds the SHA-256 of its key and its rows, which is checked whenever
+it is read. A file that is damaged, or of other images, is written again. Where none can be written,
+the features are computed each time.
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ _log = logging.getLogger("genbench")
 def feature_file(
     data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str
 ) -> Path:
-    """Where the features of a split lie, whether they are there or not."""
+    """The file of the features of a split, whether it exists or not.
+
+    Args:
+        data: The data whose images are used.
+        split: Which of them.
+        extractor: What sees them.
+        chunk: Images computed at once.
+        device: Where they are computed.
+    """
     key = feature_key(data, split, extractor, chunk, device)
     try:
         root = data_root()
@@ -53,7 +62,18 @@ def feature_file(
 def feature_key(
     data: ImageData, split: Split, extractor: Extractor, chunk: int, device: str
 ) -> str:
-    """SHA-256 of everything that the features of a split depend on."""
+    """SHA-256 of everything that the features of a split depend on.
+
+    Args:
+        data: The data whose images are used.
+        split: Which of them.
+        extractor: What sees them.
+        chunk: Images computed at once, on which the last digits of a feature may depend.
+        device: Where they are computed.
+
+    Returns:
+        64 hex digits.
+    """
     parts = [data.content_hash, split, data.spec.levels, extractor.name, extractor.hash, chunk]
     return digest([*parts, torch.device(device).type, torch.__version__])
 
@@ -66,8 +86,9 @@ def reference_features(
     device: str,
     compute: Callable[[], Features],
 ) -> Features:
-    """Features of a split: those of the file, or computed and put there. On several processes all
-    call it.
+    """Features of a split, from their file, or computed and written to it.
+
+    All processes call this at the same point, since they compute together.
 
     Args:
         data: The data whose images are used.
@@ -75,7 +96,10 @@ def reference_features(
         extractor: What sees them.
         chunk: Images computed at once.
         device: Where.
-        compute: Makes the features where there is no file.
+        compute: Computes the features where there is no file.
+
+    Returns:
+        Features (N, F) and logits (N, K), float32, on the device.
     """
     path = feature_file(data, split, extractor, chunk, device)
     key = feature_key(data, split, extractor, chunk, device)
@@ -86,8 +110,7 @@ def reference_features(
             stored = load_features(path, key, len(images))
         except (ValueError, OSError) as error:
             _log.warning("%s is damaged (%s); its features are computed again", path, error)
-    # computing is done together: it takes one process without the file, on another node's disk, for
-    # all to do it
+    # all processes compute together: if one of them lacks the file, on another node's disk, all do
     if unanimous(stored is not None) and stored is not None:
         return Features(stored.features.to(device), stored.logits.to(device))
     features = compute()
@@ -101,11 +124,15 @@ def reference_features(
 
 
 def save_features(path: Path, key: str, features: Features) -> None:
-    """Write features (N, F) and logits (N, K) with the hash of their key and their rows, whole or
-    not at all.
+    """Write features and logits, with the hash of their key and their rows, whole or not at all.
+
+    Args:
+        path: The file.
+        key: The key that `feature_key` gives.
+        features: Features (N, F) and logits (N, K).
 
     Raises:
-        OSError: The place cannot be written.
+        OSError: The file cannot be written.
         Stopped: The disk is full.
     """
     from safetensors.torch import save
@@ -116,7 +143,7 @@ def save_features(path: Path, key: str, features: Features) -> None:
 
 
 def load_features(path: Path, key: str, images: int) -> Features:
-    """What `save_features` has written under a key, on the CPU.
+    """Read what `save_features` has written under a key. The tensors are on the CPU.
 
     Args:
         path: The file.

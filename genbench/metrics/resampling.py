@@ -2,15 +2,18 @@ r"""Standard error of a sample metric within a run: the delete-half jackknife.
 
     se^2 = 1/(D - 1) sum_d (t_d - mean t)^2,   t_d the metric of a random half of every set     (Shao & Wu 1989, eq. 2.4, d = n/2)
 
-A half is drawn without replacement, so the metric of a half means what it means for the whole: a
-bootstrap puts copies into a set, and a copy is its own nearest neighbour at distance zero, which
-breaks radii, recall, coverage and distances to a training set. The variance of a half of n, given
-the n, is that of n itself: n/2 kept and n/2 left out make the jackknife's factor one. That the
-level of a metric moves with n does no harm, since only the spread counts.
+A half is drawn without replacement, so that no image is in it twice. A bootstrap would put copies of
+images into a set, and the nearest neighbour of a copy is at the distance 0, which distorts radii,
+recall, coverage and distances to a training set.
 
-It errs on the safe side where a metric is not smooth: for a distance between equal distributions,
-whose first order vanishes, it is too large by up to sqrt(3); for shares of images in balls, by up
-to a third, most where the share is near one.
+The variance of t_d over the halves of n images estimates the variance of the metric of n images over
+new sets: the factor of the jackknife is the number of images kept over the number left out, which is
+1. A metric whose expectation depends on n has another mean over halves; it cancels, since only the
+spread counts.
+
+The error is too large where a metric is not smooth: by up to sqrt(3) for a distance between equal
+distributions, whose first-order term is zero, and by up to a third for shares of images in balls,
+most where the share is near one.
 
 References:
     Shao, Wu (1989), A general theory for jackknife variance estimation. doi:10.1214/aos/1176347263
@@ -28,12 +31,18 @@ from genbench.rng import Rng
 __all__ = ["Estimate", "half_sample_error", "halves"]
 
 Estimate = tuple[float, float | None]
-"""A value and its standard error; None: there is none, or too few images for one."""
+"""A value and its standard error, which is None where there is none, or too few images for one."""
 
 
 def halves(n: int, rng: Rng) -> Tensor:
-    """Masks, bool (D, n): floor(n / 2) of n images each, without replacement, one per stream of the
-    generator.
+    """Random halves of n images.
+
+    Args:
+        n: Number of images.
+        rng: One stream for each half, D in all.
+
+    Returns:
+        Masks, bool (D, n), each of floor(n / 2) images.
     """
     chosen = rng.bits((n,)).argsort(dim=1, stable=True)[:, : n // 2]
     return torch.zeros(len(rng), n, dtype=torch.bool, device=rng.device).scatter_(1, chosen, True)
@@ -47,8 +56,12 @@ def half_sample_error(
     Args:
         statistic: A function of one mask, bool (n,), per set: which of its images count.
         sizes: Number n of images of each set.
-        rng: One stream per draw; 50 of them give the error to a tenth.
-        least: Images of each set that the statistic needs; None is returned where a half has fewer.
+        rng: One stream for each draw of halves. 50 of them give the error to about a tenth of it.
+        least: Images of each set that the statistic needs.
+
+    Returns:
+        The error, in the unit of the statistic; None where a half has fewer than `least` images, or
+        where there are fewer than two streams.
     """
     if min(sizes) // 2 < least or len(rng) < 2:
         return None

@@ -19,15 +19,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genbench.records.catalogue import curve_metric, metric_info
-from genbench.records.parts import DEFAULT
-
-if TYPE_CHECKING:
-    from genbench.records.curve import Curve
-    from genbench.records.parts import Likelihood, ProtocolIdentity
-    from genbench.records.record import Record
+from genbench.records.contents import Contents
+from genbench.records.curve import Curve
+from genbench.records.parts import DEFAULT, Likelihood, ProtocolIdentity
 
 __all__ = ["contradictions", "needed_names"]
 
@@ -35,7 +32,7 @@ __all__ = ["contradictions", "needed_names"]
 ROUNDING = 1e-9
 
 
-def contradictions(record: Record) -> Iterator[str]:
+def contradictions(record: Contents) -> Iterator[str]:
     """Sentences about what a record says twice, and differently. A record that was measured gives
     none.
     """
@@ -80,7 +77,7 @@ def in_protocol(protocol: ProtocolIdentity) -> Iterator[str]:
         yield f"{images}, but protocol.statistics is {protocol.statistics!r}"
 
 
-def in_kind(record: Record) -> Iterator[str]:
+def in_kind(record: Contents) -> Iterator[str]:
     """Contradictions about what was scored. The noise floor and foreign images are no runs: they
     have no model, no likelihood and no speed.
     """
@@ -101,7 +98,7 @@ def in_kind(record: Record) -> Iterator[str]:
         yield f"cost is not zero, but {subject(record)}"
 
 
-def subject(record: Record) -> str:
+def subject(record: Contents) -> str:
     """What a record is about, in words."""
     if record.is_noise_floor:
         return "a noise floor is no run"
@@ -110,7 +107,7 @@ def subject(record: Record) -> str:
     return f"the run has status {record.status}"
 
 
-def in_metrics(record: Record) -> Iterator[str]:
+def in_metrics(record: Contents) -> Iterator[str]:
     """Contradictions about which metrics and likelihoods a finished run has."""
     is_explicit = record.density == "explicit"
     for name in record.protocol.metrics:
@@ -129,7 +126,7 @@ def in_metrics(record: Record) -> Iterator[str]:
         yield f"density is {record.density!r}, but likelihood is {state}"
 
 
-def in_values(record: Record, likelihood: Likelihood) -> Iterator[str]:
+def in_values(record: Contents, likelihood: Likelihood) -> Iterator[str]:
     """Contradictions between the numbers of a likelihood: bits per dimension, terms and nats."""
     bits = likelihood.bits_per_dim
     total = math.fsum(likelihood.terms.values())
@@ -144,7 +141,7 @@ def in_values(record: Record, likelihood: Likelihood) -> Iterator[str]:
         )
 
 
-def in_circumstances(record: Record, likelihood: Likelihood) -> Iterator[str]:
+def in_circumstances(record: Contents, likelihood: Likelihood) -> Iterator[str]:
     """Contradictions between a likelihood and the way in which the protocol measures it."""
     if likelihood.options != record.log_prob_options:
         options = f"likelihood.options is {likelihood.options}"
@@ -167,7 +164,7 @@ def in_circumstances(record: Record, likelihood: Likelihood) -> Iterator[str]:
         yield f"likelihood.stderr is {likelihood.stderr}, but likelihood.images is {images}"
 
 
-def in_curve(record: Record, curve: Curve) -> Iterator[str]:
+def in_curve(record: Contents, curve: Curve) -> Iterator[str]:
     """Contradictions between a record and the curve over the images seen."""
     metric = curve_metric(record.protocol.metrics)
     if curve.metric != metric:
@@ -194,7 +191,7 @@ def in_options(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any
         yield f"{option} is {both} {name} that were given, and among those that were not"
 
 
-def in_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+def in_config(record: Contents, config: Mapping[str, Any]) -> Iterator[str]:
     """Contradictions between a record and the configuration of its run."""
     if config.get("seed") != record.seed:
         yield f"seed is {record.seed}, but provenance.config.seed is {config.get('seed')!r}"
@@ -210,7 +207,7 @@ def in_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
         yield from in_evaluation(record, config["evaluations"] or {DEFAULT: {}})
 
 
-def in_evaluation(record: Record, evaluations: Mapping[str, Any]) -> Iterator[str]:
+def in_evaluation(record: Contents, evaluations: Mapping[str, Any]) -> Iterator[str]:
     """Contradictions between the options of a record and those of its configuration's evaluation.
 
     Args:

@@ -13,7 +13,6 @@ from genbench.config.config import Config
 from genbench.config.instantiate import instantiate
 from genbench.config.keys import changes
 from genbench.config.recipe import train_command
-from genbench.config.tree import one_line
 from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
@@ -109,9 +108,6 @@ def build_model(
             model.configure_optimizers()
         except InputError as error:
             raise InputError(f"{config.origin}: {error}") from None
-        except ValueError as error:
-            message = f"model.optimizer: {one_line(str(error))}"
-            raise InputError(f"{config.origin}: {message}") from None
     model.optimization = config.optimization
     model.budget = config.budget.images
     return model

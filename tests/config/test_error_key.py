@@ -34,7 +34,7 @@ NOISE = "genbench.formulas.noise"
         (
             "digits/ddpm",
             [f"model.schedule={{class_path: {NOISE}.Exploding}}"],
-            "model.schedule: Exploding is no schedule of a chain",
+            "model: Exploding is no schedule of a chain",
         ),
         (
             "digits/gan",

@@ -30,8 +30,9 @@ from genbench.evaluation.noise_floor import noise_floor
 from genbench.evaluation.resolve import resolve_protocol, resolve_run, row_hash
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.frechet import frechet_distance, moments
+from genbench.records.contents import FOREIGN
 from genbench.records.parts import Cost
-from genbench.records.record import FOREIGN, Record
+from genbench.records.record import Record
 from genbench.records.store import records_in, write_record
 from genbench.runs.build import Loaded, open_run
 from genbench.runs.folder import Run

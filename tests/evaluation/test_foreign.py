@@ -23,7 +23,8 @@ from genbench.evaluation.score import score_samples
 from genbench.leaderboard import render_tables
 from genbench.metrics.extractor import load_extractor
 from genbench.metrics.inception_score import inception_score
-from genbench.records.record import FOREIGN, Record
+from genbench.records.contents import FOREIGN
+from genbench.records.record import Record
 from genbench.records.store import records_in
 from genbench.spec import Labels, Spec
 from genbench.training.train import train
