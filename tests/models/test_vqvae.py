@@ -181,11 +181,33 @@ def test_codes_that_no_image_reaches_are_counted_as_dead():
         z_e = model.encoder(model.to_real(UNIVERSE)).movedim(1, -1).flatten(0, 2)
         model.codebook[:3] = z_e[:: len(z_e) // 3][:3]
         model.codebook[3:] = 1e3
-    losses = model.loss(UNIVERSE, None, Rng(0, range(len(UNIVERSE))))
+    rng = Rng(0, range(len(UNIVERSE)))
+    assert (
+        model.loss(UNIVERSE, None, rng)["codes_in_use"].item() == 0
+    )  # of no batch before this one
+    model.recent.write(1)
+    losses = model.loss(UNIVERSE, None, rng)
     assert losses["codes_in_use"].item() == 0.5
     assert 1 < losses["perplexity"] <= 3
     assert share_in_use(torch.zeros(4, 2, 2, dtype=torch.int64), 512).item() == 1 / 512
     assert not losses["codes_in_use"].requires_grad
+
+
+def test_codes_in_use_are_those_of_the_last_4096_training_images():
+    model = small(K=6)
+    x = UNIVERSE[:1]
+    with torch.no_grad():
+        model.codebook[:] = 1e3
+        model.codebook[2] = 0
+    for image, code, share in ((0, 2, 1 / 6), (1, 5, 2 / 6), (4_095, 5, 2 / 6), (4_096, 5, 1 / 6)):
+        with torch.no_grad():
+            model.codebook[[2, 5]] = 1e3
+            model.codebook[code] = 0
+        model.loss(x, None, Rng(0, [image]))
+        model.recent.write(1)
+        in_use = model.loss(x, None, Rng(0, [image + 1]))["codes_in_use"].item()
+        model.recent.forget()
+        assert in_use == pytest.approx(share)
 
 
 def test_512_codes_train_and_score():

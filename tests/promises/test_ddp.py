@@ -143,7 +143,7 @@ def agree(name: str, outcomes: Path, folder: str, tiny, capsys) -> None:
         distance(recorded(outcomes, folder, name), one),
         distance(weights(outcomes, folder, name, 0), weights(outcomes, "one", name, 0)),
     )
-    start = {key: value.double() for key, value in model.state_dict().items()}
+    start = {key: value.detach().double() for key, value in model.named_parameters()}
     moved = max(float((one[key].double() - start[key]).abs().max()) for key in start)
     assert moved > 1e-3 or not model.players()  # what learns in `finalize` alone has not begun
     with capsys.disabled():

@@ -34,6 +34,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from genbench.batch import ImageBuffer
 from genbench.capabilities import Latent
 from genbench.formulas.likelihood import location_and_scale, logistic_log_mass, sum_dims
 from genbench.formulas.pixels import bits_per_dim
@@ -45,6 +46,9 @@ from genbench.spec import MAX_LEVELS, Spec
 from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["VQVAE"]
+
+# training images whose codes are remembered, so that codes which none of them has can be counted
+_WINDOW = 4_096
 
 
 class VQVAE(GenerativeModel):
@@ -89,6 +93,7 @@ class VQVAE(GenerativeModel):
         self.decoder = decoder((d, *grid), (2 * C, H, W), 0)
         # small beside the vectors of the encoder, which then lie around all codes and not beside a few
         self.codebook = nn.Parameter(0.1 * torch.randn(K, d))
+        self.recent = ImageBuffer(torch.full((_WINDOW, *grid), -1, dtype=torch.int32))
 
     @property
     def codes(self) -> Spec:
@@ -97,12 +102,15 @@ class VQVAE(GenerativeModel):
         return Spec((1, h, w), self.K)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """Eq. 3 over D log 2, so that its first part is in bits/dim; and of the batch's codes the
-        perplexity, between 1 and K, and the share of the K that are in use at all. A batch has B h w
-        codes: where these are few beside K, so is what is in use.
+        """Eq. 3 over D log 2, so that its first part is in bits/dim.
+
+        `perplexity` is that of the codes of the batch, between 1 and K. `codes_in_use` is the share
+        of the K codes that the 4,096 training images before the batch had, those of all processes;
+        as long as there were fewer, of those that there were.
         """
         z_e = self.encoder(self.to_real(x))
         z = self.nearest(z_e)
+        self.recent.keep(rng, z)
         z_q = self.vectors(z)
         # eq. 3, with the gradient of z_q handed to z_e
         straight_through = z_e + (z_q - z_e).detach()
@@ -116,7 +124,7 @@ class VQVAE(GenerativeModel):
             "loss": sum(losses.values(), z_e.new_zeros(())),
             **losses,
             "perplexity": perplexity(z, self.K),
-            "codes_in_use": share_in_use(z, self.K),
+            "codes_in_use": share_in_use(self.recent.rows, self.K),
         }
 
     def nearest(self, z_e: Tensor) -> Tensor:
@@ -198,8 +206,12 @@ def perplexity(z: Tensor, K: int) -> Tensor:
 def share_in_use(z: Tensor, K: int) -> Tensor:
     """The share of K codes that occur; the others are dead, if they never do.
 
+    Args:
+        z: Codes, integers of any shape; -1 where there is none.
+        K: Number of codes.
+
     Examples:
-        >>> share_in_use(torch.tensor([0, 1, 1, 0]), K=8).item()
+        >>> share_in_use(torch.tensor([0, 1, 1, 0, -1]), K=8).item()
         0.25
     """
-    return (torch.bincount(z.flatten(), minlength=K) > 0).float().mean()
+    return (torch.bincount(z[z >= 0], minlength=K) > 0).float().mean()
