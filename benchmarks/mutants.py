@@ -949,9 +949,9 @@ MUTATIONS = (
     ),
     Mutation(
         "few times are not weighted by how often they are drawn",
-        "models/diffusion/ddpm.py",
+        "formulas/time_sums.py",
         "* (1 / shares[t])",
-        "* (self.T - 1)",
+        "* (len(shares) - 2)",
         ("models/test_diffusion.py::test_fewer_timesteps_are_unbiased",),
     ),
     Mutation(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genbench.rng import Rng
 
-__all__ = ["Term", "stratified_times", "terms_at"]
+__all__ = ["Term", "estimated_sum", "stratified_times", "terms_at"]
 
 # (images by their row, int64 (N,); their times, int64 (N,); their noise, (N, ...)) -> terms, (N,)
 Term = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -47,6 +47,31 @@ def terms_at(term: Term, t: Tensor, rng: Rng, shape: Sequence[int]) -> Tensor:
         values = term(rows, t[:, columns].flatten(), eps)
         parts.append(values.unflatten(0, (images, -1)))
     return torch.cat(parts, dim=1)
+
+
+def estimated_sum(
+    terms: Callable[[Tensor], Tensor], known: Tensor, shares: Tensor, u: Tensor, K: int
+) -> Tensor:
+    """An estimate of sum_t L_t, without bias, from K stratified times per image: float64 (B,).
+
+    Args:
+        terms: Function of times, int64 (B, K), to the terms L_t at them, (B, K).
+        known: A part of L_t that is the same for all images, and whose sum is not estimated:
+            float64 (T + 1,), by t = 0, ..., T.
+        shares: p_t, float64 (T + 1,), 0 where there is no term.
+        u: One offset in (0, 1) per image, (B,).
+        K: Number of times.
+
+    Examples:
+        Where the shares are in proportion to the terms, one time tells their sum:
+
+        >>> L = torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64)
+        >>> estimated_sum(lambda t: L[t], 0 * L, L / 4, torch.tensor([0.1, 0.6]), K=1).tolist()
+        [4.0, 4.0]
+    """
+    t = stratified_times(shares, u, K)
+    varying = (terms(t) - known[t]) * (1 / shares[t])
+    return varying.mean(1) + known.sum()
 
 
 def stratified_times(shares: Tensor, u: Tensor, K: int) -> Tensor:

@@ -48,12 +48,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.formulas.chain import Chain
-from genbench.formulas.likelihood import gaussian_kl, gaussian_log_mass, sum_dims
+from genbench.formulas.chain import Chain, bound_tables, chain_sampler, prior_kl, time_shares
+from genbench.formulas.likelihood import gaussian_log_mass, sum_dims
 from genbench.formulas.noise import Level, Schedule, expand
 from genbench.formulas.pixels import bits_per_dim, pull_inside
-from genbench.formulas.samplers import DDIM, Ancestral, Sampler, Variance
-from genbench.formulas.time_sums import stratified_times, terms_at
+from genbench.formulas.samplers import Sampler, Variance
+from genbench.formulas.time_sums import estimated_sum, terms_at
 from genbench.model import GenerativeModel
 from genbench.nets.denoiser import TimedNet
 from genbench.nets.net import NetFactory
@@ -120,7 +120,8 @@ class DDPM(GenerativeModel):
         self.weighting = weighting
         self.variance = variance
         self.label_dropout = label_dropout
-        self._register(schedule.betas(T))
+        for table, tensor in bound_tables(schedule.betas(T), variance).items():
+            self.register_buffer(table, tensor, persistent=False)
         # t in thousandths of the chain, or as a fraction of it: what features tell apart should not
         # depend on T
         self.unit = (1000 if time == "sinusoidal" else 1) / T
@@ -131,26 +132,6 @@ class DDPM(GenerativeModel):
     def schedule(self) -> Chain:
         """The chain; its time t is t / T there."""
         return Chain(self.abar)
-
-    def _register(self, beta: Tensor) -> None:
-        """What depends on t alone, float64 of shape (T + 1,), by t = 0, ..., T; nothing but abar_0
-        = 1 has a meaning at 0.
-        """
-        beta = torch.cat((beta.new_zeros(1), beta))
-        abar = torch.cumprod(1 - beta, dim=0)
-        posterior = torch.zeros_like(beta)
-        posterior[1:] = (1 - abar[:-1]) / (1 - abar[1:]) * beta[1:]
-        sigma2 = beta.clone() if self.variance == "beta" else posterior.clone()
-        if self.variance == "posterior":
-            sigma2[1] = posterior[2]
-        weight = torch.zeros_like(beta)
-        constant = torch.zeros_like(beta)
-        # eq. 12 and the part of the KL that no mean can change
-        weight[2:] = (beta**2 / (2 * sigma2 * (1 - beta) * (1 - abar)))[2:]
-        constant[2:] = (0.5 * (torch.log(sigma2 / posterior) + posterior / sigma2 - 1))[2:]
-        tables = {"abar": abar, "sigma2": sigma2, "weight": weight, "constant": constant}
-        for name, value in tables.items():
-            self.register_buffer(name, value, persistent=False)
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -202,10 +183,7 @@ class DDPM(GenerativeModel):
 
     def last_term(self, x_0: Tensor) -> Tensor:
         """L_T, (B,) nats."""
-        mean = self.abar[-1].sqrt().to(x_0.dtype) * x_0
-        zero = torch.zeros_like(x_0)
-        log_s = zero + 0.5 * torch.log1p(-self.abar[-1]).to(x_0.dtype)
-        return sum_dims(gaussian_kl(mean, log_s, zero, zero))
+        return prior_kl(x_0, self.abar[-1])
 
     def step_term(
         self, x: Tensor, t: Tensor, eps: Tensor, cond: Tensor | None = None, clip: bool = True
@@ -256,24 +234,14 @@ class DDPM(GenerativeModel):
         if timesteps is None:
             inner = self.terms_at(self.times_of(x, 2, self.T), x, y, noise, clip).sum(1)
         else:
-            shares = self.time_shares()
-            t = stratified_times(shares, rng.split("offset").uniform(), timesteps)
-            # all but C_t D, whose sum is known
-            constant = self.constant * self.spec.dims
-            varying = (self.terms_at(t, x, y, noise, clip) - constant[t]) * (1 / shares[t])
-            inner = (varying.mean(1) + constant.sum()).to(self.dtype)
+            inner = estimated_sum(
+                lambda t: self.terms_at(t, x, y, noise, clip),
+                self.constant * self.spec.dims,
+                self.time_shares(),
+                rng.split("offset").uniform(),
+                timesteps,
+            ).to(self.dtype)
         return {"L_T": self.last_term(self.to_real(x)), "L_{t-1}": inner, "L_0": first}
-
-    def term_per_step(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, clip: bool = True
-    ) -> Tensor:
-        """(L_0, L_1, ..., L_{T-1}, L_T), (B, T + 1) nats that add up to those of `terms` over all
-        times.
-        """
-        rng = rng or self.fixed_rng(x)
-        first = self.terms_at(self.times_of(x, 1, 1), x, y, rng.split("first"), clip)
-        inner = self.terms_at(self.times_of(x, 2, self.T), x, y, rng.split("noise"), clip)
-        return torch.cat((first, inner, self.last_term(self.to_real(x))[:, None]), dim=1)
 
     def terms_at(self, t: Tensor, x: Tensor, y: Tensor | None, rng: Rng, clip: bool) -> Tensor:
         """`step_term` at K times per image: int64 (B, K) -> (B, K) nats."""
@@ -289,16 +257,8 @@ class DDPM(GenerativeModel):
         return torch.arange(first, last + 1, device=x.device).expand(len(x), -1)
 
     def time_shares(self) -> Tensor:
-        """p_t, float64 (T + 1,), by which K times are drawn; 0 at t = 0 and 1.
-
-        Half of it is in proportion to lambda_t min(1, abar_t / (1 - abar_t)): about the largest L_{t-1} / D, for |eps - eps_hat|^2 is
-        D where nothing is learnt, and abar_t / (1 - abar_t) |x_0 - x0_hat|^2, which is small at the end of the chain. The other half
-        is even, so that no term has more than twice the weight that even times would give it,
-        whatever the schedule.
-        """
-        largest = self.weight * (self.abar / (1 - self.abar).clamp(min=1e-12)).clamp(max=1)
-        even = (torch.arange(self.T + 1, device=largest.device) >= 2) / (self.T - 1)
-        return 0.5 * largest / largest.sum() + 0.5 * even
+        """p_t, float64 (T + 1,), by which K times are drawn; 0 at t = 0 and 1."""
+        return time_shares(self.weight, self.abar)
 
     # --- sampling ---------------------------------------------------------------------------------
 
@@ -326,16 +286,7 @@ class DDPM(GenerativeModel):
             clip: x0_hat is set to [-1, 1] in every step.
             guidance: w >= 0; away from 0 a step takes two evaluations of the network.
         """
-        if eta and sampler != "ddim":
-            raise ValueError("eta is an option of sampler = 'ddim'")
-        if sampler == "ancestral":
-            sampler = Ancestral(self.variance)
-        elif sampler == "ddim":
-            sampler = DDIM(eta)
-        elif not isinstance(sampler, Sampler):
-            raise ValueError(f"sampler is 'ancestral', 'ddim' or a Sampler, not {sampler!r}")
-        if not sampler.on_grid:
-            raise ValueError(f"a chain is known at its steps alone: {sampler} asks between them")
+        walk = chain_sampler(sampler, self.variance, eta)
         if guidance < 0 or (guidance and not self.label_dropout):
             raise ValueError(
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
@@ -347,4 +298,4 @@ class DDPM(GenerativeModel):
             t = torch.full((len(x),), self.schedule.step(level), device=x.device)
             return self.predict_data(x, t, cond, clip, guidance)
 
-        yield from sampler(denoise, x, grid, rng)
+        yield from walk(denoise, x, grid, rng)
