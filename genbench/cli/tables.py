@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from genbench.cli.arguments import path_argument
@@ -19,7 +20,23 @@ def add_tables(commands: Any) -> None:
         type=path_argument,
         help="folder with records/ (leaderboards, in the checkout or here)",
     )
-    table.add_argument("--format", choices=("md", "csv", "latex"), default="md", help="md")
+    table.add_argument(
+        "--format",
+        choices=("md", "csv", "latex", "svg", "png", "pptx"),
+        help="of tables: md, csv, latex (md); of the slide: svg, png, pptx, latex (svg)",
+    )
+    table.add_argument(
+        "--slide",
+        action="store_true",
+        help="instead write the comparison slide into a file: every word of the lectures with its verdict",
+    )
+    table.add_argument("--data", metavar="NAME", help="data set of the slide")
+    table.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        help="file of the slide (slide.svg, .png, .pptx or .tex in the working folder)",
+    )
     table.add_argument(
         "--write",
         action="store_true",
@@ -52,18 +69,55 @@ def add_tables(commands: Any) -> None:
 
 
 def run_table(given: Any) -> None:
-    """Print the tables of a folder of records.
+    """Print the tables of a folder of records, or write its slide.
 
     Raises:
-        InputError: The folder has no records.
+        InputError: The folder has no records, or arguments contradict each other.
     """
-    from genbench.leaderboard import build, render_tables
     from genbench.system.locations import project_root
 
     out = given.out or project_root() / "leaderboards"
     if not (out / "records").is_dir():
         raise InputError(f"{out} has no records/; genbench bench or genbench evaluate writes them")
-    print(render_tables(out, given.format), end="")
+    if given.slide:
+        print_slide(given, out)
+    else:
+        print_tables(given, out)
+
+
+def print_slide(given: Any, out: Path) -> None:
+    """Write the slide, and print the path of its file.
+
+    Args:
+        given: The arguments.
+        out: Folder with records/.
+
+    Raises:
+        InputError: An argument is of tables, or the slide cannot be drawn.
+    """
+    from genbench.leaderboard.slide.write import write_slide
+
+    if given.write:
+        raise InputError("table --slide writes the slide alone; leave --write out")
+    print(write_slide(out, given.output, given.format or "svg", given.data))
+
+
+def print_tables(given: Any, out: Path) -> None:
+    """Print the tables, and write tables and page where that was asked for.
+
+    Args:
+        given: The arguments.
+        out: Folder with records/.
+
+    Raises:
+        InputError: An argument is of the slide, or a record is bad.
+    """
+    from genbench.leaderboard import build, render_tables
+
+    given_slide_only = given.data is not None or given.output is not None
+    if given_slide_only or given.format in ("svg", "png", "pptx"):
+        raise InputError("table: svg, png, pptx, --data and --output are of the slide; add --slide")
+    print(render_tables(out, given.format or "md"), end="")
     if given.write:
         build(out)
 

@@ -19,13 +19,16 @@ from genbench.leaderboard.claims.decision import verdicts
 from genbench.leaderboard.claims.text import FILE, claims_text
 from genbench.leaderboard.curves import curve_plot, curve_sentence
 from genbench.leaderboard.families import COLOURS, family_class, family_order, marker
+from genbench.leaderboard.folding import folds_of
 from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.orders import EXPLANATION, ORDERS, TITLE, orders_table, orders_text
 from genbench.leaderboard.plots import environment, plots
+from genbench.leaderboard.published import published_entries, published_figures
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
+from genbench.leaderboard.slide.html import slide_globals, slide_part
 from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import (
     COMMAND,
@@ -36,6 +39,7 @@ from genbench.leaderboard.table import (
     facts,
 )
 from genbench.leaderboard.words import MAY_BE_CHANCE
+from genbench.records.demonstration import demonstrations_in
 from genbench.records.store import record_files
 from genbench.system.files import write_atomic
 from genbench.system.temporary import remove_abandoned
@@ -92,7 +96,7 @@ def write_page(out: Path) -> Path:
 def page_text(boards: Sequence[Board], out: Path) -> str:
     """The content of index.html."""
     jinja = environment()
-    jinja.globals |= {"style": family_class, "outline": marker}
+    jinja.globals |= {"style": family_class, "outline": marker, **slide_globals()}
     datasets = [
         dataset_fields(name, f"d{i}", group, out)
         for i, (name, group) in enumerate(by_dataset(boards))
@@ -106,6 +110,8 @@ def page_text(boards: Sequence[Board], out: Path) -> str:
         colours=COLOURS,
         separator=SEPARATOR,
         may_be_chance=MAY_BE_CHANCE,
+        demonstrations=demonstrations_in(out),
+        **slide_part(verdicts(out), boards),
     )
 
 
@@ -120,11 +126,13 @@ def orders_fields(boards: Sequence[Board]) -> dict[str, Any] | None:
             "floor": False,
             "anchor": "",
             "strip": None,
+            "folded": False,
+            "more": 0,
             "cells": [(column, cell, "") for column, cell in zip(table.columns, line.cells)],
         }
         for line in table.lines
     ]
-    shown = {"columns": table.columns, "lines": lines}
+    shown = {"columns": table.columns, "lines": lines, "has_published": False}
     return {"title": TITLE, "explanation": EXPLANATION, "table": shown}
 
 
@@ -208,10 +216,13 @@ def table_fields(
         board: The board.
         draw: The function that makes the table of a board.
         anchor: Name of the board's place in the page.
-        out: The leaderboard's folder, from which each line gets a strip of samples; None: no strips.
+        out: The leaderboard's folder, from which each line gets a strip of samples and published
+            figures; None: neither.
     """
     table = draw(board)
     rows = (*board.rows, *board.floor)
+    folds = folds_of(board)
+    published = published_figures(board, published_entries(out)) if out else {}
     lines = []
     for i, (line, row) in enumerate(zip_longest(table.lines, rows)):
         seeds = seed_values(board, row, draw) if row else {}
@@ -223,6 +234,9 @@ def table_fields(
             "family": line.family,
             "floor": line.floor,
             "anchor": f"{anchor}r{i}" if row else "",
+            "folded": row is not None and row.label in folds.others,
+            "more": folds.counts.get(row.label, 0) if row else 0,
+            "published": published.get(row.label, []) if row else [],
         }
         lines.append({**shown, "cells": cells, "strip": strip(row, out) if row and out else None})
-    return {"columns": table.columns, "lines": lines}
+    return {"columns": table.columns, "lines": lines, "has_published": bool(published)}

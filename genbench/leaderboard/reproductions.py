@@ -45,6 +45,7 @@ __all__ = [
     "Published",
     "PublishedList",
     "figure",
+    "published_text",
     "read_list",
     "reproductions_text",
 ]
@@ -238,7 +239,7 @@ def table_line(entry: Entry, row: Row | None) -> str:
         row: What was measured; None where nothing was.
     """
     measured = figure(row, entry.unit) if row else None
-    values = [f"{_SIGN[other.figure]}{other.value:g}" for other in entry.published]
+    values = [published_text(other) for other in entry.published]
     published = ", ".join(values) or "no checked source"
     cells = [evaluation_name(entry), "not measured", published, entry.unit, *"–––––"]
     if row is not None and measured is not None:
@@ -291,10 +292,15 @@ def published_facts(entry: Entry) -> list[str]:
     """Published figures, each with its conditions and its source."""
     facts = []
     for other in entry.published:
-        value = f"{_SIGN[other.figure]}{other.value:g} {entry.unit}"
+        value = f"{published_text(other)} {entry.unit}"
         source = f"[{other.source.strip()}]({other.link})"
         facts.append(f"Published: {value}, {other.conditions.strip()}. {source}")
     return facts or ["Published: no checked source"]
+
+
+def published_text(other: Published) -> str:
+    """A published figure with the sign of its kind."""
+    return f"{_SIGN[other.figure]}{other.value:g}"
 
 
 def evaluation_name(entry: Entry) -> str:

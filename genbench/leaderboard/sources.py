@@ -15,7 +15,7 @@ from genbench.records.parts import DEFAULT
 from genbench.records.record import Record
 from genbench.records.store import record_path
 
-__all__ = ["Link", "Source", "source"]
+__all__ = ["Link", "Source", "record_address", "source"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 // Without this script everything is visible. With it a column's head sorts, families filter in all boards at once, and a value
 // shows its seeds when pointed at, tapped or focused.
 const all = (query, root = document) => [...root.querySelectorAll(query)];
+const hidden = ".out, tr.other:not(.open)";
 document.documentElement.classList.add("js");
 
 // --- sorting: best first, the other way round, as it was; the noise floor has a body of its own and stays below
@@ -37,9 +38,25 @@ function filter() {
 }
 form.addEventListener("change", filter);
 form.addEventListener("submit", (event) => event.preventDefault());
-for (const button of all("button", form)) button.addEventListener("click", () => {
+for (const button of all("button[data-all]", form)) button.addEventListener("click", () => {
   for (const box of boxes) box.checked = Boolean(button.dataset.all);
   filter();
+});
+
+// --- long boards: the row that stands for a family is shown, its others on demand
+function unfold(button, open) {
+  button.setAttribute("aria-expanded", open);
+  const table = button.closest("table"), others = all(`tr.other[data-family="${CSS.escape(button.dataset.more)}"]`, table);
+  for (const row of others) row.classList.toggle("open", open);
+  oneStop(table);
+}
+const folds = all("button.more"), every = form.querySelector(".every");
+for (const button of folds) button.addEventListener("click", () => unfold(button, button.getAttribute("aria-expanded") === "false"));
+every.hidden = !folds.length;
+every.addEventListener("click", () => {
+  const open = every.getAttribute("aria-pressed") === "false";
+  every.setAttribute("aria-pressed", open);
+  for (const button of folds) unfold(button, open);
 });
 
 // --- values of the seeds
@@ -93,7 +110,7 @@ addEventListener("resize", () => (place(), clear()));
 
 // --- one stop of the Tab key per table; the arrow keys move from there
 function oneStop(table, afresh = false) {
-  const cells = all("td.many", table), shown = cells.filter((one) => !one.closest(".out"));
+  const cells = all("td.many", table), shown = cells.filter((one) => !one.closest(hidden));
   const stop = (!afresh && shown.find((one) => one.tabIndex === 0)) || shown[0];
   for (const one of cells) one.tabIndex = one === stop ? 0 : -1;
 }
@@ -103,7 +120,7 @@ document.addEventListener("keydown", (event) => {
   const from = event.target.closest("td.many"), step = steps[event.key];
   if (!from || !step || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  const rows = all("tbody tr:not(.out)", from.closest("table"));
+  const rows = all("tbody tr", from.closest("table")).filter((one) => !one.matches(hidden));
   let row = rows.indexOf(from.parentElement), column = from.cellIndex, next;
   do next = rows[(row += step[0])]?.cells[(column += step[1])]; while (next && !next.classList.contains("many"));
   next?.focus();
