@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["COLOURS", "FAMILIES", "REPRESENTATIVES", "family_class", "family_order", "marker"]
+__all__ = ["COLOURS", "FAMILIES", "family_class", "family_order", "marker"]
 
 FAMILIES = ("classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion")
-
-# The recipe that stands for a family where boards are compared, fixed before any of them is
-# measured: those of configs/suites/mnist-small.yaml, without their size.
-REPRESENTATIVES = {
-    "classical": "gmm",
-    "vae": "vae",
-    "gan": "gan",
-    "autoregressive": "pixelcnn",
-    "flow": "realnvp",
-    "flow_matching": "flow_matching",
-    "diffusion": "ddpm",
-}
 
 # One colour for a light and one for a dark background, both legible as text.
 COLOURS = {

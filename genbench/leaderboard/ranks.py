@@ -37,7 +37,8 @@ from itertools import combinations
 import numpy as np
 
 from genbench.leaderboard.board import Board
-from genbench.leaderboard.families import REPRESENTATIVES
+from genbench.leaderboard.claims.claim_settings import load_settings
+from genbench.leaderboard.claims.evidence import row_of
 from genbench.leaderboard.intervals import CONFIDENCE, Interval
 from genbench.leaderboard.rows import Row
 from genbench.records.catalogue import QUALITY, metric_info, quality_metric
@@ -194,15 +195,12 @@ def between(a: Board, b: Board) -> Comparison | None:
 
 
 def representatives(board: Board, metric: str) -> dict[str, Row]:
-    """The row that stands for each family: of the recipe named in `REPRESENTATIVES`, of whatever
-    size, its plain evaluation, or else its first one.
+    """The row that stands for each family on a data set, as configs/claims.yaml names it, where it
+    has the metric.
     """
-    rows: dict[str, Row] = {}
-    for row in sorted(board.rows, key=lambda row: row.first.variant):
-        size_free = row.first.model.removesuffix("-small")
-        if REPRESENTATIVES.get(row.family) == size_free and row.metric(metric):
-            rows.setdefault(row.family, row)
-    return {family: rows[family] for family in REPRESENTATIVES if family in rows}
+    labels = load_settings().representatives.get(board.protocol.dataset, {})
+    rows = {family: row_of(board, label) for family, label in labels.items()}
+    return {family: row for family, row in rows.items() if row and row.metric(metric)}
 
 
 def compare(

@@ -12,7 +12,7 @@ from test_leaderboard import POINTS, PROTOCOL, make
 
 from genbench.leaderboard import ranks
 from genbench.leaderboard.board import boards
-from genbench.leaderboard.families import FAMILIES, REPRESENTATIVES
+from genbench.leaderboard.claims.claim_settings import load_settings
 from genbench.leaderboard.orders import orders_text, verdict
 from genbench.leaderboard.ranks import Seeds, comparisons, interval_of_tau, kendall_tau
 from genbench.suites.suite import load_suite
@@ -97,30 +97,37 @@ def test_where_noise_decides_the_order_the_interval_covers_less(monkeypatch):
     assert share_covered(0, 0.3, together=True, replications=60) < 0.9
 
 
-def test_every_family_has_its_representative_as_the_suite_of_one_recipe_a_family_names_it():
-    assert tuple(REPRESENTATIVES) == FAMILIES
-    suite = load_suite("mnist-small")
-    recipes = [
-        entry.config.removeprefix("mnist/").removesuffix("-small") for entry in suite.entries
-    ]
-    assert sorted(recipes) == sorted(REPRESENTATIVES.values())
+REPRESENTATIVES = load_settings().representatives
 
 
-def family_records(protocol, values, size=""):
-    """Three seeds for the representative of each family, about the values."""
+def test_every_recipe_of_the_suite_of_one_recipe_a_family_is_a_representative():
+    recipes = [entry.config.removeprefix("mnist/") for entry in load_suite("mnist-small").entries]
+    models = [label.partition("@")[0] for label in REPRESENTATIVES["mnist"].values()]
+    assert sorted(recipes) == sorted(models)
+
+
+def family_records(protocol, values):
+    """Three seeds for the representative of each family of MNIST, about the values."""
     found = []
-    for (family, model), value in zip(REPRESENTATIVES.items(), values):
+    for family, value in zip(REPRESENTATIVES["mnist"], values):
         three = (value - 1e-4, value, value + 1e-4)
-        name = f"{model}{size}"
+        model, _, variant = REPRESENTATIVES[protocol.dataset][family].partition("@")
         found += make(
-            name, three, family, protocol=protocol, recall=value / 10, config=name[:8].ljust(8)
+            model,
+            three,
+            family,
+            variant=variant,
+            sampler={"steps": 3} if variant else {},
+            protocol=protocol,
+            recall=value / 10,
+            config=model[:8].ljust(8),
         )
     return found
 
 
 def test_boards_of_two_data_sets_are_compared_by_the_representatives():
     values = (3.0, 1.0, 2.0, 5.0, 4.0, 6.0, 7.0)
-    small = family_records(MNIST, values, "-small")
+    small = family_records(MNIST, values)
     digits = family_records(PROTOCOL, sorted(values))
     # no representative, a second evaluation, and one that is told labels
     digits += make("lsgan", (0.1, 0.2, 0.3), "gan", config="other123")
@@ -130,7 +137,8 @@ def test_boards_of_two_data_sets_are_compared_by_the_representatives():
         one for one in every if (one.first, one.second) == ("FID on digits", "FID on mnist")
     ]
     assert (found.first, found.second) == ("FID on digits", "FID on mnist")
-    assert found.models == tuple(REPRESENTATIVES.values())
+    families = tuple(REPRESENTATIVES["mnist"])
+    assert found.models == tuple(REPRESENTATIVES["digits"][family] for family in families)
     # values has three pairs out of order: 3-1, 3-2, 5-4
     assert (found.same, found.pairs) == (18, 21)
     assert found.tau == pytest.approx(15 / 21)
@@ -162,10 +170,10 @@ def test_a_former_board_has_no_interval_and_gives_way_to_a_current_one():
     former = dataclasses.replace(MNIST, evaluated_by="one seed")
     digits = family_records(PROTOCOL, range(1, 8))
     points = family_records(POINTS, range(1, 8))
-    old = family_records(former, range(1, 8), "-small")
+    old = family_records(former, range(1, 8))
     across = [one for one in comparisons(boards([*digits, *old])) if "mnist" in one.second]
     assert [one.interval for one in across if "digits" in one.first] == [None]
-    new = family_records(MNIST, range(1, 8), "-small")
+    new = family_records(MNIST, range(1, 8))
     found = comparisons(boards([*digits, *points, *old, *new]))
     names = [(one.first, one.second) for one in found if one.first == "FID on digits"]
     assert names.count(("FID on digits", "FID on mnist")) == 1
@@ -174,9 +182,9 @@ def test_a_former_board_has_no_interval_and_gives_way_to_a_current_one():
 
 def test_the_text_is_a_table_of_the_comparisons():
     values = (3.0, 1.0, 2.0, 5.0, 4.0, 6.0, 7.0)
-    records = family_records(PROTOCOL, sorted(values)) + family_records(MNIST, values, "-small")
+    records = family_records(PROTOCOL, sorted(values)) + family_records(MNIST, values)
     lines = orders_text(boards(records)).splitlines()
     assert lines[2] == "# Does the order carry over?"
     (line,) = [line for line in lines if line.startswith("| FID on digits | FID on mnist |")]
     assert "| 18 of 21 | 0.71 | 0.71 to 0.71 | carries over |" in line
-    assert "gmm, vae, gan, pixelcnn, realnvp, flow\\_matching, ddpm" in line
+    assert "gan, vae, realnvp, pixelcnn, ddpm@ddim50, flow\\_matching@heun10, gmm" in line
