@@ -224,6 +224,13 @@ def test_what_is_better_by_far_is_supported_and_its_opposite_contradicted(tmp_pa
     assert judge(tmp_path, [], subject="vae", rivals="flow").outcome == "not resolved"
 
 
+def test_a_value_that_is_not_positive_has_no_ratio(tmp_path):
+    records = [*make("dcgan", (0.0, *LOW[1:]), "gan"), *make("vae", HIGH, config="x")]
+    verdict = judge(tmp_path, records)
+    assert (verdict.outcome, verdict.effect) == ("not resolved", None)
+    assert "not positive" in verdict.sentence
+
+
 def test_one_rival_that_is_better_contradicts(tmp_path):
     middle = tuple(2 * value for value in LOW)
     records = [
@@ -234,6 +241,8 @@ def test_one_rival_that_is_better_contradicts(tmp_path):
     verdict = judge(tmp_path, records, rivals="vae, flow")
     assert verdict.outcome == "contradicted"
     assert "the effect is against flow" in verdict.sentence
+    alone = judge(tmp_path, [], rivals="flow")
+    assert verdict.finding.p_contradiction == pytest.approx(2 * alone.finding.p_contradiction)
 
 
 def test_too_few_seeds_are_no_verdict_but_show_the_effect(tmp_path):
@@ -245,7 +254,11 @@ def test_too_few_seeds_are_no_verdict_but_show_the_effect(tmp_path):
     assert str(verdict.lacks[0]) == "digits/vae: 3 of 5 seeds"
     # records of the former protocol, whose spread leaves out the noise of sampling, count as none
     former = replace(PROTOCOL, evaluated_by="one seed")
-    for record in make("flow", HIGH, "flow", protocol=former, config="y"):
+    both = [
+        *make("dcgan", LOW, "gan", protocol=former),
+        *make("flow", HIGH, "flow", protocol=former, config="y"),
+    ]
+    for record in both:
         write_record(tmp_path, record)
     assert str(judge(tmp_path, [], rivals="flow").lacks[0]) == "digits/flow: 0 of 5 seeds"
 
@@ -257,6 +270,12 @@ def test_a_row_does_not_win_by_the_runs_that_did_not_diverge(tmp_path):
     assert "3 of 5 runs of dcgan diverged" in verdict.sentence
     spread = f"{TESTS}.spread.Spread, metric: fid, subject_is: smaller"
     assert judge(tmp_path, [], test=spread).finding.p_support == 1
+    unstable = f"{TESTS}.spread.Spread, metric: fid, subject_is: larger"
+    for record in make("flow", LOW, "flow", diverged=(0, 1, 2, 3, 4), config="y"):
+        write_record(tmp_path, record)
+    lost = judge(tmp_path, [], test=unstable, subject="flow", rivals="vae")
+    assert (lost.outcome, lost.effect) == ("supported", None)
+    assert lost.finding.p_support == pytest.approx(2 / 252)
     # Fisher's 1/12, twice for the two ways to be less stable
     assert judge(tmp_path, [], test=spread).finding.p_contradiction == pytest.approx(1 / 6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 from genbench.leaderboard.board import Board
@@ -64,7 +65,7 @@ class LikelihoodOrder(LikelihoodTest):
         reason = pair.reason
         if not (can_be_better or can_be_worse):
             reason = f"{subject.label} and {rival.label}: their kinds prove no order"
-        elif not can_be_better and pair.effect < 0:
+        elif not can_be_better and fmean(self.values(subject)) < fmean(self.values(rival)):
             reason = f"{rival.label} is {'a bound' if rival.kind == 'bound' else 'an estimate'}, "
             reason += "under which nothing is proved"
         return replace(

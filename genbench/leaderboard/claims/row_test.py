@@ -53,7 +53,7 @@ class Pair:
     """The subject of a claim against one rival.
 
     Attributes:
-        effect: The size of the difference.
+        effect: The size of the difference; None where it cannot be known.
         interval: Its 95 % interval; None where it is not known.
         p_support: p value of the claim against this rival.
         p_contradiction: p value of the opposite.
@@ -61,7 +61,7 @@ class Pair:
         is_exact: Whether the difference has no error.
     """
 
-    effect: float
+    effect: float | None
     interval: Interval | None = None
     p_support: float = 1.0
     p_contradiction: float = 1.0

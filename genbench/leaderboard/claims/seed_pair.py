@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Literal
 
 from genbench.leaderboard.claims.row_test import Pair
@@ -38,7 +39,7 @@ def seed_difference(
     interval = (paired if are_of_one_model else welch)(a, b)
     compare = compare_paired if are_of_one_model else compare_independent
     p_values = compare([sign * x for x in a], [sign * x for x in b], beyond)
-    effect = sum(a) / len(a) - sum(b) / len(b)
+    effect = fmean(a) - fmean(b)
     reason = ""
     if interval is None:
         reason = f"no spread over seeds to measure the difference to {rival.label} by"
@@ -64,17 +65,15 @@ def seed_ratio(
         factor: By what factor they must be larger, or smaller.
     """
     if min(*a, *b) <= 0:
-        return Pair(
-            effect=sum(a) / sum(b) * len(b) / len(a) if sum(b) else math.inf,
-            reason=f"no ratio to {rival.label} is tested: a value is not positive",
-        )
+        return Pair(None, reason=f"no ratio to {rival.label}: a value is not positive")
+    effect = math.exp(fmean(logarithms(a)) - fmean(logarithms(b)))
     pair = seed_difference(
         subject, rival, logarithms(a), logarithms(b), is_larger, math.log(factor)
     )
     interval = None
     if pair.interval is not None:
         interval = (math.exp(pair.interval[0]), math.exp(pair.interval[1]))
-    return Pair(math.exp(pair.effect), interval, pair.p_support, pair.p_contradiction, pair.reason)
+    return Pair(effect, interval, pair.p_support, pair.p_contradiction, pair.reason)
 
 
 def are_paired(subject: Row, rival: Row) -> bool:

@@ -10,9 +10,9 @@ from typing import Literal
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.claims.row_test import Pair, PairTest
 from genbench.leaderboard.claims.seed_pair import logarithms
-from genbench.leaderboard.claims.statistics import PValues, compare_spreads
+from genbench.leaderboard.claims.statistics import KURTOSIS_FACTOR, PValues, compare_spreads
+from genbench.leaderboard.intervals import CONFIDENCE
 from genbench.leaderboard.rows import Row
-from genbench.leaderboard.summary import Summary
 from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = ["Spread", "compare_divergence"]
@@ -46,39 +46,41 @@ class Spread(PairTest):
         title = metric_info(self.name(board)).title_in_text
         return f"sd over seeds of log {title}, ratio"
 
-    def summary(self, board: Board, row: Row) -> Summary | None:
-        """The metric over the seeds; None where it has no logarithms."""
+    def logarithms(self, board: Board, row: Row) -> tuple[float, ...] | None:
+        """Logarithms of the metric of every finished run; None where it was not measured, or has
+        none.
+        """
         summary = row.metric(self.name(board))
-        if summary is None or min(summary.values) <= 0:
+        if summary is None:
+            return () if row.diverged else None
+        if min(summary.values) <= 0:
             return None
-        return summary
+        return logarithms(summary.values)
 
     def value(self, board: Board, row: Row) -> str | None:
         """The spread as a text, and how many runs diverged."""
-        summary = self.summary(board, row)
-        if summary is None or summary.n < 2:
+        values = self.logarithms(board, row)
+        if values is None or (len(values) < 2 and not row.diverged):
             return None
-        text = f"{100 * stdev(logarithms(summary.values)):.2g} %"
+        diverged = f"{row.diverged} of {len(row.records)} runs diverged"
+        if len(values) < 2:
+            return diverged
+        text = f"{100 * stdev(values):.2g} %"
         if row.diverged:
-            return f"{text} ({row.diverged} of {len(row.records)} runs diverged)"
+            return f"{text} ({diverged})"
         return text
 
     def pair(self, board: Board, subject: Row, rival: Row) -> Pair:
         """Spread of the subject over that of the rival."""
-        values = []
-        for row in (subject, rival):
-            summary = self.summary(board, row)
-            if summary is None:
-                raise ValueError(f"{self.unit(board)}: not measured for {row.label}")
-            values.append(logarithms(summary.values))
-        p_values = compare_spreads(*values)
-        p_values = with_diverged_runs(p_values, subject, rival)
+        a = self.logarithms(board, subject) or ()
+        b = self.logarithms(board, rival) or ()
+        p_values = with_diverged_runs(compare_spreads(a, b), subject, rival)
         support, contradiction = p_values.above, p_values.below
         if self.subject_is == "smaller":
             support, contradiction = contradiction, support
-        deviations = [stdev(each) for each in values]
-        effect = deviations[0] / deviations[1] if deviations[1] else math.inf
-        return Pair(effect, spread_interval(*values), support, contradiction)
+        if min(len(a), len(b)) < 2 or stdev(b) == 0:
+            return Pair(None, None, support, contradiction)
+        return Pair(stdev(a) / stdev(b), spread_interval(a, b), support, contradiction)
 
 
 def with_diverged_runs(p_values: PValues, subject: Row, rival: Row) -> PValues:
@@ -129,15 +131,12 @@ def spread_interval(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, 
     """95 % interval of a ratio of standard deviations, by the same F as the p values.
 
     Args:
-        a: Values of the first row.
-        b: Values of the second row.
+        a: Values of the first row, at least two.
+        b: Values of the second row, which are not all equal.
     """
     from scipy.special import fdtri
 
-    from genbench.leaderboard.claims.statistics import KURTOSIS_FACTOR
-    from genbench.leaderboard.intervals import CONFIDENCE
-
-    if min(len(a), len(b)) < 2 or stdev(b) == 0 or stdev(a) == 0:
+    if stdev(a) == 0:
         return None
     freedoms = [(len(values) - 1) / KURTOSIS_FACTOR for values in (a, b)]
     high = float(fdtri(freedoms[1], freedoms[0], (1 + CONFIDENCE) / 2))
