@@ -1,6 +1,7 @@
 """One process of several that evaluate finished runs together, by small protocols and without timing.
 
-python layout_worker.py RUNS OUT DEVICES        under LOCAL_RANK, MASTER_ADDR, MASTER_PORT; RUNS holds one run folder per recipe
+python layout_worker.py RUNS OUT DEVICES        under LOCAL_RANK, MASTER_ADDR, MASTER_PORT; RUNS/first and RUNS/others hold a run
+                                                folder per recipe: those of `first` are measured by all metrics, and by three processes
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ CHUNKS = {1: (16, 32), 2: (16,), 3: (32,)}
 LARGE = ("fid_infinity", "class_recall", "memorisation", "kl")
 
 
-def small(data: ImageData, chunk: int) -> Protocol:
-    """The protocol of the data, of 40 images."""
+def small(data: ImageData, chunk: int, every_metric: bool = True) -> Protocol:
+    """The protocol of the data, of 40 images: with its metrics, or with the first of them."""
     own = load_protocol(data.protocol)
     metrics = tuple(name for name in own.metrics if name not in LARGE)
+    if not every_metric:
+        metrics = metrics[:1]
     return Protocol("small", metrics, 40, own.extractor, chunk=chunk, scored_images=40)
 
 
@@ -55,11 +58,14 @@ def main(runs: Path, out: Path, devices: int) -> None:
         return drawn[-1]
 
     genbench.evaluation.evaluate.draw_samples = keep
-    for run in sorted(runs.iterdir()):
+    folders = sorted((runs / "first").iterdir())
+    if devices < 3:
+        folders += sorted((runs / "others").iterdir())
+    for run in folders:
         loaded = open_run(run)
         variant = next(iter(loaded.config.evaluations))
         for chunk in CHUNKS[devices]:
-            protocol = small(loaded.data, chunk)
+            protocol = small(loaded.data, chunk, run.parent.name == "first")
             genbench.evaluation.resolve.protocol_of = lambda _, protocol=protocol: protocol
             evaluate(run, variant, out / f"chunk{chunk}" / run.name)
             if rank() == 0:
