@@ -1885,6 +1885,42 @@ MUTATIONS = (
         "if (x := other.images_per_second)",
         ("leaderboard/test_leaderboard.py::test_speeds_are_compared_on_one_device_only",),
     ),
+    # --- demonstrations ---------------------------------------------------------------------------------------------------
+    Mutation(
+        "lambda_t lacks a factor",
+        "demos/lambda_small_t.py",
+        "(2 * sigma2 * (1 - beta[1:]) * (1 - abar[1:]))",
+        "(2 * sigma2 * (1 - abar[1:]))",
+        ("demos/test_closed_forms.py::test_weights_of_the_bound_are_those_of_the_model",),
+    ),
+    Mutation(
+        "noise shrinks the modes of a mixture too little",
+        "demos/line_mixture.py",
+        "(alpha**2 * self.s**2 + sigma**2).sqrt()",
+        "(alpha * self.s**2 + sigma**2).sqrt()",
+        ("demos/test_closed_forms.py::test_mixture_on_the_line",),
+    ),
+    Mutation(
+        "the error of a mean is that of a draw",
+        "demos/demonstration.py",
+        "error = draws.std() / len(draws) ** 0.5",
+        "error = draws.std()",
+        ("demos/test_demos.py::test_numbers_agree_with_their_closed_forms[langevin-up]",),
+    ),
+    Mutation(
+        "a number that is too small agrees",
+        "records/demonstration.py",
+        "return self.error <= self.tolerance",
+        "return self.value - self.expected <= self.tolerance",
+        ("demos/test_demos.py::test_edited_results_are_refused",),
+    ),
+    Mutation(
+        "a demonstration that disagrees ends well",
+        "cli/demo.py",
+        "if not record.passed:",
+        "if record.passed is None:",
+        ("demos/test_demos.py::test_wrong_numbers_are_written_as_failed_and_end_the_command",),
+    ),
 )
 
 

@@ -110,6 +110,7 @@ def test_wrong_numbers_are_written_as_failed_and_end_the_command(tmp_path, monke
     [
         (lambda tree: tree.update(passed=False), "its values say otherwise"),
         (lambda tree: tree["values"][0].update(value=0.5), "its values say otherwise"),
+        (lambda tree: tree["values"][0].update(value=0.1), "its values say otherwise"),
         (lambda tree: tree["values"][0].update(tolerance=-1), "at least 0"),
         (lambda tree: tree.update(values=[]), "a list of at least one"),
         (lambda tree: tree.update(colour="red"), "unknown key"),
