@@ -8,9 +8,9 @@ numbers climb the bound by gradient, before anybody trains an encoder:
 The maximum is the posterior, m_n = v a x_n / s^2 and t_n^2 = v = 1 / (1 + a^2 / s^2), where ELBO_n = log p(x_n). A single q
 for all images is left with the mean bound
 
-    mean log p(x_n) - Var(m_n) / (2 v) - (terms in t)
+    mean log p(x_n) - Var(m_n) / (2 v)        for m the mean of the m_n and t^2 = v
 
-of which the middle term is the price of not looking at the image; with t^2 = v the last is 0.
+whose second term is the price of not looking at the image.
 
 Reference:
     Neal, Hinton (1998), A view of the EM algorithm that justifies incremental, sparse, and other

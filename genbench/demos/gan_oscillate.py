@@ -2,9 +2,9 @@
 
 Data are all at 0, the generator puts all at theta, and the discriminator is linear, d(x) = psi x. In continuous time
 
-    d theta/dt = -sigma(psi theta) psi,    d psi/dt = -sigma(psi theta) theta
+    d theta/dt = f psi,    d psi/dt = -f theta,    f = sigma(psi theta)
 
-or, with f = sigma(psi theta), a rotation at speed f: theta and psi oscillate, theta^2 + psi^2 never changes, and the
+which is a rotation at speed f: theta and psi oscillate, theta^2 + psi^2 never changes, and the
 eigenvalues at the equilibrium (0, 0) are +-i/2. Steps of length h at the same time by both players make it worse:
 
     theta^2 + psi^2  ->  (1 + h^2 f^2) (theta^2 + psi^2)
@@ -64,6 +64,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     steps = torch.stack(
         list(accumulate(range(75), lambda x, k: euler(descent, x, 0.0, STEP), initial=START))
     )
+    slope = descent(START)
     f = float(torch.sigmoid(START.prod()))
     growth = steps[1].square().sum() / START.square().sum()
     eigenvalues = torch.linalg.eigvals(jacobian(torch.zeros(2, dtype=torch.float64)))
@@ -84,7 +85,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     return Demonstration(
         title="Two players circle around the equilibrium",
         formula=(
-            "d theta/dt = -f psi,   d psi/dt = f theta,   f = sigma(psi theta)\n"
+            "d theta/dt = f psi,   d psi/dt = -f theta,   f = sigma(psi theta)\n"
             "theta^2 + psi^2 is constant; a step of both by h multiplies it by 1 + h^2 f^2"
         ),
         sentence=(
@@ -92,6 +93,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
             "finite length they lead away from it."
         ),
         values=(
+            exact("d theta/dt at the start", slope[0], f * START[1]),
+            exact("d psi/dt at the start", slope[1], -f * START[0]),
             exact("theta^2 + psi^2 at time 30", radius[-1], START.square().sum(), tolerance=1e-4),
             exact("growth of theta^2 + psi^2 in one step", growth, 1 + STEP**2 * f**2),
             exact("largest real part of an eigenvalue", eigenvalues.real.max(), 0, tolerance=1e-7),

@@ -11,7 +11,7 @@ small t, where hardly anything is left to denoise, a far smaller share.
 
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models, eq. 12. arXiv:2006.11239
-    Kingma, Salimans, Poole, Ho (2021), Variational diffusion models, eq. 14. arXiv:2107.00630
+    Kingma, Salimans, Poole, Ho (2021), Variational diffusion models. arXiv:2107.00630
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
             "lambda_t = beta_t^2 / (2 sigma_t^2 (1 - beta_t) (1 - abar_t)) = (SNR_{t-1} / SNR_t - 1) / 2"
         ),
         sentence=(
-            f"The bound gives the first tenth of the steps {float(share[98]):.0%} of all weight, and "
-            f"t = 2 {known_first / known_last:.0f} times the weight of t = 1000; L_simple weighs all "
+            f"The bound gives the first tenth of the steps {float(share[98]):.0%} of all weight: t = 2 "
+            f"has {known_first / known_last:.0f} times the weight of t = 1000. L_simple weighs all "
             "steps alike."
         ),
         values=(

@@ -87,7 +87,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
         sentence=(
             f"Both estimates are right on average. In one dimension the score function has "
             f"{score_variance(1) / (4 * s**2):g} times the variance, in 32 dimensions "
-            f"{score_variance(32) / (4 * s**2):,.0f} times: what a layer of latents has many of."
+            f"{score_variance(32) / (4 * s**2):,.0f} times, and a VAE has many latents."
         ),
         values=(
             average("mean of the pathwise gradient, d = 1", pathwise, 2 * m),

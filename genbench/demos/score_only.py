@@ -9,8 +9,7 @@ changes neither the score nor what follows. For x_0 ~ N(0, c^2) the variance is 
 
 References:
     Efron (2011), Tweedie's formula and selection bias. J. Am. Stat. Assoc. 106
-    Meng, Song, Song, Ermon (2021), Estimating high order gradients of the data distribution by
-    denoising. arXiv:2111.04726
+    Manor, Michaeli (2023), On the posterior distribution in denoising. arXiv:2309.13598
 """
 
 from __future__ import annotations
