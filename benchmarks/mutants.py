@@ -1887,13 +1887,6 @@ MUTATIONS = (
     ),
     # --- demonstrations ---------------------------------------------------------------------------------------------------
     Mutation(
-        "lambda_t lacks a factor",
-        "demos/lambda_small_t.py",
-        "(2 * sigma2 * (1 - beta[1:]) * (1 - abar[1:]))",
-        "(2 * sigma2 * (1 - abar[1:]))",
-        ("demos/test_closed_forms.py::test_weights_of_the_bound_are_those_of_the_model",),
-    ),
-    Mutation(
         "noise shrinks the modes of a mixture too little",
         "demos/line_mixture.py",
         "(alpha**2 * self.s**2 + sigma**2).sqrt()",

@@ -17,22 +17,15 @@ References:
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from genbench.demos.demonstration import Demonstration, exact
 from genbench.demos.drawing import BLACK, BLUE, ORANGE, panels
+from genbench.formulas.chain import bound_tables
 from genbench.formulas.noise import Linear
 
-__all__ = ["demonstrate", "weights"]
+__all__ = ["demonstrate"]
 
 T = 1000
-
-
-def weights(beta: Tensor) -> Tensor:
-    """lambda_2, ..., lambda_T of a chain beta_1, ..., beta_T, float64 (T - 1,)."""
-    abar = torch.cumprod(1 - beta, dim=0)
-    sigma2 = (1 - abar[:-1]) / (1 - abar[1:]) * beta[1:]
-    return beta[1:] ** 2 / (2 * sigma2 * (1 - beta[1:]) * (1 - abar[1:]))
 
 
 def demonstrate(seed: int = 0) -> Demonstration:
@@ -42,9 +35,10 @@ def demonstrate(seed: int = 0) -> Demonstration:
         seed: Not used: nothing is random.
     """
     beta = Linear().betas(T)
-    abar = torch.cumprod(1 - beta, dim=0)
+    tables = bound_tables(beta, "posterior")
+    abar = tables["abar"][1:]
     t = torch.arange(2, T + 1)
-    lambda_t = weights(beta)
+    lambda_t = tables["weight"][2:]
     snr = abar / (1 - abar)
     by_snr = (snr[:-1] / snr[1:] - 1) / 2
     share = lambda_t.cumsum(0) / lambda_t.sum()

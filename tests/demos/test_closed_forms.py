@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -82,15 +83,16 @@ def test_abar_by_gamma_functions_is_the_product():
         assert closed == pytest.approx(math.log(product), rel=1e-6)
 
 
-def test_weights_of_the_bound_are_those_of_the_model():
-    from genbench.models.diffusion.ddpm import DDPM
-    from genbench.nets.mlp import MLP
-    from genbench.spec import Spec
-
-    model = DDPM(Spec((1, 2, 2), 4), MLP, torch.optim.Adam, Linear(), T=50)
-    weights = lambda_small_t.weights(Linear().betas(50))
-    # the model's decoder of the last step takes the variance of t = 2, so that its sigma_2 is its own
-    assert torch.allclose(weights, model.weight[2:])
+def test_weights_of_the_bound_are_differences_of_signal_to_noise():
+    beta = Linear().betas(20).tolist()
+    abar = list(accumulate(beta, lambda product, b: product * (1 - b), initial=1.0))
+    weights = []
+    for t in range(2, 21):
+        # L_{t-1} = (SNR_{t-1} - SNR_t) / 2 |x_0 - x_0_hat|^2, and |x_0 - x_0_hat|^2 = |eps - eps_hat|^2 / SNR_t
+        snr, before = abar[t] / (1 - abar[t]), abar[t - 1] / (1 - abar[t - 1])
+        weights.append((before - snr) / 2 / snr)
+    tables = lambda_small_t.bound_tables(Linear().betas(20), "posterior")
+    assert tables["weight"][2:].tolist() == pytest.approx(weights)
 
 
 def test_moments_of_langevins_chain_follow_from_its_steps():
@@ -198,7 +200,7 @@ MISTAKES = {
     "score_only": ("by_score", without_alpha),
     "diff_reverse": ("denoise", lambda f: lambda x, level: 0.999 * f(x, level)),
     "reverse_gaussian": ("third_derivative", lambda f: lambda p, y: 1.01 * f(p, y)),
-    "lambda_small_t": ("weights", lambda f: lambda beta: f(beta) * (1 - beta[1:])),
+    "lambda_small_t": ("bound_tables", lambda f: lambda beta, _: f(beta, "beta")),
     "diff_hvae": ("posterior", lambda f: lambda level: (f(level)[0], 1.01 * f(level)[1])),
 }
 
