@@ -1,4 +1,4 @@
-"""configs/slide.yaml: the columns and rows of the slide, fixed before anything is measured.
+"""configs/slide.yaml: the columns and rows of the slide.
 
 A claim says itself in which row and column it stands. `configs/claims.yaml` names the row of a board
 that stands for a family; boards show it first. What a family can answer is said here where no record
