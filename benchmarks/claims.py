@@ -154,7 +154,7 @@ def pages(seeds: int, kind: str, count: int, seed: int = 0) -> Iterator[list[Ver
             [
                 (claim, finding)
                 for claim in claims
-                for finding in claim.test.findings(claim, evidence)
+                for finding in claim.test.findings(claim.entry, evidence)
             ]
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from genbench.leaderboard.claims.verdict import Lack
+from genbench.leaderboard.claims.finding import Lack
 from genbench.records.parts import DEFAULT
 from genbench.suites.suite import Entry, Suite, load_suite
 from genbench.system.locations import project_root

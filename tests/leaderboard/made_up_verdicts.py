@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genbench.leaderboard.claims import Claim, Finding, Lack, Outcome, Verdict
-from genbench.leaderboard.claims.claim import ClaimFile
+from genbench.leaderboard.claims.entry import ClaimFile
 from genbench.leaderboard.rows import Row
 
 

@@ -22,6 +22,7 @@ from genbench.leaderboard.board import boards
 from genbench.leaderboard.claims import verdicts
 from genbench.leaderboard.claims.claim import load_claims, make_test, read_claim
 from genbench.leaderboard.claims.claim_settings import Settings, load_settings
+from genbench.leaderboard.claims.finding import Lack
 from genbench.leaderboard.claims.oscillation import ripple
 from genbench.leaderboard.claims.spread import compare_divergence
 from genbench.leaderboard.claims.statistics import (
@@ -31,7 +32,6 @@ from genbench.leaderboard.claims.statistics import (
     holm,
 )
 from genbench.leaderboard.claims.text import lacking_runs
-from genbench.leaderboard.claims.verdict import Lack
 from genbench.records.curve import Curve, CurvePoint
 from genbench.suites.claims import claim_suites
 from genbench.suites.suite import load_suite

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from genbench.leaderboard.claims.claim import Claim, load_claims
 from genbench.leaderboard.claims.decision import verdicts
-from genbench.leaderboard.claims.verdict import Finding, Lack, Outcome, Verdict
+from genbench.leaderboard.claims.finding import Finding, Lack
+from genbench.leaderboard.claims.verdict import Outcome, Verdict
 
 __all__ = ["Claim", "Finding", "Lack", "Outcome", "Verdict", "load_claims", "verdicts"]

@@ -19,67 +19,19 @@ configs/claims.yaml names the representatives and the number of seeds.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from genbench.errors import InputError, nearest
 from genbench.leaderboard.claims.claim_test import ClaimTest
+from genbench.leaderboard.claims.entry import ClaimFile
 from genbench.system.discover import leaf_classes
 from genbench.system.locations import shipped
-from genbench.system.typed import Natural, Pattern, Text, read_value, read_yaml_as
+from genbench.system.typed import read_value, read_yaml_as
 
-__all__ = ["Claim", "ClaimFile", "Comparison", "load_claims"]
-
-Folder = Annotated[str, Pattern(r"(claims/[\w-]+)?", "a folder such as claims/games, or nothing")]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Who is compared with whom on one data set.
-
-    Args:
-        subject: What the claim is about: a family, or the label of a row.
-        rivals: What it is compared with; none where the claim is about the subject alone.
-    """
-
-    subject: Text
-    rivals: tuple[Text, ...] = ()
-
-
-@dataclass(frozen=True)
-class ClaimFile:
-    """What the file of a claim may say.
-
-    Args:
-        says: The lecture's words, in ours.
-        source: Topic of the lecture.
-        quantity: What is measured.
-        support: What counts as support.
-        contradiction: What counts as contradiction.
-        test: class_path of a test, and its arguments.
-        family: Row of the slide; none: it is not on the slide.
-        word: Column of the slide; none: it is not on the slide.
-        compare: Who is compared with whom, by data set; empty for a demonstration.
-        budgets: Further folders of records in which the rows have something in common, by what that
-            is: {equal images: claims/equal-images}.
-        folder: Folder of the records below the leaderboard's; empty: that of the boards.
-        seeds: How many training seeds a verdict needs; None: as many as configs/claims.yaml says.
-    """
-
-    says: Text
-    source: Text
-    quantity: Text
-    support: Text
-    contradiction: Text
-    test: dict[str, Any]
-    family: Text = "none"
-    word: Text = "none"
-    compare: dict[str, Comparison] = field(default_factory=dict)
-    budgets: dict[str, Folder] = field(default_factory=dict)
-    folder: Folder = ""
-    seeds: Natural | None = None
+__all__ = ["Claim", "load_claims"]
 
 
 @dataclass(frozen=True)
@@ -110,11 +62,6 @@ class Claim:
     def word(self) -> str:
         """Column of the slide, or none."""
         return self.entry.word
-
-    @property
-    def folders(self) -> dict[str, str]:
-        """Folders of records by budget. The empty budget is that of the recipes."""
-        return {"": self.entry.folder, **self.entry.budgets}
 
 
 def load_claims(folder: Path | None = None) -> list[Claim]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from genbench.leaderboard.claims.verdict import Finding
-
-if TYPE_CHECKING:
-    from genbench.leaderboard.claims.claim import Claim
-    from genbench.leaderboard.claims.evidence import Evidence
+from genbench.leaderboard.claims.entry import ClaimFile
+from genbench.leaderboard.claims.evidence import Evidence
+from genbench.leaderboard.claims.finding import Finding
 
 __all__ = ["ClaimTest"]
 
@@ -24,10 +22,10 @@ class ClaimTest(ABC):
     """Whether an entry says under `compare` whose rows are looked at."""
 
     @abstractmethod
-    def findings(self, claim: Claim, evidence: Evidence) -> Iterator[Finding]:
+    def findings(self, entry: ClaimFile, evidence: Evidence) -> Iterator[Finding]:
         """What the records say, per data set and budget, also where records lack.
 
         Args:
-            claim: The claim.
+            entry: The file of the claim.
             evidence: The records.
         """

@@ -14,8 +14,9 @@ from pathlib import Path
 from genbench.leaderboard.claims.claim import Claim, load_claims
 from genbench.leaderboard.claims.claim_settings import Settings, load_settings
 from genbench.leaderboard.claims.evidence import Evidence
+from genbench.leaderboard.claims.finding import Finding
 from genbench.leaderboard.claims.statistics import ERROR_RATE, holm
-from genbench.leaderboard.claims.verdict import OUTCOMES, Finding, Outcome, Verdict
+from genbench.leaderboard.claims.verdict import OUTCOMES, Outcome, Verdict
 
 __all__ = ["decide", "verdicts"]
 
@@ -37,7 +38,9 @@ def verdicts(
     if claims is None:
         claims = load_claims()
     pairs = [
-        (claim, finding) for claim in claims for finding in claim.test.findings(claim, evidence)
+        (claim, finding)
+        for claim in claims
+        for finding in claim.test.findings(claim.entry, evidence)
     ]
     return sorted(decide(pairs), key=lambda verdict: OUTCOMES.index(verdict.outcome))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from genbench.leaderboard.claims.claim_test import ClaimTest
-from genbench.leaderboard.claims.verdict import Finding
+from genbench.leaderboard.claims.entry import ClaimFile
+from genbench.leaderboard.claims.evidence import Evidence
+from genbench.leaderboard.claims.finding import Finding
 from genbench.records.demonstration import (
     DemonstrationRecord,
     demonstration_path,
@@ -15,10 +17,6 @@ from genbench.records.demonstration import (
     read_demonstration,
 )
 from genbench.system.typed import Text
-
-if TYPE_CHECKING:
-    from genbench.leaderboard.claims.claim import Claim
-    from genbench.leaderboard.claims.evidence import Evidence
 
 __all__ = ["Demonstrated"]
 
@@ -35,7 +33,7 @@ class Demonstrated(ClaimTest):
 
     name: Text
 
-    def findings(self, claim: Claim, evidence: Evidence) -> Iterator[Finding]:
+    def findings(self, entry: ClaimFile, evidence: Evidence) -> Iterator[Finding]:
         """The one finding of a demonstration, which has no data set."""
         path = demonstration_path(evidence.out, self.name)
         if not path.is_file():

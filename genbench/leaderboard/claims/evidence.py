@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genbench.leaderboard.board import Board, boards
 from genbench.leaderboard.claims.claim_settings import Settings
-from genbench.leaderboard.claims.verdict import Lack
+from genbench.leaderboard.claims.finding import Lack
 from genbench.leaderboard.rows import Row
 from genbench.records.store import records_in
 

@@ -10,17 +10,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.claims.claim_test import ClaimTest
-from genbench.leaderboard.claims.verdict import Finding
+from genbench.leaderboard.claims.entry import ClaimFile
+from genbench.leaderboard.claims.evidence import Evidence
+from genbench.leaderboard.claims.finding import Finding
 from genbench.leaderboard.intervals import Interval
 from genbench.leaderboard.rows import Row
-
-if TYPE_CHECKING:
-    from genbench.leaderboard.claims.claim import Claim
-    from genbench.leaderboard.claims.evidence import Evidence
 
 __all__ = ["Measured", "Pair", "PairTest", "RowTest"]
 
@@ -93,14 +90,14 @@ class RowTest(ClaimTest):
         """
         return seeds
 
-    def findings(self, claim: Claim, evidence: Evidence) -> Iterator[Finding]:
+    def findings(self, entry: ClaimFile, evidence: Evidence) -> Iterator[Finding]:
         """What the records say, for every budget and data set."""
-        for budget, folder in claim.folders.items():
+        for budget, folder in entry.folders.items():
             if budget and not evidence.boards(folder):
                 continue
-            for dataset, comparison in claim.entry.compare.items():
+            for dataset, comparison in entry.compare.items():
                 names = (comparison.subject, *comparison.rivals)
-                seeds = claim.entry.seeds or evidence.settings.seeds_of(dataset)
+                seeds = entry.seeds or evidence.settings.seeds_of(dataset)
                 yield self.finding(evidence, budget, folder, dataset, names, seeds)
 
     def finding(

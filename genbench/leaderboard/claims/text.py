@@ -9,8 +9,9 @@ from genbench.leaderboard.cells import NONE, count_cell, range_text
 from genbench.leaderboard.claims.claim import Claim
 from genbench.leaderboard.claims.claim_settings import Settings, load_settings
 from genbench.leaderboard.claims.decision import verdicts
+from genbench.leaderboard.claims.finding import Lack
 from genbench.leaderboard.claims.statistics import ERROR_RATE
-from genbench.leaderboard.claims.verdict import OUTCOME_WORDS, OUTCOMES, Lack, Outcome, Verdict
+from genbench.leaderboard.claims.verdict import OUTCOME_WORDS, OUTCOMES, Outcome, Verdict
 from genbench.leaderboard.markdown import markdown_list, markdown_text
 from genbench.leaderboard.rows import Row
 from genbench.system.files import write_atomic

@@ -105,7 +105,7 @@ def p_text(verdict: Verdict) -> str:
 
 def record_links(verdict: Verdict) -> list[tuple[str, list[Link]]]:
     """Labels of the rows that were compared, each with the records of its training seeds."""
-    folder = verdict.claim.folders.get(verdict.budget, "")
+    folder = verdict.claim.entry.folders.get(verdict.budget, "")
     prefix = f"{quote(folder)}/" if folder else ""
     return [
         (row.label, [Link(r.seed, prefix + record_address(r)) for r in row.records])
