@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import io
 import re
@@ -24,7 +25,7 @@ from genbench.leaderboard.claims.claim_settings import load_settings
 from genbench.leaderboard.folding import LONGEST_WHOLE, folds_of
 from genbench.leaderboard.slide import panels
 from genbench.leaderboard.slide.colours import MARKS
-from genbench.leaderboard.slide.grid import SlideCell, make_slide
+from genbench.leaderboard.slide.grid import SlideCell, make_slide, short_effect
 from genbench.leaderboard.slide.latex_frame import slide_latex
 from genbench.leaderboard.slide.plan import label_on, slide_plan
 from genbench.leaderboard.slide.png import slide_png
@@ -108,7 +109,7 @@ def test_what_a_family_can_answer_is_what_its_classes_declare():
 def test_a_cell_shows_verdict_effect_and_interval():
     shown = cell(slide_of(), "gan", "sample quality")
     assert (shown.phrase, shown.outcome) == ("high", "supported")
-    assert (shown.number, shown.error) == ("0.364 FID, ratio", "[0.254, 0.521]")
+    assert (shown.number, shown.error) == ("×0.364 FID", "[0.254, 0.521]")
     assert shown.anchor == "claim-gan-quality-digits"
     assert cell(slide_of(), "flow", "sample quality") is None  # the lectures say nothing
 
@@ -121,7 +122,25 @@ def test_a_cell_says_where_its_verdict_is_from_and_what_others_say():
     assert (on_points.outcome, on_points.elsewhere) == ("supported", "digits ≈")
     two_claims = cell(slide_of(), "autoregressive", "density")
     assert (two_claims.phrase, two_claims.elsewhere) == ("powerful", "density ✓")
-    assert two_claims.number == "−0.1 FID, ratio"
+    assert two_claims.number == "×−0.1 FID"
+
+
+@pytest.mark.parametrize(
+    ("unit", "effect", "text"),
+    [
+        ("images per second, ratio", 17.94, "×17.9 images/s"),
+        ("recall, difference", 0.0175, "+0.0175 recall"),
+        ("recall, difference", -0.0175, "−0.0175 recall"),
+        ("largest error", 0.5, "0.5 largest error"),
+        ("recall, difference", None, ""),
+    ],
+)
+def test_an_effect_in_a_cell_is_short(unit, effect, text):
+    shown = verdict("gan-fast", "gan", "sampling speed", "digits", "supported", effect)
+    shown = dataclasses.replace(
+        shown, finding=dataclasses.replace(shown.finding, unit=unit, effect=effect)
+    )
+    assert short_effect(shown, slide_plan().units) == text
 
 
 def test_a_claim_without_a_verdict_says_how_many_seeds_are_there():
@@ -181,7 +200,7 @@ def test_svg_is_well_formed_and_holds_every_word():
     text = slide_svg(slide_of())
     assert text == slide_svg(slide_of())
     words = [element.text for element in ElementTree.fromstring(text).iter() if element.text]
-    for wanted in ("✗ fast", "contradicted", "0.364 FID, ratio", "[0.254, 0.521]", "3 of 5 seeds"):
+    for wanted in ("✗ fast", "contradicted", "×0.364 FID", "[0.254, 0.521]", "3 of 5 seeds"):
         assert wanted in words
 
 
@@ -217,7 +236,7 @@ def test_powerpoint_says_the_same_in_the_same_bytes():
     deck = Presentation(io.BytesIO(content))
     (page,) = deck.slides
     texts = [shape.text_frame.text for shape in page.shapes]
-    assert "✓ high\nsupported\n0.364 FID, ratio\n[0.254, 0.521]" in texts
+    assert "✓ high\nsupported\n×0.364 FID\n[0.254, 0.521]" in texts
     assert all(shape.left + shape.width <= deck.slide_width for shape in page.shapes)
     assert all(shape.top + shape.height <= deck.slide_height for shape in page.shapes)
 

@@ -20,6 +20,7 @@ from genbench.leaderboard.claims import Lack
 from genbench.leaderboard.folding import LONGEST_WHOLE
 from genbench.leaderboard.reproductions import LIST
 from genbench.leaderboard.slide.colours import INK, MARKS, QUIET
+from genbench.system.locations import project_root
 
 WIDTHS = (390, 768, 1280)
 DYNAMIC = dataclasses.replace(PROTOCOL, dataset="mnist-dynamic", levels=2)
@@ -136,6 +137,15 @@ return [...document.querySelectorAll(".slide *")].filter((e) => e.clientWidth &&
     assert box["top"] >= 0 and box["bottom"] <= 720
     size = "return Math.min(...[...document.querySelectorAll('.phrase, .outcome')].map((e) => parseFloat(getComputedStyle(e).fontSize)))"
     assert at.execute_script(size) >= 20
+
+
+def test_the_committed_slide_is_one_screen(browser):  # noqa: F811
+    """With the effects and intervals that were measured."""
+    committed = project_root() / "leaderboards" / "index.html"
+    driver = opened(browser, committed, 1280)
+    assert len(shown(driver, ".slide .number")) >= 10
+    box = driver.execute_script("return document.getElementById('slide').getBoundingClientRect()")
+    assert box["top"] >= 0 and box["bottom"] <= 720
 
 
 def test_a_cell_leads_to_its_verdict_from_the_keyboard(wide):

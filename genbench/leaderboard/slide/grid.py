@@ -31,7 +31,7 @@ class SlideCell:
     Attributes:
         phrase: What the lectures say, in a word or two.
         outcome: The verdict.
-        number: The effect with its unit; empty where nothing was measured.
+        number: The effect with its unit in short; empty where nothing was measured.
         error: Its interval, or what is missing, and the data set where it is another one.
         elsewhere: Budgets that disagree, and signs of the verdicts on other data sets.
         anchor: Where the page tells the whole.
@@ -112,7 +112,7 @@ def make_slide(
     )
     subtitle = (
         f"Data: {dataset}. The lectures' word, the verdict (corrected over all claims), the measured "
-        "effect and its 95 % interval. Below a family: the row that stands for it."
+        "effect and its 95 % interval; ×: a ratio. Below a family: the row that stands for it."
     )
     signs = " · ".join(f"{mark.sign} {outcome}" for outcome, mark in MARKS.items())
     footnote = f"{signs} · empty: the lectures' slide says nothing"
@@ -137,20 +137,20 @@ def slide_row(
         dataset: The data set of the slide.
     """
     own = [verdict for verdict in verdicts if verdict.claim.family == line.family]
-    cells = tuple(slide_cell(column, plan.phrases, own, dataset) for column in plan.columns)
+    cells = tuple(slide_cell(plan, column, own, dataset) for column in plan.columns)
     answers = (density_answer(row), line.latent, line.given)
     stands = label_on(dataset, line.family)
     return SlideRow(line.family, line.name, line.kind, stands, sampling_text(row), cells, answers)
 
 
 def slide_cell(
-    column: ColumnPlan, phrases: Mapping[str, str], own: Sequence[Verdict], dataset: str
+    plan: SlidePlan, column: ColumnPlan, own: Sequence[Verdict], dataset: str
 ) -> SlideCell | None:
     """The cell of a family in a column; None where the lectures say nothing.
 
     Args:
+        plan: The plan of the slide.
         column: The column.
-        phrases: What the lectures say, in a word or two, by the id of a claim.
         own: The verdicts about the family.
         dataset: The data set of the slide.
     """
@@ -165,9 +165,9 @@ def slide_cell(
 
     first, *others = sorted(chosen, key=order)
     return SlideCell(
-        phrase=phrases.get(first.claim.id, first.claim.word),
+        phrase=plan.phrases.get(first.claim.id, first.claim.word),
         outcome=first.outcome,
-        number=effect_text(first),
+        number=short_effect(first, plan.units),
         error=join_words(interval_text(first), lack_text(first), place_text(first, dataset)),
         elsewhere=elsewhere_text(first, others, dataset),
         anchor=anchor(first),
@@ -219,6 +219,20 @@ def effect_text(verdict: Verdict) -> str:
     if verdict.effect is None or not verdict.finding.is_measured:
         return ""
     return f"{number_text(verdict.effect)} {verdict.unit}".strip()
+
+
+def short_effect(verdict: Verdict, units: Mapping[str, str]) -> str:
+    """The effect in as few letters as a cell has room for: a ratio as a multiple.
+
+    Args:
+        verdict: The verdict.
+        units: Short names of quantities.
+    """
+    quantity, _, scale = verdict.unit.rpartition(", ")
+    if scale not in ("ratio", "difference") or not effect_text(verdict):
+        return effect_text(verdict)
+    sign = {"ratio": "×", "difference": "+" if (verdict.effect or 0) > 0 else ""}[scale]
+    return f"{sign}{number_text(verdict.effect or 0)} {units.get(quantity, quantity)}"
 
 
 def interval_text(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ says it; a test holds it against the classes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -86,12 +86,14 @@ class SlidePlan:
         phrases: What the lectures say, in a word or two, by the id of a claim.
         rows: The families on the slide.
         others: The other families.
+        units: Short names of quantities, for cells.
     """
 
     columns: tuple[ColumnPlan, ...]
     phrases: dict[str, Text]
     rows: tuple[RowPlan, ...]
     others: tuple[OtherFamily, ...] = ()
+    units: dict[str, Text] = field(default_factory=dict)
 
     @property
     def stands(self) -> dict[str, str]:
