@@ -418,9 +418,10 @@ def test_the_filter_hides_a_family_in_all_boards(at):
     assert [len(shown(at, f"{part}[data-family=gan]")) > 1 for part in ("tr", "figure", "g")] == [
         True
     ] * 3
-    assert len(css(at, "table")) == 4
+    assert len(css(at, ".board table")) == 4
     assert all(
-        table.find_elements("css selector", "tr[data-family=gan]") for table in css(at, "table")
+        table.find_elements("css selector", "tr[data-family=gan]")
+        for table in css(at, ".board table")
     )
     click(at, box)
     assert shown(at, "[data-family=gan]") == []
@@ -428,7 +429,7 @@ def test_the_filter_hides_a_family_in_all_boards(at):
     assert css(at, ".filter output")[0].text == "15 of 19 rows"
     click(at, css(at, ".filter button[data-all='']")[0])
     assert shown(at, "tr[data-family]") == []
-    assert len(shown(at, "tbody.floor tr")) == len(css(at, "table"))
+    assert len(shown(at, "tbody.floor tr")) == len(css(at, ".board table"))
     click(at, css(at, ".filter button[data-all=true]")[0])
     assert len(shown(at, "tr[data-family]")) == len(css(at, "tr[data-family]"))
 
