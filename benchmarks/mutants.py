@@ -302,9 +302,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a point of the curve is of the weights, not of their averages",
-        "training/curve.py",
-        "        with self.ema.applied(model), evaluation_mode(model):",
-        "        with evaluation_mode(model):",
+        "training/ema.py",
+        "    with ema.applied(model), evaluation_mode(model):",
+        "    with evaluation_mode(model):",
         (
             "training/test_curve.py::"
             "test_eight_points_of_which_the_last_is_that_of_the_recorded_weights",

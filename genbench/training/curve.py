@@ -31,7 +31,7 @@ from genbench.rng import Rng
 from genbench.runs.build import Loaded
 from genbench.runs.folder import Run
 from genbench.training.divergence import DivergenceCheck
-from genbench.training.ema import EMA, evaluation_mode
+from genbench.training.ema import EMA, finalized
 from genbench.training.metrics_logger import MetricsLogger
 
 __all__ = ["QualityCurve", "curve_protocol"]
@@ -76,7 +76,7 @@ class QualityCurve(Callback):
         data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
         loaded = Loaded(self.run, self.config, data, model)
         try:
-            protocol = curve_protocol(protocol_of(loaded), self.config)
+            protocol = curve_protocol(protocol_of(loaded), self.config, data.batch_size)
             if protocol is not None:
                 self.resolved = resolve_protocol(protocol, data, str(model.device))
         except InputError as error:
@@ -111,21 +111,21 @@ class QualityCurve(Callback):
             resolved: The protocol of the curve.
         """
         loaded = Loaded(self.run, self.config, data, model)
-        with self.ema.applied(model), evaluation_mode(model):
-            rng = Rng(data.seed, [0], model.dtype, model.device).split("finalize")
-            model.finalize_preview(data.finalize_batches(model), rng)
+        with finalized(self.ema, model, data):
             images = draw_samples(loaded, self.evaluation, resolved.protocol, resolved.device)
             truth = data.truth_of_samples(len(images), "val", resolved.device)
             metrics = score_samples(images, resolved, truth=truth)
         return metrics[resolved.protocol.metrics[0]].value
 
 
-def curve_protocol(protocol: Protocol, config: Config) -> Protocol | None:
+def curve_protocol(protocol: Protocol, config: Config, batch_size: int) -> Protocol | None:
     """How the points of a run's curve are measured.
 
     Args:
         protocol: How the run will be evaluated.
         config: The configuration of the run.
+        batch_size: Images of a training batch: no more are drawn at once, for memory that is enough
+            to train holds them.
 
     Returns:
         The quality metric alone, of fewer images, against the validation images, with a seed of its
@@ -140,6 +140,6 @@ def curve_protocol(protocol: Protocol, config: Config) -> Protocol | None:
         images=config.trainer.curve_images,
         split="val",
         statistics=None,
-        chunk=min(protocol.chunk, config.trainer.curve_images),
+        chunk=min(protocol.chunk, config.trainer.curve_images, batch_size),
         evaluation_seed=int(Rng(config.seed, [0]).split("quality curve").bits()),
     )

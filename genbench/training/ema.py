@@ -10,9 +10,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from genbench.data.images import ImageData
 from genbench.model import GenerativeModel
+from genbench.rng import Rng
 
-__all__ = ["EMA", "evaluation_mode"]
+__all__ = ["EMA", "evaluation_mode", "finalized"]
 
 
 class EMA(Callback):
@@ -92,3 +94,19 @@ def evaluation_mode(model: GenerativeModel) -> Iterator[None]:
     with torch.no_grad():
         yield
     model.train(training)
+
+
+@contextmanager
+def finalized(ema: EMA, model: GenerativeModel, data: ImageData) -> Iterator[None]:
+    """Make the model ready for samples and likelihoods inside the `with` block: averaged weights,
+    `finalize_preview`, evaluation mode. Afterwards it is as it was.
+
+    Args:
+        ema: The moving averages.
+        model: The model that is trained.
+        data: Its images.
+    """
+    with ema.applied(model), evaluation_mode(model):
+        rng = Rng(data.seed, [0], model.dtype, model.device).split("finalize")
+        model.finalize_preview(data.finalize_batches(model), rng)
+        yield

@@ -20,7 +20,7 @@ from genbench.rng import Rng
 from genbench.runs.folder import Run
 from genbench.tracking.wandb_log import WandbLog
 from genbench.training.cadence import crossed
-from genbench.training.ema import EMA, evaluation_mode
+from genbench.training.ema import EMA, finalized
 from genbench.training.metrics_logger import MetricsLogger
 
 __all__ = ["Preview"]
@@ -61,9 +61,7 @@ class Preview(Callback):
         if not crossed(before, now, self.every) or not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        rng = Rng(data.seed, [0], model.dtype, model.device)
-        with self.metrics.paused(), self.ema.applied(model), evaluation_mode(model):
-            model.finalize_preview(data.finalize_batches(model), rng.split("finalize"))
+        with self.metrics.paused(), finalized(self.ema, model, data):
             images = self._samples(model, data)
             values = self._validation_loss(model, data)
         path = self.run.path / "previews" / f"{now:012d}.png"

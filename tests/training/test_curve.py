@@ -40,7 +40,7 @@ def test_eight_points_of_which_the_last_is_that_of_the_recorded_weights(name, ti
     assert list(points) == [48, 80, 128, 160, 208, 240, 288, 320]
 
     loaded = open_run(run)
-    protocol = curve_protocol(load_protocol(loaded.data.protocol), config)
+    protocol = curve_protocol(load_protocol(loaded.data.protocol), config, loaded.data.batch_size)
     images = draw_samples(loaded, next(iter(config.evaluations.values())), protocol, "cpu")
     assert len(images) == 32
     reference, _ = loaded.data.tensors("val", torch.device("cpu"))
