@@ -137,11 +137,13 @@ def test_without_its_extractor_a_run_trains_without_a_curve(tiny, monkeypatch, c
 def test_weights_that_are_not_finite_are_noticed_before_samples_are_drawn(tiny, monkeypatch):
     from genbench.errors import Diverged
     from genbench.models.vae.vae import VAE
+    from genbench.training import curve
 
     loss = VAE.loss
     monkeypatch.setattr(
         VAE, "loss", lambda *a, **k: {n: v * float("nan") for n, v in loss(*a, **k).items()}
     )
+    monkeypatch.setattr(curve, "draw_samples", lambda *_: pytest.fail("samples were drawn"))
     with pytest.raises(Diverged):
         train(tiny("digits/vae", *SHORT, "trainer.curve_images=8", "trainer.log_every=320"))
 
