@@ -32,6 +32,7 @@ __all__ = [
     "image_metrics",
     "metric_info",
     "metrics",
+    "named_metric",
     "quality_metric",
 ]
 
@@ -195,3 +196,17 @@ def quality_metric(protocol: ProtocolIdentity) -> str | None:
 def diversity_metric(protocol: ProtocolIdentity) -> str | None:
     """The metric that stands for the diversity of samples; None where the protocol measures none."""
     return next((name for name in DIVERSITY if name in protocol.metrics), None)
+
+
+def named_metric(protocol: ProtocolIdentity, name: str) -> str:
+    """The metric of a name, of which "quality" and "diversity" are the ones that stand for them.
+
+    Args:
+        protocol: What is measured.
+        name: Name of a metric, quality or diversity.
+    """
+    if name == "quality":
+        return quality_metric(protocol) or name
+    if name == "diversity":
+        return diversity_metric(protocol) or name
+    return name

@@ -11,11 +11,9 @@ from genbench.leaderboard.claims.row_test import Pair, PairTest
 from genbench.leaderboard.claims.seed_pair import seed_difference, seed_ratio, without_survivors
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.summary import Summary
-from genbench.records.catalogue import MetricInfo, diversity_metric, metric_info, quality_metric
+from genbench.records.catalogue import MetricInfo, metric_info, named_metric
 
 __all__ = ["Difference"]
-
-ASPECTS = {"quality": quality_metric, "diversity": diversity_metric}
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,7 @@ class Difference(PairTest):
 
     def name(self, board: Board) -> str:
         """Name of the metric on a board."""
-        if self.metric in ASPECTS:
-            return ASPECTS[self.metric](board.protocol) or self.metric
-        return self.metric
+        return named_metric(board.protocol, self.metric)
 
     def info(self, board: Board) -> MetricInfo:
         """The description of the metric."""

@@ -13,7 +13,7 @@ from genbench.leaderboard.claims.seed_pair import logarithms
 from genbench.leaderboard.claims.statistics import KURTOSIS_FACTOR, PValues, compare_spreads
 from genbench.leaderboard.intervals import CONFIDENCE
 from genbench.leaderboard.rows import Row
-from genbench.records.catalogue import metric_info, quality_metric
+from genbench.records.catalogue import metric_info, named_metric
 
 __all__ = ["Spread", "compare_divergence"]
 
@@ -37,9 +37,7 @@ class Spread(PairTest):
 
     def name(self, board: Board) -> str:
         """Name of the metric on a board."""
-        if self.metric == "quality":
-            return quality_metric(board.protocol) or self.metric
-        return self.metric
+        return named_metric(board.protocol, self.metric)
 
     def unit(self, board: Board) -> str:
         """What the effect is."""

@@ -10,6 +10,7 @@ from genbench.leaderboard.claims.claim import Claim
 from genbench.leaderboard.claims.claim_settings import Settings, load_settings
 from genbench.leaderboard.claims.decision import verdicts
 from genbench.leaderboard.claims.finding import Lack
+from genbench.leaderboard.claims.numbers import interval_words, number_text
 from genbench.leaderboard.claims.statistics import ERROR_RATE
 from genbench.leaderboard.claims.verdict import OUTCOME_WORDS, OUTCOMES, Outcome, Verdict
 from genbench.leaderboard.markdown import markdown_list, markdown_text
@@ -156,20 +157,17 @@ def effect_text(verdict: Verdict) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with three significant digits."""
+    """A number to three significant digits; a dash where there is none."""
     if value is None:
         return NONE
-    if abs(value) >= 1000:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.3g}"
+    return number_text(value)
 
 
 def interval_text(verdict: Verdict) -> str:
     """The interval of a verdict in brackets."""
     if verdict.interval is None:
         return NONE
-    low, high = verdict.interval
-    return f"[{number(low)}, {number(high)}]"
+    return interval_words(verdict.interval)
 
 
 def p_text(verdict: Verdict) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import NONE, join_words
 from genbench.leaderboard.claims import Outcome, Verdict
+from genbench.leaderboard.claims.numbers import interval_words, number_text
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.slide.colours import MARKS
 from genbench.leaderboard.slide.plan import (
@@ -239,20 +240,7 @@ def interval_text(verdict: Verdict) -> str:
     """The interval of the effect; empty where there is none, or no verdict yet."""
     if verdict.interval is None or not verdict.finding.is_measured:
         return ""
-    low, high = verdict.interval
-    return f"[{number_text(low)}, {number_text(high)}]"
-
-
-def number_text(value: float) -> str:
-    """A number to three significant digits, with a minus sign that is as wide as a plus.
-
-    Examples:
-        >>> number_text(-1234.5), number_text(0.01234), number_text(2.0)
-        ('−1,230', '0.0123', '2')
-    """
-    rounded = float(f"{value:.3g}")
-    text = f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
-    return text.replace("-", "−")
+    return interval_words(verdict.interval)
 
 
 def density_answer(row: Row | None) -> str:

@@ -1,0 +1,25 @@
+"""Numbers of verdicts as texts, in tables and on the slide."""
+
+from __future__ import annotations
+
+from genbench.leaderboard.intervals import Interval
+
+__all__ = ["interval_words", "number_text"]
+
+
+def number_text(value: float) -> str:
+    """A number to three significant digits, with a minus sign that is as wide as a plus.
+
+    Examples:
+        >>> number_text(-1234.5), number_text(0.01234), number_text(2.0)
+        ('−1,230', '0.0123', '2')
+    """
+    rounded = float(f"{value:.3g}")
+    text = f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
+    return text.replace("-", "−")
+
+
+def interval_words(interval: Interval) -> str:
+    """An interval in brackets."""
+    low, high = interval
+    return f"[{number_text(low)}, {number_text(high)}]"
