@@ -94,7 +94,7 @@ def examples(board: Board) -> dict[str, str]:
 def sentences(board: Board) -> list[str]:
     """The sentences of the README about the board of the digits."""
     row = {row.label: row for row in board.rows}
-    seeds = len(row["gan"].records)
+    seeds = seeds_words([len(each.records) for each in board.rows])
     intro = (
         f"On digits, with {board.protocol.generated_images:,} samples each and {seeds} training seeds, among models of p(x), "
         "by the 95 % intervals of `genbench compare`:"
@@ -102,6 +102,18 @@ def sentences(board: Board) -> list[str]:
     lead = [lead_sentence(board, name) for name in ("fid", "kid")]
     rivals = rivalry_sentence(board, row["flow_matching@heun10"], row["gan"])
     return [intro, *lead, rivals, speed_sentence(row), likelihood_sentence(board)]
+
+
+def seeds_words(numbers: Sequence[int]) -> str:
+    """How many training seeds the rows have.
+
+    Examples:
+        >>> seeds_words([3, 5, 3]), seeds_words([3, 3])
+        ('3 to 5', '3')
+    """
+    if min(numbers) == max(numbers):
+        return str(numbers[0])
+    return f"{min(numbers)} to {max(numbers)}"
 
 
 def lead_sentence(board: Board, metric: str) -> str:
