@@ -18,13 +18,14 @@ __all__ = [
     "own_key",
 ]
 
-# What may differ between two commands on one run folder: where it runs and who watches. None of it
-# changes the weights.
+# What may differ between two commands on one run folder: where it runs, who watches, and how many
+# samples a point of the quality curve has. None of it changes the weights.
 MAY_CHANGE = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.accumulate",
+    "trainer.curve_images",
     "wandb",
     "data.root",
     "run_dir",

@@ -79,8 +79,6 @@ class WandbLog(Logger):
         self.suite = suite
         self._run: Any = None
         self._failed = self._mode() == "disabled"
-        self._seconds = None
-        self._clock = 0.0
         self._sent = -self._GAP
         self._held = dict[str, Any]()
 
@@ -125,19 +123,20 @@ class WandbLog(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Log a point.
 
-        A point that follows too soon is held back, and replaced by the next one. The last one is
-        sent when training ends.
+        A point of losses that follows too soon is held back, and replaced by the next one. The last
+        one is sent before a point of the validation images, and when training ends.
 
         Args:
-            metrics: Values by their names. Without `seconds`, the seconds of training are the last
-                ones that were logged, and the time since then.
+            metrics: Values by their names, with the `seconds` of training.
             step: Images seen.
         """
         if self.experiment is None:
             return
-        row = {**self._timed(metrics), "images": step}
+        row = {**metrics, "images": step}
         now = time.monotonic()
-        if now - self._sent < self._GAP and not any(name.startswith("val/") for name in metrics):
+        if any(name.startswith("val/") for name in metrics):
+            self._send_held()
+        elif now - self._sent < self._GAP:
             self._held = row
             return
         self._sent = now
@@ -145,17 +144,18 @@ class WandbLog(Logger):
         self._guarded(lambda: self._run.log(row))
 
     @rank_zero_only
-    def log_picture(self, key: str, path: Path, step: int) -> None:
+    def log_picture(self, key: str, path: Path, step: int, seconds: float) -> None:
         """Log a grid of samples as one image, which takes 11 ms.
 
         Args:
             key: Name of the image on the page.
             path: The PNG file.
             step: Images seen.
+            seconds: Seconds of training.
         """
         if self.experiment is not None:
             self._guarded(
-                lambda: self._run.log({**self._timed({key: self._image(path)}), "images": step})
+                lambda: self._run.log({key: self._image(path), "seconds": seconds, "images": step})
             )
 
     @rank_zero_only
@@ -180,13 +180,17 @@ class WandbLog(Logger):
         Args:
             status: "success", or how training ended otherwise.
         """
-        if self._run is not None and self._held:
+        if self._run is not None:
+            self._send_held()
+            self._guarded(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
+            self._run = None
+
+    def _send_held(self) -> None:
+        """Send the point that was held back, if there is one."""
+        if self._held:
             held = self._held
             self._held = {}
             self._guarded(lambda: self._run.log(held))
-        if self._run is not None:
-            self._guarded(lambda: self._run.finish(exit_code=0 if status == "success" else 1))
-            self._run = None
 
     # --- wandb itself -----------------------------------------------------------------------------
 
@@ -291,16 +295,6 @@ class WandbLog(Logger):
         import wandb
 
         return wandb.Image(str(path))
-
-    def _timed(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Values with the seconds of training, where those were ever logged."""
-        now = time.perf_counter()
-        if "seconds" in values:
-            self._seconds = values["seconds"]
-            self._clock = now
-        if self._seconds is None:
-            return values
-        return {"seconds": self._seconds + now - self._clock, **values}
 
     @cached_property
     def _page(self) -> Page:

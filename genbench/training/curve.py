@@ -100,7 +100,7 @@ class QualityCurve(Callback):
         protocol = self.resolved.protocol
         name = logged_name(protocol.metrics[0], protocol.images)
         for logger in trainer.loggers:
-            logger.log_metrics({name: value}, step=now)
+            logger.log_metrics({"seconds": self.metrics.seconds, name: value}, step=now)
 
     def measure(self, data: ImageData, model: GenerativeModel, resolved: ResolvedProtocol) -> float:
         """The metric of samples of the averaged weights.

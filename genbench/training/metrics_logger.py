@@ -99,9 +99,8 @@ class MetricsLogger(Callback):
         self.folder.check()
         means = self._means(trainer)
         self.tick()
-        seconds = round(self.seconds, 3)
         for logger in trainer.loggers:
-            logger.log_metrics({"seconds": seconds, **means}, step=images)
+            logger.log_metrics({"seconds": self.seconds, **means}, step=images)
         losses = (value for name, value in means.items() if name.endswith("loss"))
         self.report(images, next(losses, None))
         self._sums = {}

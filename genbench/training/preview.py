@@ -66,11 +66,12 @@ class Preview(Callback):
             values = self._validation_loss(model, data)
         path = self.run.path / "previews" / f"{now:012d}.png"
         save_grid(images, model.spec, path)
+        seconds = self.metrics.seconds
         for logger in trainer.loggers:
             if values and all(math.isfinite(value) for value in values.values()):
-                logger.log_metrics(values, step=now)
+                logger.log_metrics({"seconds": seconds, **values}, step=now)
             if isinstance(logger, WandbLog):
-                logger.log_picture("samples", path, now)
+                logger.log_picture("samples", path, now, seconds)
 
     def _samples(self, model: GenerativeModel, data: ImageData) -> np.ndarray:
         """Integer images (64, C, H, W), with labels as frequent as in the training images, or the

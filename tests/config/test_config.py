@@ -383,8 +383,9 @@ def test_what_may_change_on_an_existing_run():
 
 # where a run computes, who watches, what is measured of it afterwards: nothing else may change on an existing run
 MAY_CHANGE = {
-    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.accumulate", "wandb.mode", "wandb.project", "wandb.entity",
-    "wandb.group", "wandb.tags", "data.root", "run_dir", "protocol",
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.accumulate",
+    "trainer.curve_images", "wandb.mode", "wandb.project", "wandb.entity", "wandb.group", "wandb.tags",
+    "data.root", "run_dir", "protocol",
 }  # fmt: skip
 
 
