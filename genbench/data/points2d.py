@@ -7,16 +7,21 @@ centres of a grid of L x L cells and normalised: p(i, j) = sum_k w_k p_k(i, j) i
 not an approximation. A point is an image of shape (1, 1, 2) with L levels: x = (i, j). Entropy,
 KL(p || model) and the modes that a model covers follow from the table.
 
-    eight_gaussians  K = 8, radius 2, standard deviation 0.2
-    two_moons        K = 2 half circles of radius 1.5, standard deviation 0.15
-    checkerboard     K = 8 squares of a 4 x 4 board, uniform
-    pinwheel         K = 5 spiral arms: r ~ N(2, 0.6^2), angle | r ~ N(angle_k + r, (0.25 / r)^2)
+    eight_gaussians        K = 8, radius 2, standard deviation 0.2
+    twenty_five_gaussians  K = 25 at the points of a 5 x 5 grid, 1.5 apart, standard deviation 0.1
+    two_moons              K = 2 half circles of radius 1.5, standard deviation 0.15
+    checkerboard           K = 8 squares of a 4 x 4 board, uniform
+    pinwheel               K = 5 spiral arms: r ~ N(2, 0.6^2), angle | r ~ N(angle_k + r, (0.25 / r)^2)
+
+The Gaussians on a circle and on a grid are those on which mode dropping is usually shown, such as in
+Srivastava et al. (2017), VEEGAN, arXiv:1705.07761.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
@@ -30,7 +35,7 @@ from genbench.spec import Labels, Scatter, Spec
 
 __all__ = ["Cloud", "Points2d", "components"]
 
-Cloud = Literal["eight_gaussians", "two_moons", "checkerboard", "pinwheel"]
+Cloud = Literal["eight_gaussians", "twenty_five_gaussians", "two_moons", "checkerboard", "pinwheel"]
 _HALF_WIDTH = 4.0
 
 
@@ -127,7 +132,8 @@ def components(cloud: Cloud, levels: int) -> np.ndarray:
     centres = (np.arange(levels) + 0.5) / levels * 2 * _HALF_WIDTH - _HALF_WIDTH
     a, b = np.meshgrid(centres, centres, indexing="ij")
     density = {
-        "eight_gaussians": _gaussians,
+        "eight_gaussians": _gaussians_on_a_circle,
+        "twenty_five_gaussians": _gaussians_on_a_grid,
         "two_moons": _moons,
         "checkerboard": _checkerboard,
         "pinwheel": _pinwheel,
@@ -141,11 +147,16 @@ def _normal(squared: np.ndarray, sd: float) -> np.ndarray:
     return np.exp(-squared / (2 * sd**2))
 
 
-def _gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _gaussians_on_a_circle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     angles = np.arange(8) * math.pi / 4
     return np.stack(
         [_normal((a - 2 * math.cos(t)) ** 2 + (b - 2 * math.sin(t)) ** 2, 0.2) for t in angles]
     )
+
+
+def _gaussians_on_a_grid(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    places = 1.5 * np.arange(-2, 3)
+    return np.stack([_normal((a - i) ** 2 + (b - j) ** 2, 0.1) for i, j in product(places, places)])
 
 
 def _moons(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -24,14 +25,14 @@ from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
 from genbench.data.mnist import MNIST
-from genbench.data.points2d import Points2d, components
+from genbench.data.points2d import Cloud, Points2d, components
 from genbench.errors import InputError, Stopped
 from genbench.metrics.points import kl_divergence
 from genbench.rng import Rng
 from genbench.spec import Image, Labels, Spec
 
 CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
-CLOUDS = ("eight_gaussians", "two_moons", "checkerboard", "pinwheel")
+CLOUDS = get_args(Cloud)
 clouds = pytest.mark.parametrize("cloud", CLOUDS)
 N = 50
 
@@ -628,17 +629,20 @@ def test_entropies_that_are_known(tmp_path):
     expected = math.log(8) + math.log(2 * math.pi * math.e * 0.2**2 / (8 / 256) ** 2)
     assert gaussians.entropy == pytest.approx(expected, abs=1e-3)
     assert gaussians.entropy < expected
+    grid = Points2d(str(tmp_path), cloud="twenty_five_gaussians")
+    expected = math.log(25) + math.log(2 * math.pi * math.e * 0.1**2 / (8 / 256) ** 2)
+    assert grid.entropy == pytest.approx(expected, abs=1e-6)
 
 
 def test_tables_are_as_symmetric_as_their_shapes():
     tables = {cloud: components(cloud, 128).sum(0) for cloud in CLOUDS}
-    for cloud in ("eight_gaussians", "checkerboard"):
+    gaussians = ("eight_gaussians", "twenty_five_gaussians")
+    for cloud in (*gaussians, "checkerboard"):
         np.testing.assert_allclose(tables[cloud], tables[cloud].T, atol=1e-15)
-    for cloud in ("eight_gaussians", "checkerboard", "two_moons"):
+    for cloud in (*gaussians, "checkerboard", "two_moons"):
         np.testing.assert_allclose(tables[cloud], tables[cloud][::-1, ::-1], atol=1e-15)
-    np.testing.assert_allclose(
-        tables["eight_gaussians"], tables["eight_gaussians"][::-1], atol=1e-15
-    )
+    for cloud in gaussians:
+        np.testing.assert_allclose(tables[cloud], tables[cloud][::-1], atol=1e-15)
     np.testing.assert_allclose(tables["checkerboard"].sum(0), 1 / 128, rtol=1e-12)
     # five arms in rotation: no mean, no preferred direction
     a, b = coordinates(128)
@@ -668,6 +672,10 @@ def test_shapes_are_those_of_the_docstring():
         place = 2 * np.array([math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)])
         assert np.allclose([(part * a).sum(), (part * b).sum()], place, atol=1e-6)
         assert (part * (a - place[0]) ** 2).sum() == pytest.approx(0.04, abs=1e-5)
+    for k, part in enumerate(components("twenty_five_gaussians", 256) * 25):
+        place = 1.5 * np.array([k // 5 - 2, k % 5 - 2])
+        assert np.allclose([(part * a).sum(), (part * b).sum()], place, atol=1e-9)
+        assert (part * (b - place[1]) ** 2).sum() == pytest.approx(0.01, abs=1e-9)
     # a moon lies on its half circle: mean squared distance of a point to it is near one standard deviation's square
     upper = components("two_moons", 256)[0] * 2
     distance = np.where(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from genbench.data.points2d import components
+from genbench.data.points2d import Cloud, components
 from genbench.metrics.points import high_density, kl_divergence, mode_coverage
 from genbench.rng import Rng
 
-CLOUDS = ("eight_gaussians", "two_moons", "checkerboard", "pinwheel")
+CLOUDS = get_args(Cloud)
 clouds = pytest.mark.parametrize("cloud", CLOUDS)
 
 
