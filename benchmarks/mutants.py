@@ -1201,6 +1201,20 @@ MUTATIONS = (
         ("metrics/test_points.py::test_a_mode_counts_from_a_tenth_of_its_share",),
     ),
     Mutation(
+        "a class counts as a mode from two images on",
+        "metrics/class_modes.py",
+        "return int((counts > 0).sum())",
+        "return int((counts > 1).sum())",
+        ("metrics/test_class_modes.py::test_kl_of_shares_to_equal_ones_is_that_of_the_sum",),
+    ),
+    Mutation(
+        "combinations of the channels' classes are counted from the last channel",
+        "metrics/channelwise.py",
+        "joint = (joint[:, :, None] + log_p[:, c, None, :]).flatten(1)",
+        "joint = (joint[:, None, :] + log_p[:, c, :, None]).flatten(1)",
+        ("metrics/test_class_modes.py::test_scores_and_features_are_those_of_single_digits",),
+    ),
+    Mutation(
         "KL(model || data) in place of KL(data || model)",
         "metrics/points.py",
         "return float((p * (np.log(p) - log_q[inside])).sum())",

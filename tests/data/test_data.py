@@ -498,6 +498,7 @@ def test_data_are_listed_shown_and_imported_without_a_home(homeless, tmp_path, c
         "digits-halves",
         "digits-edges",
         *(cloud.name for cloud in Points2d.offered()),
+        "stacked-digits",
     ]
     assert (
         last
