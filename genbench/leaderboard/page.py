@@ -27,6 +27,7 @@ from genbench.leaderboard.orders import EXPLANATION, ORDERS, TITLE, orders_table
 from genbench.leaderboard.plots import environment, plots
 from genbench.leaderboard.published import published_entries, published_figures
 from genbench.leaderboard.reproductions import LIST, reproductions_text
+from genbench.leaderboard.sampling_plot import sampling_plot, samplings_of_claims
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.slide.html import slide_globals, slide_part
 from genbench.leaderboard.sources import source
@@ -111,6 +112,7 @@ def page_text(boards: Sequence[Board], out: Path) -> str:
         separator=SEPARATOR,
         may_be_chance=MAY_BE_CHANCE,
         demonstrations=demonstrations_in(out),
+        samplings=samplings_of_claims(out),
         **slide_part(verdicts(out), boards),
     )
 
@@ -181,7 +183,7 @@ def board_fields(board: Board, anchor: str, out: Path) -> dict[str, Any]:
         "facts": facts(board),
         "comparison": table_fields(board, comparison_table, anchor, out),
         "board": table_fields(board, board_table, anchor),
-        "plots": [*plots(board), *([curve] if (curve := curve_plot(board)) else [])],
+        "plots": [*plots(board), *filter(None, [curve_plot(board), sampling_plot(board)])],
         "curves": curve_sentence(board),
         "grids": shown,
         "seeds": sorted({picture.seed for grid in shown for picture in grid.pictures}),

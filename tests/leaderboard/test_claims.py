@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 from dataclasses import replace
 from statistics import fmean
@@ -229,6 +230,49 @@ def test_a_value_that_is_not_positive_has_no_ratio(tmp_path):
     verdict = judge(tmp_path, records)
     assert (verdict.outcome, verdict.effect) == ("not resolved", None)
     assert "not positive" in verdict.sentence
+
+
+def test_a_value_is_larger_or_smaller_whichever_direction_is_better(tmp_path):
+    records = [*make("dcgan", LOW, "gan"), *make("vae", HIGH, config="x")]
+    smaller = judge(tmp_path, records, test=FID + ", subject_is: smaller")
+    larger = judge(tmp_path, [], test=FID + ", subject_is: larger")
+    assert (smaller.outcome, larger.outcome) == ("supported", "contradicted")
+    assert smaller.finding.p_support == larger.finding.p_contradiction
+
+
+def test_a_row_is_compared_with_a_known_value_by_students_t(tmp_path):
+    test = f"{TESTS}.level.Level, metric: fid, value: 11, subject_is: below"
+    verdict = judge(tmp_path, make("dcgan", LOW, "gan"), test=test, rivals="")
+    oracle = scipy.stats.ttest_1samp(LOW, 11, alternative="less")
+    assert verdict.finding.p_support == pytest.approx(oracle.pvalue)
+    assert verdict.finding.p_contradiction == pytest.approx(1 - oracle.pvalue)
+    assert verdict.effect == pytest.approx(10.5)
+    assert verdict.interval == pytest.approx(scipy.stats.ttest_1samp(LOW, 0).confidence_interval())
+    above = judge(tmp_path, [], test=test.replace("below", "above"), rivals="")
+    assert above.finding.p_contradiction == verdict.finding.p_support
+    other = judge(tmp_path, [], test=test.replace("fid", "mind"), rivals="")
+    assert other.sentence == "MIND: not measured for dcgan"
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "outcome"),
+    [
+        ("exact", 1e-6, "supported"),
+        ("bound", 1e-6, "supported"),
+        ("estimate", 1e-6, "not resolved"),
+        ("exact", 1e-200, "not resolved"),
+    ],
+)
+def test_a_likelihood_bounds_the_volume_of_typical_images(tmp_path, kind, share, outcome):
+    """A uniform model of 8 of 17 levels has 8^64 typical images of 17^64 arrays."""
+    bits = tuple(3 + noise for noise in (-0.02, -0.01, 0.0, 0.01, 0.02))
+    records = make("dcgan", LOW, "autoregressive", kind=kind, bits=bits)
+    test = f"{TESTS}.volume.Volume, share: {share:.210f}"
+    verdict = judge(tmp_path, records, test=test, rivals="")
+    assert verdict.effect == pytest.approx(64 * (math.log2(8) - math.log2(17)))
+    assert verdict.interval[0] < verdict.effect < verdict.interval[1] < -60
+    assert verdict.outcome == outcome
+    assert verdict.finding.p_contradiction == 1
 
 
 def test_one_rival_that_is_better_contradicts(tmp_path):

@@ -19,17 +19,17 @@ __all__ = ["Difference"]
 @dataclass(frozen=True)
 class Difference(PairTest):
     """The subject is better, or worse, in a metric than every rival. A row of which runs diverged is
-    never the better one.
+    never the better one. Of a metric without a better direction the subject's is larger, or smaller.
 
     Args:
         metric: Name of a metric; quality or diversity: the one that stands for it on the board.
-        subject_is: What the claim says of the subject.
+        subject_is: What the claim says of the subject, or of its value.
         scale: ratio: of geometric means, by the logarithms, for distances whose spread grows with
             their size; difference: of means, for shares and for values that may be negative.
     """
 
     metric: str
-    subject_is: Literal["better", "worse"] = "better"
+    subject_is: Literal["better", "worse", "larger", "smaller"] = "better"
     scale: Literal["ratio", "difference"] = "difference"
 
     def name(self, board: Board) -> str:
@@ -59,8 +59,10 @@ class Difference(PairTest):
         """Subject over rival, or minus it."""
         summaries = [self.summary(board, row) for row in (subject, rival)]
         a, b = (summary.values for summary in summaries if summary)
+        compare = seed_ratio if self.scale == "ratio" else seed_difference
+        if self.subject_is == "larger" or self.subject_is == "smaller":
+            return compare(subject, rival, a, b, self.subject_is == "larger")
         is_higher_better = self.info(board).better == "higher"
         is_larger = is_higher_better == (self.subject_is == "better")
-        compare = seed_ratio if self.scale == "ratio" else seed_difference
         pair = compare(subject, rival, a, b, is_larger)
         return without_survivors(pair, subject, rival, self.subject_is)
