@@ -90,7 +90,7 @@ def test_every_shipped_entry_names_rows_that_recipes_or_suites_make():
             made = {
                 (entry.overrides or {}).get("name", entry.config.partition("/")[2])
                 for entry in suite.entries
-            }
+            } | {"noise-floor"}
         for dataset, comparison in one.entry.compare.items():
             for name in (comparison.subject, *comparison.rivals):
                 model = settings.label(dataset, name).partition("@")[0]
@@ -223,6 +223,15 @@ def test_what_is_better_by_far_is_supported_and_its_opposite_contradicted(tmp_pa
     assert judge(tmp_path, [], test=worse, subject="vae", rivals="dcgan").outcome == "supported"
     # better than one and equal to the other: neither better than each, nor worse than one
     assert judge(tmp_path, [], subject="vae", rivals="flow").outcome == "not resolved"
+
+
+def test_a_rival_may_be_the_noise_floor(tmp_path):
+    floor = make("noise-floor", LOW, "-", density="-", speed=None, config="noise-floor")
+    worse = FID + ", subject_is: worse"
+    records = [*make("dcgan", HIGH, "gan"), *floor]
+    verdict = judge(tmp_path, records, test=worse, rivals="noise-floor")
+    assert verdict.outcome == "supported"
+    assert len(verdict.records) == 10
 
 
 def test_a_value_that_is_not_positive_has_no_ratio(tmp_path):

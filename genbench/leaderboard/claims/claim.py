@@ -12,8 +12,8 @@ r"""The entries of configs/claims/, one a claim.
     support: ...                            one sentence each, written before looking at figures
     contradiction: ...
 
-A subject or rival is a family, which its representative stands for, or the label of a row. The file
-configs/claims.yaml names the representatives and the number of seeds.
+A subject or rival is a family, which its representative stands for, or the label of a row, such as
+noise-floor. The file configs/claims.yaml names the representatives and the number of seeds.
 """
 
 from __future__ import annotations

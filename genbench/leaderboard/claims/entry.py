@@ -18,7 +18,8 @@ class Comparison:
 
     Args:
         subject: What the claim is about: a family, or the label of a row.
-        rivals: What it is compared with; none where the claim is about the subject alone.
+        rivals: What it is compared with, of which noise-floor stands for images of the data; none
+            where the claim is about the subject alone.
     """
 
     subject: Text

@@ -84,9 +84,15 @@ class Evidence:
 
 
 def row_of(board: Board, label: str) -> Row | None:
-    """The row of a label. Of several configurations under one name it is the one with most seeds."""
+    """The row of a label, such as noise-floor. Of several configurations under one name it is the one
+    with most seeds.
+    """
     model, _, variant = label.partition("@")
-    rows = [row for row in board.rows if (row.first.model, row.first.variant) == (model, variant)]
+    rows = [
+        row
+        for row in (*board.rows, *board.floor)
+        if (row.first.model, row.first.variant) == (model, variant)
+    ]
     return max(rows, key=lambda row: len(row.records), default=None)
 
 
