@@ -1468,6 +1468,38 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "frequencies at half of the highest count as high",
+        "metrics/frequencies.py",
+        "(2 * u > height)",
+        "(2 * u >= height)",
+        (
+            "metrics/test_frequencies.py::test_one_cosine_is_above_half_of_the_highest_frequency_or_not",
+        ),
+    ),
+    Mutation(
+        "an estimate of the likelihood bounds the volume of images",
+        "leaderboard/claims/volume.py",
+        'is_bound = kind != "estimate"',
+        "is_bound = True",
+        ("leaderboard/test_claims.py::test_a_likelihood_bounds_the_volume_of_typical_images",),
+    ),
+    Mutation(
+        "a claim that a row lies below a value is supported above it",
+        "leaderboard/claims/level.py",
+        "p_support=p_values.below if is_below",
+        "p_support=p_values.above if is_below",
+        ("leaderboard/test_claims.py::test_a_row_is_compared_with_a_known_value_by_students_t",),
+    ),
+    Mutation(
+        "enough network evaluations by the mean alone",
+        "leaderboard/sampling_plot.py",
+        "if row is best or interval is None or interval[0] <= 0:",
+        "if row is best:",
+        (
+            "leaderboard/test_sampling_plot.py::test_enough_evaluations_are_told_by_differences_that_are_paired",
+        ),
+    ),
+    Mutation(
         "records of the former protocol decide claims",
         "leaderboard/claims/evidence.py",
         "[board for board in every if board.tests_differences]",
