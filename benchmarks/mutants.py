@@ -1484,13 +1484,6 @@ MUTATIONS = (
         ("leaderboard/test_claims.py::test_a_likelihood_bounds_the_volume_of_typical_images",),
     ),
     Mutation(
-        "a claim that a row lies below a value is supported above it",
-        "leaderboard/claims/level.py",
-        "p_support=p_values.below if is_below",
-        "p_support=p_values.above if is_below",
-        ("leaderboard/test_claims.py::test_a_row_is_compared_with_a_known_value_by_students_t",),
-    ),
-    Mutation(
         "enough network evaluations by the mean alone",
         "leaderboard/sampling_plot.py",
         "if row is best or interval is None or interval[0] <= 0:",

@@ -249,20 +249,6 @@ def test_a_value_is_larger_or_smaller_whichever_direction_is_better(tmp_path):
     assert smaller.finding.p_support == larger.finding.p_contradiction
 
 
-def test_a_row_is_compared_with_a_known_value_by_students_t(tmp_path):
-    test = f"{TESTS}.level.Level, metric: fid, value: 11, subject_is: below"
-    verdict = judge(tmp_path, make("dcgan", LOW, "gan"), test=test, rivals="")
-    oracle = scipy.stats.ttest_1samp(LOW, 11, alternative="less")
-    assert verdict.finding.p_support == pytest.approx(oracle.pvalue)
-    assert verdict.finding.p_contradiction == pytest.approx(1 - oracle.pvalue)
-    assert verdict.effect == pytest.approx(10.5)
-    assert verdict.interval == pytest.approx(scipy.stats.ttest_1samp(LOW, 0).confidence_interval())
-    above = judge(tmp_path, [], test=test.replace("below", "above"), rivals="")
-    assert above.finding.p_contradiction == verdict.finding.p_support
-    other = judge(tmp_path, [], test=test.replace("fid", "mind"), rivals="")
-    assert other.sentence == "MIND: not measured for dcgan"
-
-
 @pytest.mark.parametrize(
     ("kind", "share", "outcome"),
     [
