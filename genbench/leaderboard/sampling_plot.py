@@ -74,7 +74,8 @@ def sampling_plot(board: Board) -> str | None:
     for rows in sampled_models(board, metric):
         ends = [quantities(row, metric) for row in rows]
         lines.append(Line(rows[0].family, tuple(ends)))
-        points += [Point(row.label, row.family, *end) for row, end in zip(rows, ends)]
+        labels = [row.first.variant or row.label for row in rows]
+        points += [Point(label, rows[0].family, *end) for label, end in zip(labels, ends)]
     title = metric_info(metric).title
     return scatter(
         points,
