@@ -8,13 +8,14 @@ not an approximation. A point is an image of shape (1, 1, 2) with L levels: x = 
 KL(p || model) and the modes that a model covers follow from the table.
 
     eight_gaussians        K = 8, radius 2, standard deviation 0.2
-    twenty_five_gaussians  K = 25 at the points of a 5 x 5 grid, 1.5 apart, standard deviation 0.1
+    twenty_five_gaussians  K = 25 at the points of a 5 x 5 grid, 1.5 apart, standard deviation 0.05
     two_moons              K = 2 half circles of radius 1.5, standard deviation 0.15
     checkerboard           K = 8 squares of a 4 x 4 board, uniform
     pinwheel               K = 5 spiral arms: r ~ N(2, 0.6^2), angle | r ~ N(angle_k + r, (0.25 / r)^2)
 
 The Gaussians on a circle and on a grid are those on which mode dropping is usually shown, such as in
-Srivastava et al. (2017), VEEGAN, arXiv:1705.07761.
+Srivastava et al. (2017), VEEGAN, arXiv:1705.07761. Those on the grid are so narrow that points which
+are uniform on the square cover no mode; on the circle they cover all.
 """
 
 from __future__ import annotations
@@ -156,7 +157,9 @@ def _gaussians_on_a_circle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _gaussians_on_a_grid(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     places = 1.5 * np.arange(-2, 3)
-    return np.stack([_normal((a - i) ** 2 + (b - j) ** 2, 0.1) for i, j in product(places, places)])
+    return np.stack(
+        [_normal((a - i) ** 2 + (b - j) ** 2, 0.05) for i, j in product(places, places)]
+    )
 
 
 def _moons(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -631,7 +631,7 @@ def test_entropies_that_are_known(tmp_path):
     assert gaussians.entropy == pytest.approx(expected, abs=1e-3)
     assert gaussians.entropy < expected
     grid = Points2d(str(tmp_path), cloud="twenty_five_gaussians")
-    expected = math.log(25) + math.log(2 * math.pi * math.e * 0.1**2 / (8 / 256) ** 2)
+    expected = math.log(25) + math.log(2 * math.pi * math.e * 0.05**2 / (8 / 256) ** 2)
     assert grid.entropy == pytest.approx(expected, abs=1e-6)
 
 
@@ -676,7 +676,7 @@ def test_shapes_are_those_of_the_docstring():
     for k, part in enumerate(components("twenty_five_gaussians", 256) * 25):
         place = 1.5 * np.array([k // 5 - 2, k % 5 - 2])
         assert np.allclose([(part * a).sum(), (part * b).sum()], place, atol=1e-9)
-        assert (part * (b - place[1]) ** 2).sum() == pytest.approx(0.01, abs=1e-9)
+        assert (part * (b - place[1]) ** 2).sum() == pytest.approx(0.0025, abs=1e-9)
     # a moon lies on its half circle: mean squared distance of a point to it is near one standard deviation's square
     upper = components("two_moons", 256)[0] * 2
     distance = np.where(

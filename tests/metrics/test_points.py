@@ -100,6 +100,14 @@ def test_uniform_noise_is_of_low_quality(cloud):
     assert abs(quality - share) < 5 * math.sqrt(share / 20_000)
 
 
+@pytest.mark.parametrize(
+    ("cloud", "covered"), [("eight_gaussians", 8), ("twenty_five_gaussians", 0)]
+)
+def test_uniform_noise_covers_all_wide_modes_and_no_narrow_one(cloud, covered):
+    noise = Rng(1, range(20_000)).integers(256, (1, 1, 2)).numpy().astype(np.uint8)
+    assert mode_coverage(noise, components(cloud, 256))[0] == covered
+
+
 def test_noise_on_a_checkerboard_is_half_right():
     parts = components("checkerboard", 128)
     noise = Rng(1, range(20_000)).integers(128, (1, 1, 2)).numpy().astype(np.uint8)
