@@ -55,7 +55,7 @@ def test_high_density_is_the_smallest_set_of_99_percent(cloud, levels):
     p = components(cloud, levels).sum(0)
     mask = high_density(p)
     assert mask.shape == p.shape
-    assert p[mask].sum() >= 0.99
+    assert p[mask].sum() >= 0.99 - 1e-12
     # without its least cell it holds less, and no cell outside has more than one inside
     assert p[mask].sum() - p[mask].min() < 0.99
     assert p[~mask].max() <= p[mask].min()
