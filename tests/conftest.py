@@ -211,7 +211,8 @@ def tiny_in(place: Path) -> Callable[..., Config]:
             override.partition("=")[0] for override in overrides
         }  # an option that is given twice is refused
         paths = {"run_dir": place / folder}
-        given = ["wandb.mode=disabled"]
+        # a preview takes longer than the training between two of them: tests of previews ask for them
+        given = ["wandb.mode=disabled", "trainer.preview_every=1000000"]
         for need in recipe_tree(name).get("needs", {}):
             paths[f"needs.{need}.run_dir"] = place / need
             given.append(f"needs.{need}.wandb.mode=disabled")

@@ -74,6 +74,11 @@ BOTH = [
 ]
 # what does not depend on sizes: once for every model with its networks, on the smallest data
 SMALLEST = [it for it in BOTH if it.values[0] in DISTINCT]
+# every recipe: those of other sizes as longer tests
+SIZES = [
+    it if it in SMALLEST else pytest.param(*it.values, id=it.id, marks=pytest.mark.slow)
+    for it in BOTH
+]
 # shapes of images, the smallest first, on which models are held against a universe
 SHAPES = [(1, 1, 2), (1, 2, 2), (1, 2, 4), (1, 4, 4), (1, 4, 8), (1, 8, 8)]
 
@@ -225,7 +230,7 @@ def test_figures_of_another_configuration_are_not_its_own(change):
     assert (after == "not yet measured.") == (not change.startswith("evaluations"))
 
 
-@pytest.mark.parametrize(("name", "conditional"), BOTH)
+@pytest.mark.parametrize(("name", "conditional"), SIZES)
 def test_every_player_learns_with_every_parameter(name, conditional, tiny):
     data, model = instantiate(recipe(tiny, name, conditional))
     batch = next(data.batches(0, 10**6, 0, 1, torch.device("cpu"), torch.float32))
@@ -273,7 +278,7 @@ def test_an_implicit_density_has_no_log_prob(name, tiny):
 
 # on all sizes: rounding grows with them
 @pytest.mark.parametrize(
-    ("name", "conditional"), [it for it in BOTH if not is_implicit(it.values[0])]
+    ("name", "conditional"), [it for it in SIZES if not is_implicit(it.values[0])]
 )
 def test_log_prob_is_per_image_in_nats_and_its_terms_add_up(name, conditional, tiny, double):
     data, model = build(tiny, name, conditional=conditional)
