@@ -119,7 +119,13 @@ def test_killed_at_any_moment_resumes_to_the_same_end(tiny, tmp_path):
     assert _newest(tmp_path / "killed") >= 800
     assert warm.run(command).returncode == 0
     whole = train(
-        tiny(EXAMPLE, "budget.images=1600", "trainer.checkpoint_every=160", folder="whole")
+        tiny(
+            EXAMPLE,
+            "budget.images=1600",
+            "trainer.checkpoint_every=160",
+            "trainer.preview_every=null",
+            folder="whole",
+        )
     )
     assert same(outcome(Run(tmp_path / "killed")), outcome(whole))
 
