@@ -7,10 +7,10 @@ import dataclasses
 import errno
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,12 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def seconds_of_children() -> float:
+    """Seconds of the processor that ended child processes have used."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["list"], ["train", "--help"], ["table", "--help"], ["bench", "--help"]],
@@ -47,12 +53,12 @@ def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
         "assert not {'torch', 'lightning', 'numpy', 'wandb'} & set(sys.modules)"
     )
     best = 9.0
-    for _ in range(3):  # the best of three: other tests share the machine
-        start = time.perf_counter()
+    for _ in range(3):  # the best of three, by the processor's clock: other tests share the machine
+        start = seconds_of_children()
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
         )
-        best = min(best, time.perf_counter() - start)
+        best = min(best, seconds_of_children() - start)
         assert done.returncode == 0, done.stderr
         assert done.stdout
     assert best < 0.5
