@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
-
 from genbench.config.tree import nested, one_line, own_warnings_only
 from genbench.errors import InputError
 
@@ -59,6 +57,8 @@ def _refusal(error: BaseException | None) -> InputError | None:
 
 def _note_keys(value: Any, key: str) -> None:
     """Write beside every class of a parsed configuration where it stands."""
+    from jsonargparse import Namespace
+
     if isinstance(value, list):
         for item in value:
             _note_keys(item, key)
@@ -90,8 +90,10 @@ def _with_key(key: str, message: str) -> str:
 
 
 @cache
-def _parser(base: type, injected: frozenset[str]) -> ArgumentParser:
+def _parser(base: type, injected: frozenset[str]) -> Any:
     """The parser of an object of a class derived from `base`, without these arguments; made once."""
+    from jsonargparse import ArgumentParser
+
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", required=True, skip=set(injected))
     return parser
