@@ -105,6 +105,7 @@ def test_a_run_may_change_its_number_of_devices(tiny, tmp_path):
     command += [
         "--budget.images=640",
         "--trainer.log_every=16",
+        "--trainer.preview_every=1000000",
         "--trainer.devices=2",
         "--trainer.accelerator=cpu",
         "--trainer.accumulate=2",
