@@ -124,7 +124,7 @@ class WandbLog(Logger):
         """Log a point.
 
         A point of losses that follows too soon is held back, and replaced by the next one. The last
-        one is sent before a point of the validation images, and when training ends.
+        one is sent before a point of the validation images or a picture, and when training ends.
 
         Args:
             metrics: Values by their names, with the `seconds` of training.
@@ -145,7 +145,7 @@ class WandbLog(Logger):
 
     @rank_zero_only
     def log_picture(self, key: str, path: Path, step: int, seconds: float) -> None:
-        """Log a grid of samples as one image, which takes 11 ms.
+        """Log a grid of samples as one image, which takes 11 ms. Losses held back are sent first.
 
         Args:
             key: Name of the image on the page.
@@ -154,6 +154,7 @@ class WandbLog(Logger):
             seconds: Seconds of training.
         """
         if self.experiment is not None:
+            self._send_held()
             self._guarded(
                 lambda: self._run.log({key: self._image(path), "seconds": seconds, "images": step})
             )

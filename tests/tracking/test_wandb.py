@@ -572,9 +572,12 @@ def test_losses_come_at_most_twice_a_second_and_the_last_one_always(tiny, tmp_pa
         logger.log_metrics({"loss": 1.0}, step)
     logger.log_metrics({"val/bits_per_dim": 2.0}, 20)
     logger.log_metrics({"loss": 1.0}, 21)
+    monkeypatch.setattr(logger, "_image", lambda path: path)
+    logger.log_picture("samples", tmp_path / "grid.png", 22, seconds=1.5)
+    logger.log_metrics({"loss": 1.0}, 23)
     logger.finalize("success")
-    # the losses of image 19 come before the validation images, though the last ones were just sent
-    assert [row["images"] for row in sent] == [0, 10, 19, 20, 21]
+    # losses held back come before validation images and pictures, though the last ones were just sent
+    assert [row["images"] for row in sent] == [0, 10, 19, 20, 21, 22, 23]
 
 
 def test_a_login_that_cannot_be_read_is_none(monkeypatch, tmp_path):
