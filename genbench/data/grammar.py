@@ -37,6 +37,7 @@ from genbench.data.decoded import Arrays, Split
 from genbench.data.images import ImageData
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec, Text
+from genbench.system.json_files import digest
 
 __all__ = ["RULES", "Grammar", "Rules", "language"]
 
@@ -90,6 +91,11 @@ class Grammar(ImageData):
     def sentences(self) -> dict[str, float]:
         """p of every sentence of the language; the sum is 1."""
         return language(RULES, "SENTENCE")
+
+    @cached_property
+    def source(self) -> dict[str, object]:
+        """With the hash of the distribution, so that sentences drawn from another one are no copy."""
+        return {**super().source, "distribution": digest(self.sentences)}
 
     @property
     def entropy(self) -> float:

@@ -20,6 +20,7 @@ are uniform on the square cover no mode; on the circle they cover all.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from functools import cached_property
 from itertools import product
@@ -84,6 +85,12 @@ class Points2d(ImageData):
     def known_components(self) -> np.ndarray:
         """w_k p_k(i, j), float64 of shape (K, L, L), sum 1."""
         return components(self.cloud, self.spec.levels)
+
+    @cached_property
+    def source(self) -> dict[str, object]:
+        """With the hash of the distribution, so that points drawn from another one are no copy."""
+        rounded = self.known_components.round(12)
+        return {**super().source, "distribution": hashlib.sha256(rounded.tobytes()).hexdigest()}
 
     @property
     def table(self) -> np.ndarray:

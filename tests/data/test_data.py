@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 
 from genbench.cli.main import main
-from genbench.data import decoded
+from genbench.data import decoded, points2d
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
@@ -739,6 +739,18 @@ def test_each_cloud_is_a_data_set_of_its_own(cloud, tmp_path):
     assert data.protocol == "points2d"
     assert data.spec.classes == len(data.known_components)
     assert data.source["name"] == data.name
+
+
+def test_points_of_another_distribution_are_drawn_anew(tmp_path, monkeypatch):
+    """Whoever edits a cloud does not train on the points of the one before, under the name of the new table."""
+    before = Points2d(str(tmp_path))
+    x = before.arrays("train")[0].copy()
+    monkeypatch.setattr(points2d, "_HALF_WIDTH", 5.0)
+    after = Points2d(str(tmp_path))
+    assert after.folder != before.folder
+    assert not np.array_equal(after.arrays("train")[0], x)
+    monkeypatch.undo()
+    assert Points2d(str(tmp_path)).folder == before.folder
 
 
 @pytest.mark.parametrize("levels", [12, 257, 30])

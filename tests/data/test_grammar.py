@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from genbench.cli.main import main
 from genbench.cli.sample import prompt_levels
 from genbench.config.recipe import load_config
+from genbench.data import grammar
 from genbench.data.grammar import RULES, Grammar, language
 from genbench.data.pictures import save_folder
 from genbench.errors import InputError
@@ -214,3 +215,14 @@ def test_sentences_of_another_tool_are_read_from_arrays_alone(data, tmp_path, ca
     assert main([*command, str(tmp_path / "texts.npz"), "--name", "theirs"]) == 0
     (path,) = (tmp_path / "out" / "records").rglob("*.json")
     assert read_record(path).metrics["grammatical"].value == 1.0
+
+
+def test_sentences_of_another_grammar_are_drawn_anew(tmp_path, monkeypatch):
+    before = Grammar(str(tmp_path))
+    equal = {
+        symbol: [(1 / len(rules), right) for _, right in rules] for symbol, rules in RULES.items()
+    }
+    monkeypatch.setattr(grammar, "RULES", equal)
+    after = Grammar(str(tmp_path))
+    assert after.sentences != before.sentences
+    assert after.folder != before.folder
