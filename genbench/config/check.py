@@ -210,20 +210,16 @@ def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
 
 def _check_options(class_path: str, method: str, options: dict[str, Any], origin: str) -> None:
     """Options of `sample` or `log_prob` against the signature of the model's method."""
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
     model_class = named_class(class_path)
     allowed_keys = list(model_class.options(method))
     for key in options:
         if key not in allowed_keys:
             raise InputError(f"{origin}: unknown option {key}; {nearest(key, allowed_keys)}")
-    parser = ArgumentParser(exit_on_error=False)
     with own_warnings_only():
-        parser.add_method_arguments(
-            model_class, model_class.options_method(method), skip={"x", "y", "rng"}
-        )
         try:
-            parser.parse_object(nested(options))
+            _options_parser(model_class, method).parse_object(nested(options))
             with_objects(options)  # a class that is named may refuse its arguments
         except ArgumentError as error:
             raise InputError(f"{origin}.{explain(str(error), {})}") from None
@@ -252,6 +248,18 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
         # jsonargparse keeps notes of its own under such names
         if any(part.startswith("__") for part in key.split(".")):
             raise InputError(f"{origin}: unknown key {key}")
+
+
+@cache
+def _options_parser(model_class: Any, method: str) -> Any:
+    """The parser of the options of `sample` or `log_prob`, which is made once."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_method_arguments(
+        model_class, model_class.options_method(method), skip={"x", "y", "rng"}
+    )
+    return parser
 
 
 @cache

@@ -44,7 +44,9 @@ DIVERGING = "{config: digits/vae, evaluations: [default], overrides: {model.opti
 
 
 def suite_file(folder: Path, entries: str, name: str = "tiny", seeds: str = "[0]") -> Path:
-    overrides = "{wandb.mode: disabled, budget.images: 160, data.batch_size: 16}"
+    overrides = (
+        "{wandb.mode: disabled, budget.images: 160, data.batch_size: 16, trainer.curve_images: 0}"
+    )
     path = folder / f"{name}.yaml"
     path.write_text(
         f"out: {folder / name}\nseeds: {seeds}\noverrides: {overrides}\nentries: {entries}\n"
@@ -863,7 +865,7 @@ def test_two_nodes_train_like_two_tasks_and_like_one_process(site):
 def slow_suite(site: Site, name: str, seeds: list[int], overrides: str = "") -> Suite:
     """The slow model, once for every seed, with the budget of `undisturbed`."""
     path = site.folder / f"{name}.yaml"
-    budget = "budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16, trainer.checkpoint_every: 64"
+    budget = "budget.images: 4_096, data.batch_size: 16, trainer.log_every: 16, trainer.checkpoint_every: 64, trainer.curve_images: 0"
     path.write_text(
         f"out: {site.folder / name}\nseeds: {seeds}\nentries: [{{config: {site.folder}/slow.yaml}}]\n"
         f"overrides: {{wandb.mode: disabled, trainer.accelerator: cpu, {budget}{overrides}}}\n"

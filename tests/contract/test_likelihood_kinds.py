@@ -473,7 +473,9 @@ def test_estimates_by_an_ode_agree_with_quadrature(data):
         ({"steps": 40, "power": 2}, {"steps": 80, "power": 2}),
         ({}, {"steps": 100}),
         ({"solver": "dopri5", "tolerance": 1e-3}, {"solver": "dopri5", "tolerance": 1e-2}),
-        ({"solver": "dopri5"}, {"solver": "dopri5", "tolerance": 1e-4}),
+        pytest.param(
+            {"solver": "dopri5"}, {"solver": "dopri5", "tolerance": 1e-4}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_error_of_the_steps_is_how_far_finer_ones_move_the_value(options, finer, data):

@@ -20,7 +20,7 @@ from genbench.suites.bench import bench
 from genbench.suites.suite import load_suite
 from genbench.system.progress import Lines
 
-SMOKE = "overrides: {wandb.mode: disabled, budget.images: 160, data.batch_size: 16}"
+SMOKE = "overrides: {wandb.mode: disabled, budget.images: 160, data.batch_size: 16, trainer.curve_images: 0}"
 
 
 def suite_file(folder: Path, entries: str, seeds: str = "[0, 1]") -> Path:

@@ -17,7 +17,9 @@ import genbench.training.train
 from genbench.config.find import find_config
 from genbench.config.recipe import load_config, written_out
 
-SHORT = ("budget.images=320", "data.batch_size=16", "trainer.curve_images=8")
+SHORT = ("budget.images=320", "data.batch_size=16", "trainer.preview_every=1000000")
+# processes share the drawing of previews and of the curve, whatever the model
+SHOWN = {"digits/gan", "points2d/vae"}
 
 
 def main(out: Path, devices: int, names: list[str]) -> None:
@@ -55,6 +57,8 @@ def main(out: Path, devices: int, names: list[str]) -> None:
         for need, needed in written_out(find_config(name)).get("needs", {}).items():
             its = (f"run_dir={out}/{needed.replace('/', '-')}/run", *SHORT)
             overrides += [f"needs.{need}.{key}" for key in its]
+        if name in SHOWN:
+            overrides += ["trainer.preview_every=160", "trainer.curve_images=8"]
         config = load_config(name, overrides, smoke=True)
         genbench.training.train.train(config)
 

@@ -91,11 +91,12 @@ class RowTest(ClaimTest):
         return seeds
 
     def findings(self, entry: ClaimFile, evidence: Evidence) -> Iterator[Finding]:
-        """What the records say, for every budget and data set."""
+        """What the records say, for every data set and budget under which it was measured."""
         for budget, folder in entry.folders.items():
-            if budget and not evidence.boards(folder):
-                continue
+            measured = {board.protocol.dataset for board in evidence.boards(folder)}
             for dataset, comparison in entry.compare.items():
+                if budget and dataset not in measured:
+                    continue
                 names = (comparison.subject, *comparison.rivals)
                 seeds = entry.seeds or evidence.settings.seeds_of(dataset)
                 yield self.finding(evidence, budget, folder, dataset, names, seeds)
