@@ -413,7 +413,8 @@ def test_the_paths_of_reflow_are_straighter_than_those_of_its_teacher(tiny, tmp_
 def suite_file(folder: Path, entries: str, seeds: str = "[0]") -> Path:
     path = folder / "tiny.yaml"
     rough = "evaluations.heun20: {sample: {solver: euler, steps: 2}, log_prob: {solver: euler, steps: 2}}"
-    overrides = f"{{wandb.mode: disabled, budget.images: 48, data.batch_size: 16, data.levels: 16, trainer.curve_images: 0, model.net.width: 4, {rough}}}"
+    small = "budget.images: 48, data.batch_size: 16, data.levels: 16, model.net.width: 4"
+    overrides = f"{{wandb.mode: disabled, trainer.curve_images: 0, {small}, {rough}}}"
     path.write_text(
         f"out: {folder / 'out'}\nseeds: {seeds}\noverrides: {overrides}\nentries: {entries}\n"
     )

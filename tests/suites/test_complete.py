@@ -35,7 +35,8 @@ def finished(folder: Path):
     (folder / "vae.yaml").write_text(
         (Path(__file__).parents[2] / "configs" / "digits" / "vae.yaml").read_text()
     )
-    small = "{wandb.mode: disabled, budget.images: 160, trainer.curve_images: 0, protocol: likelihood, model.encoder.width: 4, model.decoder.width: 4}"
+    narrow = "model.encoder.width: 4, model.decoder.width: 4"
+    small = f"{{wandb.mode: disabled, budget.images: 160, trainer.curve_images: 0, protocol: likelihood, {narrow}}}"
     entry = f"{{config: {folder / 'vae.yaml'}, evaluations: [mean]}}"
     (folder / "tiny.yaml").write_text(
         f"out: {folder / 'out'}\nseeds: [0]\noverrides: {small}\nentries: [{entry}]\n"

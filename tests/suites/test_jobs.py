@@ -30,7 +30,10 @@ from genbench.training.train import train
 
 SPEED = {"images_per_second": 1.0, "batch": 1, "latency_seconds": 1.0, "network_evaluations": 1, "repeats": 1,
          "peak_memory_bytes": 1, "device": "-"}  # fmt: skip
-OVERRIDES = "{wandb.mode: disabled, budget.images: 320, data.batch_size: 16, trainer.log_every: 16, trainer.curve_images: 0, model.discriminator.width: 4}"
+OVERRIDES = (
+    "{wandb.mode: disabled, budget.images: 320, data.batch_size: 16, trainer.log_every: 16, "
+    "trainer.curve_images: 0, model.discriminator.width: 4}"
+)
 GAMES = ("{config: points2d/gan}", "{config: points2d/wgan-gp}")
 # of points, fewer than their own protocol has, whose energy distance takes seconds
 PROTOCOL = "images: 400\nchunk: 200\nmetrics: [energy_distance, modes_covered, high_quality]\n"
