@@ -37,8 +37,9 @@ from genbench.config.config import Config
 from genbench.config.explain import explain
 from genbench.config.former import in_todays_words, without_neutral
 from genbench.config.instantiate import with_objects
+from genbench.config.parsing import parse
 from genbench.config.settings import Evaluation
-from genbench.config.tree import flatten, leaves_of, nested, own_warnings_only
+from genbench.config.tree import flatten, leaves_of, own_warnings_only
 from genbench.errors import InputError, nearest
 from genbench.system.files import NAME
 from genbench.system.locations import expand_home
@@ -110,8 +111,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     try:
         for key in sorted(injected & tree["model"].keys()):
             raise ValueError(f"Option '{key}' is not accepted")
-        with own_warnings_only():
-            parsed = parser.parse_object(nested(tree)).as_dict()
+        parsed = parse(parser, tree).as_dict()
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
     resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
@@ -217,14 +217,15 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
     for key in options:
         if key not in allowed_keys:
             raise InputError(f"{origin}: unknown option {key}; {nearest(key, allowed_keys)}")
-    with own_warnings_only():
-        try:
-            _options_parser(model_class, method).parse_object(nested(options))
-            with_objects(options)  # a class that is named may refuse its arguments
-        except ArgumentError as error:
-            raise InputError(f"{origin}.{explain(str(error), {})}") from None
-        except InputError as error:
-            raise InputError(f"{origin}.{error}") from None
+    try:
+        with own_warnings_only():
+            parser = _options_parser(model_class, method)
+        parse(parser, options)
+        with_objects(options)  # a class that is named may refuse its arguments
+    except ArgumentError as error:
+        raise InputError(f"{origin}.{explain(str(error), {})}") from None
+    except InputError as error:
+        raise InputError(f"{origin}.{error}") from None
 
 
 def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from genbench.config.tree import nested, one_line, own_warnings_only
+from genbench.config.parsing import parse
+from genbench.config.tree import one_line, own_warnings_only
 from genbench.errors import InputError
 
 __all__ = ["instantiate", "with_objects"]
@@ -39,7 +40,7 @@ def instantiate(
     parser = _parser(base, frozenset(injected or ()))
     try:
         with own_warnings_only():
-            parsed = parser.parse_object({"object": nested(node)})
+            parsed = parse(parser, {"object": node})
             # jsonargparse hands `dict_kwargs` to the constructor without a look at them
             _note_keys(parsed.object, key)
             parsed.object.dict_kwargs |= injected or {}

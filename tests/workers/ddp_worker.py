@@ -17,8 +17,8 @@ import genbench.training.train
 from genbench.config.find import find_config
 from genbench.config.recipe import load_config, written_out
 
-SHORT = ("budget.images=320", "data.batch_size=16", "trainer.preview_every=1000000")
-# processes share the drawing of previews and of the curve, whatever the model
+SHORT = ("budget.images=320", "data.batch_size=16")
+# processes share the drawing of previews and of the curve, whatever the model: some have them
 SHOWN = {"digits/gan", "points2d/vae"}
 
 
@@ -59,6 +59,8 @@ def main(out: Path, devices: int, names: list[str]) -> None:
             overrides += [f"needs.{need}.{key}" for key in its]
         if name in SHOWN:
             overrides += ["trainer.preview_every=160", "trainer.curve_images=8"]
+        else:
+            overrides += ["trainer.preview_every=1000000"]
         config = load_config(name, overrides, smoke=True)
         genbench.training.train.train(config)
 
