@@ -17,9 +17,17 @@ import genbench.training.train
 from genbench.config.find import find_config
 from genbench.config.recipe import load_config, written_out
 
-SHORT = ("budget.images=320", "data.batch_size=16")
 # processes share the drawing of previews and of the curve, whatever the model: some have them
 SHOWN = {"digits/gan", "points2d/vae"}
+
+
+def short(name: str) -> tuple[str, ...]:
+    """Overrides of a configuration's training."""
+    if name in SHOWN:
+        drawn = ("trainer.preview_every=160", "trainer.curve_images=8")
+    else:
+        drawn = ("trainer.preview_every=1000000",)
+    return ("budget.images=320", "data.batch_size=16", *drawn)
 
 
 def main(out: Path, devices: int, names: list[str]) -> None:
@@ -53,14 +61,10 @@ def main(out: Path, devices: int, names: list[str]) -> None:
 
         genbench.training.train.finish = keep
         overrides = [f"trainer.devices={devices}", "wandb.mode=disabled", "trainer.accelerator=cpu"]
-        overrides += [f"run_dir={folder}/run", *SHORT]
+        overrides += [f"run_dir={folder}/run", *short(name)]
         for need, needed in written_out(find_config(name)).get("needs", {}).items():
-            its = (f"run_dir={out}/{needed.replace('/', '-')}/run", *SHORT)
+            its = (f"run_dir={out}/{needed.replace('/', '-')}/run", *short(needed))
             overrides += [f"needs.{need}.{key}" for key in its]
-        if name in SHOWN:
-            overrides += ["trainer.preview_every=160", "trainer.curve_images=8"]
-        else:
-            overrides += ["trainer.preview_every=1000000"]
         config = load_config(name, overrides, smoke=True)
         genbench.training.train.train(config)
 
