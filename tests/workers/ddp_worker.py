@@ -23,10 +23,9 @@ SHOWN = {"digits/gan", "points2d/vae"}
 
 def short(name: str) -> tuple[str, ...]:
     """Overrides of a configuration's training."""
+    drawn = ("trainer.preview_every=1000000",)
     if name in SHOWN:
         drawn = ("trainer.preview_every=160", "trainer.curve_images=8")
-    else:
-        drawn = ("trainer.preview_every=1000000",)
     return ("budget.images=320", "data.batch_size=16", *drawn)
 
 
