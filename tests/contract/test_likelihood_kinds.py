@@ -442,7 +442,7 @@ def test_variational_dequantisation_begins_uniform():
 
 
 def test_estimates_by_an_ode_agree_with_quadrature(data):
-    model, n = recipe("flow_matching"), 6
+    model, n = recipe("flow_matching"), 4
     probes = torch.eye(2).view(2, 1, 1, 1, 2).expand(-1, n * len(SQUARE), -1, -1, -1)
 
     def f(x, u):
@@ -454,7 +454,7 @@ def test_estimates_by_an_ode_agree_with_quadrature(data):
     log_f = over_cells(f, data.tensors("test")[0][:n])
     truth, log_p = -float((log_f @ MASS).mean()), -float((log_f.exp() @ MASS).log().mean())
     for options in ({"trace": "exact"}, {"trace": "hutchinson", "probes": 2}, {"K": 8}):
-        protocol = replace(PROTOCOL, scored_images=n, chunk=n, repeats=12)
+        protocol = replace(PROTOCOL, scored_images=n, chunk=n, repeats=8)
         found = measure(model, data, protocol, steps=12, solver="rk4", **options)
         assert (found.kind, found.dequantisation) == ("estimate", "uniform")
         assert found.network_evaluations == 48 * options.get("K", 1)

@@ -902,7 +902,13 @@ sys.exit(main(["evaluate", run, "--out", out, "--devices", "2", "--device", "cpu
 """
 
 
-@pytest.mark.parametrize("computing", [0, 60], ids=["in a collective", "computing"])
+@pytest.mark.parametrize(
+    "computing",
+    [
+        pytest.param(0, marks=pytest.mark.slow, id="in a collective"),
+        pytest.param(60, id="computing"),
+    ],
+)
 def test_an_evaluation_that_loses_a_process_ends_in_one_line(computing, run, tmp_path):
     script = tmp_path / "losing.py"
     script.write_text(LOSING)
