@@ -13,8 +13,8 @@ from genbench.config.tree import nested, own_warnings_only
 
 __all__ = ["parse"]
 
-# the package of a class that a tree names
-_PACKAGE = re.compile(r'"class_path": "(\w*)')
+# the first part of a dotted name: a class may be named without class_path, too
+_PACKAGE = re.compile(r'"([^\W\d][\w-]*)(?:\.[^\W\d][\w-]*)+"')
 # their classes are the same as long as a process lives; a module that a user trusts may be loaded anew
 _LASTING = {"genbench", "torch"}
 
@@ -31,7 +31,7 @@ def parse(parser: Any, tree: dict[str, Any]) -> Any:
     """
     tree = nested(tree)
     try:
-        text = json.dumps(tree)
+        text = json.dumps(tree, ensure_ascii=False)
     except TypeError:  # a value that is not plain is refused with its key
         return _parsed(parser, tree)
     if set(_PACKAGE.findall(text)) <= _LASTING and json.loads(text) == tree:

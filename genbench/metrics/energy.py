@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from genbench.metrics.finite import require_finite
-from genbench.metrics.mmd import unbiased_mmd
+from genbench.metrics.mmd import require_pairs, unbiased_mmd
 from genbench.metrics.resampling import Estimate
 from genbench.metrics.samples import Samples, present
 from genbench.records.catalogue import MetricInfo
@@ -51,8 +51,9 @@ def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
     y = y.double()
     require_finite(x, what="coordinates")
     require_finite(y, what="coordinates")
+    require_pairs(len(x), len(y))
     # of many sets of samples against the same points, such as those of a curve, once
-    own = _own_sums(y.cpu().numpy().tobytes(), y.shape[1], block).to(y.device)
+    own = _own_sums(y.detach().cpu().numpy().tobytes(), y.shape[1], block).to(y.device)
     return unbiased_mmd(
         -_row_sums(x, x, block), -own, -_row_sums(x, y, block), -_row_sums(y, x, block)
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 from genbench.errors import InputError
 from genbench.metrics.resampling import Estimate
 
-__all__ = ["unbiased_mmd"]
+__all__ = ["require_pairs", "unbiased_mmd"]
 
 
 def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
@@ -41,14 +41,27 @@ def unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, yx: Tensor) -> Estimate:
     """
     m = len(xx)
     n = len(yy)
-    if min(m, n) < 2:
-        raise InputError(
-            f"kernel and energy distance need at least 2 images in each set, not {m} and {n}"
-        )
+    require_pairs(m, n)
     value = (xx.sum() / (m * (m - 1)) + yy.sum() / (n * (n - 1)) - 2 * xy.sum() / (m * n)).item()
     if min(m, n) < 3:
         return value, None
     return value, (_jackknife(xx, xy, n) + _jackknife(yy, yx, m)).sqrt().item()
+
+
+def require_pairs(m: int, n: int) -> None:
+    """Refuse sets without a pair of images.
+
+    Args:
+        m: Images of the first set.
+        n: Of the second.
+
+    Raises:
+        InputError: A set has fewer than two images.
+    """
+    if min(m, n) < 2:
+        raise InputError(
+            f"kernel and energy distance need at least 2 images in each set, not {m} and {n}"
+        )
 
 
 def _jackknife(within: Tensor, across: Tensor, others: int) -> Tensor:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
+
 import pytest
 from conftest import CONFIGS
 from jsonargparse import ArgumentError, ArgumentParser
@@ -64,10 +68,38 @@ def test_equal_numbers_of_two_kinds_are_two_texts(a, b, parser):
     assert parser.parses == 2
 
 
-def test_errors_and_classes_of_others_are_parsed_each_time(parser):
+def test_an_error_is_said_each_time(parser):
     wrong = {"data": {"class_path": "genbench.data.points2d.Points2d", "levls": 3}}
-    others = {"data": {"class_path": "tests_of_nobody.Points"}}
-    for tree in (wrong, others, wrong, others):
-        with pytest.raises(ArgumentError), own_warnings_only():
-            parse(parser, tree)
-    assert parser.parses == 4
+    for _ in range(2):
+        with pytest.raises(ArgumentError, match="levls"), own_warnings_only():
+            parse(parser, wrong)
+
+
+USERS = """
+import torch
+
+class MyAdam(torch.optim.Adam):
+    def __init__(self, params: list, lr: float = {lr}):
+        super().__init__(params, lr=lr)
+"""
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["model.optimizer={}", "model.optimizer={{class_path: {}}}"],
+    ids=["name", "class_path"],
+)
+def test_a_class_of_a_user_is_read_anew(given, tmp_path, monkeypatch):
+    """A module that is written again and imported again, as in a notebook."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = "genbench_users"
+    seen = []
+    for lr in (0.5, 0.25):
+        (tmp_path / f"{module}.py").write_text(USERS.format(lr=lr))
+        sys.modules.pop(module, None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        config = load_config("digits/vae", [given.format(f"{module}.MyAdam")], (module,))
+        seen.append(config.resolved["model"]["optimizer"]["lr"])
+    assert seen == [0.5, 0.25]
+    sys.modules.pop(module)

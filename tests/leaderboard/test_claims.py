@@ -443,6 +443,18 @@ def test_budgets_that_disagree_say_so(tmp_path):
     assert (supported.outcome, supported.disagrees) == ("supported", ("equal seconds",))
 
 
+def test_a_budget_is_told_of_the_data_sets_that_were_measured_under_it(tmp_path):
+    path = tmp_path / "claim.yaml"
+    points = "  points2d: {subject: gan, rivals: [vae]}\ntest:"
+    text = ENTRY.format(test=FID, subject="gan", rivals="vae").replace("test:", points)
+    path.write_text(text + "budgets: {equal seconds: claims/seconds}\n")
+    one = read_claim(path)
+    for record in [*make("dcgan", LOW, "gan"), *make("vae", HIGH, config="x")]:
+        write_record(tmp_path / "claims" / "seconds", record)
+    found = {(verdict.dataset, verdict.budget) for verdict in verdicts(tmp_path, [one], SETTINGS)}
+    assert found == {("digits", ""), ("points2d", ""), ("digits", "equal seconds")}
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 

@@ -128,9 +128,12 @@ def said(capsys):
     return say
 
 
-# one kill of one run is in the default suite: training/test_train.py
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*DISTINCT, *PUPILS])
+QUICK = ("points2d/gan",)
+NAMES = [*DISTINCT, *PUPILS]
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, said):
     """By every cause once, in an order and at images that its name decides. Bit for bit: one process, one thread."""
     skip_what_cannot_be_cut(name)

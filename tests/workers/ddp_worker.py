@@ -17,8 +17,8 @@ import genbench.training.train
 from genbench.config.find import find_config
 from genbench.config.recipe import load_config, written_out
 
-# processes share the drawing of previews and of the curve, whatever the model: some have them
-SHOWN = {"digits/gan", "points2d/vae"}
+# these draw previews and a curve on the way: two whose state that touches, a game, and a model that is finished after training
+SHOWN = {"digits-binary/rbm", "digits/autoencoder", "digits/gan", "points2d/vae"}
 
 
 def short(name: str) -> tuple[str, ...]:

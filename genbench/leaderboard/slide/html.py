@@ -9,6 +9,7 @@ from urllib.parse import quote
 from genbench.leaderboard.board import Board
 from genbench.leaderboard.cells import join_words, range_text
 from genbench.leaderboard.claims import Outcome, Verdict
+from genbench.leaderboard.claims.text import number
 from genbench.leaderboard.claims.verdict import OUTCOMES
 from genbench.leaderboard.slide.colours import MARKS
 from genbench.leaderboard.slide.grid import anchor, effect_text, interval_text, make_slide
@@ -76,6 +77,7 @@ def verdict_facts(verdict: Verdict) -> list[tuple[str, str]]:
     """Names and texts of what a verdict rests on."""
     rows = verdict.finding.rows
     seeds = ", ".join(f"{row.label} {len(row.records)}" for row in rows)
+    seconds = ", ".join(f"{row.label} {number(row.train_seconds.mean)}" for row in rows)
     images = range_text(record.images_in_all for record in verdict.records)
     parameters = range_text(record.cost.parameters for record in verdict.records)
     facts = [
@@ -84,6 +86,7 @@ def verdict_facts(verdict: Verdict) -> list[tuple[str, str]]:
         ("Corrected p", p_text(verdict)),
         ("Seeds", seeds),
         ("Images seen", images if rows else ""),
+        ("Training seconds", seconds),
         ("Parameters", parameters if rows else ""),
         ("The other way at", ", ".join(verdict.disagrees)),
         ("Runs missing", "; ".join(map(str, verdict.lacks))),
