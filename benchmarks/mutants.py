@@ -57,6 +57,29 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     # --- training ---------------------------------------------------------------------------------------------------------
     Mutation(
+        "what was parsed once is handed out itself, not a copy",
+        "config/parsing.py",
+        "_parsed_before(parser, text).clone()",
+        "_parsed_before(parser, text)",
+        ("config/test_parsing.py::test_one_text_is_parsed_once_and_its_copies_are_apart",),
+    ),
+    Mutation(
+        "a class of a user is parsed once a process",
+        "config/parsing.py",
+        "set(_PACKAGE.findall(text)) <= _LASTING and",
+        "text and",
+        ("config/test_parsing.py::test_a_class_of_a_user_is_read_anew",),
+    ),
+    Mutation(
+        "a budget is told of data that were not measured under it",
+        "leaderboard/claims/row_test.py",
+        "if budget and dataset not in measured:",
+        "if budget and not measured:",
+        (
+            "leaderboard/test_claims.py::test_a_budget_is_told_of_the_data_sets_that_were_measured_under_it",
+        ),
+    ),
+    Mutation(
         "clip_norm is ignored",
         "steps.py",
         "if clip_norm is not None:",
