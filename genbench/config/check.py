@@ -218,9 +218,7 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
         if key not in allowed_keys:
             raise InputError(f"{origin}: unknown option {key}; {nearest(key, allowed_keys)}")
     try:
-        with own_warnings_only():
-            parser = _options_parser(model_class, method)
-        parse(parser, options)
+        parse(_options_parser(model_class, method), options)
         with_objects(options)  # a class that is named may refuse its arguments
     except ArgumentError as error:
         raise InputError(f"{origin}.{explain(str(error), {})}") from None
@@ -257,9 +255,10 @@ def _options_parser(model_class: Any, method: str) -> Any:
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_method_arguments(
-        model_class, model_class.options_method(method), skip={"x", "y", "rng"}
-    )
+    with own_warnings_only():
+        parser.add_method_arguments(
+            model_class, model_class.options_method(method), skip={"x", "y", "rng"}
+        )
     return parser
 
 

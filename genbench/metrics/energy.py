@@ -52,7 +52,7 @@ def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
     require_finite(x, what="coordinates")
     require_finite(y, what="coordinates")
     require_pairs(len(x), len(y))
-    # of many sets of samples against the same points, such as those of a curve, once
+    # once for all samples that are held against the same points, such as those of a curve
     own = _own_sums(y.detach().cpu().numpy().tobytes(), y.shape[1], block).to(y.device)
     return unbiased_mmd(
         -_row_sums(x, x, block), -own, -_row_sums(x, y, block), -_row_sums(y, x, block)
