@@ -17,7 +17,7 @@ from genbench.leaderboard.markdown import markdown_list, markdown_text
 from genbench.leaderboard.rows import Row
 from genbench.system.files import write_atomic
 
-__all__ = ["FILE", "claims_text", "lacking_runs", "verdict_lines", "write_claims"]
+__all__ = ["FILE", "claims_text", "lacking_runs", "number", "verdict_lines", "write_claims"]
 
 FILE = "claims.md"
 NO_DATA = "exact"
