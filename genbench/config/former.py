@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NEUTRAL", "in_todays_words", "without_neutral"]
+__all__ = ["NEUTRAL", "NEUTRAL_ARGUMENTS", "in_todays_words", "without_neutral"]
 
 # former word of the GAN's `game` -> the class that took its place
 _GAMES = {
@@ -40,6 +40,12 @@ _CHAINS = {
 }
 # keys that came later -> the value at which a run is what it was before there was such a key
 NEUTRAL = {"optimization.schedule": None}
+# class -> its arguments that came later, with such values
+_CONV = {"strided": True, "hidden": 0}
+NEUTRAL_ARGUMENTS = {
+    "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
+    "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
+}
 
 
 def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
@@ -95,12 +101,24 @@ def without_neutral(resolved: dict[str, Any]) -> dict[str, Any]:
     Args:
         resolved: Every key with its value; it is not changed.
 
-    >>> without_neutral({"optimization": {"warmup_images": 0, "schedule": None}})
-    {'optimization': {'warmup_images': 0}}
+    >>> model = {"class_path": "genbench.nets.conv.ConvDecoder", "width": 8, "hidden": 0}
+    >>> without_neutral({"optimization": {"warmup_images": 0, "schedule": None}, "model": model})
+    {'optimization': {'warmup_images': 0}, 'model': {'class_path': 'genbench.nets.conv.ConvDecoder', 'width': 8}}
     """
     for key, neutral in NEUTRAL.items():
         group, name = key.split(".")
         if resolved[group].get(name, neutral) == neutral:
             kept = {other: value for other, value in resolved[group].items() if other != name}
             resolved = {**resolved, group: kept}
-    return resolved
+    return {**resolved, "model": _without_neutral_arguments(resolved["model"])}
+
+
+def _without_neutral_arguments(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    neutral = NEUTRAL_ARGUMENTS.get(tree.get("class_path", ""), {})
+    return {
+        key: _without_neutral_arguments(value)
+        for key, value in tree.items()
+        if key not in neutral or value != neutral[key]
+    }

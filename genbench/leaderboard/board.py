@@ -1,6 +1,7 @@
 r"""Which numbers may stand in one table, and which of them may be called best.
 
-A board holds the records of one protocol: every field equal. A row of it is one model, variant,
+A board holds the records of one protocol: every field equal, but for metrics that came later, which
+older records lack. A row of it is one model, variant,
 configuration (without its seed) and class of device, over its training seeds:
 
     x_1, ..., x_n    the value of each run that finished
@@ -205,7 +206,9 @@ def make_board(records: Sequence[Record]) -> Board:
     rows = [make_row(key, list(groups), tuple(group)) for key, group in groups.items()]
     rows.sort(key=lambda row: (family_order(row.family), row.label))
     floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
-    return Board(records[0].protocol, tuple(row for row in rows if row not in floor), floor)
+    # of protocols that differ in metrics that came later, the one that asks for most
+    protocol = max((record.protocol for record in records), key=lambda one: len(one.metrics))
+    return Board(protocol, tuple(row for row in rows if row not in floor), floor)
 
 
 def beats(row: Row, rival: Row, metric: str) -> bool:

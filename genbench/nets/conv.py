@@ -1,8 +1,9 @@
 """Convolutional networks from images to vectors and back, by DCGAN's rules, and one that judges patches.
 
-Strided convolutions in place of pooling, no fully connected layers, batch normalisation in all
-layers but the outermost, LeakyReLU on the way down and ReLU on the way up. Normalisation is an
-argument, so that the same networks serve as the encoder and decoder of an autoencoder.
+The five rules of Radford et al., section 3: (1) strided convolutions in place of pooling, (2) batch
+normalisation in all layers but the outermost, (3) no fully connected hidden layers, (4) ReLU on the
+way up, (5) LeakyReLU on the way down. Each is an argument: to try DCGAN without it, and, the second,
+so that the same networks serve as the encoder and decoder of an autoencoder.
 
 References:
     Radford, Metz, Chintala (2016), Unsupervised Representation Learning with Deep Convolutional
@@ -14,6 +15,7 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -27,6 +29,13 @@ from genbench.spec import Shape
 __all__ = ["ConvDecoder", "ConvEncoder", "ConvPatches"]
 
 Norm = Literal["batch", "group", "none"]
+Activation = Literal["leaky_relu", "relu", "tanh"]
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
 
 
 class ConvEncoder(Net):
@@ -39,7 +48,11 @@ class ConvEncoder(Net):
         cond: Length of the conditioning vector, appended to the image as constant channels.
         width: Channels at full size; doubled at every halving.
         stages: Number of halvings.
-        norm: Normalisation between the outermost layers.
+        norm: Rule 2: normalisation between the outermost layers.
+        strided: Rule 1: halvings by the stride of a convolution. False: by the mean of 2x2 pixels
+            after a 3x3 convolution.
+        hidden: Rule 3 is 0. Above: neurons of a fully connected layer before the last.
+        activation: Rule 5: what follows every layer but the last.
     """
 
     def __init__(
@@ -50,24 +63,30 @@ class ConvEncoder(Net):
         width: int = 32,
         stages: int = 2,
         norm: Norm = "group",
+        strided: bool = True,
+        hidden: int = 0,
+        activation: Activation = "leaky_relu",
     ) -> None:
         super().__init__()
         self.outputs = outputs
-        channels, height, width_left = _smallest(inputs, stages, width)
+        channels, height, width_left = _smallest(inputs, stages, width, hidden)
         widths = [width * 2**stage for stage in range(stages + 1)]
         layers: list[nn.Module] = [
             nn.Conv2d(channels + cond, width, 3, padding=1),
-            nn.LeakyReLU(0.2),
+            _activation(activation),
         ]
         for narrow, wide in pairwise(widths):
-            layers += [
-                nn.Conv2d(narrow, wide, 4, stride=2, padding=1),
-                _norm(norm, wide),
-                nn.LeakyReLU(0.2),
-            ]
-        self.layers = nn.Sequential(
-            *layers, nn.Conv2d(widths[-1], math.prod(outputs), (height, width_left))
-        )
+            if strided:
+                layers.append(nn.Conv2d(narrow, wide, 4, stride=2, padding=1))
+            else:
+                layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.AvgPool2d(2)]
+            layers += [_norm(norm, wide), _activation(activation)]
+        # a convolution over all that is left is a fully connected layer
+        last, size = widths[-1], (height, width_left)
+        if hidden:
+            layers += [nn.Conv2d(last, hidden, size), _activation(activation)]
+            last, size = hidden, (1, 1)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(last, math.prod(outputs), size))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         if cond is not None:
@@ -84,7 +103,11 @@ class ConvDecoder(Net):
         cond: Length of the conditioning vector, appended to the input.
         width: Channels at full size; doubled at every halving.
         stages: Number of doublings of the size.
-        norm: Normalisation between the outermost layers.
+        norm: Rule 2: normalisation between the outermost layers.
+        strided: Rule 1: doublings by the stride of a transposed convolution. False: by repeating
+            every pixel before a 3x3 convolution.
+        hidden: Rule 3 is 0. Above: neurons of a fully connected layer behind the vector.
+        activation: Rule 4: what follows every layer but the last.
     """
 
     def __init__(
@@ -95,20 +118,29 @@ class ConvDecoder(Net):
         width: int = 32,
         stages: int = 2,
         norm: Norm = "group",
+        strided: bool = True,
+        hidden: int = 0,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        channels, height, width_left = _smallest(outputs, stages, width)
+        channels, height, width_left = _smallest(outputs, stages, width, hidden)
         widths = [width * 2**stage for stage in range(stages, -1, -1)]
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(math.prod(inputs) + cond, widths[0], (height, width_left))
+        first = math.prod(inputs) + cond
+        layers: list[nn.Module] = []
+        if hidden:
+            layers += [nn.Conv2d(first, hidden, 1), _activation(activation)]
+            first = hidden
+        layers += [
+            nn.ConvTranspose2d(first, widths[0], (height, width_left)),
+            _norm(norm, widths[0]),
+            _activation(activation),
         ]
-        layers += [_norm(norm, widths[0]), nn.ReLU()]
         for wide, narrow in pairwise(widths):
-            layers += [
-                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
-                _norm(norm, narrow),
-                nn.ReLU(),
-            ]
+            if strided:
+                layers.append(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1))
+            else:
+                layers += [nn.Upsample(scale_factor=2), nn.Conv2d(wide, narrow, 3, padding=1)]
+            layers += [_norm(norm, narrow), _activation(activation)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -157,10 +189,12 @@ class ConvPatches(Net):
         return self.layers(x)
 
 
-def _smallest(shape: Shape, stages: int, base: int) -> Shape:
+def _smallest(shape: Shape, stages: int, base: int, hidden: int) -> Shape:
     channels, height, width = shape
     if base < 1:
         raise ValueError(f"width is at least 1, not {base}")
+    if hidden < 0:
+        raise ValueError(f"hidden is at least 0, which is no hidden layer, not {hidden}")
     if stages < 0 or height % 2**stages or width % 2**stages:
         raise ValueError(
             f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages"
@@ -176,3 +210,9 @@ def _norm(norm: Norm, channels: int) -> nn.Module:
     if norm == "none":
         return nn.Identity()
     raise ValueError(f"norm is 'batch', 'group' or 'none', not {norm!r}")
+
+
+def _activation(name: Activation) -> nn.Module:
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"activation is one of {', '.join(_ACTIVATIONS)}, not {name!r}")
+    return _ACTIVATIONS[name]()

@@ -52,7 +52,7 @@ ANY_NUMBER = Range()
 
 # Which metrics stand for the quality and the diversity of samples. The first one that a protocol
 # measures is the one that tables and plots compare.
-QUALITY = ("fid", "energy_distance", "kl", "kl_estimate", "kid")
+QUALITY = ("fid", "energy_distance", "kl", "kl_estimate", "kid", "mind")
 DIVERSITY = ("recall", "coverage", "modes_covered", "class_modes")
 
 

@@ -11,6 +11,7 @@ from genbench.system.typed import Amount, Count, Line, Natural, Range, Seconds, 
 
 __all__ = [
     "DEFAULT",
+    "LATER_METRICS",
     "LONGEST_FILE_NAME",
     "Cost",
     "Likelihood",
@@ -28,12 +29,15 @@ LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 DEFAULT = "default"
 """Name of the plain evaluation, whose row has the name of the model alone."""
+LATER_METRICS = frozenset({"mind"})
+"""Metrics that a protocol may begin to ask for while its older records hold. A metric never changes
+the value of another, so that records with it and without it share a table."""
 
 
 @dataclass(frozen=True)
 class ProtocolIdentity:
-    """How a run was measured, as a record stores it. Records that differ in any of these fields never
-    share a table.
+    """How a run was measured, as a record stores it. Records that differ in any of these fields, but
+    for metrics that came later, never share a table.
 
     Attributes:
         name: configs/protocols/<name>.yaml.
@@ -49,7 +53,8 @@ class ProtocolIdentity:
         evaluation_seed: Together with the training seed it determines the seed of the samples and
             of all other noise.
         chunk: Number of images that are sampled and scored together.
-        metrics: Names of the metrics, in the order of the table's columns.
+        metrics: Names of the metrics, in the order of the table's columns. Those of `LATER_METRICS`
+            may differ between records of one protocol.
         scored_images: How many images of the split have their likelihood measured, from the first
             on; None: all.
         repeats: How often a likelihood that is not exact was measured with other noise.
@@ -93,11 +98,13 @@ class ProtocolIdentity:
         """The fields that the protocol's hash covers.
 
         A field with a default was added later. It is left out where it has that default, so that
-        older records keep their ids.
+        older records keep their ids; so are `LATER_METRICS`.
         """
-        return {
+        identity = {
             f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default
         }
+        first = tuple(name for name in self.metrics if name not in LATER_METRICS)
+        return {**identity, "metrics": first}
 
     @cached_property
     def hash(self) -> str:

@@ -46,6 +46,7 @@ from genbench.leaderboard.board import boards
 from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.words import quality_words, relative_spread, speed_words, stability_words
+from genbench.records.consistency import contradictions
 from genbench.records.curve import Curve, CurvePoint
 from genbench.records.parts import (
     Cost,
@@ -716,6 +717,27 @@ def test_records_whose_protocols_differ_in_any_field_never_share_a_table(field):
     ] == [
         ["vae"],
         ["gan"],
+    ]
+
+
+def test_records_without_a_metric_that_came_later_keep_their_ids_and_share_a_table_with_others():
+    later = dataclasses.replace(
+        PROTOCOL, metrics=(*PROTOCOL.metrics[:3], "mind", *PROTOCOL.metrics[3:])
+    )
+    assert later.hash == PROTOCOL.hash
+    older, newer = make("vae", (9.0, 9.1)), make("gan", (5.0, 5.1), protocol=later)
+    (board,) = boards(older + newer)
+    assert board.protocol.metrics == later.metrics
+    assert {row.label: row.metric("mind") is not None for row in board.rows} == {
+        "vae": False,
+        "gan": True,
+    }
+    # in any order of the records
+    assert boards(newer + older) == [board]
+    # a record that was asked for it and lacks it is none
+    newer[0].metrics.pop("mind")
+    assert list(contradictions(newer[0])) == [
+        "metrics.mind is missing, but density is 'implicit', model gan"
     ]
 
 

@@ -30,6 +30,7 @@ from genbench.metrics.precision_recall import (
     precision_recall,
 )
 from genbench.records.catalogue import image_metrics
+from genbench.records.parts import LATER_METRICS
 from genbench.rng import Rng
 
 
@@ -582,6 +583,18 @@ def test_one_pass_gives_every_metric():
         Features(x, logits), Features(r, r[:, :10]), ["recall", "fid"], Rng(0, range(20))
     )
     assert list(some.items()) == [(name, found[name]) for name in ("recall", "fid")]
+    # records without a metric that came later hold for this reason
+    earlier = [name for name in image_metrics() if name not in LATER_METRICS]
+    assert len(earlier) < len(image_metrics())
+    before = sample_metrics(
+        Features(x, logits),
+        Features(r, r[:, :10]),
+        earlier,
+        Rng(0, range(20)),
+        labels=labels,
+        training=training,
+    )
+    assert before == {name: found[name] for name in earlier}
 
 
 def test_metrics_that_lack_something_say_so():

@@ -25,7 +25,13 @@ CASES = {
     ),
     "encoder, no stage": (partial(ConvEncoder, width=4, stages=0), (2, 3, 5), (1,)),
     "encoder, batch": (partial(ConvEncoder, width=4, norm="batch"), (1, 8, 8), (1,)),
+    "encoder, pooled": (partial(ConvEncoder, width=4, strided=False), (1, 8, 8), (6,)),
+    "encoder, hidden": (partial(ConvEncoder, width=4, hidden=9), (1, 8, 8), (6,)),
+    "encoder, relu": (partial(ConvEncoder, width=8, activation="relu"), (1, 8, 8), (6,)),
     "decoder": (partial(ConvDecoder, width=4), (6,), (2, 8, 8)),
+    "decoder, repeated": (partial(ConvDecoder, width=4, strided=False), (6,), (2, 8, 8)),
+    "decoder, hidden": (partial(ConvDecoder, width=4, hidden=9), (6,), (2, 8, 8)),
+    "decoder, tanh": (partial(ConvDecoder, width=4, activation="tanh"), (6,), (2, 8, 8)),
     "decoder, not square": (partial(ConvDecoder, width=4, stages=1, norm="none"), (5,), (3, 6, 10)),
     "decoder, no stage": (partial(ConvDecoder, width=4, stages=0), (2, 3), (1, 3, 5)),
     "decoder, batch": (partial(ConvDecoder, width=4, norm="batch"), (6,), (1, 8, 8)),
@@ -68,6 +74,41 @@ def test_shapes_and_gradients_to_every_parameter(make, inputs, outputs, cond):
     dead = [n for (n, _), g in zip(net.named_parameters(), gradients) if not g.abs().max() > 0]
     # batch normalisation takes away the bias before it
     assert all("bias" in name for name in dead) and (not dead or "batch" in str(make.keywords))
+
+
+# each rule of DCGAN: what breaks it, and whether a layer keeps it
+RULES = {
+    "strides": ({"strided": False}, lambda m: getattr(m, "stride", 1) == (2, 2)),
+    "normalisation": ({"norm": "none"}, lambda m: isinstance(m, BatchNorm)),
+    "activation": (
+        {"activation": "tanh"},
+        lambda m: isinstance(m, torch.nn.ReLU | torch.nn.LeakyReLU),
+    ),
+}
+
+
+@CONV
+@pytest.mark.parametrize("broken", RULES)
+def test_an_argument_breaks_one_rule_of_dcgan_and_keeps_the_others(make, broken):
+    given = RULES[broken][0]
+    for rule, (_, keeps) in RULES.items():
+        count = sum(map(keeps, make(norm="batch").modules()))
+        assert count >= 2
+        left = sum(map(keeps, make(**{"norm": "batch", **given}).modules()))
+        assert left == (0 if rule == broken else count)
+
+
+@CONV
+def test_a_hidden_layer_is_fully_connected_and_everything_passes_it(make):
+    net = filled(make(hidden=1, norm="none", activation="relu"))
+    inputs = (1, 8, 12) if isinstance(net, ConvEncoder) else (3,)
+    y = net(normal("x", 64, *inputs)).flatten(1)
+    # one neuron behind ReLU: where it is silent, all outputs are those of silence
+    silent = (y[:, None] == y).all(-1).sum(1) > 1
+    assert 0 < int(silent.sum()) < 64
+    if isinstance(net, ConvEncoder):
+        # elsewhere outputs lie on one line
+        assert torch.linalg.matrix_rank(y - y[silent][0], atol=1e-10) == 1
 
 
 @cases
