@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from genbench.errors import InputError, nearest
 from genbench.records.parts import ProtocolIdentity
 from genbench.system.typed import Range
 
@@ -124,39 +125,76 @@ def declared_metrics(folder: Path) -> dict[str, MetricInfo]:
 
     Returns:
         Name of the metric -> its description.
+
+    Raises:
+        InputError: A declaration cannot be read without running the file, or says what no metric
+            can be.
     """
     declarations: dict[str, MetricInfo] = {}
     for path in sorted(folder.glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if "\nMETRICS = {" not in text:
+        if "\nMETRICS" not in text:
             continue
-        for name, info in _declaration(ast.parse(text)).items():
+        for name, info in _declaration(ast.parse(text), path).items():
             declarations[name] = replace(info, module=path.stem)
     return declarations
 
 
-def _declaration(tree: ast.Module) -> dict[str, MetricInfo]:
+def _declaration(tree: ast.Module, path: Path) -> dict[str, MetricInfo]:
     """The value of METRICS in a file, without running the file."""
     for statement in tree.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "METRICS":
-            declaration: dict[str, MetricInfo] = _value(statement.value)
-            return declaration
+        if isinstance(statement, ast.Assign):
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign):
+            target = statement.target
+        else:
+            continue
+        if ast.unparse(target) == "METRICS" and statement.value is not None:
+            return _checked(_value(statement.value, path), path)
     return {}
 
 
-def _value(node: ast.expr) -> Any:
+def _checked(declaration: Any, path: Path) -> dict[str, MetricInfo]:
+    """A declaration whose words are those of `MetricInfo`."""
+    is_dictionary = isinstance(declaration, dict)
+    if not is_dictionary or not all(isinstance(i, MetricInfo) for i in declaration.values()):
+        raise InputError(f"{path}: METRICS is a dictionary from a name to a MetricInfo")
+    for name, info in declaration.items():
+        if info.better not in ("lower", "higher", None):
+            allowed = "'lower', 'higher' or None"
+            raise InputError(f"{path}: METRICS: better of {name} is {allowed}, not {info.better!r}")
+        for word in info.inputs:
+            if word not in get_args(Input):
+                raise InputError(
+                    f"{path}: METRICS: {name} needs {word!r}; {nearest(word, get_args(Input))}"
+                )
+    checked: dict[str, MetricInfo] = declaration
+    return checked
+
+
+def _value(node: ast.expr, path: Path) -> Any:
     """The value of an expression: literals, dictionaries, and calls of MetricInfo and Range.
 
     Raises:
-        ValueError: It is anything else.
+        InputError: It is anything else.
     """
+    try:
+        return _literal(node)
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path}:{node.lineno}: METRICS is read without running the file: a dictionary of "
+            f"literals, MetricInfo(...) and Range(...) under these names, not {ast.unparse(node)}"
+        ) from None
+
+
+def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict):
         keys = [ast.literal_eval(key) for key in node.keys if key is not None]
-        return dict(zip(keys, map(_value, node.values), strict=True))
+        return dict(zip(keys, map(_literal, node.values), strict=True))
     if isinstance(node, ast.Call):
         made_by = {"MetricInfo": MetricInfo, "Range": Range}[ast.unparse(node.func)]
-        named = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
-        return made_by(*map(_value, node.args), **named)
+        named = {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+        return made_by(*map(_literal, node.args), **named)
     return ast.literal_eval(node)
 
 

@@ -88,6 +88,8 @@ class Range:
             return f"above {self.above:g} and at most {high}"
         if self.above > -math.inf:
             return f"above {self.above:g}"
+        if self.low == -math.inf and self.high == math.inf:
+            return "any number"
         if self.high == math.inf:
             return f"at least {self.low:g}"
         if self.low == -math.inf:
