@@ -36,7 +36,7 @@ lint: .venv/installed-dev
 
 # README, docs/ and the docstrings as pages in site/; warnings are errors
 docs: .venv/installed-docs
-	$(BIN)/python -m mkdocs build --quiet --strict
+	$(BIN)/python -m mkdocs build --strict
 
 leaderboard: install
 	$(BIN)/genbench bench leaderboard

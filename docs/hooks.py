@@ -1,6 +1,6 @@
 """Pages that are made and not written: README, contributing, the glossary, the API by room.
 
-mkdocs calls `on_config` and `on_files` of this file. A room is a file at the top of genbench/ or a
+mkdocs calls the functions `on_...` of this file. A room is a file at the top of genbench/ or a
 folder, and has one page with every module in it: no list of modules is kept by hand.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "genbench"
@@ -72,6 +73,13 @@ def section(text: str, title: str) -> str:
     if body is None:
         raise ValueError(f"README.md has no section {title!r}")
     return f"# {title}\n{body[1]}"
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links of a written page to files that are no pages: the text stays."""
+    if page.file.generated_by is None:
+        return re.sub(r"\[([^\]\n]*)\]\(\.\./[^)\s]+\)", r"\1", markdown)
+    return markdown
 
 
 def with_known_links(text: str) -> str:

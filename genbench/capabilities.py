@@ -1,6 +1,6 @@
 """What a model may offer beyond the contract, asked for by name and never by class.
 
-Tools ask whether a model is one of these protocols. A model that learns from a finished run has an
+Tools ask whether a model has one of these capabilities. A model that learns from a finished run has an
 argument of its constructor that is annotated by one: `teacher: Transports`.
 
 x are integer images (B, C, H, W); y are int64 labels (B,), or another kind of `genbench.spec`, None
@@ -180,7 +180,7 @@ class Tokenizes(Protocol):
 
 
 def is_capability(annotation: Any) -> bool:
-    """Whether an annotation is a protocol, which says what a model offers.
+    """Whether an annotation is a capability, which says what a model offers.
 
     Examples:
         >>> is_capability(Transports), is_capability(Spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -75,7 +76,17 @@ ARROWS = {
         "system",
     },
     "demos": {"formulas", "models", "nets", "records", "rng", "system"},
-    "runs": {"capabilities", "config", "data", "errors", "model", "records", "rng", "system"},
+    "runs": {
+        "capabilities",
+        "config",
+        "data",
+        "errors",
+        "model",
+        "nets",
+        "records",
+        "rng",
+        "system",
+    },
     "tracking": {"config", "errors", "records", "system"},
     "evaluation": {
         "capabilities",
@@ -215,3 +226,18 @@ def test_no_rooms_stand_in_a_circle():
 
 def test_no_modules_stand_in_a_circle():
     assert list(TopologicalSorter(graph(types=False)).static_order())
+
+
+def test_the_list_of_the_readme_has_every_room_above_those_that_it_imports_from():
+    text = (PACKAGE.parent / "README.md").read_text()
+    tree = text.partition("```\ngenbench/\n")[2].partition("configs/ ")[0]
+    lines = [re.findall(r"(?<=  )(\w+)(?:/|\.py)(?=  |$)", line) for line in tree.splitlines()]
+    places = {name: number for number, line in enumerate(lines) for name in line}
+    assert places.keys() == ARROWS.keys() - {"genbench", "__main__"}
+    wrong = [
+        (name, below)
+        for name, imported in ARROWS.items()
+        for below in imported
+        if name in places and places[name] >= places[below]
+    ]
+    assert wrong == []

@@ -1,7 +1,7 @@
 """From a finished run to its records: samples, metrics, likelihood, speed, cost, provenance.
 
 `genbench evaluate` goes from command to record through these files, each of which is used once per
-command but for the last four, which are used once per variant:
+command but for the last five, which are used once per variant:
 
     cli/evaluate.py            the words of the command
     runs/build.py              `open_run`: configuration, data, model with the recorded weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import logging
 import warnings
 from pathlib import Path
 
@@ -36,6 +37,8 @@ from genbench.system.json_files import digest
 from genbench.system.processes import agreed, first_alone
 
 __all__ = ["content_hash", "evaluate_samples", "read_samples"]
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate_samples(
@@ -78,6 +81,14 @@ def evaluate_samples(
     if len(images) < protocol.images:
         raise InputError(
             f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}"
+        )
+    if len(images) > protocol.images:
+        _log.warning(
+            "%s holds %s images; %s of them, drawn at random, are scored by protocol %s",
+            path,
+            f"{len(images):,}",
+            f"{protocol.images:,}",
+            protocol.name,
         )
     resolved = resolved.of_training(seed)
     config = {"samples": content_hash(images)}

@@ -17,7 +17,7 @@ from genbench.leaderboard.cells import Cell
 from genbench.leaderboard.formats import load_boards, render_tables
 from genbench.leaderboard.rows import Row, likelihood_unit
 from genbench.leaderboard.table import comparison_table
-from genbench.leaderboard.words import MAY_BE_CHANCE
+from genbench.leaderboard.words import MAY_BE_CHANCE, speed_words
 from genbench.records.catalogue import metric_info, quality_metric
 
 __all__ = ["print_comparison", "sentences"]
@@ -149,14 +149,16 @@ def of_speed(board: Board) -> str:
     lead = f"{best.row.label} has the {extreme(board)} {title}, {best.mean:.{digits}f}"
     lead = f"{lead}{doubt(board, best.row)}"
     if fastest.row is best.row:
-        return f"{lead}, and is the fastest, with {rounded(fastest.mean)} images/s."
+        is_shown = speed_words(board, fastest.row) == "fastest"
+        chance = "" if is_shown else f" (its lead {MAY_BE_CHANCE})"
+        return f"{lead}, and is the fastest{chance}, with {rounded(fastest.mean, 3)} images/s."
     speeds = {id(row): mean for row, mean in timed}
     other = next(value.mean for value in ranked if value.row is fastest.row)
     rival = f"{fastest.row.label}, with {title} {other:.{digits}f}"
     if id(best.row) not in speeds:
-        return f"{lead}; the fastest is {rival}: {rounded(fastest.mean)} images/s."
+        return f"{lead}; the fastest is {rival}: {rounded(fastest.mean, 3)} images/s."
     ratio = fastest.mean / speeds[id(best.row)]
-    rate = f"{rounded(speeds[id(best.row)])} images/s"
+    rate = f"{rounded(speeds[id(best.row)], 3)} images/s"
     return f"{lead}, at {rate}; {rival}, makes {rounded(ratio)} times as many."
 
 
@@ -178,7 +180,7 @@ def of_likelihood(board: Board) -> str:
     if place is None:
         speed = lowest.row.images_per_second
         if speed:
-            return f"{figure}, which makes {rounded(speed.mean)} images/s."
+            return f"{figure}, which makes {rounded(speed.mean, 3)} images/s."
         return f"{figure}."
     title = quality_title(board)
     if place == 1:
@@ -224,8 +226,9 @@ def doubt(board: Board, best: Row) -> str:
     return f" (its lead {MAY_BE_CHANCE})"
 
 
-def rounded(value: float) -> str:
-    """Two significant digits, with commas."""
-    if value >= 10:
-        return f"{float(f'{value:.2g}'):,.0f}"
-    return f"{value:.2g}"
+def rounded(value: float, digits: int = 2) -> str:
+    """A number with so many significant digits, and with commas. Speeds have the three of the table."""
+    text = f"{value:.{digits}g}"
+    if float(text) >= 10 ** (digits - 1):
+        return f"{float(text):,.0f}"
+    return text

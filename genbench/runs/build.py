@@ -16,6 +16,7 @@ from genbench.config.recipe import train_command
 from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
+from genbench.runs.batch_norms import check_batch_norms
 from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
 from genbench.runs.needs import check_needs
@@ -106,6 +107,7 @@ def build_model(
                 "model",
             )
             model.configure_optimizers()
+            check_batch_norms(model)
         except InputError as error:
             raise InputError(f"{config.origin}: {error}") from None
     model.optimization = config.optimization

@@ -944,19 +944,32 @@ def test_the_noise_floor_is_reached_only_by_a_spread_that_resolves_it():
 
 def test_speeds_are_compared_on_one_device_only():
     board = boards(
-        make("a", speed=10.0) + make("b", speed=5.0) + make("c", speed=999.0, device="GPU")
+        make("a", speed=10.0) + make("b", speed=2.0) + make("c", speed=999.0, device="GPU")
     )[0]
-    assert [speed_words(board, row) for row in board.rows] == ["fastest", "half as fast", ""]
+    assert [speed_words(board, row) for row in board.rows] == ["fastest", "5 times slower", ""]
 
 
 @pytest.mark.parametrize(
-    ("speeds", "words", "text"),
+    ("speed", "words"),
     [
-        ((500.0, 490.0, 510.0), "half as fast", "500 ± 10"),
-        ((900.0, 700.0, 200.0), "1.7 times slower, may be chance", "600 ± 360"),
+        (980.0, ["fastest", "within 5 % of the fastest"]),
+        (500.0, ["fastest, may be chance", "half as fast, may be chance"]),
+        (10.0, ["fastest", "100 times slower"]),
     ],
 )
-def test_a_busy_machine_resolves_no_speed(speeds, words, text):
+def test_of_one_seed_a_speed_must_be_far_from_another(speed, words):
+    board = boards(make("a", (1.0,), speed=1000.0) + make("b", (1.0,), speed=speed))[0]
+    assert [speed_words(board, row) for row in board.rows] == words
+
+
+@pytest.mark.parametrize(
+    ("speeds", "chance", "words", "text"),
+    [
+        ((500.0, 490.0, 510.0), "", "half as fast", "500 ± 10"),
+        ((900.0, 700.0, 200.0), ", may be chance", "1.7 times slower", "600 ± 360"),
+    ],
+)
+def test_a_busy_machine_resolves_no_speed(speeds, chance, words, text):
     """Times over the seeds have a spread too, and it is printed."""
     fast, slow = make("a", (1.0, 1.0, 1.0), speed=1000.0), make("b", (1.0, 1.0, 1.0))
     slow = [
@@ -964,8 +977,11 @@ def test_a_busy_machine_resolves_no_speed(speeds, words, text):
         for r, s in zip(slow, speeds)
     ]
     board = boards(fast + slow)[0]
-    assert [speed_words(board, row) for row in board.rows] == ["fastest", words]
-    assert f"| {text} ({words}) |" in formats.render([board])
+    assert [speed_words(board, row) for row in board.rows] == [
+        f"fastest{chance}",
+        f"{words}{chance}",
+    ]
+    assert f"| {text} ({words}{chance}) |" in formats.render([board])
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------------

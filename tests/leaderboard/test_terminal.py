@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import subprocess
@@ -31,7 +32,7 @@ def test_two_sentences_say_what_the_numbers_say():
     first, second = sentences(board_of(GAN, VAE, PIXELCNN))
     assert (
         first
-        == "gan has the lowest FID, 2.10, at 100 images/s; vae, with FID 5.10, makes 400 times as many."
+        == "gan has the lowest FID, 2.10, at 102 images/s; vae, with FID 5.10, makes 400 times as many."
     )
     assert (
         second
@@ -42,9 +43,21 @@ def test_two_sentences_say_what_the_numbers_say():
     assert "(its lead may be chance)" in sentences(board_of(close, VAE))[0]
     fast = make("gan", (2.0, 2.1, 2.2), "gan", density="implicit", speed=10**6)
     assert sentences(board_of(fast, VAE))[0].endswith(
-        "2.10, and is the fastest, with 1,000,000 images/s."
+        "2.10, and is the fastest, with 1,020,000 images/s."
+    )
+    unsure = make("gan", (2.0, 2.1, 2.2), "gan", density="implicit", speed=50_000.0)
+    slower = make("vae", (5.0, 5.1, 5.2), "vae", kind="bound", bits=(2.0,), speed=49_000.0)
+    assert "is the fastest, with 51,000 images/s" in sentences(board_of(unsure, slower))[0]
+    spread = [
+        dataclasses.replace(r, speed=dataclasses.replace(r.speed, images_per_second=s))
+        for r, s in zip(unsure, (20_000.0, 60_000.0, 90_000.0))
+    ]
+    assert (
+        "is the fastest (its lead may be chance), with 56,700 images/s"
+        in sentences(board_of(spread, slower[:1]))[0]
     )
     assert sentences(board_of(GAN)) == []
+    assert rounded(56_666.7, 3) == "56,700"
     assert [rounded(x) for x in (0.191, 9.96, 45.6, 2_345.0)] == ["0.19", "10", "46", "2,300"]
 
 

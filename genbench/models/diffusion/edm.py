@@ -9,7 +9,8 @@ Samplers and densities walk along any schedule, x_t = alpha_t v + sigma_t eps, b
 the paper is `Karras`.
 
 References:
-    Karras, Aittala, Aila, Laine (2022), Elucidating the design space of diffusion-based models. arXiv:2206.00364
+    Karras, Aittala, Aila, Laine (2022), Elucidating the design space of diffusion-based
+    generative models. arXiv:2206.00364
 """
 
 from __future__ import annotations
