@@ -78,3 +78,78 @@ def test_the_catalogue_is_read_without_torch():
         "assert metric_info('kid').title == 'KID' and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+DECLARED = """
+from genbench.records.catalogue import MetricInfo
+from genbench.system.typed import Range
+
+METRICS{annotation} = {{"ink": {info}}}
+"""
+
+
+@pytest.mark.parametrize("annotation", ["", ": dict[str, MetricInfo]"])
+def test_a_declaration_is_read_with_a_type_and_without(tmp_path, annotation):
+    info = 'MetricInfo("Ink", "lower", 2, range=Range(0))'
+    (tmp_path / "ink.py").write_text(DECLARED.format(annotation=annotation, info=info))
+    assert catalogue.declared_metrics(tmp_path)["ink"].module == "ink"
+
+
+@pytest.mark.parametrize(
+    ("info", "line"),
+    [
+        ('MetricInfo("Ink", "smaller", 2)', r"better of ink is 'lower', 'higher' or None, not 'smaller'"),
+        ('MetricInfo("Ink", "lower", 2, inputs=("reference pictures",))', "did you mean 'reference images'"),
+        ('Info("Ink", "lower", 2)', r"ink\.py:5: METRICS is read without running the file"),
+        ('MetricInfo("Ink", BETTER, 2)', "not {'ink': MetricInfo"),
+        ('MetricInfo("Ink", "lower", 2, colour=1)', "METRICS is read without running"),
+        ('"lower"', "from a name to a MetricInfo"),
+    ],
+)  # fmt: skip
+def test_a_wrong_declaration_is_refused_in_one_line_that_names_the_file(tmp_path, info, line):
+    (tmp_path / "ink.py").write_text(DECLARED.format(annotation="", info=info))
+    with pytest.raises(InputError, match=line) as error:
+        catalogue.declared_metrics(tmp_path)
+    assert str(tmp_path / "ink.py") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_right"), [("7.0", True), ("-1.0", False), ("math.nan", False)]
+)
+def test_a_value_that_the_metric_cannot_take_is_refused(tmp_path, monkeypatch, value, is_right):
+    declaration = DECLARED.format(
+        annotation="", info='MetricInfo("Ink", "lower", 2, range=Range(0))'
+    )
+    measured = f"import math\n\n\ndef measure_ink(samples):\n    return {value}, None\n"
+    (tmp_path / "ink.py").write_text(declaration + measured)
+    monkeypatch.setattr(genbench.metrics, "__path__", [*genbench.metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(
+        "genbench.metrics.measure.metrics", lambda: catalogue.declared_metrics(tmp_path)
+    )
+    samples = Samples(Rng(0, range(4)))
+    try:
+        if is_right:
+            assert measure(samples, ["ink"]) == {"ink": (7.0, None)}
+        else:
+            with pytest.raises(
+                InputError, match=r"measure_ink of .*ink\.py gave .*: Ink is at least 0"
+            ):
+                measure(samples, ["ink"])
+    finally:
+        sys.modules.pop("genbench.metrics.ink", None)
+
+
+def test_a_metric_without_its_function_is_named(tmp_path, monkeypatch):
+    (tmp_path / "ink.py").write_text(
+        DECLARED.format(annotation="", info='MetricInfo("Ink", None, 2)')
+    )
+    monkeypatch.setattr(genbench.metrics, "__path__", [*genbench.metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(
+        "genbench.metrics.measure.metrics", lambda: catalogue.declared_metrics(tmp_path)
+    )
+    try:
+        with pytest.raises(InputError, match="declares ink and has no function measure_ink"):
+            measure_of("ink")
+    finally:
+        sys.modules.pop("genbench.metrics.ink", None)
