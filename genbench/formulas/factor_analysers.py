@@ -48,6 +48,19 @@ class LowRank(Gaussians):
         D: Dimensions.
         r: Columns of Lambda_c.
         learnt: Whether gradients learn them.
+
+    Examples:
+        In two dimensions with mu = 0, Lambda = (1, 0)^T and psi = 1, Sigma = diag(2, 1), so that the
+        density at 0 is 1 / (2 pi sqrt(2)):
+
+        >>> gaussians = LowRank(1, 2, 1, learnt=False)
+        >>> values = {"mean": torch.zeros(1, 2), "log_psi": torch.zeros(1, 2)}
+        >>> values["factor"] = torch.tensor([[[1.0], [0.0]]])
+        >>> gaussians.load_state_dict(values)
+        <All keys matched successfully>
+        >>> density = gaussians.log_density(torch.zeros(1, 2, dtype=torch.float64)).exp()
+        >>> round(float(density) * 2 * math.pi, 12), round(1 / math.sqrt(2), 12)
+        (0.707106781187, 0.707106781187)
     """
 
     factor: Tensor

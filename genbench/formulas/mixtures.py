@@ -42,6 +42,14 @@ def log_joint(log_gaussians: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         (B, G, K).
+
+    Examples:
+        Two Gaussians of weights 1/4 and 3/4 under which a point has the densities 2 and 1:
+
+        >>> log_gaussians = torch.tensor([[math.log(2.0), 0.0]])
+        >>> joint = log_joint(log_gaussians, torch.tensor([[0.0, math.log(3.0)]]))
+        >>> [round(float(p), 6) for p in joint.exp().flatten()]
+        [0.5, 0.75]
     """
     return log_gaussians.unflatten(1, logits.shape) + logits.double().log_softmax(1)
 

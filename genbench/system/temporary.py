@@ -59,6 +59,6 @@ def _is_abandoned(path: Path) -> bool:
     the lock tells; anything else is abandoned when it is older than a day.
     """
     if (path / "lock").is_file():
-        with suppress(InputError):  # no lock of genbench
+        with suppress(InputError):  # a lock that another program wrote tells nothing
             return not in_use(path)
     return abs(time.time() - path.lstat().st_mtime) > ABANDONED

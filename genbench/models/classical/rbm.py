@@ -55,7 +55,9 @@ class RBM(GenerativeModel):
         hidden: Number H of hidden units.
         k: Sweeps of Gibbs for each step.
         chains: Persistent Markov chains, at least as many as a batch has images; 0: contrastive
-            divergence, whose chains begin at the images.
+            divergence, whose chains begin at the images. They are saved and resumed bit for bit on any
+            number of processes; the weights that they meet there differ by rounding, as sums are
+            taken in other parts, and a bit drawn near its probability may then flip.
         ais_chains: Chains by which log Z is estimated at the end.
         ais_temperatures: T, their steps.
     """

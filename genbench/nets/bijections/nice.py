@@ -28,7 +28,7 @@ from genbench.spec import Shape
 
 __all__ = ["NICE"]
 
-# a
+# a, with which uniform entries have the variance of the prior, pi^2 / 3
 _A = 2 * math.pi
 
 
