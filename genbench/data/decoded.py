@@ -157,10 +157,10 @@ def store(
         folder: The decoded copy.
         spec: Shape, levels and y of its images.
         source: What decides its arrays.
-        decode: Reads the source.
+        decode: Reads the source, and compares the arrays with what is declared.
 
     Raises:
-        InputError: The place cannot be written, or a split has no images.
+        InputError: The place cannot be written, or the arrays are not what is declared.
         Stopped: The disk is full.
     """
     with writing_to(folder), folder_beside(folder) as copy:
@@ -186,25 +186,13 @@ def write_copy(
         folder: Where they go.
         spec: Shape, levels and y of the images.
         source: What decided the arrays.
-        arrays: Images and y of every split.
+        arrays: Images and y of every split, which `declaration.check_arrays` has compared with
+            the spec.
 
     Returns:
         The content hash.
-
-    Raises:
-        InputError: A split has no images, or some of another integer type than their levels have.
     """
-    if empty := empty_splits(arrays):
-        raise InputError(
-            f"{source['name']}: no images for {empty[0]}; every split needs one at least"
-        )
-    dtype = array_dtype(spec.levels)
     for split, (x, y) in arrays.items():
-        if x.dtype != dtype:
-            raise InputError(
-                f"{source['name']}: images of {spec.levels} levels are {dtype}, "
-                f"those for {split} are {x.dtype}"
-            )
         np.save(folder / f"{split}-images.npy", x, allow_pickle=False)
         if y is not None:
             np.save(folder / _y_file(spec, split), y, allow_pickle=False)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from genbench.batch import Batch
+from genbench.data.class_code import class_path, file_hashes
 from genbench.data.dealing import Dealer, Passes
+from genbench.data.declaration import check_arrays, check_declared, check_held_out, check_sizes
 from genbench.data.decoded import Arrays, Card, Split, read_card, read_split, store, verified_card
 from genbench.data.location import Download, data_root, has_default_root, is_read_only, private_root
 from genbench.errors import InputError
@@ -50,7 +53,8 @@ class ImageData(LightningDataModule, ABC):
         name: Name of the data set, which no other has.
         spec: Shape, levels, y and looks of its images.
         sizes: Number of images for training, validation and testing; zeros where only the source
-            knows.
+            knows. Of data that are downloaded these are the published numbers, which other files in
+            their place need not have; all other data are compared with them.
         published: Content hash of what was published under this name, if anything was.
         needs_folder: Whether there must be a folder for the source. Data that come with the
             package, or are computed, need none: without a home folder, each process decodes them
@@ -68,6 +72,13 @@ class ImageData(LightningDataModule, ABC):
     sizes: tuple[int, int, int] = (0, 0, 0)
     published: str | None = None
     needs_folder = True
+    _file_hashes: ClassVar[dict[str, str | None]] = {}
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Note the content of the files of a class when it is made: they may be edited later."""
+        super().__init_subclass__(**options)
+        own = [kind for kind in cls.__mro__ if kind not in ImageData.__mro__]
+        cls._file_hashes = file_hashes(own)
 
     def __init__(self, root: str | None = None, batch_size: int = 128) -> None:
         super().__init__()
@@ -146,20 +157,50 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def source(self) -> dict[str, object]:
-        """What decides the arrays, apart from the bytes of the source: a plain JSON value, whose
-        hash names the decoded copy.
+        """What decides the arrays, apart from the bytes of the source and from the code: a plain
+        JSON value. A class whose arguments change its images adds them here or to its name.
         """
         y = None if self.spec.y is None else asdict(self.spec.y)
         return {"name": self.name, "shape": self.spec.shape, "levels": self.spec.levels, "y": y}
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What the card of the decoded copy says, and whose hash names its folder: `source`, and for
+        a class outside genbench its class path with the content hashes of the files that define it.
+
+        Raises:
+            InputError: The class is defined in no file, so that an edit could not be noticed.
+        """
+        code = self._file_hashes
+        if not code:
+            return self.source
+        owner = class_path(type(self))
+        if None in code.values():
+            raise InputError(
+                f"{owner} is defined in no file, so that an edit of it could not be noticed; a "
+                "class in a module is right"
+            )
+        return {**self.source, "class": owner, "code": code}
+
+    def check_declared(self) -> None:
+        """Check that name, spec and sizes are declared in the right form.
+
+        Raises:
+            InputError: One of them is missing or has another form.
+        """
+        spec = getattr(self, "spec", None)
+        check_declared(class_path(type(self)), self.name, spec, self.sizes)
 
     @cached_property
     def folder(self) -> Path:
         """The decoded copy, which is made when it is first asked for.
 
         Raises:
-            InputError: The source is not there or damaged, or the copy cannot be written.
+            InputError: The source is not there or damaged, its images are not what is declared, or
+                the copy cannot be written.
             Stopped: The disk is full.
         """
+        self.check_declared()
         if not self.is_decoded:
             self._store()
         return self._copy
@@ -173,9 +214,9 @@ class ImageData(LightningDataModule, ABC):
     def _copy(self) -> Path:
         """The folder of the decoded copy, whether it exists yet or not."""
         if is_read_only(self.root):  # its copy is not mistaken for that of another root
-            key = digest([self.source, str(self.root.resolve())])
+            key = digest([self.identity, str(self.root.resolve())])
             return self._default_root() / f"{self.name}-{key[:12]}"
-        return self.root / f"{self.name}-{digest(self.source)[:12]}"
+        return self.root / f"{self.name}-{digest(self.identity)[:12]}"
 
     @classmethod
     def _default_root(cls) -> Path:
@@ -192,7 +233,7 @@ class ImageData(LightningDataModule, ABC):
     @cached_property
     def _card(self) -> Card:
         """The card of the decoded copy, whose arrays have been compared with it."""
-        return verified_card(self.folder, self.spec, self.source)
+        return verified_card(self.folder, self.spec, self.identity)
 
     def arrays(self, split: Split) -> Arrays:
         """The arrays of a split, memory-mapped, and verified against their hash.
@@ -224,10 +265,20 @@ class ImageData(LightningDataModule, ABC):
                     f"no {path}; genbench data fetch {self.name}, or data.root: the folder that "
                     "has it"
                 )
-        store(self._copy, self.spec, self.source, self.decode)
+        store(self._copy, self.spec, self.identity, self._checked_arrays)
         if self.published not in (None, read_card(self._copy).hash):
             message = "%s: these are not the published images of %s, by their content hash"
             _log.warning(message, self.root, self.name)
+
+    def _checked_arrays(self) -> dict[Split, Arrays]:
+        """What `decode` gives, compared with what is declared."""
+        owner = class_path(type(self))
+        arrays = self.decode()
+        check_arrays(owner, self.spec, arrays)
+        if not self.downloads:
+            check_sizes(owner, self.sizes, arrays)
+        check_held_out(owner, arrays)
+        return arrays
 
     # --- training batches -------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genbench.data.commands import names_taken
+from genbench.data.declaration import check_arrays, reason_against
 from genbench.data.decoded import Arrays, Split, read_card, write_copy, writing_to
-from genbench.data.imported import Imported, import_folder, reason_against
+from genbench.data.imported import Imported, import_folder
 from genbench.data.location import data_root
 from genbench.errors import InputError
 from genbench.spec import Spec
@@ -95,6 +96,7 @@ def store_import(
     folder = import_folder(root, name)
     with writing_to(folder), folder_beside(folder) as copy:
         _put_back(folder)
+        check_arrays(f"imported data {name}", spec, arrays)
         content = write_copy(copy, spec, source, arrays)
         if folder.exists() and not replace:
             if _is_there(root, source, content):

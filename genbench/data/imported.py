@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from torch import Tensor
 
+from genbench.data.declaration import reason_against
 from genbench.data.decoded import Arrays, Split, read_card
 from genbench.data.draws import flip
 from genbench.data.images import ImageData
@@ -21,11 +21,7 @@ from genbench.spec import MAX_LEVELS, Grid, Labels, Looks, Spec, Text
 from genbench.system.files import NAME
 from genbench.system.typed import Count, Natural, Range, read_value
 
-__all__ = ["Imported", "damaged_imports", "import_folder", "imported_names", "reason_against"]
-
-
-# in bytes: names of files, which contain it, have at most 255
-_LONGEST_NAME = 200
+__all__ = ["Imported", "damaged_imports", "import_folder", "imported_names"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +137,11 @@ class Imported(ImageData):
         return dict(self._source)
 
     @property
+    def identity(self) -> dict[str, object]:
+        """The source alone: `genbench data import` has decoded the copy, and no class does."""
+        return self.source
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes by label."""
         return list(self.names_of_classes)
@@ -164,15 +165,6 @@ class Imported(ImageData):
     @property
     def _copy(self) -> Path:
         return import_folder(self.root, self.name)
-
-
-def reason_against(name: str) -> str:
-    """Why imported data cannot have a name; an empty text if they can."""
-    if not NAME.fullmatch(name):
-        return f"{name!r} is part of file names; letters, digits, and . _ + - are right"
-    if (size := len(os.fsencode(name))) > _LONGEST_NAME:
-        return f"{name[:40]}... has {size} bytes, and is part of file names; at most {_LONGEST_NAME} are right"
-    return ""
 
 
 def imported_names(root: Path) -> list[str]:

@@ -98,7 +98,7 @@ class Pairs(ImageData):
 
     @property
     def source(self) -> dict[str, object]:
-        return {**super().source, "y": self.y, "images": self.images.source}
+        return {**super().source, "y": self.y, "images": self.images.identity}
 
     def decode(self) -> dict[Split, Arrays]:
         levels = self.spec.levels

@@ -63,9 +63,13 @@ def build_data(config: Config) -> ImageData:
 
     Args:
         config: A checked configuration.
+
+    Raises:
+        InputError: A class refuses its arguments, or declares no name or no spec.
     """
     try:
         data: ImageData = instantiate(ImageData, config.resolved["data"], key="data")
+        data.check_declared()
     except InputError as error:
         raise InputError(f"{config.origin}: {error}") from None
     data.seed = config.seed

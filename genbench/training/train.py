@@ -71,7 +71,9 @@ def train(
     check_fit(config, data, model)
     check_devices(config.trainer)
     run.refuse_links()
-    find_needed(run, config, data, budget)  # refuses before anything is written
+    # these two refuse before anything is written
+    find_needed(run, config, data, budget)
+    _ = data.folder
     with (
         lock(run.path) if is_primary() else contextlib.nullcontext(),
         log_to_file(run.path / "log.txt"),

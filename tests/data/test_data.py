@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 
 from genbench.cli.main import main
-from genbench.data import decoded, points2d
+from genbench.data import decoded, images, points2d
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
@@ -46,7 +46,8 @@ class Numbered(ImageData):
     def decode(self):
         number = np.arange(N)
         x = np.stack((number, 63 - number), axis=1).astype(np.uint8)[:, None, None]
-        return {"train": (x, number), "val": (x[:5], number[:5]), "test": (x[5:15], number[5:15])}
+        splits = {"train": slice(None), "val": slice(5), "test": slice(5, 15)}
+        return {split: (x[rows].copy(), number[rows].copy()) for split, rows in splits.items()}
 
 
 class Unlabelled(Numbered):
@@ -151,7 +152,7 @@ class Skewed(Numbered):
     def decode(self):
         x, _ = super().decode()["train"]
         y = np.repeat([0, 1, 2], [30, 15, 5])
-        return {"train": (x, y), "val": (x, 3 - y), "test": (x, 3 - y)}
+        return {"train": (x, y), "val": (x.copy(), 3 - y), "test": (x.copy(), 3 - y)}
 
 
 def test_classes_of_samples_have_the_frequencies_of_the_training_split(numbered):
@@ -415,11 +416,14 @@ def test_an_empty_split_is_neither_stored_nor_read(tmp_path, monkeypatch, split)
             x, y = super().decode()[split]
             return super().decode() | {split: (x[:0], y[:0])}
 
-    with pytest.raises(InputError, match=f"numbered: no images for {split}") as error:
+    with pytest.raises(InputError, match=f"Hollow: images for {split} are none; one") as error:
         Hollow(str(tmp_path)).arrays("train")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(decoded, "empty_splits", lambda arrays: [])  # a copy as it was once stored
+    # a copy as it was once stored
+    monkeypatch.setattr(images, "check_arrays", lambda owner, spec, arrays: None)
+    monkeypatch.setattr(images, "check_held_out", lambda owner, arrays: None)
+    monkeypatch.setattr(decoded, "empty_splits", lambda arrays: [])
     folder = Hollow(str(tmp_path)).folder
     monkeypatch.undo()
     with pytest.raises(InputError, match=f"damaged data in {folder}"):
