@@ -131,11 +131,19 @@ class GenerativeModel(LightningModule, ABC):
                 label. A model of p(x) does not look at it.
             args: Options of `trajectory` by their position.
             options: Options of `trajectory`.
+
+        Raises:
+            ValueError: `trajectory` yields nothing.
         """
         assert isinstance(self, HasTrajectory)
         noise = rng.normal(self.spec.shape)
-        states = self.trajectory(noise, rng, y, *args, **options)
-        return self.to_pixels(deque(states, maxlen=1).pop())
+        states = deque(self.trajectory(noise, rng, y, *args, **options), maxlen=1)
+        if not states:
+            raise ValueError(
+                f"{type(self).__name__}.trajectory yields no state; right is the state after every "
+                "step, the last of which is an image"
+            )
+        return self.to_pixels(states.pop())
 
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, *args: Any, **options: Any

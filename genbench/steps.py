@@ -4,7 +4,9 @@ warm-up, learning-rate schedule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from genbench.batch import Batch
+from genbench.errors import InputError
 from genbench.optimization import Optimization
 from genbench.rng import Rng
 
@@ -19,6 +22,9 @@ __all__ = [
     "Losses",
     "OptimizerFactory",
     "Player",
+    "check_loss",
+    "check_losses",
+    "losses_of",
     "note_rates",
     "rate_factor",
     "set_gradients",
@@ -66,11 +72,70 @@ def rate_factor(optimization: Optimization, start: int, stop: int, budget: int) 
         start: Images seen before the step, over all players and processes.
         stop: Images seen after it.
         budget: Images of the whole run.
+
+    Raises:
+        InputError: The schedule gives a factor that is negative or not finite.
     """
-    factor = warmup_factor(stop, optimization.warmup_images)
-    if optimization.schedule is not None:
-        factor *= optimization.schedule.factor(start, budget)
-    return factor
+    warmup = warmup_factor(stop, optimization.warmup_images)
+    if optimization.schedule is None:
+        return warmup
+    share = optimization.schedule.factor(start, budget)
+    if not (isinstance(share, Real) and 0 <= share < math.inf):
+        raise InputError(
+            f"optimization.schedule: the factor of {type(optimization.schedule).__name__} is a "
+            f"finite number and at least 0, not {share!r} at image {start:,} of {budget:,}"
+        )
+    return warmup * share
+
+
+def check_loss(loss: Tensor, name: str) -> Tensor:
+    """Return a loss as it is, if it is a scalar.
+
+    Args:
+        loss: What is to be minimised or logged.
+        name: What it is, such as "the loss of Minimax.generator".
+
+    Raises:
+        InputError: It is no scalar.
+    """
+    if not isinstance(loss, Tensor):
+        raise InputError(f"{name} is of type {type(loss).__name__}; right is a tensor, a scalar")
+    if loss.dim():
+        raise InputError(
+            f"{name} has the shape {tuple(loss.shape)}; right is a scalar, such as the mean"
+        )
+    return loss
+
+
+def check_losses(losses: Losses, name: str) -> Losses:
+    """Return losses as they are, if a step can be taken with them.
+
+    Args:
+        losses: What a player, or the game that it plays, says is minimised and logged.
+        name: Whose they are, such as "GAN.discriminator_loss".
+
+    Raises:
+        InputError: They are no dictionary of scalars with an entry "loss".
+    """
+    rule = 'right is a dictionary of scalars, of which "loss" is minimised'
+    if not isinstance(losses, dict):
+        raise InputError(f"{name} returns a value of type {type(losses).__name__}; {rule}")
+    if "loss" not in losses:
+        entries = ", ".join(map(str, losses)) or "nothing"
+        raise InputError(f'{name} returns {entries}, and no "loss"; {rule}')
+    for key, value in losses.items():
+        check_loss(value, f'entry "{key}" of {name}')
+    return losses
+
+
+def losses_of(player: Player, batch: Batch) -> Losses:
+    """The losses of a player on a batch.
+
+    Raises:
+        InputError: They are no dictionary of scalars with an entry "loss".
+    """
+    losses = player.loss(batch.x, batch.y, batch.rng)
+    return check_losses(losses, getattr(player.loss, "__qualname__", "the loss of a player"))
 
 
 def loss_and_gradients(
@@ -93,7 +158,7 @@ def loss_and_gradients(
     size = len(batch.x) // micro_batches
     for first in range(0, len(batch.x), size):
         part = _rows(batch, slice(first, first + size)) if micro_batches > 1 else batch
-        losses = player.loss(part.x, part.y, part.rng)
+        losses = losses_of(player, part)
         # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are
         # never touched
         part_gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)

@@ -19,11 +19,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import copy
 import dataclasses
+import importlib
 import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -59,6 +60,39 @@ def classes_of(tree: object) -> tuple[str, ...]:
 def recipe_tree(name: str) -> dict[str, Any]:
     """A recipe with what it builds on; to read, not to change."""
     return written_out(find_config(name))
+
+
+def parts_of(tree: object, kind: type) -> dict[str, Any]:
+    """The objects of one kind that a configuration names, such as its schedules, by their class and arguments."""
+    from genbench.config.instantiate import instantiate
+
+    parts = {}
+    for node in _class_nodes(tree):
+        module, _, name = node["class_path"].rpartition(".")
+        if issubclass(getattr(importlib.import_module(module), name), kind):
+            arguments = [f"{key}={value}" for key, value in node.items() if key != "class_path"]
+            parts[f"{name}({', '.join(arguments)})"] = instantiate(kind, node)
+    return parts
+
+
+def _class_nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """The parts of a configuration that name a class of the package."""
+    if isinstance(tree, dict):
+        if str(tree.get("class_path")).startswith("genbench."):
+            yield tree
+        for value in tree.values():
+            yield from _class_nodes(value)
+
+
+@cache
+def parts_of_recipes(kind: type) -> dict[str, Any]:
+    """The objects of one kind that the recipes name, each once: a new one in a recipe is tested as those before it are."""
+    parts = {}
+    for name in CONFIGS:
+        tree = recipe_tree(name)
+        # classes of data are not imported
+        parts |= parts_of({key: value for key, value in tree.items() if key != "data"}, kind)
+    return parts
 
 
 def _kind(name: str) -> tuple[tuple[str, ...], frozenset[str]]:

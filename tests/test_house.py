@@ -26,7 +26,7 @@ ARROWS = {
     "system": {"errors"},
     "nets": {"formulas", "rng", "spec", "system"},
     "records": {"errors", "system"},
-    "steps": {"batch", "optimization", "rng"},
+    "steps": {"batch", "errors", "optimization", "rng"},
     "model": {
         "batch",
         "capabilities",

@@ -52,6 +52,7 @@ __all__ = [
     "probability_flow",
     "sampler_of_karras",
     "slope",
+    "walk",
 ]
 
 # (x_t, level) -> E[x | x_t], of the shape of x_t
@@ -75,7 +76,7 @@ class Sampler(ABC):
     def __call__(
         self, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
     ) -> Iterator[Tensor]:
-        """The states after every step, the last of which are images.
+        """The states after every step, the last of which are images: one per step of the grid.
 
         Args:
             denoise: D.
@@ -83,6 +84,34 @@ class Sampler(ABC):
             grid: Levels, from the noisiest down.
             rng: One stream per row.
         """
+
+
+def walk(
+    sampler: Sampler, denoise: Denoise, x: Tensor, grid: Sequence[Level], rng: Rng
+) -> Iterator[Tensor]:
+    """The states that a sampler yields, which reach the end of the grid.
+
+    Args:
+        sampler: The walk.
+        denoise: D.
+        x: At the first level, (B, ...).
+        grid: Levels, from the noisiest down.
+        rng: One stream per row.
+
+    Raises:
+        ValueError: The sampler yields fewer states than the grid has steps.
+    """
+    count = 0
+    # None: a function without `yield`
+    for state in sampler(denoise, x, grid, rng) or ():
+        count += 1
+        yield state
+    steps = len(grid) - 1
+    if count < steps:
+        raise ValueError(
+            f"the sampler {type(sampler).__name__} yields {count} states in {steps} steps; right is "
+            "the state after every step"
+        )
 
 
 def transition(t: Level, s: Level) -> tuple[float, float]:

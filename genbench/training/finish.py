@@ -11,6 +11,7 @@ from genbench.errors import Diverged
 from genbench.model import GenerativeModel
 from genbench.rng import Rng
 from genbench.runs.weights import save_weights
+from genbench.steps import losses_of
 from genbench.system.files import file_digest
 from genbench.system.launch import is_primary
 from genbench.training.callbacks import Callbacks
@@ -55,7 +56,7 @@ def finish(
         finalize_seconds = time.perf_counter() - start
         # No loss was computed after the last step. Finite weights may give one that is not finite.
         batch = next(data.batches(0, 1, 0, 1, torch.device("cpu"), model.dtype))
-        losses = [player.loss(*batch)["loss"] for player in model.players().values()]
+        losses = [losses_of(player, batch)["loss"] for player in model.players().values()]
         if not all(torch.isfinite(value).all() for value in (*losses, *model.parameters())):
             raise note_divergence(writer, model.images_seen, callbacks.metrics.seconds)
         callbacks.checkpointer.folder.check()

@@ -79,7 +79,11 @@ class Preview(Callback):
         """
         rng = Rng(data.seed, range(self._SAMPLES), model.dtype, model.device).split("preview")
         y = data.y_of_samples(rng, "val")
-        images = model.sample(rng, y, **with_objects(self.evaluation.sample))
+        options = self.evaluation.sample
+        try:
+            images = model.sample(rng, y, **with_objects(options))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"sample options {options}: {error}") from None
         return images.cpu().numpy()
 
     def _validation_loss(self, model: GenerativeModel, data: ImageData) -> dict[str, float]:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 import torch
+from conftest import parts_of_recipes
+from schedule_checks import (
+    noise_grows,
+    path_begins_at_the_image,
+    path_ends_in_noise,
+    rates_are_differences,
+    values_are_float64,
+    views_are_inverses,
+)
 from torch import Tensor
 
 from genbench.formulas import samplers
@@ -25,7 +34,7 @@ from genbench.formulas.noise import (
 from genbench.nets.denoiser import precondition
 from genbench.rng import Rng
 
-SMOOTH = {
+OWN = {
     "straight": Straight(),
     "straight with a rest": Straight(0.1),
     "linear": Linear(),
@@ -34,6 +43,9 @@ SMOOTH = {
     "exploding": Exploding(),
     "karras": Karras(),
 }
+OF_RECIPES = parts_of_recipes(Schedule)
+# `python -m pytest tests/formulas/test_noise.py -k Circle` asks a class of one's own that a recipe names
+SMOOTH = {**OWN, **{n: s for n, s in OF_RECIPES.items() if s not in OWN.values()}}
 
 
 class Noisy(Schedule):
@@ -69,7 +81,7 @@ def end(states) -> Tensor:
 # --- schedules ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", [*OWN, "chain"])
 def test_noise_grows_from_data_to_noise(name):
     schedule = SCHEDULES[name]
     t = torch.linspace(0, 1, 21, dtype=torch.float64)
@@ -142,14 +154,24 @@ def test_a_schedule_that_is_no_chain_is_refused(schedule):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
+def test_values_are_float64(name):
+    values_are_float64(SMOOTH[name])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_paths_go_from_the_image_to_noise(name):
+    path_begins_at_the_image(SMOOTH[name])
+    path_ends_in_noise(SMOOTH[name])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
 def test_rates_are_differences(name):
-    schedule, h = SMOOTH[name], 1e-6
-    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
-    for function, rate in zip((schedule.alpha, schedule.sigma), schedule.rates(t), strict=True):
-        difference = (function(t + h) - function(t - h)) / (2 * h)
-        torch.testing.assert_close(rate, difference, rtol=1e-6, atol=1e-8)
+    rates_are_differences(SMOOTH[name])
+
+
+def test_a_chain_has_no_rates():
     with pytest.raises(TypeError, match="a chain"):
-        CHAIN.rates(t)
+        CHAIN.rates(torch.linspace(0.1, 0.9, 9, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -171,24 +193,7 @@ def test_the_posterior_mean_knows_the_ratio_of_noise_alone(name):
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_views_are_inverses_of_each_other(name):
-    schedule, rng = SMOOTH[name], streams(9)
-    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
-    x = rng.normal((1, 2, 2))
-    eps = rng.normal((1, 2, 2))
-    x_t = schedule.diffuse(x, eps, t)
-    torch.testing.assert_close(schedule.noise_of(x, x_t, t), eps)
-    torch.testing.assert_close(schedule.from_noise(eps, x_t, t), x)
-    h = 1e-6
-    speed = (schedule.diffuse(x, eps, t + h) - schedule.diffuse(x, eps, t - h)) / (2 * h)
-    torch.testing.assert_close(schedule.velocity_of(x, x_t, t), speed, rtol=1e-5, atol=1e-6)
-    for there, back in (
-        (schedule.noise_of, schedule.from_noise),
-        (schedule.velocity_of, schedule.from_velocity),
-        (schedule.score_of, schedule.from_score),
-    ):
-        view = there(x, x_t, t)
-        torch.testing.assert_close(back(view, x_t, t), x, rtol=1e-7, atol=1e-7)
-        torch.testing.assert_close(there(back(x, x_t, t), x_t, t), x, rtol=1e-7, atol=1e-7)
+    views_are_inverses(SMOOTH[name])
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -314,6 +319,39 @@ def test_samplers_reproduce_a_gaussian(sampler):
     assert float(x.std()) == pytest.approx(S, rel=4 / math.sqrt(2 * n) + 0.02)
 
 
+class Nothing(samplers.Sampler):
+    """A function without `yield`."""
+
+    def __call__(self, denoise, x, grid, rng):
+        """No state."""
+
+
+class First(samplers.Sampler):
+    def __call__(self, denoise, x, grid, rng):
+        yield from islice(samplers.Euler()(denoise, x, grid, rng), 1)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (Nothing(), "the sampler Nothing yields 0 states in 9 steps; right is the state after"),
+        (First(), "the sampler First yields 1 states in 9 steps; right is the state after"),
+    ],
+)
+def test_a_walk_that_stops_before_its_end_is_refused(sampler, message):
+    x = 80 * streams(5).normal((2,))
+    with pytest.raises(ValueError, match=message):
+        end(samplers.walk(sampler, posterior_mean, x, Karras().levels(9), streams(5)))
+
+
+def test_a_walk_yields_the_states_of_its_sampler():
+    grid = Karras().levels(9)
+    x = 80 * streams(5).normal((2,))
+    expected = samplers.Heun()(posterior_mean, x, grid, streams(5))
+    states = samplers.walk(samplers.Heun(), posterior_mean, x, grid, streams(5))
+    assert all(torch.equal(a, b) for a, b in zip(states, expected, strict=True))
+
+
 def test_preconditioned_euler_agrees_with_diffusers():
     """Its scheduler for EDM: levels, the four scalars and the states, in float32."""
     from diffusers import EDMEulerScheduler
@@ -381,7 +419,6 @@ def test_arguments_outside_of_their_range_are_refused(kind, arguments, message):
         kind(**arguments)
 
 
-@pytest.mark.parametrize("schedule", SMOOTH.values(), ids=SMOOTH)
-def test_noise_grows_beside_the_image(schedule):
-    t = torch.linspace(0, 0.99, 50, dtype=torch.float64)
-    assert ((schedule.sigma(t) / schedule.alpha(t)).diff() > 0).all()
+@pytest.mark.parametrize("name", SMOOTH)
+def test_noise_grows_beside_the_image(name):
+    noise_grows(SMOOTH[name])

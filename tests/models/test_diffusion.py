@@ -105,6 +105,13 @@ def test_noise_ends_at_a_standard_normal(schedule, T):
     assert torch.cumprod(1 - beta, 0)[-1] < 1e-3
 
 
+@pytest.mark.parametrize("T", [8, 1000])
+def test_a_chain_that_ends_with_an_image_is_refused(T):
+    """abar_T is about exp(-0.55), so that alpha is about 0.76."""
+    with pytest.raises(ValueError, match=r"^the schedule Linear ends at alpha = 0\.7[56]"):
+        small(T, schedule=Linear(last=1.0))
+
+
 def test_schedules_agree_with_diffusers():
     from diffusers import DDPMScheduler
 

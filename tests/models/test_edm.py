@@ -80,6 +80,11 @@ def test_denoise_is_the_posterior_mean_at_a_time_per_image(double, schedule):
     torch.testing.assert_close(model.denoise(x_t, t), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_a_path_that_ends_with_an_image_is_refused():
+    with pytest.raises(ValueError, match="schedule Karras ends at alpha = 1 and sigma = 9; right "):
+        small(schedule=Karras(sigma_max=9.0))
+
+
 class Silent(Net):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         return torch.zeros_like(x)

@@ -161,6 +161,20 @@ class Circle(Schedule):
         return 3 * (t.double() * math.pi / 2).sin()
 
 
+class HalfWay(Circle):
+    """Ends at alpha = 0.707, so that noise is no draw of x_1."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return super().alpha(t / 2)
+
+
+def test_a_path_that_ends_with_an_image_is_refused():
+    with pytest.raises(
+        ValueError, match=r"schedule HalfWay ends at alpha = 0\.707 and sigma = 3; "
+    ):
+        small(schedule=HalfWay())
+
+
 def test_another_path_has_the_same_ends(double):
     """The exact field of N(m, diag(s^2)) along a path that is neither straight nor ends in unit noise."""
     path = Circle()

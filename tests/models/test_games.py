@@ -6,8 +6,13 @@ import math
 
 import pytest
 import torch
+from conftest import parts_of, parts_of_recipes
 from torch import Tensor
 
+from genbench.batch import Batch
+from genbench.errors import InputError
+from genbench.models.autoregressive.autoregressive import Autoregressive
+from genbench.models.gan.adversaries import discriminator_losses, generator_loss
 from genbench.models.gan.games import (
     KL,
     FDivergence,
@@ -21,6 +26,10 @@ from genbench.models.gan.games import (
     SquaredHellinger,
     Wasserstein,
 )
+from genbench.rng import Rng
+from genbench.steps import Player, losses_of
+from genbench.system.discover import leaf_classes
+from genbench.training.train import train
 
 # two tables of four cells, as counts of sixteen images
 REAL = torch.tensor([1, 2, 5, 8])
@@ -225,3 +234,217 @@ def test_accuracy_counts_logits_on_their_side(game, threshold):
 def test_targets_that_make_no_game_are_refused(targets, line):
     with pytest.raises(ValueError, match=line):
         LeastSquares(*targets)
+
+
+# --- every game -----------------------------------------------------------------------------------
+
+# those of the package, and those that recipes name with arguments of their own
+LEAVES = [{"class_path": path} for path in leaf_classes("models", "Game")]
+GAMES: dict[str, Game] = {
+    **{name: game for node in LEAVES for name, game in parts_of(node, Game).items()},
+    **parts_of_recipes(Game),
+}
+PATCHES = (4, 1, 3, 2)
+
+
+def losses_are_finite_scalars(game: Game) -> None:
+    """For one logit per image and for one per patch; a game means over the patches."""
+    name = f"the game {type(game).__name__}"
+    logits = random_logits(8).flatten()[:8].view(2, 4, 1)
+    d_losses = discriminator_losses(game, *logits)
+    g_loss = generator_loss(game, logits[1])
+    for key, value in (*d_losses.items(), ("loss of the generator", g_loss)):
+        assert bool(value.isfinite()), f"{name}: {key} is finite, not {value}"
+    patches = logits.view(2, 4, 1, 1, 1).expand(2, *PATCHES)
+    for value, of_patches in (
+        (d_losses["loss"], discriminator_losses(game, *patches)["loss"]),
+        (g_loss, generator_loss(game, patches[1])),
+    ):
+        assert torch.isclose(value, of_patches), (
+            f"{name}: the loss of patches that are all alike is that of one, {value}, "
+            f"not {of_patches}"
+        )
+
+
+def slopes(game: Game, at: float, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the loss of D in the logits of real and of generated images, and of that of G, which are all equal."""
+    real, fake = torch.full((2, *shape), at, dtype=torch.float64).requires_grad_()
+    d_real, d_fake = torch.autograd.grad(
+        discriminator_losses(game, real, fake)["loss"], (real, fake)
+    )
+    (g_fake,) = torch.autograd.grad(generator_loss(game, fake), fake)
+    return d_real, d_fake, g_fake
+
+
+def players_pull_apart(game: Game) -> None:
+    """Steps down the losses from logits 0: D raises those of real images and lowers the others, which G raises.
+
+    At 0 itself least squares have what they want of generated images: there they are not raised, and
+    from 1/4 they are lowered.
+    """
+    name = f"the game {type(game).__name__}"
+    for shape in ((4, 1), PATCHES):
+        d_real, d_fake, g_fake = slopes(game, 0.0, shape)
+        assert bool((d_real < 0).all()), f"{name}: D raises the logits of real images"
+        assert bool((d_fake >= 0).all()), f"{name}: D does not raise logits of generated images"
+        assert bool((g_fake < 0).all()), f"{name}: G raises the logits of generated images"
+        _, d_fake, _ = slopes(game, 0.25, shape)
+        assert bool((d_fake > 0).all()), f"{name}: D lowers the logits of generated images"
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_losses_of_every_game_are_finite_scalars(name):
+    losses_are_finite_scalars(GAMES[name])
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_players_of_every_game_pull_logits_apart(name):
+    players_pull_apart(GAMES[name])
+
+
+def test_games_of_recipes_and_of_the_package_are_found():
+    kinds = {type(game) for game in GAMES.values()}
+    assert {*F_DIVERGENCES, LeastSquares, Minimax, NonSaturating, Wasserstein} <= kinds
+
+
+class Interchanged(NonSaturating):
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return super().discriminator(fake, real)
+
+
+class BothUp(Wasserstein):
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"loss": -real.mean() - fake.mean()}
+
+
+class RealAlone(Wasserstein):
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"loss": -real.mean() + 0 * fake.mean()}
+
+
+class Flipped(Minimax):
+    def generator(self, fake: Tensor) -> Tensor:
+        return -super().generator(fake)
+
+
+class FlippedLeastSquares(LeastSquares):
+    def generator(self, fake: Tensor) -> Tensor:
+        return -super().generator(fake)
+
+
+class Vector(Wasserstein):
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean(0)
+
+
+class SumOfPatches(Wasserstein):
+    def generator(self, fake: Tensor) -> Tensor:
+        return -fake.flatten(1).sum(1).mean()
+
+
+class NoLoss(Wasserstein):
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"distance": real.mean() - fake.mean()}
+
+
+class Infinite(Wasserstein):
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {"loss": (fake / 0).abs().mean()}
+
+
+@pytest.mark.parametrize(
+    ("game", "check"),
+    [
+        (Interchanged(), players_pull_apart),
+        (BothUp(), players_pull_apart),
+        (RealAlone(), players_pull_apart),
+        (Flipped(), players_pull_apart),
+        (FlippedLeastSquares(), players_pull_apart),
+        (Vector(), losses_are_finite_scalars),
+        (SumOfPatches(), losses_are_finite_scalars),
+        (NoLoss(), losses_are_finite_scalars),
+        (Infinite(), losses_are_finite_scalars),
+    ],
+)
+def test_a_broken_game_fails_and_is_named(game, check):
+    with pytest.raises((AssertionError, InputError), match=type(game).__name__):
+        check(game)
+
+
+# --- losses that no step can be taken with --------------------------------------------------------
+
+
+def dictionary(self: Game, fake: Tensor) -> dict[str, Tensor]:
+    """What a discriminator returns."""
+    return {"loss": fake.mean()}
+
+
+def loss_of_each(self: Autoregressive, x: Tensor, y: Tensor | None, rng: Rng) -> dict[str, Tensor]:
+    """One for each image."""
+    return {"loss": -self.log_prob(x, y)}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind", "player", "losses", "line"),
+    [
+        (
+            "points2d/gan",
+            NonSaturating,
+            "discriminator",
+            NoLoss.discriminator,
+            'NonSaturating.discriminator returns distance, and no "loss"; right is a dictionary',
+        ),
+        (
+            "points2d/wgan-gp",
+            Wasserstein,
+            "discriminator",
+            NoLoss.discriminator,
+            'Wasserstein.discriminator returns distance, and no "loss"; right is a dictionary',
+        ),
+        (
+            "points2d/gan",
+            NonSaturating,
+            "generator",
+            Vector.generator,
+            r"the loss of NonSaturating.generator has the shape \(1,\); right is a scalar",
+        ),
+        (
+            "digits-halves/pix2pix",
+            NonSaturating,
+            "generator",
+            dictionary,
+            "the loss of NonSaturating.generator is of type dict; right is a tensor, a scalar",
+        ),
+        (
+            "points2d/made",
+            Autoregressive,
+            "loss",
+            loss_of_each,
+            r'entry "loss" of loss_of_each has the shape \(\d+,\); right is a scalar',
+        ),
+    ],
+    ids=["no loss", "no loss and a penalty", "a vector", "a dictionary", "a loss for each image"],
+)
+def test_losses_without_a_scalar_end_training_in_one_line(
+    recipe, kind, player, losses, line, tiny, monkeypatch
+):
+    config = tiny(recipe)
+    monkeypatch.setattr(kind, player, losses)
+    with pytest.raises(InputError, match=f"^{line}[^\n]*$"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("losses", "line"),
+    [
+        ({}, 'returns nothing, and no "loss"; right is a dictionary of scalars'),
+        (torch.zeros(()), "returns a value of type Tensor; right is a dictionary of scalars"),
+        ({"loss": 0.5}, "is of type float; right is a tensor, a scalar"),
+        ({"loss": torch.zeros(()), "kl": torch.zeros(2)}, 'entry "kl" of .* has the shape'),
+    ],
+)
+def test_losses_of_a_player_are_scalars_by_name(losses, line):
+    player = Player([], lambda x, y, rng: losses)
+    batch = Batch(torch.zeros(2, 1, 1, 1), None, Rng(0, range(2)))
+    with pytest.raises(InputError, match=line):
+        losses_of(player, batch)

@@ -217,6 +217,38 @@ def test_a_larger_budget_is_refused_with_a_schedule(tiny):
         train(longer)
 
 
+class Given(LearningRateSchedule):
+    """A schedule with one factor, whatever it is."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def factor(self, images: int, budget: int) -> float:
+        return self.share
+
+
+@pytest.mark.parametrize("share", [-0.5, float("nan"), float("inf"), None])
+def test_a_factor_that_is_no_share_of_a_rate_is_refused(share):
+    with pytest.raises(InputError) as error:
+        rate_factor(Optimization(schedule=Given(share)), 1600, 1616, 4000)
+    assert str(error.value) == (
+        "optimization.schedule: the factor of Given is a finite number and at least 0, "
+        f"not {share} at image 1,600 of 4,000"
+    )
+
+
+@pytest.mark.parametrize("share", [0, 0.0, 1.0, 2.5])
+def test_factors_from_0_are_taken(share):
+    assert rate_factor(Optimization(schedule=Given(share)), 16, 32, 4000) == share
+
+
+def test_a_negative_rate_ends_training_in_one_line(tiny, monkeypatch):
+    config = tiny(RECIPE, *SHORT, COSINE)
+    monkeypatch.setattr(CosineDecay, "factor", lambda self, images, budget: -1.0)
+    with pytest.raises(InputError, match=r"^optimization\.schedule: the factor of CosineDecay is "):
+        train(config)
+
+
 class Recorded(LearningRateSchedule):
     """A schedule that says what it was asked."""
 

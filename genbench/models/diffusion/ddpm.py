@@ -50,9 +50,9 @@ from torch import Tensor
 
 from genbench.formulas.chain import Chain, bound_tables, chain_sampler, prior_kl, time_shares
 from genbench.formulas.likelihood import gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Level, Schedule, expand
+from genbench.formulas.noise import Level, Schedule, check_end, expand
 from genbench.formulas.pixels import bits_per_dim, pull_inside
-from genbench.formulas.samplers import Sampler, Variance
+from genbench.formulas.samplers import Sampler, Variance, walk
 from genbench.formulas.time_sums import estimated_sum, terms_at
 from genbench.model import GenerativeModel
 from genbench.nets.denoiser import TimedNet
@@ -72,7 +72,8 @@ class DDPM(GenerativeModel):
         spec: The images.
         net: x_t -> eps_hat, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        schedule: The path of which the chain has the levels t / T; alpha^2 + sigma^2 = 1 there.
+        schedule: The path of which the chain has the levels t / T; alpha^2 + sigma^2 = 1 there, and
+            the chain ends with noise (`noise.check_end`).
         T: Steps of the chain, at least 2.
         weighting: Training loss: eq. 14, or the bound itself.
         variance: sigma_t^2 of p(x_{t-1} | x_t).
@@ -122,6 +123,7 @@ class DDPM(GenerativeModel):
         self.label_dropout = label_dropout
         for table, tensor in bound_tables(schedule.betas(T), variance).items():
             self.register_buffer(table, tensor, persistent=False)
+        check_end(self.schedule.level(1.0), schedule)
         # t in thousandths of the chain, or as a fraction of it: what features tell apart should not
         # depend on T
         self.unit = (1000 if time == "sinusoidal" else 1) / T
@@ -286,7 +288,7 @@ class DDPM(GenerativeModel):
             clip: x0_hat is set to [-1, 1] in every step.
             guidance: w >= 0; away from 0 a step takes two evaluations of the network.
         """
-        walk = chain_sampler(sampler, self.variance, eta)
+        chosen = chain_sampler(sampler, self.variance, eta)
         if guidance < 0 or (guidance and not self.label_dropout):
             raise ValueError(
                 f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
@@ -298,4 +300,4 @@ class DDPM(GenerativeModel):
             t = torch.full((len(x),), self.schedule.step(level), device=x.device)
             return self.predict_data(x, t, cond, clip, guidance)
 
-        yield from walk(denoise, x, grid, rng)
+        yield from walk(chosen, denoise, x, grid, rng)

@@ -21,8 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Schedule, expand
-from genbench.formulas.samplers import CHURN, Sampler, probability_flow, sampler_of_karras
+from genbench.formulas.noise import Schedule, check_end, expand
+from genbench.formulas.samplers import CHURN, Sampler, probability_flow, sampler_of_karras, walk
 from genbench.formulas.solvers import Field
 from genbench.models.continuous_flow import ContinuousFlow
 from genbench.nets.denoiser import Denoiser
@@ -41,7 +41,8 @@ class EDM(ContinuousFlow):
         spec: The images.
         net: F of the preconditioned D, conditioned on features of the noise level, and of y.
         optimizer: Optimizer of all parameters.
-        schedule: Levels of samplers, with noise at t = 0, from where the last step goes to none.
+        schedule: Levels of samplers, with noise at t = 0, from where the last step goes to none. It
+            ends with noise (`noise.check_end`).
         sigma_data: Root mean square of the images as reals in (-1, 1).
         P_mean: Mean of log s in training.
         P_std: Standard deviation of log s in training.
@@ -69,8 +70,10 @@ class EDM(ContinuousFlow):
         self.log_noise = (P_mean, P_std)
         if not schedule.level(0.0).sigma > 0:
             raise ValueError(f"the schedule {type(schedule).__name__} has no noise at t = 0")
+        end = schedule.level(1.0)
+        check_end(end, schedule)
         self.schedule = schedule
-        self.noise_scale = schedule.level(1.0).sigma
+        self.noise_scale = end.sigma
         self.denoiser = Denoiser(net, spec.shape, sigma_data, cond_width, self.classes)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
@@ -111,7 +114,7 @@ class EDM(ContinuousFlow):
             steps: Steps, each of two evaluations of the network, the last of one.
             churn: S_churn of algorithm 2, and of nothing else.
         """
-        walk = sampler_of_karras(sampler, churn)
+        chosen = sampler_of_karras(sampler, churn)
         levels = self.schedule.levels(steps)
         denoise = self.denoiser.at_levels(self.condition(y))
-        yield from walk(denoise, levels[0].sigma * x, levels, rng)
+        yield from walk(chosen, denoise, levels[0].sigma * x, levels, rng)

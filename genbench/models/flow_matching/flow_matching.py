@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from genbench.capabilities import Latent, Transports, described
-from genbench.formulas.noise import Schedule
+from genbench.formulas.noise import Schedule, check_end
 from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, check_solver, grid, integrate
 from genbench.models.continuous_flow import ContinuousFlow
@@ -61,8 +61,8 @@ class FlowMatching(ContinuousFlow):
         spec: Shape and levels of the images.
         net: x_t -> -v, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        schedule: The path. At t = 1 next to nothing is left of the image, and at t = 0 its velocity
-            is finite.
+        schedule: The path. It ends with noise (`noise.check_end`), and at t = 0 its velocity is
+            finite.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
         reflow: Steps of Heun by which the teacher makes x of eps; 0: x is an image of the data.
@@ -105,8 +105,10 @@ class FlowMatching(ContinuousFlow):
             raise ValueError(
                 f"the velocity of the schedule {type(schedule).__name__} is not finite at t = 0"
             )
+        end = schedule.level(1.0)
+        check_end(end, schedule)
         self.schedule = schedule
-        self.noise_scale = schedule.level(1.0).sigma
+        self.noise_scale = end.sigma
         self.latent = Latent((spec.dims,), Normal())
         features = Sinusoidal(cond_width, period=_TURNS)
         self.network = TimedNet(net, spec.shape, features, cond_width, self.classes)

@@ -9,10 +9,18 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from genbench.formulas.pixels import dequantise, quantise
+from genbench.models.gan.games import Game
 from genbench.nets.norm import BatchNorm
 from genbench.rng import Rng
+from genbench.steps import Losses, check_loss, check_losses
 
-__all__ = ["dequantised", "has_batch_norm", "quantised"]
+__all__ = [
+    "dequantised",
+    "discriminator_losses",
+    "generator_loss",
+    "has_batch_norm",
+    "quantised",
+]
 
 
 def dequantised(x: Tensor, levels: int, rng: Rng) -> Tensor:
@@ -28,3 +36,30 @@ def quantised(v: Tensor, levels: int) -> Tensor:
 def has_batch_norm(net: nn.Module) -> bool:
     """Whether a network normalises by its batch, so that the images of a batch are coupled."""
     return any(isinstance(module, BatchNorm) for module in net.modules())
+
+
+def discriminator_losses(game: Game, real: Tensor, fake: Tensor) -> Losses:
+    """What the discriminator minimises and logs.
+
+    Args:
+        game: Says what that is.
+        real: Logits of real images, (B, 1) or (B, 1, H, W).
+        fake: Logits of generated images, of the same shape.
+
+    Raises:
+        InputError: The game gives no dictionary of scalars with an entry "loss".
+    """
+    return check_losses(game.discriminator(real, fake), f"{type(game).__name__}.discriminator")
+
+
+def generator_loss(game: Game, fake: Tensor) -> Tensor:
+    """What the generator minimises, a scalar.
+
+    Args:
+        game: Says what that is.
+        fake: Logits of generated images, (B, 1) or (B, 1, H, W).
+
+    Raises:
+        InputError: The game gives no scalar.
+    """
+    return check_loss(game.generator(fake), f"the loss of {type(game).__name__}.generator")

@@ -1,7 +1,8 @@
 r"""What the two players of an adversarial game minimise.
 
 A game sees nothing but logits: d(x) of real images x ~ p and d(G(z)) of generated ones, whose
-distribution is q. With the discriminator that is best against q, its value is a divergence of p and
+distribution is q. `GAN` has one logit for an image, (B, 1), and `Pix2Pix` one for the patch around
+every pixel, (B, 1, H, W); a game means over all of them. With the discriminator that is best against q, its value is a divergence of p and
 q, which the generator makes small.
 
     game            value V(d), which the discriminator makes large       max_d V
@@ -66,11 +67,12 @@ class Game(ABC):
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Losses:
-        """What the discriminator minimises, -V, as entry "loss"; further entries are logged.
+        """What the discriminator minimises, -V, as entry "loss"; further entries are logged. All
+        are scalars.
 
         Args:
-            real: Logits d(x) of real images, (B, 1).
-            fake: Logits d(G(z)) of generated images, (B, 1).
+            real: Logits d(x) of real images, (B, 1) or (B, 1, H, W).
+            fake: Logits d(G(z)) of generated images, of the same shape.
         """
 
     @abstractmethod
@@ -78,7 +80,7 @@ class Game(ABC):
         """What the generator minimises, a scalar.
 
         Args:
-            fake: Logits d(G(z)) of generated images, (B, 1).
+            fake: Logits d(G(z)) of generated images, (B, 1) or (B, 1, H, W).
         """
 
 

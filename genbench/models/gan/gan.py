@@ -39,7 +39,13 @@ from genbench.batch import Batch
 from genbench.capabilities import Latent
 from genbench.formulas.priors import Normal
 from genbench.model import GenerativeModel
-from genbench.models.gan.adversaries import dequantised, has_batch_norm, quantised
+from genbench.models.gan.adversaries import (
+    dequantised,
+    discriminator_losses,
+    generator_loss,
+    has_batch_norm,
+    quantised,
+)
 from genbench.models.gan.games import Game
 from genbench.nets.net import NetFactory
 from genbench.nets.norm import calibrate
@@ -133,7 +139,7 @@ class GAN(GenerativeModel):
             fake_images = self.generate(rng, y)
         real = self.D(real_images, cond)
         fake = self.D(fake_images, cond)
-        losses = self.game.discriminator(real, fake)
+        losses = discriminator_losses(self.game, real, fake)
         if self.gradient_penalty:
             penalty = self.penalty(real_images, fake_images, cond, rng)
             losses = {
@@ -155,7 +161,7 @@ class GAN(GenerativeModel):
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """What G minimises."""
         d = self.D(self.generate(rng, y), self.condition(y))
-        return {"loss": self.game.generator(d)}
+        return {"loss": generator_loss(self.game, d)}
 
     def generate(self, rng: Rng, y: Tensor | None = None) -> Tensor:
         """G(z) for z ~ N(0, I): reals in (-1, 1)."""

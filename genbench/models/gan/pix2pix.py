@@ -32,7 +32,13 @@ from torch import Tensor
 
 from genbench.formulas.pixels import in_cell
 from genbench.model import GenerativeModel
-from genbench.models.gan.adversaries import dequantised, has_batch_norm, quantised
+from genbench.models.gan.adversaries import (
+    dequantised,
+    discriminator_losses,
+    generator_loss,
+    has_batch_norm,
+    quantised,
+)
 from genbench.models.gan.games import Game
 from genbench.nets.net import NetFactory
 from genbench.rng import Rng
@@ -119,7 +125,7 @@ class Pix2Pix(GenerativeModel):
         real = dequantised(x, self.spec.levels, rng)
         with torch.no_grad():
             fake = self.generate(rng, y)
-        return self.game.discriminator(self.logits(real, y), self.logits(fake, y))
+        return discriminator_losses(self.game, self.logits(real, y), self.logits(fake, y))
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """What G minimises: its part of the game, and the L1 term."""
@@ -128,7 +134,7 @@ class Pix2Pix(GenerativeModel):
         l1 = (centres - fake).abs().mean()
         losses = {"loss": self.l1_weight * l1, "l1": l1}
         if self.game is not None:
-            adversarial = self.game.generator(self.logits(fake, y))
+            adversarial = generator_loss(self.game, self.logits(fake, y))
             losses["loss"] = losses["loss"] + adversarial
             losses["adversarial"] = adversarial
         return losses
