@@ -23,7 +23,7 @@ from genbench.data.labelling import NO_LABELS, Labels, numbered
 from genbench.data.listing import LARGEST_BYTES
 from genbench.errors import InputError
 from genbench.spec import MAX_LEVELS
-from genbench.system.files import BROKEN_ARRAY
+from genbench.system.files import BROKEN_ARRAY, open_regular
 
 __all__ = ["ArrayFile", "read_arrays", "refuse_bomb"]
 
@@ -88,7 +88,7 @@ def refuse_bomb(path: Path) -> None:
         ValueError: It would unpack to far more than arrays do.
         OSError, BadZipFile: It cannot be read.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         size = sum(info.file_size for info in archive.infolist())
     if size > max(LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
         packed = path.stat().st_size >> 20
@@ -101,10 +101,11 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     """The array "images", and "labels" and "levels" where the file has them."""
     if path.suffix.lower() == ".npy":
         # mapped: a header that announces more than the file has is refused before memory is asked for
-        return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with open_regular(path):
+            return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
     refuse_bomb(path)
     # opened here: numpy leaves the file open where it is no archive
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as content:
         names = {"images": "images", "labels": "labels", "levels": "levels"}
         if "images" not in content.files:
             names |= {"images": "arr_0", "labels": "arr_1"}

@@ -33,6 +33,9 @@ from genbench.errors import InputError, nearest
 
 __all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable"]
 
+# what pictures are read from, in messages
+_RIGHT = "a folder of pictures, a zip of them, an npz or an npy file"
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -114,9 +117,9 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     if path.is_dir():
         container = _from_files(path, list_folder(path), reading)
     elif not path.exists():
-        raise InputError(
-            f"no {path}: a folder of pictures, a zip of them, an npz or an npy file is right"
-        )
+        raise InputError(f"no {path}: {_RIGHT} is right")
+    elif not path.is_file():
+        raise InputError(f"{path}: it is no regular file; {_RIGHT} is right")
     elif path.suffix.lower() in (".npz", ".npy"):
         if reading.leave_out:
             raise InputError(f"--leave-out is about folders and zips; {path} holds arrays")

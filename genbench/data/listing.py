@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from genbench.errors import InputError
+from genbench.system.files import read_regular
 
 __all__ = [
     "LARGEST_BYTES",
@@ -165,7 +166,7 @@ def _note_unreadable(listing: Listing, name: str, reason: str) -> None:
 
 def _read_bounded(path: Path) -> bytes:
     _refuse_large(path.stat().st_size)
-    return path.read_bytes()
+    return read_regular(path)
 
 
 def _refuse_large(size: int) -> None:

@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 from genbench.data.decoded import array_dtype
 from genbench.errors import InputError
 from genbench.spec import Image, Scatter, Spec, Text
-from genbench.system.files import stop_if_disk_full, write_atomic
+from genbench.system.files import read_regular, stop_if_disk_full, write_atomic
 from genbench.system.temporary import folder_beside
 
 __all__ = [
@@ -171,7 +171,7 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
             files[picture_name(i)] = png(pixels(image, spec))
     folder = folder.resolve()
     if folder.is_dir() and any(folder.iterdir()):
-        there = {path.name: path.read_bytes() for path in folder.iterdir()}
+        there = {path.name: read_regular(path) for path in folder.iterdir()}
         if there != files:
             raise InputError(
                 f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is "

@@ -35,6 +35,7 @@ __all__ = [
     "link",
     "log",
     "open_regular",
+    "read_regular",
     "read_text",
     "stop_if_disk_full",
     "temporary_path",
@@ -84,6 +85,16 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read()
 
 
 def temporary_path(path: Path, ending: str = "tmp") -> Path:

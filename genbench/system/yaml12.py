@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
+from genbench.system.files import read_regular
 
 __all__ = [
     "Decimal",
@@ -227,9 +228,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     _FILES_READ.add(path.resolve())
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {reason(error)}") from None
+    tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise InputError(
             f"{path} holds no settings: a configuration is a YAML mapping of keys to values"
@@ -254,7 +256,7 @@ def key_lines(path: Path) -> list[tuple[tuple[str, ...], int]]:
             lines.append((keys, key.start_mark.line + 1))
             visit(value, keys)
 
-    visit(yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader), ())
+    visit(yaml.compose(read_regular(path).decode(), Loader=_Loader), ())
     return lines
 
 
