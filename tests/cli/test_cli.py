@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -361,6 +362,18 @@ def test_train_sample_evaluate_table(tmp_path, capsys):
         text = capsys.readouterr().out
         assert expected in text
         assert "mean" in text
+
+
+def test_commands_that_are_printed_can_be_pasted(tmp_path, capsys):
+    run = tmp_path / "try #2"
+    arguments = ["train", "-c", "digits/vae", "--smoke", f"--run_dir={run}"]
+    options = ["--wandb.mode=disabled", "--budget.images=32", "--trust", "json"]
+    assert main([*arguments, *options]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(line.partition("Next: ")[2])
+    assert words == ["genbench", "evaluate", str(run), "--trust", "json"]
+    assert main(["evaluate", str(run), "--protocol", "my own.yaml"]) == 2
+    assert "genbench train -c RECIPE '--protocol=my own.yaml' changes" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ from genbench.errors import InputError
 from genbench.evaluation.foreign import read_samples
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.system.yaml12 import parse_yaml, written_text
 
 CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
 DRAW = np.random.default_rng(0)
@@ -947,6 +948,26 @@ def test_folders_that_can_be_read_in_two_ways_are_refused_with_the_way_out(
     assert container.left_out == len(gone)
     # images of another tool have neither splits nor classes
     assert len(open_container(folder, PIXELS).pictures) == len(names)
+
+
+def test_a_path_with_blanks_is_one_word_of_the_way_out(tmp_path):
+    folder = write_tree(tmp_path / "photos", [*below("a", ""), *below("b", ""), "my logo.png"])
+    with pytest.raises(InputError, match=r"--leave-out 'my logo\.png'"):
+        open_container(folder)
+    split = [*below("train", "a", "b"), *below("test", "a", "b"), *below("my extra", "")]
+    with pytest.raises(InputError, match="--leave-out 'my extra'"):
+        open_container(write_tree(tmp_path / "split", split))
+
+
+@pytest.mark.parametrize("name", ["pets", "null", "1e3"])
+def test_what_a_configuration_says_can_be_pasted(name, tmp_path):
+    np.savez(tmp_path / "x.npz", images=X[:10, 0])
+    root = tmp_path / "data, #2: {mine}"
+    report = list(import_images(Import(tmp_path / "x.npz", name, 8, root)))
+    line = next(line for line in report if line.startswith("data: "))
+    node = {"class_path": "genbench.data.imported.Imported", "name": name, "root": str(root)}
+    tree = parse_yaml(line, "report")["data"]
+    assert {key: written_text(value) for key, value in tree.items()} == node
 
 
 def test_splits_that_lie_below_classes_or_lack_training_are_refused(tmp_path):
