@@ -30,6 +30,7 @@ from genbench.data.listing import (
 )
 from genbench.data.prepare import WHITE, Decoded, decode, from_array
 from genbench.errors import InputError, nearest
+from genbench.system.files import open_regular
 
 __all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable"]
 
@@ -127,6 +128,7 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     elif zipfile.is_zipfile(path):
         container = _from_files(path, list_zip(path), reading)
     else:
+        _refuse_damaged_zip(path)
         raise InputError(
             f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file; "
             "a text is imported by --length L"
@@ -140,6 +142,22 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
             "other files"
         )
     return container
+
+
+def _refuse_damaged_zip(path: Path) -> None:
+    """Refuse a file that begins or is called as a zip, and has no end of one.
+
+    Raises:
+        InputError: It is such a file, or an empty one.
+    """
+    with open_regular(path) as file:
+        first = file.read(2)
+    if not first:
+        raise InputError(f"{path} is empty; {_RIGHT} is right")
+    if first == b"PK" or path.suffix.lower() == ".zip":
+        raise InputError(
+            f"damaged {path}: it has no end as a zip has; a whole one is right: copy or pack it anew"
+        )
 
 
 def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:

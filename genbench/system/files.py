@@ -273,7 +273,10 @@ def read_text(path: Path) -> str:
         content = file.read(_LARGEST_JSON + 1)
     if len(content) > _LARGEST_JSON:
         raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MiB")
-    return content.decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
 
 
 def last_line(path: Path) -> str:
