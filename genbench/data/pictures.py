@@ -123,11 +123,17 @@ def check_folder(folder: Path, n: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; a new or an empty folder is right")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    samples = [{picture_name(i, ending) for i in range(n)} for ending in ("png", "txt")]
-    if names and names not in samples:
+    if names and not _are_samples(names, n):
         raise InputError(
             f"--out {folder} holds {len(names):,} other files; a new or an empty folder is right"
         )
+
+
+def _are_samples(names: set[str], n: int) -> bool:
+    """Whether files are called as n samples are, pictures or texts."""
+    if len(names) != n:
+        return False
+    return any(names == {picture_name(i, ending) for i in range(n)} for ending in ("png", "txt"))
 
 
 def refuse_deep(folder: Path, spec: Spec) -> None:

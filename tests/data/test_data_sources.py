@@ -830,6 +830,73 @@ def test_bad_npz_files_are_refused_in_one_line(tmp_path, arrays, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
 
 
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+DAMAGED = {
+    "npz called npy": (
+        "x.npy",
+        lambda npz, npy, archive: npz,
+        "by its content it is an npz file; give it a name that ends in .npz",
+    ),
+    "npy called npz": (
+        "x.npz",
+        lambda npz, npy, archive: npy,
+        "by its content it is an npy file; give it a name that ends in .npy",
+    ),
+    "cut npy": ("x.npy", lambda npz, npy, archive: halved(npy), "it is cut: "),
+    "cut npz": (
+        "x.npz",
+        lambda npz, npy, archive: halved(npz),
+        "damaged (File is not a zip file); right is what numpy writes as .npz",
+    ),
+    "text": ("x.npy", lambda *_: b"pixels", "; right is what numpy writes as .npy"),
+    "empty npy": ("x.npy", lambda *_: b"", " is empty; right is what numpy writes as .npy"),
+    "empty npz": ("x.npz", lambda *_: b"", " is empty; right is what numpy writes as .npz"),
+    "cut zip": (
+        "x.zip",
+        lambda npz, npy, archive: halved(archive),
+        "it has no end as a zip has; a whole one is right",
+    ),
+    "cut zip of another name": (
+        "x",
+        lambda npz, npy, archive: halved(archive),
+        "it has no end as a zip has; a whole one is right",
+    ),
+    "empty zip": ("x.zip", lambda *_: b"", " is empty; a folder of pictures, a zip of them, "),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_of_pictures_is_refused_with_what_is_right(name, content, message, tmp_path):
+    np.savez(tmp_path / "good.npz", images=X)
+    np.save(tmp_path / "good.npy", X)
+    write_zip(tmp_path / "good.zip", range(3))
+    good = [(tmp_path / f"good.{kind}").read_bytes() for kind in ("npz", "npy", "zip")]
+    (tmp_path / name).write_bytes(content(*good))
+    with pytest.raises(InputError) as error:
+        open_container(tmp_path / name)
+    assert message in one_line(error)
+    assert str(tmp_path / name) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy"])
+def test_images_of_no_number_or_of_objects_are_refused(name, tmp_path):
+    def save(images):
+        if name == "x.npz":
+            np.savez(tmp_path / name, images=images)
+        else:
+            np.save(tmp_path / name, images)
+
+    save(X[:0])
+    with pytest.raises(InputError, match="its array of images has 0 images; at least one is right"):
+        open_container(tmp_path / name)
+    save(np.array([None, "a"], dtype=object))
+    with pytest.raises(InputError, match="Python objects, which are never unpickled; right are"):
+        open_container(tmp_path / name)
+
+
 def bad_card(tmp_path, card):
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("a.png", png(X[0]))
@@ -1515,6 +1582,14 @@ def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
         (
             ("import", "one.npz", "--name", "x", "--size", "8", "--val", "1.5"),
             "neither a number of pictures nor a share",
+        ),
+        (
+            ("import", "one.npz", "--name", "x", "--size", "8", "--val", "1.0"),
+            "a number has no point",
+        ),
+        (
+            ("import", "one.npz", "--name", "x", "--size", "8", "--test", "2."),
+            "a number has no point",
         ),
         (("import", "one.npz", "--name", "x", "--size", "80"), "none of 1 pictures can be used"),
         (
