@@ -70,6 +70,7 @@ class Container:
         repeated: Number of links to folders that were read already; they are left out.
         left_out: Number of files that were left out because the caller asked for it.
         note: What a report should say of the labels; may be empty.
+        empty: Paths of folders without a picture, which give no class.
     """
 
     pictures: list[Picture]
@@ -81,6 +82,7 @@ class Container:
     repeated: int = 0
     left_out: int = 0
     note: str = ""
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,32 @@ def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:
         repeated=listing.repeated,
         left_out=len(left_out),
         note=labels.note,
+        empty=_empty_folders(listing, names, reading.leave_out),
     )
+
+
+def _empty_folders(
+    listing: Listing, pictures: list[str], leave_out: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The outermost folders without a picture, but for hidden ones and those that are left out.
+
+    Args:
+        listing: What lies in the container.
+        pictures: Paths of the pictures that are read.
+        leave_out: What the caller asked to leave out.
+    """
+    full = {str(parent) for name in pictures for parent in PurePosixPath(name).parents}
+    full |= {
+        str(parent) for name, _ in listing.unreadable for parent in PurePosixPath(name).parents
+    }
+    asked = {composed(str(PurePosixPath(entry.replace("\\", "/")))) for entry in leave_out}
+    empty: list[str] = []
+    for name in sorted(set(listing.folders) - full):
+        above = {str(parent) for parent in PurePosixPath(name).parents}
+        is_asked = bool(asked & {composed(part) for part in (name, *above)})
+        if not is_hidden(name) and not is_asked and not above & set(empty):
+            empty.append(name)
+    return tuple(empty)
 
 
 def _left_out(origin: Path, names: list[str], asked: tuple[str, ...]) -> set[str]:

@@ -130,6 +130,7 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
     splits = [top for top in tops if top.lower() in _SPLITS]
     if not splits:
         _refuse_hidden_splits(origin, folders)
+        _refuse_almost_splits(origin, tops)
         return {name: Place(None, parts) for name, parts in folders.items()}
     if others := sorted(tops.difference(splits)):
         beside = [
@@ -147,6 +148,32 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
         )
     below, _ = _without_wrapper({name: parts[1:] for name, parts in folders.items()})
     return {name: Place(_SPLITS[parts[0].lower()], below[name]) for name, parts in folders.items()}
+
+
+def _refuse_almost_splits(origin: Path, tops: set[str]) -> None:
+    """Refuse folders such as train_data and test_data, with nothing beside: as they are called, they
+    would be two classes, and pictures for testing would be trained on.
+
+    Args:
+        origin: The container, for messages.
+        tops: Names of the folders at the top; an empty text where pictures lie beside them.
+    """
+    splits = {_split_in(top) for top in tops}
+    if None in splits or "train" not in splits or len(splits) < 2:
+        return
+    raise InputError(
+        f"{origin}: {_list(tops)} are called much as splits are, and would be classes: name splits"
+        " train, val and test, and classes without those words"
+    )
+
+
+def _split_in(name: str) -> Split | None:
+    """The split that a name begins or ends with, apart from other letters: train for train_data,
+    train2017 and my-train; None for a name that has none there, such as trainers.
+    """
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    found = [_SPLITS[word] for word in (words[:1] + words[-1:]) if word in _SPLITS]
+    return found[0] if found else None
 
 
 def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> None:

@@ -1017,6 +1017,62 @@ def test_folders_that_can_be_read_in_two_ways_are_refused_with_the_way_out(
     assert len(open_container(folder, PIXELS).pictures) == len(names)
 
 
+@pytest.mark.parametrize(
+    "tops",
+    [
+        ("train_data", "test_data"),
+        ("Train-images", "val-images", "test-images"),
+        ("train2017", "val2017"),
+        ("my_train", "my_test"),
+        ("train.1", "validation.1"),
+    ],
+)
+@pytest.mark.parametrize("inside", [("",), ("a", "b")])
+@pytest.mark.parametrize("wrapper", ["", "all/"])
+def test_folders_that_are_called_much_as_splits_are_no_classes(tmp_path, tops, inside, wrapper):
+    names = [name for top in tops for name in below(f"{wrapper}{top}", *inside)]
+    folder = write_tree(tmp_path / "photos", names)
+    with pytest.raises(InputError, match="name splits train, val and test") as error:
+        open_container(folder)
+    one_line(error)
+    assert len(open_container(folder, PIXELS).pictures) == len(names)
+
+
+@pytest.mark.parametrize(
+    "tops",
+    [
+        ("train_station", "airport"),
+        ("trainers", "tester"),
+        ("test_tube", "valve"),
+        ("train_data", "train_old"),
+        ("train_station", "test_tube", "airport"),
+    ],
+)
+def test_classes_that_sound_like_splits_are_classes(tmp_path, tops):
+    names = [name for top in tops for name in below(top, "")]
+    assert open_container(write_tree(tmp_path / "photos", names)).classes == tuple(sorted(tops))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_folder_without_a_picture_is_said(tmp_path, capsys, kind):
+    folder = write_tree(tmp_path / "photos", [*below("a", "", n=4), *below("b", "", n=4)])
+    for name in ("bird/young/grey", "fish", ".git/hooks", "notes"):
+        (folder / name).mkdir(parents=True)
+    (folder / "notes" / "a.txt").touch()
+    path = folder
+    if kind == "zip":
+        path = tmp_path / "photos.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for inner in sorted(folder.rglob("*")):
+                archive.write(inner, inner.relative_to(folder))
+    assert run("import", path, "--name", "x", "--size", 8, "--root", tmp_path / kind) == 0
+    report = capsys.readouterr().out
+    assert (
+        "; files that are no pictures: 1; folders without a picture: 3 (bird, fish, notes)\n"
+        in report
+    )
+
+
 def test_a_path_with_blanks_is_one_word_of_the_way_out(tmp_path):
     folder = write_tree(tmp_path / "photos", [*below("a", ""), *below("b", ""), "my logo.png"])
     with pytest.raises(InputError, match=r"--leave-out 'my logo\.png'"):
