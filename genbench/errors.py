@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["Diverged", "GenbenchError", "InputError", "Stopped", "Unwritable", "nearest"]
+__all__ = ["Diverged", "GenbenchError", "InputError", "Stopped", "Unwritable", "nearest", "reason"]
 
 
 class GenbenchError(Exception):
@@ -42,6 +42,13 @@ class Unwritable(OSError):
 
     def __str__(self) -> str:
         return f"{self.filename} cannot be written: {self.strerror}"
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line: of a file that cannot be read without number and path."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # choices that one line of a message holds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,11 +14,16 @@ __all__ = [
     "add_device",
     "add_trust",
     "amount",
+    "at_most",
+    "file_argument",
     "natural",
     "overrides",
     "path_argument",
     "positive",
 ]
+
+# endings of files that commands write where a user says
+_FILES = (".npz", ".png", ".pptx", ".svg", ".tex")
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,16 +95,51 @@ def path_argument(text: str) -> Path:
     return expand_home(text)
 
 
+def file_argument(text: str) -> Path:
+    """Read the path of a file that is written. A folder is meant by a slash at the end.
+
+    Raises:
+        InputError: It ends in a slash, but its name is that of a file.
+    """
+    path = path_argument(text)
+    if text.endswith(("/", "/.")) and path.suffix.lower() in _FILES and not path.is_dir():
+        raise InputError(
+            f"{text} is called as a {path.suffix} file is, and its slash says that it is a folder: "
+            f"right is {path}, or a folder without {path.suffix}"
+        )
+    return path
+
+
+def at_most(limit: int, cure: str) -> Callable[[str], int]:
+    """A reader of an integer from 1 to a limit.
+
+    Args:
+        limit: The largest number.
+        cure: What is right instead of a larger one.
+    """
+
+    def read(text: str) -> int:
+        number = positive(text)
+        if number > limit:
+            raise argparse.ArgumentTypeError(f"{text} is more than {limit:,}: {cure}")
+        return number
+
+    return read
+
+
 def amount(text: str) -> float:
-    """Read a number of pictures, at least 1, or a share of them, between 0 and 1."""
+    """Read a number of pictures, at least 1, or a share of them, between 0 and 1.
+
+    A number with a point is a share: 1.0 could be meant as all pictures or as one.
+    """
     try:
         value = float(text.replace("_", ""))
-        if value > 0 and (value < 1 or value == int(value)):
+        if 0 < value < 1 or (value >= 1 and value == int(value) and "." not in text):
             return value
     except (ValueError, OverflowError):
         pass
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither a number of pictures nor a share between 0 and 1"
+        f"{text!r} is neither a number of pictures nor a share between 0 and 1; a number has no point"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from genbench.cli.arguments import Parser, amount, path_argument, positive
+from genbench.cli.arguments import Parser, amount, file_argument, path_argument, positive
 from genbench.errors import InputError
 
 __all__ = ["add_data"]
@@ -107,7 +107,7 @@ def add_data(commands: Any) -> None:
     show.add_argument(
         "-o",
         "--out",
-        type=path_argument,
+        type=file_argument,
         help="where the grid goes, a .png file (runs/data, in the checkout or here)",
     )
     show.set_defaults(act=_data_show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,10 @@ def run_evaluate(given: Any) -> None:
             "genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL"
         )
     if given.run is not None and given.protocol is not None:
+        option = shlex.quote(f"--protocol={given.protocol}")
         raise InputError(
             "--protocol is about --samples; a run is judged by the protocol of its configuration, "
-            f"which genbench train -c RECIPE --protocol={given.protocol} changes without training again"
+            f"which genbench train -c RECIPE {option} changes without training again"
         )
     if given.run is not None and any(value is not None for value in (given.seed, given.root)):
         raise InputError(

@@ -7,6 +7,8 @@ import io
 import logging
 import sys
 
+from genbench.system.letters import PLAIN
+
 __all__ = ["print_anything", "to_terminal"]
 
 
@@ -23,17 +25,12 @@ def print_anything() -> None:
             stream.reconfigure(errors="genbench")
 
 
-# characters beyond ASCII that tables, messages and bars print, and what takes their place
-_PLAIN = {"±": "+-", "×": "x", "‖": "||", "∞": "inf", "–": "-", "—": "-", "−": "-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~",
-          "→": "->", "←": "<-", "·": ".", "“": '"', "”": '"', "‘": "'", "’": "'"}  # fmt: skip
-
-
 def _in_plain_letters(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
     plain = "".join(
-        _PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode()
+        PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode()
         for letter in letters
     )
     return plain, error.end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench.cli.arguments import add_device, add_trust, natural, path_argument, positive
+from genbench.cli.arguments import add_device, add_trust, at_most, file_argument, natural
 from genbench.cli.device import find_device
 from genbench.errors import InputError, nearest
 
@@ -15,17 +15,24 @@ __all__ = ["add_sample", "run_sample"]
 
 # letters of an alphabet that a message shows
 _ALPHABET = 120
+# images of one command, whose files are numbered by six digits
+_MOST = 1_000_000
 
 
 def add_sample(commands: Any) -> None:
     """Add the command sample."""
     sample = commands.add_parser("sample", help="sample from a finished run")
     sample.add_argument("run", help="run folder")
-    sample.add_argument("-n", type=positive, default=64, help="number of images (64)")
+    sample.add_argument(
+        "-n",
+        type=at_most(_MOST, "samples beyond them are those of another --seed"),
+        default=64,
+        help="number of images (64)",
+    )
     sample.add_argument(
         "-o",
         "--out",
-        type=path_argument,
+        type=file_argument,
         required=True,
         help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel, or one text file per text: a new one, an empty"
         " one, or one that holds the same samples",
@@ -54,7 +61,7 @@ def add_sample(commands: Any) -> None:
     )
     sample.add_argument(
         "--batch",
-        type=positive,
+        type=at_most(_MOST, "a batch lies in memory as a whole"),
         default=256,
         help="images computed at once; changes none, but by an adaptive solver's tolerance (256)",
     )

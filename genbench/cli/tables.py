@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genbench.cli.arguments import path_argument
+from genbench.cli.arguments import file_argument, path_argument
 from genbench.errors import InputError
 
 __all__ = ["add_tables", "run_compare", "run_list", "run_table"]
@@ -34,7 +34,7 @@ def add_tables(commands: Any) -> None:
     table.add_argument(
         "-o",
         "--output",
-        type=path_argument,
+        type=file_argument,
         help="file of the slide (slide.svg, .png, .pptx or .tex in the working folder)",
     )
     table.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def run_train(given: Any) -> None:
     if missing and is_primary():
         print(
             f"note: protocol {protocol.name}, by which this run will be judged, needs the extractor "
-            f"{missing}, which is not here: genbench data fetch-weights {missing}, "
+            f"{missing}, which is not here: genbench data fetch-weights {shlex.quote(missing)}, "
             "or --protocol=likelihood, which needs none",
             file=sys.stderr,
         )
@@ -102,8 +103,10 @@ def run_train(given: Any) -> None:
         again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
         images = state["images_seen"] + state["finalize_images"]
         did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
-        trust = "".join(f" --trust {module}" for module in given.trust)
-        print(f"{run.path}: {did}. Next: genbench evaluate {run.path}{trust}")
+        command = ["genbench", "evaluate", str(run.path)]
+        for module in given.trust:
+            command += ["--trust", module]
+        print(f"{run.path}: {did}. Next: {shlex.join(command)}")
 
 
 def missing_extractor(protocol: Protocol, root: Path) -> str | None:

@@ -85,16 +85,17 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
     earlier = tuple(sorted({job.array for job in queued.values()}))
     if not tasks:
         if not queued:
-            yield f"nothing to submit; the tables, at once: genbench table {suite.out} --write"
+            command = shlex.join(["genbench", "table", str(suite.out), "--write"])
+            yield f"nothing to submit; the tables, at once: {command}"
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
         # the runs wait, but sbatch refused the job of the tables, or somebody cancelled it
         if newest is not None and not newest.tables:
             submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
-            command = submission.tables(())
+            tables = submission.tables(())
             if dry_run:
-                yield shlex.join(command)
+                yield shlex.join(tables)
             else:
-                yield f"job {sbatch(command)}: tables, after all"
+                yield f"job {sbatch(tables)}: tables, after all"
         return
     name = f"{suite.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     folder = suite.runs / "slurm" / name

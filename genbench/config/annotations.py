@@ -173,7 +173,10 @@ def _settled(value: Any, hint: Any, key: str) -> Any:
     # jsonargparse would read a text anew, and by YAML 1.1
     if isinstance(value, str) and not takes_text(hint):
         raise ValueError(f"{key} is the text {value!r}; right is {described(hint)}")
-    return plain(value)
+    number = plain(value)
+    if not _takes_number(number, hint):
+        raise ValueError(f"{key} is {text or number}; right is {described(hint)}")
+    return number
 
 
 def members(hint: Any) -> list[Any]:
@@ -210,6 +213,18 @@ def takes_text(hint: Any) -> bool:
     """
     kinds = [get_origin(member) or member for member in members(hint) if _is_plain(member)]
     return not kinds or str in kinds or Literal in kinds
+
+
+def _takes_number(value: Any, hint: Any) -> bool:
+    """Whether an annotation takes a value, if that is a number or a truth value; others are judged
+    elsewhere. One that has other than plain types takes anything.
+    """
+    kinds = [get_origin(member) or member for member in members(hint)]
+    if type(value) not in (bool, int, float) or Literal in kinds:
+        return True
+    if not kinds or not all(_is_plain(member) for member in members(hint)):
+        return True
+    return type(value) in kinds or (type(value) is int and float in kinds)
 
 
 def takes_null(hint: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
         if not any(value.startswith(module + ".") for module in trusted):
             raise InputError(
                 f"{origin}: {key} names {value!r}, outside the trusted modules ({', '.join(trusted)}); "
-                f"{nearest(value, _right_paths(key, admitted))}, or --trust {value.split('.')[0]} if you trust that code"
+                f"{nearest(value, _right_paths(key, admitted))}, or --trust {shlex.quote(value.split('.')[0])} if you trust that code"
             )
         module, _, name = value.rpartition(".")
         try:

@@ -21,15 +21,18 @@ import numpy as np
 from genbench.data.decoded import array_dtype
 from genbench.data.labelling import NO_LABELS, Labels, numbered
 from genbench.data.listing import LARGEST_BYTES
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
 from genbench.spec import MAX_LEVELS
-from genbench.system.files import BROKEN_ARRAY
+from genbench.system.files import BROKEN_ARRAY, open_regular
 
 __all__ = ["ArrayFile", "read_arrays", "refuse_bomb"]
 
 # an npz that unpacks to more than LARGEST_BYTES, and by more than this factor, is no set of images:
 # those shrink tenfold or so
 _LARGEST_FACTOR = 200
+# the first bytes of the two kinds of files
+_NPY_BEGIN = b"\x93NUMPY"
+_ZIP_BEGIN = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,12 @@ def read_arrays(path: Path, with_labels: bool) -> ArrayFile:
         InputError: It is damaged, or its arrays are no images.
     """
     labels = NO_LABELS
+    arrays = _load_arrays(path)
     try:
-        arrays = _load_arrays(path)
         levels = _levels(arrays.get("levels"))
         images = _channels_last(arrays["images"], levels)
+        if len(images) == 0:
+            raise ValueError("its array of images has 0 images; at least one is right")
         if images.min(initial=0) < 0 or images.max(initial=0) >= levels:
             raise ValueError(
                 f"its pixels are not 0 to {levels - 1}, as {levels} levels are, "
@@ -74,7 +79,7 @@ def read_arrays(path: Path, with_labels: bool) -> ArrayFile:
         if with_labels:
             labels = _labels(arrays.get("labels"), len(images))
     except BROKEN_ARRAY as error:
-        raise InputError(f"{path}: {str(error) or type(error).__name__}") from None
+        raise InputError(f"{path}: {reason(error)}") from None
     return ArrayFile(images, levels, labels)
 
 
@@ -85,42 +90,96 @@ def refuse_bomb(path: Path) -> None:
         path: The file.
 
     Raises:
-        ValueError: It would unpack to far more than arrays do.
+        InputError: It would unpack to far more than arrays do.
         OSError, BadZipFile: It cannot be read.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         size = sum(info.file_size for info in archive.infolist())
     if size > max(LARGEST_BYTES, _LARGEST_FACTOR * path.stat().st_size):
         packed = path.stat().st_size >> 20
-        raise ValueError(
-            f"it would unpack to {size >> 20:,} MiB, from {packed:,} MiB: no arrays do"
+        raise InputError(
+            f"{path}: it would unpack to {size >> 20:,} MiB, from {packed:,} MiB: no arrays do"
         )
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The array "images", and "labels" and "levels" where the file has them."""
-    if path.suffix.lower() == ".npy":
+    """The array "images", and "labels" and "levels" where the file has them.
+
+    Raises:
+        InputError: It is no such file, damaged, or holds other arrays.
+    """
+    kind = path.suffix.lower()
+    try:
+        _refuse_other_kind(path, kind)
+        return _loaded(path, kind)
+    except BROKEN_ARRAY as error:
+        raise InputError(f"{path}: {_in_words(error, kind)}") from None
+
+
+def _refuse_other_kind(path: Path, kind: str) -> None:
+    """Refuse an empty file, and one whose first bytes are not those of its kind.
+
+    Args:
+        path: The file.
+        kind: How its name ends: .npz or .npy.
+    """
+    with open_regular(path) as file:
+        first = file.read(len(_NPY_BEGIN))
+    if not first:
+        raise InputError(f"{path} is empty; right is what numpy writes as {kind}")
+    for other, begin in ((".npz", _ZIP_BEGIN), (".npy", _NPY_BEGIN)):
+        if kind != other and first.startswith(begin):
+            raise InputError(
+                f"{path}: by its content it is an {other[1:]} file; give it a name that ends in {other}"
+            )
+    if kind == ".npy" and first != _NPY_BEGIN:
+        raise InputError(
+            f"{path} does not begin as an npy file does; right is what numpy writes as .npy"
+        )
+
+
+def _in_words(error: BaseException, kind: str) -> str:
+    """What is wrong with a file that numpy does not read, and what would be right.
+
+    Args:
+        error: What numpy raised.
+        kind: How the file's name ends.
+    """
+    message = reason(error)
+    if "allow_pickle" in message or "Python objects" in message:
+        return "it holds Python objects, which are never unpickled; right are arrays of integers"
+    if "mmap length" in message:
+        return "it is cut: its array is longer than the file; copy or write it anew"
+    if isinstance(error, OSError):
+        return f"{message}; right is a file that can be read"
+    return f"damaged ({message}); right is what numpy writes as {kind}"
+
+
+def _loaded(path: Path, kind: str) -> dict[str, np.ndarray]:
+    """The arrays of `_load_arrays`, by a reader that raises whatever numpy does."""
+    if kind == ".npy":
         # mapped: a header that announces more than the file has is refused before memory is asked for
-        return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with open_regular(path):
+            return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
     refuse_bomb(path)
     # opened here: numpy leaves the file open where it is no archive
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as content:
         names = {"images": "images", "labels": "labels", "levels": "levels"}
         if "images" not in content.files:
             names |= {"images": "arr_0", "labels": "arr_1"}
         if names["images"] not in content.files:
             others = ", ".join(content.files) or "nothing"
-            raise ValueError(f"it has no array 'images' (nor 'arr_0'), but {others}")
-        _refuse_others(content.files, list(names.values()))
+            raise InputError(f"{path}: it has no array 'images' (nor 'arr_0'), but {others}")
+        _refuse_others(path, content.files, list(names.values()))
         return {key: content[name] for key, name in names.items() if name in content.files}
 
 
-def _refuse_others(arrays: Sequence[str], known: Sequence[str]) -> None:
+def _refuse_others(path: Path, arrays: Sequence[str], known: Sequence[str]) -> None:
     """Refuse an array that would be dropped without a word, such as `label` for `labels`."""
     others = [name for name in arrays if name not in known]
     if others:
-        raise ValueError(
-            f"beside the array {known[0]!r} it has {', '.join(map(repr, others))}, which would be "
+        raise InputError(
+            f"{path}: beside the array {known[0]!r} it has {', '.join(map(repr, others))}, which would be "
             f"lost; right are {', '.join(known)}"
         )
 

@@ -34,9 +34,10 @@ from genbench.data.draws import flip
 from genbench.data.gather import gather
 from genbench.data.images import ImageData
 from genbench.data.location import Download
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
+from genbench.system.files import open_regular, read_regular
 
 __all__ = ["CIFAR10", "read_archive", "read_batch", "read_zip"]
 
@@ -104,7 +105,7 @@ class CIFAR10(ImageData):
         """The bytes of each pickled batch by its path."""
         if self.sources[0].name == _TAR:
             return read_archive(self.sources[0])
-        return {path: path.read_bytes() for path in self.sources}
+        return {path: _batch(path) for path in self.sources}
 
     def _parts(self) -> tuple[Arrays, Arrays]:
         """The images and labels published for training, and those for testing."""
@@ -214,7 +215,7 @@ def read_archive(tar: Path) -> dict[Path, bytes]:
     """
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(tar) as archive:
+        with open_regular(tar) as packed, tarfile.open(fileobj=packed) as archive:
             for member in archive:
                 if member.size > _LARGEST_BYTES:
                     raise tarfile.TarError(
@@ -226,7 +227,19 @@ def read_archive(tar: Path) -> dict[Path, bytes]:
                         contents[member.name] = file.read()
         return {tar / name: contents[f"{_FOLDER}/{name}"] for name in _BATCHES}
     except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"damaged {tar}: {error}; delete it and fetch it again") from None
+        raise InputError(f"damaged {tar}: {reason(error)}; delete it and fetch it again") from None
+
+
+def _batch(path: Path) -> bytes:
+    """The bytes of an unpacked batch.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise InputError(f"damaged {path}: {reason(error)}; delete it and fetch it again") from None
 
 
 def _md5s() -> dict[str, str]:

@@ -30,8 +30,12 @@ from genbench.data.listing import (
 )
 from genbench.data.prepare import WHITE, Decoded, decode, from_array
 from genbench.errors import InputError, nearest
+from genbench.system.files import open_regular
 
 __all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable"]
+
+# what pictures are read from, in messages
+_RIGHT = "a folder of pictures, a zip of them, an npz or an npy file"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Container:
         repeated: Number of links to folders that were read already; they are left out.
         left_out: Number of files that were left out because the caller asked for it.
         note: What a report should say of the labels; may be empty.
+        empty: Paths of folders without a picture, which give no class.
     """
 
     pictures: list[Picture]
@@ -77,6 +82,7 @@ class Container:
     repeated: int = 0
     left_out: int = 0
     note: str = ""
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,9 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     if path.is_dir():
         container = _from_files(path, list_folder(path), reading)
     elif not path.exists():
-        raise InputError(
-            f"no {path}: a folder of pictures, a zip of them, an npz or an npy file is right"
-        )
+        raise InputError(f"no {path}: {_RIGHT} is right")
+    elif not path.is_file():
+        raise InputError(f"{path}: it is no regular file; {_RIGHT} is right")
     elif path.suffix.lower() in (".npz", ".npy"):
         if reading.leave_out:
             raise InputError(f"--leave-out is about folders and zips; {path} holds arrays")
@@ -124,6 +130,7 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
     elif zipfile.is_zipfile(path):
         container = _from_files(path, list_zip(path), reading)
     else:
+        _refuse_damaged_zip(path)
         raise InputError(
             f"{path} is neither a folder of pictures, nor a zip of them, nor an npz or npy file; "
             "a text is imported by --length L"
@@ -137,6 +144,22 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
             "other files"
         )
     return container
+
+
+def _refuse_damaged_zip(path: Path) -> None:
+    """Refuse a file that begins or is called as a zip, and has no end of one.
+
+    Raises:
+        InputError: It is such a file, or an empty one.
+    """
+    with open_regular(path) as file:
+        first = file.read(2)
+    if not first:
+        raise InputError(f"{path} is empty; {_RIGHT} is right")
+    if first == b"PK" or path.suffix.lower() == ".zip":
+        raise InputError(
+            f"damaged {path}: it has no end as a zip has; a whole one is right: copy or pack it anew"
+        )
 
 
 def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:
@@ -173,7 +196,32 @@ def _from_files(origin: Path, listing: Listing, reading: Reading) -> Container:
         repeated=listing.repeated,
         left_out=len(left_out),
         note=labels.note,
+        empty=_empty_folders(listing, names, reading.leave_out),
     )
+
+
+def _empty_folders(
+    listing: Listing, pictures: list[str], leave_out: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The outermost folders without a picture, but for hidden ones and those that are left out.
+
+    Args:
+        listing: What lies in the container.
+        pictures: Paths of the pictures that are read.
+        leave_out: What the caller asked to leave out.
+    """
+    full = {str(parent) for name in pictures for parent in PurePosixPath(name).parents}
+    full |= {
+        str(parent) for name, _ in listing.unreadable for parent in PurePosixPath(name).parents
+    }
+    asked = {composed(str(PurePosixPath(entry.replace("\\", "/")))) for entry in leave_out}
+    empty: list[str] = []
+    for name in sorted(set(listing.folders) - full):
+        above = {str(parent) for parent in PurePosixPath(name).parents}
+        is_asked = bool(asked & {composed(part) for part in (name, *above)})
+        if not is_hidden(name) and not is_asked and not above & set(empty):
+            empty.append(name)
+    return tuple(empty)
 
 
 def _left_out(origin: Path, names: list[str], asked: tuple[str, ...]) -> set[str]:

@@ -6,13 +6,14 @@ import hashlib
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genbench.data.images import ImageData
 from genbench.errors import InputError
-from genbench.system.files import errors_about, stop_if_disk_full, temporary_path
+from genbench.system.files import errors_about, open_regular, stop_if_disk_full, temporary_path
 from genbench.system.temporary import remove_abandoned
 
 __all__ = ["download", "fetch"]
@@ -70,7 +71,7 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
         InputError: No address answers, or the content has another hash; `path` is as it was.
     """
     if path.exists():
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             existing = hashlib.file_digest(file, algorithm).hexdigest()
         if not existing.startswith(expected):
             raise InputError(
@@ -98,8 +99,24 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
     )
 
 
+def _refuse_pipe(url: str) -> None:
+    """Refuse a named pipe or a device on this machine: reading it would wait for ever.
+
+    Args:
+        url: An address, which may be that of a file.
+
+    Raises:
+        InputError: It is the address of what is no regular file.
+    """
+    parts = urllib.parse.urlsplit(url)
+    path = Path(urllib.request.url2pathname(parts.path))
+    if parts.scheme == "file" and path.exists() and not path.is_file():
+        raise InputError(f"{url}: it is no regular file")
+
+
 def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
     """Download from one address into a temporary file, check the hash, and put it in its place."""
+    _refuse_pipe(url)
     beside = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)

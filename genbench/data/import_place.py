@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,8 +19,12 @@ from genbench.errors import InputError
 from genbench.spec import Spec
 from genbench.system.json_files import canonical_json
 from genbench.system.temporary import folder_beside
+from genbench.system.yaml12 import parse_yaml, plain
 
 __all__ = ["check_place", "closing_lines", "part_of", "store_import"]
+
+# letters that mean nothing in YAML, wherever they stand
+_PLAIN = re.compile(r"[\w./+-]+")
 
 
 def check_place(name: str, root: Path | None) -> Path:
@@ -128,8 +134,15 @@ def closing_lines(name: str, root: Path, given_root: Path | None) -> Iterator[st
     """
     yield f"content hash {Imported(name, str(root)).content_hash}"
     yield "In a configuration:"
-    root_entry = f", root: {root.resolve()}" if given_root else ""
-    yield f"data: {{class_path: genbench.data.imported.Imported, name: {name}{root_entry}}}"
+    root_entry = f", root: {_yaml_word(str(root.resolve()))}" if given_root else ""
+    yield f"data: {{class_path: genbench.data.imported.Imported, name: {_yaml_word(name)}{root_entry}}}"
+
+
+def _yaml_word(text: str) -> str:
+    """A text as a value inside the braces of YAML: quoted where it would be read as something else."""
+    if _PLAIN.fullmatch(text) and plain(parse_yaml(text, "")) == text:
+        return text
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _put_back(folder: Path) -> None:

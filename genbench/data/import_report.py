@@ -18,6 +18,8 @@ __all__ = ["depth_lines", "description_lines", "summary_line"]
 
 # classes whose counts are printed
 _CLASSES = 20
+# folders without a picture that are named
+_FOLDERS = 5
 
 
 def summary_line(pictures: Gathered, container: Container, skip_bad: bool) -> str:
@@ -42,6 +44,10 @@ def summary_line(pictures: Gathered, container: Container, skip_bad: bool) -> st
     for words, count in counts.items():
         if count:
             line += f"; {words}: {count:,}"
+    if container.empty:
+        names = ", ".join(printable(name) for name in container.empty[:_FOLDERS])
+        more = ", ..." if len(container.empty) > _FOLDERS else ""
+        line += f"; folders without a picture: {len(container.empty):,} ({names}{more})"
     return line
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -106,7 +107,7 @@ class Imported(ImageData):
             right = f"{nearest(name, known)}; or" if known else "first"
             raise ValueError(
                 f"no imported data {name!r} in {self.root}: {right} genbench data import PATH "
-                f"--name {name} --size N (of a text --length L)"
+                f"--name {shlex.quote(name)} --size N (of a text --length L)"
             ) from None
         except (ValueError, OSError) as error:
             raise ValueError(
@@ -150,7 +151,7 @@ class Imported(ImageData):
         _, _, width = self.spec.shape
         option = "--length" if isinstance(self.spec.looks, Text) else "--size"
         raise InputError(
-            f"no {self._copy}; genbench data import PATH --name {self.name} {option} {width}"
+            f"no {self._copy}; genbench data import PATH --name {shlex.quote(self.name)} {option} {width}"
         )
 
     @property

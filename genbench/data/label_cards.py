@@ -12,7 +12,7 @@ from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from genbench.data.labelling import NO_LABELS, Labels, composed, numbered, printable
+from genbench.data.labelling import NO_LABELS, Labels, as_word, composed, numbered, printable
 from genbench.errors import InputError
 from genbench.system.json_files import parse_json
 from genbench.system.typed import read_value
@@ -99,5 +99,5 @@ def _card_error(origin: Path, card: str, message: str) -> str:
     """The message about a card that cannot be used, with the ways out."""
     return (
         f"{origin}: {printable(card)}: {message}; it should say the class of each picture, "
-        f'{{"labels": [["a.png", 0], ...]}}; if it is of another tool, leave it out: --leave-out {printable(card)}'
+        f'{{"labels": [["a.png", 0], ...]}}; if it is of another tool, leave it out: --leave-out {as_word(card)}'
     )

@@ -16,6 +16,7 @@ A folder in which everything lies does not count. A card in a container decides 
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ __all__ = [
     "NO_LABELS",
     "Labels",
     "Place",
+    "as_word",
     "composed",
     "folder_labels",
     "natural",
@@ -83,6 +85,15 @@ def printable(name: str) -> str:
     return repr(name)
 
 
+def as_word(name: str) -> str:
+    """A name as one word of a command that a user may copy; of a name that no terminal shows,
+    what `printable` makes of it.
+    """
+    if name.isprintable():
+        return shlex.quote(name)
+    return printable(name)
+
+
 def composed(name: str) -> str:
     """A name in Unicode's composed form, in which an e with an accent is one character; some systems
     write two.
@@ -119,6 +130,7 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
     splits = [top for top in tops if top.lower() in _SPLITS]
     if not splits:
         _refuse_hidden_splits(origin, folders)
+        _refuse_almost_splits(origin, tops)
         return {name: Place(None, parts) for name, parts in folders.items()}
     if others := sorted(tops.difference(splits)):
         beside = [
@@ -128,7 +140,7 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
         more = f" ({len(beside):,} pictures in all)" if len(beside) > 1 else ""
         raise InputError(
             f"{origin}: beside {_list(splits)}, called as splits are, lies {printable(path)}{more}: move it away, or leave it out"
-            f" (--leave-out {printable(path)})"
+            f" (--leave-out {as_word(path)})"
         )
     if "train" not in {_SPLITS[top.lower()] for top in splits}:
         raise InputError(
@@ -136,6 +148,32 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
         )
     below, _ = _without_wrapper({name: parts[1:] for name, parts in folders.items()})
     return {name: Place(_SPLITS[parts[0].lower()], below[name]) for name, parts in folders.items()}
+
+
+def _refuse_almost_splits(origin: Path, tops: set[str]) -> None:
+    """Refuse folders such as train_data and test_data, with nothing beside: as they are called, they
+    would be two classes, and pictures for testing would be trained on.
+
+    Args:
+        origin: The container, for messages.
+        tops: Names of the folders at the top; an empty text where pictures lie beside them.
+    """
+    splits = {_split_in(top) for top in tops}
+    if None in splits or "train" not in splits or len(splits) < 2:
+        return
+    raise InputError(
+        f"{origin}: {_list(tops)} are called much as splits are, and would be classes: name splits"
+        " train, val and test, and classes without those words"
+    )
+
+
+def _split_in(name: str) -> Split | None:
+    """The split that a name begins or ends with, apart from other letters: train for train_data,
+    train2017 and my-train; None for a name that has none there, such as trainers.
+    """
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    found = [_SPLITS[word] for word in (words[:1] + words[-1:]) if word in _SPLITS]
+    return found[0] if found else None
 
 
 def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> None:
@@ -151,11 +189,11 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
     if len(second) < 2 or not {name.lower() for name in second} <= _SPLITS.keys():
         return
     top = printable(next(iter(inside.values()))[0])
-    stray = next((printable(name) for name in folders if name not in inside), None)
+    stray = next((name for name in folders if name not in inside), None)
     if stray is not None:
         raise InputError(
-            f"{origin}: splits ({_list(second)}) lie below {top}, beside {stray}: move that away, or leave it out"
-            f" (--leave-out {stray})"
+            f"{origin}: splits ({_list(second)}) lie below {top}, beside {printable(stray)}: move that away, or leave it out"
+            f" (--leave-out {as_word(stray)})"
         )
     raise InputError(
         f"{origin}: splits ({_list(second)}) lie below {top}; right is train/ at the top, and class folders below it"
@@ -196,10 +234,10 @@ def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
     if strange := next(
         (name for name, place in inside.items() if place.folders[0] not in learnt), None
     ):
-        folder = printable(str(PurePosixPath(strange).parent))
+        folder = str(PurePosixPath(strange).parent)
         raise InputError(
-            f"{origin}: {folder} is a class without pictures for training: leave it out (--leave-out {folder}), or read all"
-            " without classes (--no-classes)"
+            f"{origin}: {printable(folder)} is a class without pictures for training: leave it out"
+            f" (--leave-out {as_word(folder)}), or read all without classes (--no-classes)"
         )
     number = {name: label for label, name in enumerate(classes)}
     return Labels(
@@ -292,4 +330,4 @@ def _group(names: Sequence[str], places: dict[str, Place]) -> str:
     together = [name for name, place in places.items() if place.split == split]
     parts = PurePosixPath(names[0]).parts[:-1]
     whole = split is not None and split != "train" and set(together) == set(names) and parts
-    return printable("/".join(parts) if whole else names[0])
+    return as_word("/".join(parts) if whole else names[0])

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from genbench.errors import InputError
+from genbench.system.files import read_regular
 
 __all__ = [
     "LARGEST_BYTES",
@@ -45,11 +46,13 @@ class Listing:
         unreadable: Names and reasons of folders that cannot be listed, of links to nothing, and of
             what is no file.
         repeated: Number of links to folders that were listed already; they are left out.
+        folders: Paths of the folders that could be listed, with slashes.
     """
 
     files: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     repeated: int = 0
+    folders: list[str] = field(default_factory=list)
 
 
 def list_folder(folder: Path) -> Listing:
@@ -76,6 +79,8 @@ def list_folder(folder: Path) -> Listing:
             reason = f"a folder that cannot be read: {error.strerror or error}"
             _note_unreadable(listing, _inside(folder, top), reason)
             continue
+        if top != folder:
+            listing.folders.append(_inside(folder, top))
         for entry in entries:
             path = Path(entry.path)
             name = _inside(folder, path)
@@ -125,7 +130,9 @@ def list_zip(path: Path) -> Listing:
                 f"{path}: the name {info.filename!r} points out of the zip; make it anew without "
                 "such names"
             )
-        if not name.endswith("/"):
+        if name.endswith("/"):
+            listing.folders.append(name.rstrip("/"))
+        else:
             _add(listing, path, name, partial(_read_entry, archive, info))
     listing.files = dict(sorted(listing.files.items()))
     return listing
@@ -165,7 +172,7 @@ def _note_unreadable(listing: Listing, name: str, reason: str) -> None:
 
 def _read_bounded(path: Path) -> bytes:
     _refuse_large(path.stat().st_size)
-    return path.read_bytes()
+    return read_regular(path)
 
 
 def _refuse_large(size: int) -> None:

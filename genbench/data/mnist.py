@@ -29,6 +29,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -41,9 +42,10 @@ from genbench.data.decoded import Arrays, Split
 from genbench.data.draws import binarise
 from genbench.data.images import ImageData
 from genbench.data.location import Download
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
+from genbench.system.files import open_regular, read_regular
 
 __all__ = [
     "MNIST",
@@ -199,7 +201,7 @@ def read_idx(path: Path) -> np.ndarray:
         InputError: It is no idx file.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_regular(path) as raw, _unpacked(path, raw) as file:
             content = file.read(_LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             raise ValueError(f"it has more than {_LARGEST_BYTES >> 20} MiB")
@@ -211,8 +213,15 @@ def read_idx(path: Path) -> np.ndarray:
         if len(pixels) != math.prod(shape):
             raise ValueError(f"it has {len(pixels):,} bytes of {math.prod(shape):,}")
     except (ValueError, EOFError, OSError, zlib.error) as error:
-        raise InputError(f"damaged {path}: {error}; delete it and fetch it again") from None
+        raise InputError(f"damaged {path}: {reason(error)}; delete it and fetch it again") from None
     return pixels.reshape(shape)
+
+
+def _unpacked(path: Path, file: BufferedReader) -> BufferedReader | gzip.GzipFile:
+    """The content of an open file, which is gzipped if its name says so."""
+    if path.suffix == ".gz":
+        return gzip.GzipFile(fileobj=file)
+    return file
 
 
 def read_amat(path: Path) -> np.ndarray:
@@ -227,7 +236,11 @@ def read_amat(path: Path) -> np.ndarray:
     Raises:
         InputError: It is no such file.
     """
-    bits = np.frombuffer(path.read_bytes().translate(None, b" \t\r\n"), np.uint8) - ord("0")
+    try:
+        text = read_regular(path)
+    except OSError as error:
+        raise InputError(f"damaged {path}: {reason(error)}; delete it and fetch it again") from None
+    bits = np.frombuffer(text.translate(None, b" \t\r\n"), np.uint8) - ord("0")
     if len(bits) == 0 or len(bits) % 784 or bits.max() > 1:
         raise InputError(f"damaged {path}: it is not lines of 784 digits 0 or 1")
     return bits.reshape(-1, 1, 28, 28)

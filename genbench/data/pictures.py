@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 from genbench.data.decoded import array_dtype
 from genbench.errors import InputError
 from genbench.spec import Image, Scatter, Spec, Text
-from genbench.system.files import stop_if_disk_full, write_atomic
+from genbench.system.files import read_regular, stop_if_disk_full, write_atomic
 from genbench.system.temporary import folder_beside
 
 __all__ = [
@@ -123,11 +123,17 @@ def check_folder(folder: Path, n: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; a new or an empty folder is right")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    samples = [{picture_name(i, ending) for i in range(n)} for ending in ("png", "txt")]
-    if names and names not in samples:
+    if names and not _are_samples(names, n):
         raise InputError(
             f"--out {folder} holds {len(names):,} other files; a new or an empty folder is right"
         )
+
+
+def _are_samples(names: set[str], n: int) -> bool:
+    """Whether files are called as n samples are, pictures or texts."""
+    if len(names) != n:
+        return False
+    return any(names == {picture_name(i, ending) for i in range(n)} for ending in ("png", "txt"))
 
 
 def refuse_deep(folder: Path, spec: Spec) -> None:
@@ -171,7 +177,7 @@ def save_folder(images: np.ndarray, spec: Spec, folder: Path) -> None:
             files[picture_name(i)] = png(pixels(image, spec))
     folder = folder.resolve()
     if folder.is_dir() and any(folder.iterdir()):
-        there = {path.name: path.read_bytes() for path in folder.iterdir()}
+        there = {path.name: read_regular(path) for path in folder.iterdir()}
         if there != files:
             raise InputError(
                 f"--out {folder} holds {len(files):,} other samples; a new or an empty folder is "

@@ -18,6 +18,7 @@ from genbench.leaderboard.board import Board
 from genbench.leaderboard.rows import Row
 from genbench.leaderboard.sources import Link
 from genbench.records.store import picture_path
+from genbench.system.files import open_regular
 from genbench.system.json_files import read_json
 from genbench.system.typed import read_value
 
@@ -108,7 +109,7 @@ def strip(row: Row, out: Path) -> Strip | None:
 
 def png_width(path: Path) -> int:
     """Width of a PNG in pixels, which its header states in bytes 16 to 19."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return int.from_bytes(file.read(20)[16:], "big")
 
 

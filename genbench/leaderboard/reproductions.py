@@ -25,6 +25,7 @@ The list:
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,7 +263,8 @@ def section(entry: Entry, row: Row | None) -> str:
         row: What was measured; None where nothing was.
     """
     facts = [*measured_facts(entry, row), *published_facts(entry)]
-    facts.append(f"Command: `genbench train -c {entry.recipe}`")
+    command = shlex.join(["genbench", "train", "-c", entry.recipe])
+    facts.append(f"Command: `{command}`")
     parts = [
         f"## {evaluation_name(entry)}",
         entry.method.strip(),

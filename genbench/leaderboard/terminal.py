@@ -19,6 +19,7 @@ from genbench.leaderboard.rows import Row, likelihood_unit
 from genbench.leaderboard.table import comparison_table
 from genbench.leaderboard.words import MAY_BE_CHANCE, speed_words
 from genbench.records.catalogue import metric_info, quality_metric
+from genbench.system.letters import with_letters_of
 
 __all__ = ["print_comparison", "sentences"]
 
@@ -47,22 +48,23 @@ def print_comparison(out: Path, console: Console | None = None) -> None:
     width = min(LINE_WIDTH, console.width)
     boundless = console.options.update(max_width=10 * LINE_WIDTH)
     for board in load_boards(out):
-        table = terminal_table(board)
+        table = terminal_table(board, encoding=console.encoding)
         if console.measure(table, options=boundless).maximum > width:
-            table = terminal_table(board, spreads=False)
+            table = terminal_table(board, spreads=False, encoding=console.encoding)
         console.print(table, width=width)
         for sentence in sentences(board):
             console.print(sentence, width=width, markup=False)
         console.print()
 
 
-def terminal_table(board: Board, spreads: bool = True) -> RichTable:
+def terminal_table(board: Board, spreads: bool = True, encoding: str = "utf-8") -> RichTable:
     """The comparison of a board: model, quality, likelihood with its kind, images/s and density of
     every row, best quality first, the noise floor last.
 
     Args:
         board: What to draw.
         spreads: Whether to print standard deviations beside means.
+        encoding: That of the terminal, which may lack signs.
     """
     table = comparison_table(board)
     aspects = [column.title.partition(":")[0] for column in table.columns]
@@ -77,7 +79,10 @@ def terminal_table(board: Board, spreads: bool = True) -> RichTable:
             + {"lower": " ↓", "higher": " ↑", None: ""}[column.better]
         )
         shown.add_column(
-            head, justify="left" if column.words else "right", no_wrap=True, overflow="ellipsis"
+            with_letters_of(encoding, head),
+            justify="left" if column.words else "right",
+            no_wrap=True,
+            overflow="ellipsis",
         )
     quality = places[1] if "Sample quality" in aspects else 0
     higher = table.columns[quality].better == "higher"
@@ -87,6 +92,7 @@ def terminal_table(board: Board, spreads: bool = True) -> RichTable:
     ):
         kinds = [row.kind if aspects[place] == "Likelihood" else None for place in places]
         texts = [cell_text(line.cells[place], kind, spreads) for place, kind in zip(places, kinds)]
+        texts = [with_letters_of(encoding, text) for text in texts]
         shown.add_row(*texts, style="dim" if line.floor else "")
     return shown
 

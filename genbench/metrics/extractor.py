@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import shlex
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -287,7 +288,7 @@ def check_weights(name: str, card: Card, path: Path) -> None:
         InputError: There is no file, or it has another SHA-256.
     """
     if card.url is not None and not path.is_file():
-        fetch = f"genbench data fetch-weights {name}"
+        fetch = shlex.join(["genbench", "data", "fetch-weights", name])
         raise InputError(
             f"extractor {name}: no {path}; {fetch}, or put a copy there (folder: $GENBENCH_WEIGHTS)"
         )

@@ -29,7 +29,7 @@ from torchmetrics import Metric
 from genbench.data.arrays import refuse_bomb
 from genbench.errors import InputError
 from genbench.metrics.finite import require_finite
-from genbench.system.files import BROKEN_ARRAY
+from genbench.system.files import BROKEN_ARRAY, open_regular
 
 __all__ = ["GaussianStatistics", "fid", "frechet_distance", "load_statistics", "moments"]
 
@@ -128,7 +128,7 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
     try:
         refuse_bomb(path)
         # opened here: numpy leaves the file open where it is no archive
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             mu = np.asarray(arrays["mu"])
             sigma = np.asarray(arrays["sigma"])
     except FileNotFoundError:

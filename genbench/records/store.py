@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
 from genbench.records.parts import LONGEST_FILE_NAME
 from genbench.records.record import Record
 from genbench.system.files import check_target, files_below, read_text, write_once
@@ -113,7 +113,7 @@ def read_record(path: Path) -> Record:
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
     record = Record.from_json(text, path)
     place = place_of(record, Path())
     if path.name != place.name:

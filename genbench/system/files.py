@@ -35,6 +35,7 @@ __all__ = [
     "link",
     "log",
     "open_regular",
+    "read_regular",
     "read_text",
     "stop_if_disk_full",
     "temporary_path",
@@ -84,6 +85,16 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read()
 
 
 def temporary_path(path: Path, ending: str = "tmp") -> Path:
@@ -262,7 +273,10 @@ def read_text(path: Path) -> str:
         content = file.read(_LARGEST_JSON + 1)
     if len(content) > _LARGEST_JSON:
         raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MiB")
-    return content.decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
 
 
 def last_line(path: Path) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
 from genbench.errors import InputError
 
 __all__ = ["checkout", "expand_home", "project_root", "shipped"]
+
+# bytes of a name, and of a path, which leave room for the names of files below it (PATH_MAX is 4,096)
+_LONGEST_NAME = 255
+_LONGEST_PATH = 3_500
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -37,15 +42,34 @@ def shipped(*parts: str) -> Path:
     return _PACKAGE / "shipped" / path
 
 
+def _refuse_long(path: str) -> None:
+    """Refuse a path that no file system of Linux or macOS takes.
+
+    Raises:
+        InputError: One of its names, or the whole of it, has too many bytes.
+    """
+    for name in path.split("/"):
+        if (size := len(os.fsencode(name))) > _LONGEST_NAME:
+            raise InputError(
+                f"{name[:40]}... has {size:,} bytes: a name in a path is longer than the "
+                f"{_LONGEST_NAME} bytes that may be used; name a shorter one"
+            )
+    if (size := len(os.fsencode(path))) > _LONGEST_PATH:
+        raise InputError(
+            f"{path[:40]}... has {size:,} bytes; a path of at most {_LONGEST_PATH:,} is right"
+        )
+
+
 def expand_home(path: str | Path) -> Path:
     """A path with `~` and `~user` at its beginning replaced by the home folder.
 
     Raises:
         InputError: The home folder is not known, or the path holds a NUL or another control
-            character.
+            character, or is longer than file systems take.
     """
     if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
         raise InputError(f"{str(path)!r}: a path with control characters; name another one")
+    _refuse_long(str(path))
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from genbench.errors import InputError
+from genbench.errors import InputError, reason
+from genbench.system.files import read_regular
 
 __all__ = [
     "Decimal",
@@ -209,7 +210,17 @@ def parse_yaml(text: str, origin: str) -> Any:
             raise InputError(
                 f"{origin}, line {error.problem_mark.line + 1}: {error.problem}"
             ) from None
-        raise InputError(f"{origin} is not YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{origin} is not YAML: {_in_words(error)}") from None
+
+
+def _in_words(error: yaml.YAMLError) -> str:
+    """What a reader of YAML says, in one line, with the place in the text."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    words = [getattr(error, "context", None), getattr(error, "problem", None)]
+    message = ", ".join(word for word in words if word)
+    if mark is None or not message:
+        return reason(error).replace(' in "<unicode string>",', ", at")
+    return f"{message}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 def files_read() -> list[Path]:
@@ -227,9 +238,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     _FILES_READ.add(path.resolve())
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        text = read_regular(path).decode()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"cannot read {path}: it is not UTF-8; save it as UTF-8") from None
+    tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise InputError(
             f"{path} holds no settings: a configuration is a YAML mapping of keys to values"
@@ -254,7 +268,7 @@ def key_lines(path: Path) -> list[tuple[tuple[str, ...], int]]:
             lines.append((keys, key.start_mark.line + 1))
             visit(value, keys)
 
-    visit(yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader), ())
+    visit(yaml.compose(read_regular(path).decode(), Loader=_Loader), ())
     return lines
 
 

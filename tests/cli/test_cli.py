@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,25 @@ def test_help_and_lists_answer_at_once_and_import_nothing_heavy(arguments):
         (["evaluate", "nowhere", "--varient", "x"], 2, "unknown argument --varient"),
         (["bench", "quickstrat"], 2, "did you mean 'quickstart'?"),
         (["table", "nowhere"], 2, "has no records/"),
+        (
+            ["sample", "nowhere", "-n", "1000000000000", "-o", "x"],
+            2,
+            "1000000000000 is more than 1,000,000: samples beyond them are those of another --seed",
+        ),
+        (
+            ["sample", "nowhere", "--batch", "1000000000000", "-o", "x"],
+            2,
+            "1000000000000 is more than 1,000,000: a batch lies in memory as a whole",
+        ),
+        (
+            ["sample", "nowhere", "-o", "new.png/"],
+            2,
+            "right is new.png, or a folder without .png",
+        ),
+        (["sample", "nowhere", "-o", "new.npz/."], 2, "right is new.npz, or a folder without .npz"),
+        (["data", "show", "digits", "-o", "x.png/"], 2, "right is x.png, or a folder"),
+        (["table", ".", "--slide", "-o", "x.svg/"], 2, "right is x.svg, or a folder"),
+        (["sample", "nowhere", "-o", "exp.v2/"], 2, "no run in 'nowhere'"),
         (["sample", "nowhere", "-o", "x.jpg"], 2, "a .png file (grid), an .npz file, or a folder"),
         (["train", "-c", "digits/vae", "--protocol=digit"], 2, "did you mean 'digits'?"),
         (["train", "-c", "digits/vae", "--run_dir=/proc/none"], 2, "/proc/none"),
@@ -242,6 +262,33 @@ def test_folders_with_control_characters_are_one_line(folder, tmp_path, capsys):
         assert message.count("\n") == 1
 
 
+@pytest.mark.parametrize("form", ["sample", "sample png", "evaluate", "train", "run_dir", "recipe"])
+@pytest.mark.parametrize(
+    ("long", "says"),
+    [
+        ("x" * 300, "is longer than the 255 bytes that may be used; name a shorter one"),
+        ("/".join(["x" * 200] * 20), "a path of at most 3,500 is right"),
+    ],
+)
+def test_a_path_that_is_too_long_is_one_line(form, long, says, tmp_path, capsys):
+    place = f"{tmp_path}/{long}"
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(json.dumps({"base": "digits/vae", "run_dir": place}))
+    arguments = {
+        "sample": ["sample", "run", "-o", place],
+        "sample png": ["sample", "run", "-o", f"{place}.png"],
+        "evaluate": ["evaluate", "run", "--out", place],
+        "train": ["train", "-c", "digits/vae", "--smoke", "--out", place],
+        "run_dir": ["train", "-c", "digits/vae", "--smoke", f"--run_dir={place}"],
+        "recipe": ["train", "-c", str(recipe)],
+    }
+    assert main(arguments[form]) == 2
+    message = capsys.readouterr().err
+    assert says in message
+    assert message.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [recipe]
+
+
 def test_where_a_grid_goes_is_checked_before_data_are_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "genbench.data.digits.Digits.decode", lambda self: pytest.fail("data were read")
@@ -361,6 +408,18 @@ def test_train_sample_evaluate_table(tmp_path, capsys):
         text = capsys.readouterr().out
         assert expected in text
         assert "mean" in text
+
+
+def test_commands_that_are_printed_can_be_pasted(tmp_path, capsys):
+    run = tmp_path / "try #2"
+    arguments = ["train", "-c", "digits/vae", "--smoke", f"--run_dir={run}"]
+    options = ["--wandb.mode=disabled", "--budget.images=32", "--trust", "json"]
+    assert main([*arguments, *options]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(line.partition("Next: ")[2])
+    assert words == ["genbench", "evaluate", str(run), "--trust", "json"]
+    assert main(["evaluate", str(run), "--protocol", "my own.yaml"]) == 2
+    assert "genbench train -c RECIPE '--protocol=my own.yaml' changes" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -235,6 +235,13 @@ def test_a_name_is_a_text(name, tmp_path):
     ("override", "says"),
     [
         ("seed=null", "seed is null; right is a whole number"),
+        ("seed=1e3", "seed is 1e3; right is a whole number"),
+        ("seed=true", "seed is true; right is a whole number"),
+        ("budget.images=1.5", "budget.images is 1.5; right is a whole number"),
+        ("trainer.compile=1", "trainer.compile is 1; right is true or false"),
+        ("model.latent=2.0", "model.latent is 2.0; right is a whole number"),
+        ("model.beta=true", "model.beta is true; right is a number"),
+        ("evaluations.mean.log_prob.K=2.5", "log_prob.K is 2.5; right is a whole number"),
         ("seed=", "--seed is empty: write --seed=VALUE"),
         ("seed=1:30", "seed is the text '1:30'; right is a whole number"),
         ("seed='10'", "seed is the text '10'; right is a whole number"),

@@ -40,6 +40,7 @@ from genbench.errors import InputError
 from genbench.evaluation.foreign import read_samples
 from genbench.rng import Rng
 from genbench.spec import Spec
+from genbench.system.yaml12 import parse_yaml, written_text
 
 CPU, SPLITS = torch.device("cpu"), ("train", "val", "test")
 DRAW = np.random.default_rng(0)
@@ -830,6 +831,73 @@ def test_bad_npz_files_are_refused_in_one_line(tmp_path, arrays, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
 
 
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+DAMAGED = {
+    "npz called npy": (
+        "x.npy",
+        lambda npz, npy, archive: npz,
+        "by its content it is an npz file; give it a name that ends in .npz",
+    ),
+    "npy called npz": (
+        "x.npz",
+        lambda npz, npy, archive: npy,
+        "by its content it is an npy file; give it a name that ends in .npy",
+    ),
+    "cut npy": ("x.npy", lambda npz, npy, archive: halved(npy), "it is cut: "),
+    "cut npz": (
+        "x.npz",
+        lambda npz, npy, archive: halved(npz),
+        "damaged (File is not a zip file); right is what numpy writes as .npz",
+    ),
+    "text": ("x.npy", lambda *_: b"pixels", "; right is what numpy writes as .npy"),
+    "empty npy": ("x.npy", lambda *_: b"", " is empty; right is what numpy writes as .npy"),
+    "empty npz": ("x.npz", lambda *_: b"", " is empty; right is what numpy writes as .npz"),
+    "cut zip": (
+        "x.zip",
+        lambda npz, npy, archive: halved(archive),
+        "it has no end as a zip has; a whole one is right",
+    ),
+    "cut zip of another name": (
+        "x",
+        lambda npz, npy, archive: halved(archive),
+        "it has no end as a zip has; a whole one is right",
+    ),
+    "empty zip": ("x.zip", lambda *_: b"", " is empty; a folder of pictures, a zip of them, "),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_of_pictures_is_refused_with_what_is_right(name, content, message, tmp_path):
+    np.savez(tmp_path / "good.npz", images=X)
+    np.save(tmp_path / "good.npy", X)
+    write_zip(tmp_path / "good.zip", range(3))
+    good = [(tmp_path / f"good.{kind}").read_bytes() for kind in ("npz", "npy", "zip")]
+    (tmp_path / name).write_bytes(content(*good))
+    with pytest.raises(InputError) as error:
+        open_container(tmp_path / name)
+    assert message in one_line(error)
+    assert str(tmp_path / name) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy"])
+def test_images_of_no_number_or_of_objects_are_refused(name, tmp_path):
+    def save(images):
+        if name == "x.npz":
+            np.savez(tmp_path / name, images=images)
+        else:
+            np.save(tmp_path / name, images)
+
+    save(X[:0])
+    with pytest.raises(InputError, match="its array of images has 0 images; at least one is right"):
+        open_container(tmp_path / name)
+    save(np.array([None, "a"], dtype=object))
+    with pytest.raises(InputError, match="Python objects, which are never unpickled; right are"):
+        open_container(tmp_path / name)
+
+
 def bad_card(tmp_path, card):
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("a.png", png(X[0]))
@@ -948,6 +1016,82 @@ def test_folders_that_can_be_read_in_two_ways_are_refused_with_the_way_out(
     assert container.left_out == len(gone)
     # images of another tool have neither splits nor classes
     assert len(open_container(folder, PIXELS).pictures) == len(names)
+
+
+@pytest.mark.parametrize(
+    "tops",
+    [
+        ("train_data", "test_data"),
+        ("Train-images", "val-images", "test-images"),
+        ("train2017", "val2017"),
+        ("my_train", "my_test"),
+        ("train.1", "validation.1"),
+    ],
+)
+@pytest.mark.parametrize("inside", [("",), ("a", "b")])
+@pytest.mark.parametrize("wrapper", ["", "all/"])
+def test_folders_that_are_called_much_as_splits_are_no_classes(tmp_path, tops, inside, wrapper):
+    names = [name for top in tops for name in below(f"{wrapper}{top}", *inside)]
+    folder = write_tree(tmp_path / "photos", names)
+    with pytest.raises(InputError, match="name splits train, val and test") as error:
+        open_container(folder)
+    one_line(error)
+    assert len(open_container(folder, PIXELS).pictures) == len(names)
+
+
+@pytest.mark.parametrize(
+    "tops",
+    [
+        ("train_station", "airport"),
+        ("trainers", "tester"),
+        ("test_tube", "valve"),
+        ("train_data", "train_old"),
+        ("train_station", "test_tube", "airport"),
+    ],
+)
+def test_classes_that_sound_like_splits_are_classes(tmp_path, tops):
+    names = [name for top in tops for name in below(top, "")]
+    assert open_container(write_tree(tmp_path / "photos", names)).classes == tuple(sorted(tops))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_folder_without_a_picture_is_said(tmp_path, capsys, kind):
+    folder = write_tree(tmp_path / "photos", [*below("a", "", n=4), *below("b", "", n=4)])
+    for name in ("bird/young/grey", "fish", ".git/hooks", "notes"):
+        (folder / name).mkdir(parents=True)
+    (folder / "notes" / "a.txt").touch()
+    path = folder
+    if kind == "zip":
+        path = tmp_path / "photos.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for inner in sorted(folder.rglob("*")):
+                archive.write(inner, inner.relative_to(folder))
+    assert run("import", path, "--name", "x", "--size", 8, "--root", tmp_path / kind) == 0
+    report = capsys.readouterr().out
+    assert (
+        "; files that are no pictures: 1; folders without a picture: 3 (bird, fish, notes)\n"
+        in report
+    )
+
+
+def test_a_path_with_blanks_is_one_word_of_the_way_out(tmp_path):
+    folder = write_tree(tmp_path / "photos", [*below("a", ""), *below("b", ""), "my logo.png"])
+    with pytest.raises(InputError, match=r"--leave-out 'my logo\.png'"):
+        open_container(folder)
+    split = [*below("train", "a", "b"), *below("test", "a", "b"), *below("my extra", "")]
+    with pytest.raises(InputError, match="--leave-out 'my extra'"):
+        open_container(write_tree(tmp_path / "split", split))
+
+
+@pytest.mark.parametrize("name", ["pets", "null", "1e3"])
+def test_what_a_configuration_says_can_be_pasted(name, tmp_path):
+    np.savez(tmp_path / "x.npz", images=X[:10, 0])
+    root = tmp_path / "data, #2: {mine}"
+    report = list(import_images(Import(tmp_path / "x.npz", name, 8, root)))
+    line = next(line for line in report if line.startswith("data: "))
+    node = {"class_path": "genbench.data.imported.Imported", "name": name, "root": str(root)}
+    tree = parse_yaml(line, "report")["data"]
+    assert {key: written_text(value) for key, value in tree.items()} == node
 
 
 def test_splits_that_lie_below_classes_or_lack_training_are_refused(tmp_path):
@@ -1495,6 +1639,14 @@ def test_linked_class_folders_count_and_a_link_upwards_ends(tmp_path, photos):
         (
             ("import", "one.npz", "--name", "x", "--size", "8", "--val", "1.5"),
             "neither a number of pictures nor a share",
+        ),
+        (
+            ("import", "one.npz", "--name", "x", "--size", "8", "--val", "1.0"),
+            "a number has no point",
+        ),
+        (
+            ("import", "one.npz", "--name", "x", "--size", "8", "--test", "2."),
+            "a number has no point",
         ),
         (("import", "one.npz", "--name", "x", "--size", "80"), "none of 1 pictures can be used"),
         (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genbench.data.pictures import grid, png, save_folder, save_grid, texts
+from genbench.data.pictures import check_folder, grid, png, save_folder, save_grid, texts
 from genbench.errors import InputError
 from genbench.rng import Rng
 from genbench.spec import Scatter, Spec, Text
@@ -111,6 +111,15 @@ def test_text_is_a_block_of_lines_and_padding_is_not_shown():
     assert [bool(part.any()) for part in thirds] == [True, True, False]
     assert np.array_equal(grid(x[[0, 0]], spec), grid(x[[0, 0]], spec))
     assert not np.array_equal(grid(x[[0]], spec), grid(x[[1]], spec))
+
+
+def test_names_are_made_only_where_a_folder_holds_as_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.data.pictures.picture_name", lambda *_: pytest.fail("a name"))
+    check_folder(tmp_path / "new", 10**12)
+    check_folder(tmp_path, 10**12)
+    (tmp_path / "000000.png").touch()
+    with pytest.raises(InputError, match="holds 1 other files"):
+        check_folder(tmp_path, 10**12)
 
 
 def test_a_folder_of_texts_holds_text(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from test_leaderboard import lecture, make, write
 
+from genbench.cli.output import print_anything
 from genbench.leaderboard.board import boards
 from genbench.leaderboard.terminal import print_comparison, rounded, sentences
 
@@ -59,6 +60,22 @@ def test_two_sentences_say_what_the_numbers_say():
     assert sentences(board_of(GAN)) == []
     assert rounded(56_666.7, 3) == "56,700"
     assert [rounded(x) for x in (0.191, 9.96, 45.6, 2_345.0)] == ["0.19", "10", "46", "2,300"]
+
+
+def test_columns_are_straight_where_the_terminal_lacks_signs(tmp_path):
+    print_anything()
+    write(tmp_path, lecture())
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="genbench")
+    console = Console(file=file, force_terminal=True, width=100, highlight=False, color_system=None)
+    print_comparison(tmp_path, console)
+    file.flush()
+    lines = file.buffer.getvalue().decode("ascii").splitlines()
+    assert not [line for line in lines if "\\u" in line or "\\x" in line]
+    head = next(line for line in lines if line.startswith("Model"))
+    rows = [line for line in lines if line.startswith(("vae ", "noise-floor "))]
+    assert "FID v" in head and "+-" in "".join(rows)
+    end = head.index("FID v") + len("FID v")
+    assert all(line[end - 1] != " " and line[end] == " " for line in rows)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])

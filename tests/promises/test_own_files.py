@@ -877,6 +877,8 @@ def test_an_output_that_takes_few_letters_does_not_end_a_command(encoding):
     assert done.returncode == 0 and not done.stderr
     text = done.stdout.decode(encoding)
     assert "| VAE" in text or "vae" in text
+    assert "\\u" not in text and "\\x" not in text
+    assert "FID v |" in text and "images/s ^ |" in text
     assert "FIDinf" in text or encoding == "cp1252" or "+-" in text
 
 

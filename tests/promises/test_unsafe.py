@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import struct
 import tarfile
 import time
@@ -29,15 +30,18 @@ import genbench
 from genbench.cli.main import main
 from genbench.cluster.site import load_cluster
 from genbench.config.recipe import load_config
-from genbench.data.cifar10 import CIFAR10
+from genbench.data.cifar10 import CIFAR10, read_archive
 from genbench.data.containers import open_container
 from genbench.data.digits import Digits
-from genbench.data.mnist import read_idx
+from genbench.data.fetch import download
+from genbench.data.mnist import read_amat, read_idx
+from genbench.data.pictures import save_folder
 from genbench.errors import InputError
 from genbench.metrics.frechet import load_statistics
 from genbench.records.record import Record
 from genbench.records.store import records_in, write_record
 from genbench.runs.folder import Run
+from genbench.spec import Spec
 from genbench.suites.suite import load_suite
 from genbench.system.typed import read_value
 from genbench.tracking.wandb_log import WandbLog
@@ -79,9 +83,69 @@ def cheaply(mib: int = 64, seconds: float = 5.0):
     assert took < seconds
 
 
+@contextmanager
+def within(seconds: int = 20):
+    """What happens inside ends, even if it waits for a file that nobody writes."""
+
+    def end(*_: object) -> None:
+        pytest.fail("it waits")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def one_line(error: pytest.ExceptionInfo) -> str:
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+# --- named pipes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy", "x.zip", "x"])
+def test_pictures_are_not_read_from_a_named_pipe(name, tmp_path, capsys):
+    path = tmp_path / name
+    os.mkfifo(path)
+    right = "a folder of pictures, a zip of them, an npz or an npy file is right"
+    with within():
+        message = refused(
+            capsys, "data", "import", path, "--name", "ff", "--size", 8, "--root", tmp_path / "data"
+        )
+        assert message == f"genbench: {path}: it is no regular file; {right}\n"
+        assert f"{path}: it is no regular file; {right}" in foreign(capsys, path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("x-idx3-ubyte", read_idx),
+        ("x-idx3-ubyte.gz", read_idx),
+        ("x.amat", read_amat),
+        ("x.tar.gz", read_archive),
+        ("x.npz", load_statistics),
+        ("a", lambda path: download((), path, "0" * 64, "sha256")),
+        ("b", lambda path: download((path.as_uri(),), path.with_name("new"), "0" * 64, "sha256")),
+    ],
+)
+def test_what_is_published_is_not_read_from_a_named_pipe(name, read, tmp_path):
+    path = tmp_path / name
+    os.mkfifo(path)
+    with within(), pytest.raises((InputError, OSError), match="it is no regular file") as error:
+        read(path)
+    assert str(path) in one_line(error)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_samples_are_not_compared_with_a_named_pipe(tmp_path):
+    os.mkfifo(tmp_path / "000000.png")
+    with within(), pytest.raises(OSError, match="it is no regular file"):
+        save_folder(np.zeros((1, 1, 8, 8), np.uint8), Spec((1, 8, 8), 17), tmp_path)
 
 
 # --- configurations -----------------------------------------------------------------------------------------------------------
@@ -341,7 +405,9 @@ def foreign(capsys, path: Path, out: Path, name: str = "theirs") -> str:
 
 def test_samples_unpickle_nothing(tmp_path, capsys):
     np.savez(tmp_path / "evil.npz", images=np.array([Payload(tmp_path / "owned")], dtype=object))
-    assert "allow_pickle=False" in foreign(capsys, tmp_path / "evil.npz", tmp_path / "out")
+    assert "it holds Python objects, which are never unpickled; right are" in foreign(
+        capsys, tmp_path / "evil.npz", tmp_path / "out"
+    )
     assert not (tmp_path / "owned").exists() and not (tmp_path / "out").exists()
 
 

@@ -13,6 +13,36 @@ from genbench.suites.suite import load_suite
 from genbench.system.yaml12 import dump_yaml, load_yaml, parse_yaml, plain, written_text
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"a: [1",
+            "while parsing a flow sequence, expected ',' or ']', but got '<stream end>', line 1",
+        ),
+        (b"a: *x", "anchors and aliases are not taken: write the values out, line 1, column 4"),
+        (b"\na: b: c", "mapping values are not allowed here, line 2, column 5"),
+        (b"a: \x00", "special characters are not allowed, at position 3"),
+    ],
+)
+def test_an_error_names_its_line_and_nothing_of_the_reader(content, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_yaml(path)
+    assert str(error.value).startswith(f"{path} is not YAML: ")
+    assert message in str(error.value)
+    assert "unicode string" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1", encoding="utf-16")
+    with pytest.raises(InputError, match=r"mine\.yaml: it is not UTF-8; save it as UTF-8$"):
+        load_yaml(path)
+
+
 def value(text: str) -> object:
     return plain(parse_yaml(text, "text"))
 

@@ -1,0 +1,29 @@
+"""Signs beyond ASCII, and what takes their place where an output does not have them."""
+
+from __future__ import annotations
+
+__all__ = ["PLAIN", "with_letters_of"]
+
+# the signs that tables, messages and bars print
+PLAIN = {
+    "±": "+-", "×": "x", "‖": "||", "∞": "inf", "–": "-", "—": "-", "−": "-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~", "→": "->",
+    "←": "<-", "↓": "v", "↑": "^", "·": ".", "“": '"', "”": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+
+
+def with_letters_of(encoding: str, text: str) -> str:
+    """A text in which every sign of `PLAIN` that an encoding lacks is replaced.
+
+    What is laid out in columns is replaced before, since a replacement may be wider than its sign.
+
+    Args:
+        encoding: Name of the encoding.
+        text: The text.
+
+    >>> with_letters_of("ascii", "FID ↓ 2.1 ± 0.3"), with_letters_of("utf-8", "FID ↓")
+    ('FID v 2.1 +- 0.3', 'FID ↓')
+    """
+    for sign, plain in PLAIN.items():
+        if sign in text and not sign.encode(encoding, "ignore"):
+            text = text.replace(sign, plain)
+    return text
