@@ -1014,7 +1014,11 @@ STUDIES = [
     ("n", -1),
     ("bias", []),
     ("bias", [{"n": 3}]),
+    ("bias", [{"n": 3, "fid": {"mean": 0, "sd": 1}, "fid_infinity": {"mean": 0, "sd": 1}}]),
+    ("changes", []),
+    ("changes", [{"fid": {"mean": 1, "sd": 1}}]),
     ("changes", [{"change": "none", "fid": {"mean": 1, "sd": -1}}]),
+    ("changes", [{"change": "none", "fid": {"mean": 1, "sd": 1}}, {"change": "noise"}]),
 ]
 
 
