@@ -55,6 +55,11 @@ def run_claims(given: Any) -> None:
 
     check_options(given)
     out = given.out or project_root() / "leaderboards"
+    if not given.run and not any((out / name).exists() for name in ("records", "claims", "demos")):
+        raise InputError(
+            f"{out} has no records/; genbench bench or genbench evaluate writes them, and "
+            "genbench claims --run trains what the claims lack"
+        )
     every = verdicts(out)
     known = {verdict.dataset for verdict in every if verdict.dataset}
     if given.data is not None and given.data not in known:

@@ -44,7 +44,8 @@ from genbench.records.curve import Curve, logged_curve
 from genbench.records.parts import Cost, Need, Speed, variant_of
 from genbench.records.record import Record
 from genbench.records.store import check_place, write_record
-from genbench.runs.build import Loaded, build, open_run
+from genbench.runs.build import Loaded, build, measured_config, open_run
+from genbench.runs.checkpoint_files import newest_contents
 from genbench.runs.folder import Run
 from genbench.system.processes import agreed, first_alone, rank
 from genbench.tracking.metrics_file import read_metrics
@@ -197,7 +198,7 @@ def record_divergence(
 
     One record per evaluation.
     """
-    config = run.recorded_config(trust)
+    config = measured_config(run, newest_contents(run.checkpoints), trust)
     evaluation = resolve_run(Loaded(run, config, *build(config)), out, None, device)
     diverged_at = run.state()["diverged_at"]
     return [

@@ -19,7 +19,7 @@ from genbench.metrics.samples import Features
 from genbench.records.catalogue import metric_info
 from genbench.system.processes import chunks
 
-__all__ = ["features_of", "reference_of"]
+__all__ = ["features_of", "moments_of", "reference_of"]
 
 
 def reference_of(
@@ -44,13 +44,7 @@ def reference_of(
     if extractor is None:
         return fields
     if protocol.statistics is not None:
-        path = protocol.statistics_file(data.root)
-        mean, covariance = load_statistics(path)
-        if len(mean) != extractor.features:
-            raise InputError(
-                f"{path} is about {len(mean)} features; "
-                f"extractor {extractor.name} has {extractor.features}"
-            )
+        mean, covariance = moments_of(data, protocol, extractor.features)
         return {"moments": (mean.to(device), covariance.to(device))}
 
     def features(split: Split) -> Features:
@@ -62,6 +56,26 @@ def reference_of(
     if any("training images" in metric_info(name).inputs for name in protocol.metrics):
         fields["training"] = features("train").features
     return fields
+
+
+def moments_of(data: ImageData, protocol: Protocol, features: int) -> tuple[Tensor, Tensor]:
+    """Mean and covariance in the file of statistics that a protocol names, on the CPU.
+
+    Args:
+        data: What the protocol judges.
+        protocol: Names the file.
+        features: Length F of a feature vector of its extractor.
+
+    Raises:
+        InputError: There is no such file, or it is not of features of that length.
+    """
+    path = protocol.statistics_file(data.root)
+    mean, covariance = load_statistics(path)
+    if len(mean) != features:
+        raise InputError(
+            f"{path} is about {len(mean)} features; extractor {protocol.extractor} has {features}"
+        )
+    return mean, covariance
 
 
 def features_of(images: Tensor, extractor: Extractor, protocol: Protocol, device: str) -> Features:

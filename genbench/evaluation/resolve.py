@@ -20,8 +20,9 @@ from genbench.config.protocol import Protocol, load_protocol
 from genbench.config.settings import Evaluation
 from genbench.data.images import ImageData
 from genbench.errors import InputError, nearest
-from genbench.evaluation.reference import reference_of
-from genbench.metrics.extractor import Extractor, load_extractor
+from genbench.evaluation.reference import moments_of, reference_of
+from genbench.metrics.card import Card, card_file, read_card
+from genbench.metrics.extractor import Extractor, check_levels, load_extractor
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import ProtocolIdentity, variant_of
 from genbench.records.record import record_id
@@ -33,6 +34,7 @@ __all__ = [
     "ResolvedProtocol",
     "RunEvaluation",
     "Target",
+    "check_protocol",
     "device_class",
     "resolve_protocol",
     "resolve_run",
@@ -83,11 +85,50 @@ def resolve_protocol(protocol: Protocol, data: ImageData, device: str = "cpu") -
     if protocol.extractor is not None:
         extractor = load_extractor(protocol.extractor, device, data.spec.levels, data.root)
     check_inputs(protocol, data, extractor)
+    check_statistics(protocol, data, extractor)
     identity = protocol_identity(protocol, data, extractor)
     return ResolvedProtocol(protocol, data, device, extractor, identity)
 
 
-def check_inputs(protocol: Protocol, data: ImageData, extractor: Extractor | None) -> None:
+def check_protocol(protocol: Protocol, data: ImageData) -> None:
+    """Check, before a run is trained, all that `resolve_protocol` checks but for the weights of the
+    extractor, which may be fetched later.
+
+    Args:
+        protocol: How the run will be judged.
+        data: Its images.
+
+    Raises:
+        InputError: The protocol does not fit the data, or a file that it names is missing.
+    """
+    card = None
+    if protocol.extractor is not None:
+        card = read_card(card_file(protocol.extractor))
+        check_levels(protocol.extractor, card, data.spec.levels)
+        if card.url is None and card.shape != data.spec.shape:
+            raise InputError(
+                f"protocol {protocol.name}: extractor {protocol.extractor} sees images of "
+                f"{card.shape}; {data.name} has {data.spec.shape}"
+            )
+    check_inputs(protocol, data, card)
+    check_statistics(protocol, data, card)
+
+
+def check_statistics(
+    protocol: Protocol, data: ImageData, extractor: Extractor | Card | None
+) -> None:
+    """Check the file of statistics that a protocol names, if it names one.
+
+    Raises:
+        InputError: There is no such file, or it is not of features of the extractor.
+    """
+    if protocol.statistics is not None:
+        _statistics_hash(protocol, data)
+        if extractor is not None:
+            moments_of(data, protocol, extractor.features)
+
+
+def check_inputs(protocol: Protocol, data: ImageData, extractor: Extractor | Card | None) -> None:
     """Check that data and extractor have what the protocol's metrics are computed from.
 
     Raises:
@@ -105,7 +146,7 @@ def check_inputs(protocol: Protocol, data: ImageData, extractor: Extractor | Non
         if "known probabilities" in inputs and not knows_probabilities(data):
             raise InputError(f"{measures} known probabilities; {data.name} has none")
         if "class scores" in inputs and extractor and not extractor.classes:
-            raise InputError(f"{measures} class scores; extractor {extractor.name} has none")
+            raise InputError(f"{measures} class scores; extractor {protocol.extractor} has none")
 
 
 def protocol_identity(

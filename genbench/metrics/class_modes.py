@@ -36,7 +36,12 @@ __all__ = ["METRICS", "covered_modes", "measure_class_modes", "measure_class_mod
 
 METRICS = {
     "class_modes": MetricInfo(
-        "Modes covered", "higher", 1, inputs=("extractor", "class scores"), range=Range(1)
+        "Modes covered",
+        "higher",
+        1,
+        inputs=("extractor", "class scores"),
+        range=Range(1),
+        largest="classes",
     ),
     "class_modes_kl": MetricInfo(
         "KL(modes ‖ uniform)",
@@ -44,6 +49,7 @@ METRICS = {
         4,
         inputs=("extractor", "class scores"),
         range=Range(-0.0001),
+        largest="log classes",
     ),
 }
 

@@ -36,6 +36,7 @@ __all__ = [
     "Extractor",
     "NetworkExtractor",
     "PhotographExtractor",
+    "check_levels",
     "check_weights",
     "fetch_weights",
     "load_extractor",
@@ -201,11 +202,8 @@ def load_extractor(
             the card's, or the images have more levels than 8 bits, and than the network, know.
     """
     card = read_card(card_file(name))
-    if levels is not None and levels > max(256, card.levels):
-        raise InputError(
-            f"extractor {name} sees {card.levels} levels; the images have {levels}, and would be "
-            "rounded: a protocol without an extractor, such as likelihood, is right"
-        )
+    if levels is not None:
+        check_levels(name, card, levels)
     path = _weights(card, root)
     check_weights(name, card, path)
     net = _network(card, path).to(device).requires_grad_(False).eval()
@@ -223,6 +221,24 @@ def load_extractor(
         levels or card.levels,
         net.double(),
     )
+
+
+def check_levels(name: str, card: Card, levels: int) -> None:
+    """Check that images have no more levels than 8 bits, or than an extractor, know.
+
+    Args:
+        name: Name of the card.
+        card: Content of the card.
+        levels: Grey levels of the images that will come.
+
+    Raises:
+        InputError: They have more.
+    """
+    if levels > max(256, card.levels):
+        raise InputError(
+            f"extractor {name} sees {card.levels} levels; the images have {levels}, and would be "
+            "rounded: a protocol without an extractor, such as likelihood, is right"
+        )
 
 
 def fetch_weights(name: str, mirror: str | None = None, root: str | None = None) -> Iterator[str]:

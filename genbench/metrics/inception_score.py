@@ -30,7 +30,14 @@ from genbench.system.typed import Range
 __all__ = ["METRICS", "InceptionScore", "inception_score", "measure_is"]
 
 METRICS = {
-    "is": MetricInfo("IS", "higher", 2, inputs=("extractor", "class scores"), range=Range(0.999)),
+    "is": MetricInfo(
+        "IS",
+        "higher",
+        2,
+        inputs=("extractor", "class scores"),
+        range=Range(0.999),
+        largest="classes",
+    ),
 }
 
 

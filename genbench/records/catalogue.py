@@ -72,6 +72,8 @@ class MetricInfo:
             all images, or log p of single images, the density of the model.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
+        largest: What the number K of classes that the extractor tells apart says about the largest
+            value: it is K, or log K. None: nothing.
         images: Smallest number of generated images.
         module: Name of the file in `genbench.metrics`, which the catalogue fills in.
     """
@@ -81,6 +83,7 @@ class MetricInfo:
     digits: int
     inputs: tuple[Input, ...] = ()
     range: Range = ANY_NUMBER
+    largest: Literal["classes", "log classes"] | None = None
     images: int = 2
     module: str = ""
 
@@ -163,6 +166,11 @@ def _checked(declaration: Any, path: Path) -> dict[str, MetricInfo]:
         if info.better not in ("lower", "higher", None):
             allowed = "'lower', 'higher' or None"
             raise InputError(f"{path}: METRICS: better of {name} is {allowed}, not {info.better!r}")
+        if info.largest not in ("classes", "log classes", None):
+            allowed = "'classes', 'log classes' or None"
+            raise InputError(
+                f"{path}: METRICS: largest of {name} is {allowed}, not {info.largest!r}"
+            )
         for word in info.inputs:
             if word not in get_args(Input):
                 raise InputError(

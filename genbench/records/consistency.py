@@ -10,6 +10,7 @@ follows from it:
     a run that is done       has every metric of its protocol that can be measured, and a likelihood
                              if and only if its density is explicit
     a curve over images seen is of the protocol's quality metric, and ends with the training
+    metrics of class scores  are at most what the number of the extractor's classes allows
     a run that diverged      has neither, and saw the images up to the one at which it diverged
     its configuration        has the record's seed, evaluation, protocol and needed runs
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -25,11 +27,17 @@ from genbench.records.catalogue import curve_metric, metric_info
 from genbench.records.contents import Contents
 from genbench.records.curve import Curve
 from genbench.records.parts import DEFAULT, Likelihood, ProtocolIdentity
+from genbench.system.locations import shipped
+from genbench.system.typed import Count, read_value
+from genbench.system.yaml12 import read_yaml
 
 __all__ = ["contradictions", "needed_names"]
 
 # error of float64 sums of a few terms, relative to the sum of their absolute values
 ROUNDING = 1e-9
+
+# error of class scores, which extractors give in float32
+CLASS_ROUNDING = 1e-4
 
 
 def contradictions(record: Contents) -> Iterator[str]:
@@ -40,6 +48,7 @@ def contradictions(record: Contents) -> Iterator[str]:
     yield from in_kind(record)
     if record.status == "done":
         yield from in_metrics(record)
+        yield from in_classes(record)
     elif record.cost.images_seen != record.diverged_at:
         seen = record.cost.images_seen
         yield f"cost.images_seen is {seen}, but diverged_at is {record.diverged_at}"
@@ -124,6 +133,45 @@ def in_metrics(record: Contents) -> Iterator[str]:
     if is_explicit != (record.likelihood is not None):
         state = "null" if record.likelihood is None else "there"
         yield f"density is {record.density!r}, but likelihood is {state}"
+
+
+def in_classes(record: Contents) -> Iterator[str]:
+    """Contradictions between metrics of class scores and the number of classes of the extractor,
+    where that is known.
+    """
+    protocol = record.protocol
+    if protocol.extractor is None:
+        return
+    classes = classes_of(protocol.extractor, protocol.extractor_hash)
+    if not classes:
+        return
+    largest = {"classes": float(classes), "log classes": math.log(classes)}
+    for name, metric in record.metrics.items():
+        bound = metric_info(name).largest
+        if bound is not None and metric.value > largest[bound] * (1 + CLASS_ROUNDING):
+            yield (
+                f"metrics.{name}.value is {metric.value}, but extractor {protocol.extractor} "
+                f"tells {classes} classes apart: it is at most {largest[bound]:g}"
+            )
+
+
+@cache
+def classes_of(extractor: str, weights_hash: str | None) -> int | None:
+    """The number of classes of an extractor. None where there is no card of that name with weights
+    of that hash: a record says nothing else about it.
+
+    Args:
+        extractor: Name of the extractor.
+        weights_hash: SHA-256 of its weights.
+    """
+    cards = {path.stem: path for path in shipped("configs", "features").glob("*.yaml")}
+    if extractor not in cards:
+        return None
+    card = read_yaml(cards[extractor])
+    if card.get("sha256") != weights_hash:
+        return None
+    classes: int = read_value(Count, card["init_args"]["classes"], "init_args.classes")
+    return classes
 
 
 def in_values(record: Contents, likelihood: Likelihood) -> Iterator[str]:

@@ -17,6 +17,7 @@ from genbench.data.images import ImageData
 from genbench.errors import InputError
 from genbench.model import GenerativeModel
 from genbench.runs.batch_norms import check_batch_norms
+from genbench.runs.checkpoint_files import newest_contents
 from genbench.runs.find import find_run, run_folder
 from genbench.runs.folder import Run
 from genbench.runs.needs import check_needs
@@ -30,6 +31,7 @@ __all__ = [
     "build_model",
     "load",
     "load_needs",
+    "measured_config",
     "needed_facts",
     "open_run",
 ]
@@ -166,7 +168,8 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
         )
     from genbench.runs.checkpoint import largest_count
 
-    config = run.recorded_config(trust)
+    checkpoint = newest_contents(run.checkpoints)
+    config = measured_config(run, checkpoint, trust)
     data = build_data(config)
     run.check_data(data)
     model = _measured_model(run, config, data)
@@ -178,8 +181,45 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
             f"{budget:,} in batches of {data.batch_size} makes {seen:,}; remove it, and the same "
             "genbench train goes on from the checkpoint"
         )
+    if checkpoint is not None and checkpoint["images_seen"] != seen:
+        raise InputError(
+            f"{run.path / 'state.json'} says {seen:,} images, but the newest of "
+            f"{run.checkpoints} has seen {checkpoint['images_seen']:,}; restore it"
+        )
+    del checkpoint  # nothing holds its tensors while the run is measured
     load_weights(model, run.weights, state["weights_hash"])
     return Loaded(run, config, data, model.eval().to(device))
+
+
+def measured_config(
+    run: Run, checkpoint: dict[str, Any] | None, trust: Sequence[str] = ()
+) -> Config:
+    """The configuration that a run is measured by: config.yaml, which must be what state.json and
+    a checkpoint note.
+
+    Without checkpoints, which may be removed after training, and beside those of versions that
+    noted nothing, state.json alone is asked.
+
+    Args:
+        run: The run folder.
+        checkpoint: Content of its newest checkpoint; None where there is none.
+        trust: Modules outside genbench that its configuration may name.
+
+    Raises:
+        InputError: The files differ; the line names what does.
+    """
+    from genbench.runs.checkpoint import check_noted
+
+    config = run.recorded_config(trust)
+    try:
+        check_noted(checkpoint or {}, config)
+    except (InputError, ValueError) as error:
+        reason = str(error).removesuffix("; train with that one")
+        raise InputError(
+            f"{run.checkpoints}: the newest is {reason}; config.yaml and state.json were "
+            "changed since training wrote them: restore them"
+        ) from None
+    return config
 
 
 def _measured_model(run: Run, config: Config, data: ImageData) -> GenerativeModel:

@@ -21,7 +21,7 @@ from genbench.model import GenerativeModel
 from genbench.runs.origin import Origin
 from genbench.system.typed import Amount, Natural, Sha256, one_line, read_value
 
-__all__ = ["check_checkpoint", "largest_count"]
+__all__ = ["check_checkpoint", "check_noted", "largest_count"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,22 @@ def check_checkpoint(
     for name, value in content.keeper.sums.items():
         if not (isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()):
             raise ValueError(f"keeper.sums.{name} is not a number")
+
+
+def check_noted(content: dict[str, Any], config: Config) -> None:
+    """Check that a checkpoint is of a configuration. One of a version that noted none is.
+
+    Args:
+        content: Content of the file.
+        config: The configuration that a run is measured by.
+
+    Raises:
+        InputError: It is of another one.
+        ValueError: What it notes is no configuration.
+    """
+    noted = read_value(dict[str, Any] | None, content.get("config"), "config")
+    if noted is not None:
+        _check_configuration(noted, config)
 
 
 def _check_configuration(noted: dict[str, Any], config: Config) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from genbench.errors import GenbenchError
 from genbench.system.files import file_digest, write_atomic
 
-__all__ = ["keep_two", "newest_checkpoint", "save_checkpoint"]
+__all__ = ["keep_two", "newest_checkpoint", "newest_contents", "save_checkpoint"]
 
 _ENTRIES = {"images_seen", "model", "optimizers", "ema", "keeper"}
 # these may stand beside them: versions that did not note them left them out
@@ -87,6 +87,21 @@ def newest_checkpoint(
             "or to the beginning"
         )
     return None, lines
+
+
+def newest_contents(folder: Path) -> dict[str, Any] | None:
+    """The content of the newest checkpoint that is whole, for commands that only measure a run: no
+    file is set aside.
+
+    Args:
+        folder: Folder of the checkpoints of a run.
+    """
+    for path in sorted(folder.glob("*.ckpt"), reverse=True):
+        try:
+            return _read(path, lambda state: None)
+        except Exception:  # damaged, or removed by a training meanwhile: training says which
+            continue
+    return None
 
 
 class _Damaged(Exception):

@@ -3,7 +3,7 @@
     digest = SHA-256 over the canonical JSON of the other fields
 
 stands beside it, so that a value that is changed afterwards is noticed. The digest has no key. Files
-of versions that noted none are read without it.
+of versions that noted neither a configuration nor a digest are read without it.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def read_state(path: Path) -> State:
     noted = tree.pop("digest", None)
     try:
         state: State = read_value(State, tree)
+        if noted is None and state.config is not None:
+            raise ValueError("digest is missing, where a configuration is noted: it was edited")
         if noted not in (None, digest(tree)):
             raise ValueError("its digest is not that of its content, which was edited")
     except (ValueError, TypeError) as error:

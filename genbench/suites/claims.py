@@ -57,5 +57,7 @@ def board_suite(lacks: Iterable[Lack], needed: int, out: Path) -> Suite:
         runs=project_root() / RUNS,
         seeds=tuple(range(needed)),
         overrides={"wandb.mode": "offline"},
-        entries=tuple(Entry(recipe, tuple(names)) for recipe, names in variants.items()),
+        entries=tuple(
+            Entry(recipe, tuple(dict.fromkeys(names))) for recipe, names in variants.items()
+        ),
     )

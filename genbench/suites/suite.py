@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from genbench.config.check import settings_of
 from genbench.config.config import Config
 from genbench.config.find import find_config
+from genbench.config.keys import own_key
 from genbench.config.overrides import Override
 from genbench.config.recipe import load_config
 from genbench.errors import InputError, nearest
@@ -18,6 +21,9 @@ from genbench.system.yaml12 import check_yaml_name
 
 __all__ = ["Entry", "Suite", "SuiteFile", "load_suite"]
 
+# bytes of a suite's name, so that names of files that begin with it, such as the folder of a
+# submission to SLURM, are possible everywhere
+_LONGEST_NAME = 200
 
 Folder = Annotated[str, Pattern(r"[^\0]+", "a folder such as runs/mine")]
 
@@ -33,11 +39,12 @@ class Entry:
     """
 
     config: Text
-    evaluations: tuple[str, ...] | None = None
+    evaluations: Annotated[tuple[str, ...], Filled()] | None = None
     overrides: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _refuse_seed(self.overrides)
+        _refuse_twice("evaluations", self.evaluations or ())
+        _refuse_placed(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ class SuiteFile:
     overrides: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _refuse_seed(self.overrides)
+        _refuse_twice("seeds", self.seeds)
+        _refuse_placed(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,9 @@ class Suite:
                     f"suite {self.name}: {entry.config} has no evaluation {name!r};"
                     f" {nearest(name, known)}"
                 )
-        return config, entry.evaluations or known
+        if entry.evaluations is None:
+            return config, known
+        return config, entry.evaluations
 
     def _config(self, entry: Entry, seed: int, trust: Sequence[str]) -> Config:
         """The configuration of an entry. Each run that it needs is the one that this suite trains
@@ -151,6 +161,11 @@ def load_suite(name: str | Path) -> Suite:
 
 
 def _read_suite(path: Path) -> Suite:
+    if (size := len(os.fsencode(path.stem))) > _LONGEST_NAME:
+        raise InputError(
+            f"the name {path.stem[:40]}... of a suite has {size} bytes, and is part of names of "
+            f"files: at most {_LONGEST_NAME} are right"
+        )
     file = read_yaml_as(SuiteFile, path)
     out = file.out or f"runs/{path.stem}"
     return Suite(
@@ -175,8 +190,31 @@ def _folder(text: str, where: str) -> Path:
     return path
 
 
-def _refuse_seed(overrides: dict[str, Any] | None) -> None:
-    if overrides is not None and "seed" in overrides:
-        raise ValueError(
-            "overrides cannot set the seed; seeds of the suite are those of every entry"
-        )
+def _refuse_placed(overrides: dict[str, Any] | None) -> None:
+    """Refuse overrides of what the suite itself decides: seeds and folders of runs.
+
+    Raises:
+        ValueError: The line names the key.
+    """
+    for path, _ in settings_of(overrides or {}):
+        key = ".".join(map(str, path))
+        if key == "seed":
+            raise ValueError(
+                "overrides cannot set the seed; seeds of the suite are those of every entry"
+            )
+        if own_key(key) == "run_dir":
+            raise ValueError(
+                f"overrides cannot set {key}; the folder of a run is "
+                "<runs>/<dataset>/<model>/s<seed>, and runs of the suite says where"
+            )
+
+
+def _refuse_twice(key: str, values: Sequence[Any]) -> None:
+    """Refuse a list that names something twice.
+
+    Raises:
+        ValueError: The line names it.
+    """
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"{key}: {value} is given twice; once is right")

@@ -26,13 +26,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from genbench.errors import InputError, Stopped
 from genbench.system.files import errors_about, link, log, read_text, stop_if_disk_full
 from genbench.system.json_files import canonical_json, parse_json
-from genbench.system.slurm_job import job_is_over, this_job, was_requeued
+from genbench.system.slurm_job import NotedJob, job_is_over, this_job, was_requeued
+from genbench.system.typed import Range, read_value
 
 __all__ = ["in_use", "lock"]
 
@@ -195,6 +197,35 @@ def _remove_dead(path: Path) -> _Owner | None:
         away.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Process(NotedJob):
+    """The content of a lock.
+
+    Attributes:
+        host: Name of the machine.
+        pid: Number of the process.
+        started: Start time of the process, as `_started` gives it.
+        machine: The boot of the machine, as `_machine` gives it; None where it was not noted.
+        beat: Seconds between signs of life; 0 where there are none.
+    """
+
+    host: str
+    pid: Annotated[int, Range(1, 2**31 - 1)]
+    started: str | None
+    machine: str | None = None
+    beat: Annotated[float, Range(0, 3600)] = 0.0
+
+
+def _read_process(content: str) -> _Process:
+    """Read the content of a lock.
+
+    Raises:
+        ValueError: It is none.
+    """
+    process: _Process = read_value(_Process, parse_json(content))
+    return process
+
+
 class _Owner(NamedTuple):
     """The owner that a lock names.
 
@@ -245,22 +276,18 @@ def _owner(path: Path) -> _Owner | None:
         content = read_text(path)
         if not content:  # its node lost its power
             return _Owner(content, "silent", _BEAT, seen)
-        owner = parse_json(content)
-        host = owner["host"]
-        pid = int(owner["pid"])
-        started = owner["started"]
-        beat = float(owner.get("beat", 0))
-        if int(owner.get("requeued", 0)) < 0 or not 0 <= beat <= 3600 or not 0 < pid < 2**31:
-            raise ValueError
+        owner = _read_process(content)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except ValueError:
         raise InputError(
             f"{path} is not a lock of genbench; remove it if no run is using its folder"
         ) from None
-    if host == socket.gethostname() and owner.get("machine", _machine()) == _machine():
-        start = _started(pid)
-        if start is not None and start == started:
+    host = owner.host
+    beat = owner.beat
+    if host == socket.gethostname() and owner.machine in (None, _machine()):
+        start = _started(owner.pid)
+        if start is not None and start == owner.started:
             return _Owner(content, "lives", beat, seen)
         # A process that /proc hides, since it is another user's, is known by its signs of life.
         if start != "unknown":
@@ -278,14 +305,14 @@ def _owner(path: Path) -> _Owner | None:
 def _in_words(content: str) -> str:
     """The process that a lock names, in words: "number 4711 on node3, in the SLURM job 12"."""
     try:
-        owner = parse_json(content)
-        number, host, job = owner["pid"], str(owner["host"]), owner.get("job")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        owner = _read_process(content)
+    except ValueError:
         return "which did not say its number"
-    words = f"number {number} on {host if host.isprintable() else repr(host)}"
-    if job is None:
+    host = owner.host if owner.host.isprintable() else repr(owner.host)
+    words = f"number {owner.pid} on {host}"
+    if owner.job is None:
         return words
-    return f"{words}, in the SLURM job {str(job)!r}"
+    return f"{words}, in the SLURM job {owner.job!r}"
 
 
 def _machine() -> str:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["job_is_over", "this_job", "was_requeued"]
+from genbench.system.typed import Count
+
+__all__ = ["NotedJob", "job_is_over", "this_job", "was_requeued"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotedJob:
+    """What a lock notes of the SLURM job of its owner: the fields of `this_job`.
+
+    Attributes:
+        job: Number of the job; None outside a job.
+        requeued: How often it was requeued.
+        cluster: Name of the cluster.
+    """
+
+    job: str | None = None
+    requeued: Count = 0
+    cluster: str = ""
 
 
 def this_job() -> dict[str, Any]:
@@ -24,23 +42,21 @@ def this_job() -> dict[str, Any]:
     return {}
 
 
-def was_requeued(owner: dict[str, Any]) -> bool:
+def was_requeued(owner: NotedJob) -> bool:
     """Whether the owner of a lock was this job before it was requeued; its node may be gone."""
     job = this_job()
-    same = (
-        bool(job) and owner.get("job") == job["job"] and owner.get("cluster", "") == job["cluster"]
-    )
-    return same and int(owner.get("requeued", 0)) < job["requeued"]
+    same = bool(job) and owner.job == job["job"] and owner.cluster == job["cluster"]
+    return same and owner.requeued < job["requeued"]
 
 
-def job_is_over(owner: dict[str, Any]) -> bool:
+def job_is_over(owner: NotedJob) -> bool:
     """Whether SLURM says that the job of a lock's owner has ended.
 
     SLURM is asked only inside a job of the same cluster.
     """
-    job = str(owner.get("job", ""))
+    job = owner.job or ""
     cluster = this_job().get("cluster")
-    if not (job.isdigit() and cluster and owner.get("cluster") == cluster):
+    if not (job.isdigit() and cluster and owner.cluster == cluster):
         return False
     command = ["squeue", "--noheader", f"--jobs={job}", "--Format=State:|,RestartCnt:|"]
     try:
@@ -50,9 +66,7 @@ def job_is_over(owner: dict[str, Any]) -> bool:
     if asked.returncode:  # the job ended some time ago, or the queue does not answer
         return "Invalid job id" in asked.stderr
     return not any(
-        _runs(line, int(owner.get("requeued", 0)))
-        for line in asked.stdout.splitlines()
-        if line.strip()
+        _runs(line, owner.requeued) for line in asked.stdout.splitlines() if line.strip()
     )
 
 

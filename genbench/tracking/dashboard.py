@@ -18,9 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import GenbenchError, InputError
+from genbench.errors import GenbenchError, InputError, nearest
 from genbench.records.parts import LikelihoodKind
 from genbench.system.files import files_below, write_atomic
+from genbench.system.locations import project_root
 from genbench.system.lock import in_use
 from genbench.tracking.names import likelihood_name
 from genbench.tracking.server import has_login, reach_server
@@ -49,9 +50,10 @@ def dashboard(entity: str | None, project: str, data: str, file: Path | None) ->
         A line that says where it is.
 
     Raises:
-        InputError: wandb-workspaces is not installed.
+        InputError: The data have no records, or wandb-workspaces is not installed.
         GenbenchError: wandb refused.
     """
+    check_measured(data)
     login = has_login()
     if login and file is None:
         return f"saved: {_saved(entity, project, data)}"
@@ -63,6 +65,25 @@ def dashboard(entity: str | None, project: str, data: str, file: Path | None) ->
         f"{file}: written, not saved, for there is no wandb login; after wandb login the same "
         "command saves it"
     )
+
+
+def check_measured(data: str) -> None:
+    """Check that a data set has records in leaderboards/ or below runs/.
+
+    Args:
+        data: Name of the data set.
+
+    Raises:
+        InputError: It has none; the line names those that have.
+    """
+    folders = [project_root() / "leaderboards", project_root() / "runs"]
+    files = [path for folder in folders for path in files_below(folder, "*.json")]
+    measured = {path.parent.name for path in files if path.parents[1].name == "records"}
+    if data not in measured:
+        raise InputError(
+            f"no records of the data {data!r} in {folders[0]} or below {folders[1]}; "
+            f"{nearest(data, measured)}"
+        )
 
 
 def workspace(entity: str, project: str, data: str) -> Any:

@@ -92,6 +92,12 @@ def test_another_model_with_its_own_evaluations_and_smoke(tmp_path):
     assert set(config.evaluations) == {"default"}
 
 
+def test_evaluations_of_a_base_are_left_out_one_by_one(tmp_path):
+    text = "base: digits/vae\nevaluations: null\n"
+    with pytest.raises(InputError, match=r"evaluations\.NAME: null leaves one out"):
+        load_config(recipe(tmp_path, text))
+
+
 def test_bases_build_on_bases_by_name_or_by_path(tmp_path, monkeypatch):
     recipe(
         tmp_path,

@@ -272,6 +272,7 @@ def test_a_name_is_a_text(name, tmp_path):
             "evaluations.mean.log_prob.K is null; right is a whole number",
         ),
         ("evaluations.mean=3", "evaluations maps names of rows to their options"),
+        ("evaluations=null", "evaluations.NAME: null leaves one out"),
     ],
 )
 def test_null_and_texts_where_there_is_none_are_refused(override, says):

@@ -449,6 +449,44 @@ def test_a_protocol_of_a_recipe_lies_beside_its_file(tmp_path, monkeypatch):
     assert load_config(recipe, smoke=True).resolved["protocol"] == str(folder / "mine.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "arrays", "says"),
+    [
+        ("metrics: [energy_distance]", None, "measures energy_distance, which needs points2d; not"),
+        ("metrics: [fid]\nextractor: digits\nstatistics: x.npz", None, "no statistics file"),
+        (
+            "metrics: [fid]\nextractor: digits\nstatistics: x.npz",
+            {"mu": np.zeros(32)},
+            "not an .npz file with the arrays mu and sigma",
+        ),
+        (
+            "metrics: [fid]\nextractor: digits\nstatistics: x.npz",
+            {"mu": np.zeros(3), "sigma": np.eye(3)},
+            "is about 3 features; extractor digits has 32",
+        ),
+        ("metrics: [fid]\nextractor: mnist", None, "extractor mnist sees images of (1, 28, 28)"),
+        ("metrics: [is]\nextractor: dinov2", None, "extractor dinov2 has none"),
+    ],
+    ids=["energy", "no file", "no sigma", "other features", "shape", "no scores"],
+)
+def test_a_protocol_that_can_never_measure_a_run_is_found_before_training(
+    text, arrays, says, tmp_path, capsys
+):
+    protocol = tmp_path / "p.yaml"
+    protocol.write_text(f"images: 40\n{text}\n")
+    if arrays is not None:
+        (tmp_path / "data" / "statistics").mkdir(parents=True)
+        np.savez(tmp_path / "data" / "statistics" / "x.npz", **arrays)
+    before = sorted(tmp_path.rglob("*"))
+    given = ("-c", "digits/vae", "--smoke", f"--data.root={tmp_path / 'data'}")
+    placed = (f"--run_dir={tmp_path / 'run'}", f"--protocol={protocol}")
+    assert main(["train", *given, *placed]) == 2
+    line = capsys.readouterr().err
+    assert says in line
+    assert line.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_protocol_by_path(tiny, tmp_path, monkeypatch):
     path = tmp_path / "mine.yaml"
     path.write_text(protocol_file("digits").read_text().replace("images: 719", "images: 40"))

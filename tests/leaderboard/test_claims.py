@@ -475,6 +475,15 @@ def test_the_command_writes_the_page_and_says_what_lacks(tmp_path, capsys):
     assert main(["claims", "--out", str(tmp_path), "--data", "digit"]) == 2
 
 
+def test_a_folder_without_records_has_no_verdicts(tmp_path, capsys):
+    assert main(["claims", "--out", str(tmp_path / "nowhere")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"genbench: {tmp_path}/nowhere has no records/; ")
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_lacks_is_made_by_suites(tmp_path):
     lacks = [
         Lack("digits", "vae", (3, 4), 5),

@@ -46,6 +46,7 @@ from genbench.leaderboard.board import boards
 from genbench.leaderboard.compare import compare_rows
 from genbench.leaderboard.summary import Summary
 from genbench.leaderboard.words import quality_words, relative_spread, speed_words, stability_words
+from genbench.metrics.card import card_file, read_card
 from genbench.records.consistency import contradictions
 from genbench.records.curve import Curve, CurvePoint
 from genbench.records.parts import (
@@ -530,6 +531,27 @@ FORGED = [
     ),
     (several, "protocol.metrics", ["fid", "fid"], "protocol.metrics names a metric twice"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("is", 10.0), ("class_modes", 10.0), ("class_modes_kl", math.log(10))]
+)
+def test_metrics_of_class_scores_are_at_most_what_the_classes_of_the_extractor_allow(name, most):
+    card = read_card(card_file("digits"))
+    protocol = dataclasses.replace(PROTOCOL, metrics=(name,), extractor_hash=card.sha256)
+
+    def text(value: float, **others: Any) -> str:
+        record = make("gan", family="gan", protocol=dataclasses.replace(protocol, **others))[0]
+        return dataclasses.replace(record, metrics={name: Metric(value, None)}).to_json()
+
+    assert Record.from_json(text(most))
+    with pytest.raises(
+        InputError, match=rf"metrics\.{name}\.value is 100\.0, but extractor digits"
+    ):
+        Record.from_json(text(100.0))
+    # nothing says how many classes an extractor has that is not the one of the card
+    assert Record.from_json(text(100.0, extractor_hash="1" * 64))
+    assert Record.from_json(text(100.0, extractor="theirs"))
 
 
 @pytest.mark.parametrize("whole", [several, exact, diverged, floor, foreign, implicit])

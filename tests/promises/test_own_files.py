@@ -280,9 +280,69 @@ def test_a_state_that_was_edited_is_believed_by_no_command(run, key, value, tmp_
 def test_a_state_of_a_version_that_noted_no_digest_is_read(run):
     path = run.path / "state.json"
     content = json.loads(path.read_text())
-    del content["digest"]
+    del content["digest"], content["config"]
     path.write_text(json.dumps(content))
-    assert open_run(run.path).run.state()["seconds"] == content["seconds"]
+    assert run.state()["seconds"] == content["seconds"]
+
+
+def test_a_state_whose_digest_was_removed_is_believed_by_no_command(run, tmp_path, capsys):
+    path = run.path / "state.json"
+    content = json.loads(path.read_text())
+    del content["digest"]
+    path.write_text(json.dumps({**content, "seconds": 9999}))
+    for command in (
+        ("evaluate", run.path, "--out", tmp_path / "out"),
+        ("train", "-c", run.path / "config.yaml", f"--run_dir={run.path}"),
+    ):
+        line = refused(capsys, *command)
+        assert f"{path} is damaged: digest is missing, where a configuration is noted" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("seed", 7, "seed was 0, is now 7"),
+        ("model.optimizer.lr", 0.5, "model.optimizer.lr was 0.002, is now 0.5"),
+    ],
+    ids=["seed", "lr"],
+)
+def test_a_config_that_the_checkpoint_belies_is_measured_by_no_command(
+    key, value, says, begun, tmp_path, capsys
+):
+    edit(begun.path / "config.yaml", key, value)
+    edit(begun.path / "state.json", f"config.{key}", value)
+    before = contents(begun)
+    for command in (
+        ("evaluate", begun.path, "--out", tmp_path / "out"),
+        ("sample", begun.path, "-o", tmp_path / "x.png"),
+    ):
+        line = refused(capsys, *command)
+        assert f"{begun.checkpoints}: the newest is of another configuration: {says}; conf" in line
+    assert contents(begun) == before
+    assert not (tmp_path / "out").exists() and not (tmp_path / "x.png").exists()
+
+
+def test_images_that_the_checkpoint_has_not_seen_are_refused(begun):
+    edit(begun.path / "config.yaml", "budget.images", 128)
+    edit(begun.path / "state.json", "config.budget.images", 128)
+    edit(begun.path / "state.json", "images_seen", 128)
+    with pytest.raises(InputError, match=r"says 128 images, but the newest of .* has seen 64"):
+        open_run(begun)
+
+
+@pytest.mark.parametrize("state", ["removed", "damaged", "of a former version"])
+def test_a_finished_run_without_what_a_checkpoint_notes_is_measured(state, begun):
+    (path,) = begun.checkpoints.glob("*.ckpt")
+    if state == "of a former version":
+        of_former_version(begun, *ORIGIN)
+    elif state == "damaged":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.unlink()
+    before = contents(begun)
+    assert open_run(begun).config.seed == 0
+    assert contents(begun) == before
 
 
 @pytest.mark.parametrize("images", [0, 32, 96])
@@ -956,7 +1016,11 @@ STUDIES = [
     ("n", -1),
     ("bias", []),
     ("bias", [{"n": 3}]),
+    ("bias", [{"n": 3, "fid": {"mean": 0, "sd": 1}, "fid_infinity": {"mean": 0, "sd": 1}}]),
+    ("changes", []),
+    ("changes", [{"fid": {"mean": 1, "sd": 1}}]),
     ("changes", [{"change": "none", "fid": {"mean": 1, "sd": -1}}]),
+    ("changes", [{"change": "none", "fid": {"mean": 1, "sd": 1}}, {"change": "noise"}]),
 ]
 
 

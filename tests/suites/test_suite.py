@@ -57,6 +57,22 @@ def test_a_suite_runs_once_and_a_repeat_does_nothing(tmp_path, capsys):
         ("[{config: digits/vae, evaluations: [maen]}]", "did you mean 'mean'?"),
         ("[{config: digits/vae, evalutions: [mean]}]", "did you mean 'evaluations'?"),
         ("[{config: digits/vae, overrides: {model.latnt: 3}}]", "did you mean 'latent'?"),
+        (
+            "[{config: digits/vae, evaluations: []}]",
+            "entries[0].evaluations is [], not a list of at least one",
+        ),
+        (
+            "[{config: digits/vae, evaluations: [mean, mean]}]",
+            "entries[0]: evaluations: mean is given twice",
+        ),
+        (
+            "[{config: digits/vae, overrides: {run_dir: runs/x}}]",
+            "entries[0]: overrides cannot set run_dir; the folder of a run is",
+        ),
+        (
+            "[{config: digits/reflow, overrides: {needs: {teacher: {run_dir: x}}}}]",
+            "overrides cannot set needs.teacher.run_dir; the folder",
+        ),
         ("[]", "entries is [], not a list of at least one"),
         ("[{config: [5]}]", "entries[0].config is [5], not a text"),
         ("[{config: 5}]", "no configuration '5'"),
@@ -87,6 +103,7 @@ def test_a_wrong_suite_trains_nothing(tmp_path, entries, says):
     ("text", "says"),
     [
         ("seeds: []", "seeds is [], not a list of at least one"),
+        ("seeds: [0, 1, 0]", "seeds: 0 is given twice"),
         ("seeds: [-1]", "seeds[0] is -1, not at least 0"),
         ("seeds: [true]", "seeds[0] is True, not an integer"),
         ("seeds: 3", "seeds is 3, not a list of integers"),
@@ -101,6 +118,17 @@ def test_a_wrong_value_of_a_suite_is_named(tmp_path, text, says):
     with pytest.raises(InputError) as error:
         load_suite(path)
     assert str(error.value).startswith(f"{path}: {says}")
+
+
+def test_a_name_of_a_suite_that_no_file_can_have_is_found_before_anything_is_trained(tmp_path):
+    text = f"out: {tmp_path / 'out'}\nentries: [{{config: digits/gmm}}]\n"
+    for letters in (200, 201):
+        (tmp_path / f"{'s' * letters}.yaml").write_text(text)
+    assert load_suite(tmp_path / f"{'s' * 200}.yaml").entries
+    with pytest.raises(InputError, match=r"the name s{40}\.\.\. of a suite has 201 bytes") as error:
+        bench(load_suite(tmp_path / f"{'s' * 201}.yaml"), Lines())
+    assert "at most 200 are right" in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_diverged_run_is_recorded_and_the_suite_goes_on(tmp_path):

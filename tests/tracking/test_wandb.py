@@ -417,6 +417,23 @@ def test_without_a_login_the_dashboard_is_a_file(tmp_path, capsys):
         assert name in text
 
 
+def test_a_dashboard_of_data_without_records_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genbench.tracking.dashboard.project_root", lambda: tmp_path)
+    for place in ("leaderboards/records/digits", "runs/mine/records/birds"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "vae-s0-12345678.json").touch()
+    for data, says in (
+        ("nosuch", "choose from: birds, digits"),
+        ("digit", "did you mean 'digits'?"),
+    ):
+        assert main(["wandb", "dashboard", "--data", data]) == 2
+        line = capsys.readouterr().err
+        assert f"no records of the data '{data}' in {tmp_path}/leaderboards" in line
+        assert line.endswith(f"; {says}\n")
+    assert not (tmp_path / "wandb-dashboard.json").exists()
+
+
 def test_the_dashboard_is_about_one_data_set_and_no_panel_mixes_kinds_of_likelihood(tmp_path):
     assert main(["wandb", "dashboard", "--data", "mnist", "-o", str(tmp_path / "board.json")]) == 0
     spec = json.loads((tmp_path / "board.json").read_text())["spec"]
