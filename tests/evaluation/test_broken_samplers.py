@@ -41,8 +41,11 @@ def test_a_sampler_that_yields_too_little_is_named(
 ):
     run = trained(recipe)
     monkeypatch.setattr(sampler, "__call__", walk)
-    where = ["-n", "4", "-o", str(tmp_path / "samples.png")] if command == "sample" else []
-    assert main([command, str(run.path), *where]) == 2
+    target = {
+        "sample": ["-n", "4", "-o", str(tmp_path / "samples.png")],
+        "evaluate": ["--out", str(tmp_path / "out")],
+    }
+    assert main([command, str(run.path), *target[command]]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"the sampler {sampler.__name__} yields " in line
     assert line.endswith("right is the state after every step")
