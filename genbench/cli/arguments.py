@@ -139,7 +139,8 @@ def amount(text: str) -> float:
     except (ValueError, OverflowError):
         pass
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither a number of pictures nor a share between 0 and 1; a number has no point"
+        f"{text!r} is neither a number of pictures nor a share between 0 and 1; a number has no"
+        " point"
     )
 
 

@@ -21,10 +21,14 @@ def add_bench(commands: Any) -> None:
         help="a YAML file, or a name in configs/suites; a manifest with --task and --tables",
     )
     bench.add_argument(
-        "--jobs", type=positive, metavar="N",
-        help="runs trained and scored at once, in processes of one thread; speeds are measured afterwards (as many as cores; "
-        "1 with a GPU)",
-    )  # fmt: skip
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help=(
+            "runs trained and scored at once, in processes of one thread; speeds are measured"
+            " afterwards (as many as cores; 1 with a GPU)"
+        ),
+    )
     slurm = bench.add_argument_group("on a SLURM cluster")
     slurm.add_argument(
         "--slurm",
@@ -73,7 +77,8 @@ def run_bench(given: Any) -> None:
                 raise InputError(f"--{key.replace('_', '-')} belongs to --slurm")
     elif given.jobs is not None:
         raise InputError(
-            "--jobs is about this machine; how many runs a cluster does at once is array_limit of its settings"
+            "--jobs is about this machine; how many runs a cluster does at once is array_limit of"
+            " its settings"
         )
     from genbench.suites.complete import is_complete
     from genbench.suites.suite import load_suite

@@ -20,7 +20,10 @@ def add_claims(commands: Any) -> None:
     claims.add_argument(
         "--out",
         type=path_argument,
-        help="folder with records/ (leaderboards, in the checkout or here); claims.md is written there",
+        help=(
+            "folder with records/ (leaderboards, in the checkout or here); claims.md is written"
+            " there"
+        ),
     )
     claims.add_argument(
         "--run",

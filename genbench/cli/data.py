@@ -33,7 +33,10 @@ def add_data(commands: Any) -> None:
 
     weights = actions.add_parser(
         "fetch-weights",
-        help="download a published feature extractor into $GENBENCH_WEIGHTS, else weights/ among the data; checked by its hash",
+        help=(
+            "download a published feature extractor into $GENBENCH_WEIGHTS, else weights/ among the"
+            " data; checked by its hash"
+        ),
     )
     weights.add_argument("name", help="a card in configs/features: inception, dinov2")
     weights.add_argument(
@@ -50,14 +53,20 @@ def add_data(commands: Any) -> None:
     importer.add_argument(
         "path",
         type=path_argument,
-        help="folder (class folders give labels), zip, npz with images and labels, or npy; with --length a text in UTF-8",
+        help=(
+            "folder (class folders give labels), zip, npz with images and labels, or npy; with"
+            " --length a text in UTF-8"
+        ),
     )
     importer.add_argument("--name", required=True, help="of the data set")
     kind = importer.add_mutually_exclusive_group(required=True)
     kind.add_argument(
         "--size",
         type=positive,
-        help="of pictures: height and width of the central square, reduced by Lanczos; never enlarged",
+        help=(
+            "of pictures: height and width of the central square, reduced by Lanczos; never"
+            " enlarged"
+        ),
     )
     kind.add_argument(
         "--length",
@@ -74,7 +83,10 @@ def add_data(commands: Any) -> None:
     importer.add_argument(
         "--val",
         type=amount,
-        help="held out for validation, a number or a share below 1 (0.1 of pictures, 0.05 of windows)",
+        help=(
+            "held out for validation, a number or a share below 1 (0.1 of pictures, 0.05 of"
+            " windows)"
+        ),
     )
     importer.add_argument("--test", type=amount, help="held out for testing, likewise")
     importer.add_argument(

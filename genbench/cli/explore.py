@@ -32,7 +32,10 @@ def add_explore(commands: Any) -> None:
     explorer.add_argument(
         "--label",
         metavar="NAME",
-        help="the class of samples, of a conditional model, and of held-out images: its name, or its number",
+        help=(
+            "the class of samples, of a conditional model, and of held-out images: its name, or its"
+            " number"
+        ),
     )
     explorer.add_argument(
         "--out",

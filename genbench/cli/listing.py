@@ -140,8 +140,14 @@ def folded(head: str, names: list[str]) -> list[str]:
         names: The names.
     """
     begin = f"  {head:<17} " if head else "  "
-    return textwrap.wrap("  ".join(names), _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin),
-                         break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    return textwrap.wrap(
+        "  ".join(names),
+        _WIDTH,
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def run_lines(folder: Path) -> Iterator[str]:
@@ -169,4 +175,6 @@ def run_lines(folder: Path) -> Iterator[str]:
             line = "damaged state.json"
         yield f"  {run.path.relative_to(project_root())!s:<44} {line}"
     for job in submitted.values():  # not begun
-        yield f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip()
+        yield (
+            f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip()
+        )

@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given, rest = parser.parse_known_args(arguments)
         if rest and given.command != "train":
             raise InputError(
-                f"genbench {given.command}: unknown argument {rest[0]}; see genbench {given.command} --help"
+                f"genbench {given.command}: unknown argument {rest[0]}; see genbench"
+                f" {given.command} --help"
             )
         if given.command == "train":
             given.overrides = overrides(rest)

@@ -34,8 +34,10 @@ def add_sample(commands: Any) -> None:
         "--out",
         type=file_argument,
         required=True,
-        help="grid.png, images.npz, or a folder for one PNG per image, pixel for pixel, or one text file per text: a new one, an empty"
-        " one, or one that holds the same samples",
+        help=(
+            "grid.png, images.npz, or a folder for one PNG per image, pixel for pixel, or one text"
+            " file per text: a new one, an empty one, or one that holds the same samples"
+        ),
     )
     sample.add_argument(
         "--seed",
@@ -45,19 +47,26 @@ def add_sample(commands: Any) -> None:
     )
     sample.add_argument(
         "--variant",
-        help="which of the configuration's evaluations gives the sampler's options (default, or the"
-        " first where none has that name)",
+        help=(
+            "which of the configuration's evaluations gives the sampler's options (default, or the"
+            " first where none has that name)"
+        ),
     )
     sample.add_argument(
         "--label",
         metavar="NAME",
-        help="the class of every image, of a conditional model: its name, or its number where no class has"
-        " that name (by class frequencies)",
+        help=(
+            "the class of every image, of a conditional model: its name, or its number where no"
+            " class has that name (by class frequencies)"
+        ),
     )
     sample.add_argument(
         "--prompt",
         metavar="TEXT",
-        help="the beginning of every text, which the model completes: an autoregressive model of text",
+        help=(
+            "the beginning of every text, which the model completes: an autoregressive model of"
+            " text"
+        ),
     )
     sample.add_argument(
         "--batch",

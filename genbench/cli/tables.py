@@ -28,7 +28,10 @@ def add_tables(commands: Any) -> None:
     table.add_argument(
         "--slide",
         action="store_true",
-        help="instead write the comparison slide into a file: every word of the lectures with its verdict",
+        help=(
+            "instead write the comparison slide into a file: every word of the lectures with its"
+            " verdict"
+        ),
     )
     table.add_argument("--data", metavar="NAME", help="data set of the slide")
     table.add_argument(

@@ -21,9 +21,12 @@ __all__ = ["add_train", "run_train"]
 def add_train(commands: Any) -> None:
     """Add the command train."""
     train = commands.add_parser(
-        "train", help="train a configuration; the same command again goes on", epilog="keys, each as --key=value:\n" + argument_table(),
-        formatter_class=argparse.RawDescriptionHelpFormatter, usage="genbench train -c CONFIG [--a.b=value ...]",
-    )  # fmt: skip
+        "train",
+        help="train a configuration; the same command again goes on",
+        epilog="keys, each as --key=value:\n" + argument_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="genbench train -c CONFIG [--a.b=value ...]",
+    )
     train.add_argument(
         "-c",
         "--config",
@@ -84,9 +87,9 @@ def run_train(given: Any) -> None:
     missing = missing_extractor(protocol, data.root)
     if missing and is_primary():
         print(
-            f"note: protocol {protocol.name}, by which this run will be judged, needs the extractor "
-            f"{missing}, which is not here: genbench data fetch-weights {shlex.quote(missing)}, "
-            "or --protocol=likelihood, which needs none",
+            f"note: protocol {protocol.name}, by which this run will be judged, needs the extractor"
+            f" {missing}, which is not here: genbench data fetch-weights {shlex.quote(missing)}, or"
+            " --protocol=likelihood, which needs none",
             file=sys.stderr,
         )
     folder = run_folder(config, data.name)
@@ -104,7 +107,10 @@ def run_train(given: Any) -> None:
     if is_primary():
         again = (before["status"], before["images_seen"]) == ("done", state["images_seen"])
         images = state["images_seen"] + state["finalize_images"]
-        did = f"{'was done before' if again else 'done'}, {images:,} images in {state['seconds']:.0f} s"
+        did = (
+            f"{'was done before' if again else 'done'}, {images:,} images in"
+            f" {state['seconds']:.0f} s"
+        )
         command = ["genbench", "evaluate", str(run.path)]
         for module in given.trust:
             command += ["--trust", module]

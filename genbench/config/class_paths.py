@@ -53,15 +53,17 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
             raise InputError(f"{origin}: {key} is a name such as {example}, not {value!r}")
         if not any(value.startswith(module + ".") for module in trusted):
             raise InputError(
-                f"{origin}: {key} names {value!r}, outside the trusted modules ({', '.join(trusted)}); "
-                f"{nearest(value, _right_paths(key, admitted))}, or --trust {shlex.quote(value.split('.')[0])} if you trust that code"
+                f"{origin}: {key} names {value!r}, outside the trusted modules"
+                f" ({', '.join(trusted)}); {nearest(value, _right_paths(key, admitted))}, or"
+                f" --trust {shlex.quote(value.split('.')[0])} if you trust that code"
             )
         module, _, name = value.rpartition(".")
         try:
             named = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             raise InputError(
-                f"{origin}: {key} names {value!r}, which does not exist; {nearest(value, _right_paths(key, admitted))}"
+                f"{origin}: {key} names {value!r}, which does not exist;"
+                f" {nearest(value, _right_paths(key, admitted))}"
             ) from None
         # functions would be called, and with arguments of the configuration's choice
         if (
@@ -69,7 +71,8 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
             or kind in ("model", "data set")
         ) and not (isinstance(named, type) and issubclass(named, admitted)):
             raise InputError(
-                f"{origin}: {key} names {value!r}, which is no {kind}; {nearest(value, _right_paths(key, admitted))}"
+                f"{origin}: {key} names {value!r}, which is no {kind};"
+                f" {nearest(value, _right_paths(key, admitted))}"
             )
 
 

@@ -116,13 +116,15 @@ def protocol_file(name: str) -> Path:
             raise InputError(f"no protocol file {path}")
         if not NAME.fullmatch(path.stem):
             raise InputError(
-                f"{path}: the name {path.stem!r} names boards; letters, digits, and . _ + - are right"
+                f"{path}: the name {path.stem!r} names boards; letters, digits, and . _ + - are"
+                " right"
             )
         return path
     known = {path.stem: path for path in shipped("configs", "protocols").glob("*.yaml")}
     if name not in known:
         raise InputError(
-            f"no protocol {name!r} in configs/protocols; {nearest(name, known)}, or a path that ends in .yaml"
+            f"no protocol {name!r} in configs/protocols; {nearest(name, known)}, or a path that"
+            " ends in .yaml"
         )
     return known[name]
 

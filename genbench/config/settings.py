@@ -168,19 +168,31 @@ def argument_table() -> str:
 _FIRST_LINES = (
     "seed = 0: the run's seed",
     "run_dir = runs/<dataset>/<model>/s<seed>: where everything of the run lies",
-    "protocol = the data set's name: configs/protocols/<protocol>.yaml, or a path that ends in "
-    ".yaml, by which the run is evaluated",
-    "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: "
-    "a class of genbench.data",
-    "model.class_path, model.…: a class of genbench.models and its arguments; nets and optimizers "
-    "likewise",
+    (
+        "protocol = the data set's name: configs/protocols/<protocol>.yaml, or a path that ends in "
+        ".yaml, by which the run is evaluated"
+    ),
+    (
+        "data.class_path, data.root = ~/.cache/genbench, data.batch_size (over all processes), …: "
+        "a class of genbench.data"
+    ),
+    (
+        "model.class_path, model.…: a class of genbench.models and its arguments; nets and"
+        " optimizers likewise"
+    ),
 )
 _LAST_LINES = (
-    "needs.<name> = none: the recipe of a run that must be finished first, such as needs.teacher; "
-    "needs.<name>.…: its keys",
-    "evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and "
-    "scores",
-    "name = the recipe's file name: the model's name in tables; in a file also base: a recipe that "
-    "it builds on",
+    (
+        "needs.<name> = none: the recipe of a run that must be finished first, such as"
+        " needs.teacher; needs.<name>.…: its keys"
+    ),
+    (
+        "evaluations.<variant>.sample, .log_prob: options by which a row of the table samples and "
+        "scores"
+    ),
+    (
+        "name = the recipe's file name: the model's name in tables; in a file also base: a recipe"
+        " that it builds on"
+    ),
     "smoke: overrides that shrink the run to seconds, as `--smoke` applies them",
 )

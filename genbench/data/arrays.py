@@ -130,7 +130,8 @@ def _refuse_other_kind(path: Path, kind: str) -> None:
     for other, begin in ((".npz", _ZIP_BEGIN), (".npy", _NPY_BEGIN)):
         if kind != other and first.startswith(begin):
             raise InputError(
-                f"{path}: by its content it is an {other[1:]} file; give it a name that ends in {other}"
+                f"{path}: by its content it is an {other[1:]} file; give it a name that ends in"
+                f" {other}"
             )
     if kind == ".npy" and first != _NPY_BEGIN:
         raise InputError(
@@ -179,8 +180,8 @@ def _refuse_others(path: Path, arrays: Sequence[str], known: Sequence[str]) -> N
     others = [name for name in arrays if name not in known]
     if others:
         raise InputError(
-            f"{path}: beside the array {known[0]!r} it has {', '.join(map(repr, others))}, which would be "
-            f"lost; right are {', '.join(known)}"
+            f"{path}: beside the array {known[0]!r} it has {', '.join(map(repr, others))}, which"
+            f" would be lost; right are {', '.join(known)}"
         )
 
 

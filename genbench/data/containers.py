@@ -158,7 +158,8 @@ def _refuse_damaged_zip(path: Path) -> None:
         raise InputError(f"{path} is empty; {_RIGHT} is right")
     if first == b"PK" or path.suffix.lower() == ".zip":
         raise InputError(
-            f"damaged {path}: it has no end as a zip has; a whole one is right: copy or pack it anew"
+            f"damaged {path}: it has no end as a zip has; a whole one is right: copy or pack it"
+            " anew"
         )
 
 

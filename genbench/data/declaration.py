@@ -43,7 +43,10 @@ def reason_against(name: str) -> str:
     if not NAME.fullmatch(name):
         return f"{name!r} is part of file names; letters, digits, and . _ + - are right"
     if (size := len(os.fsencode(name))) > _LONGEST_NAME:
-        return f"{name[:40]}... has {size} bytes, and is part of file names; at most {_LONGEST_NAME} are right"
+        return (
+            f"{name[:40]}... has {size} bytes, and is part of file names; at most {_LONGEST_NAME}"
+            " are right"
+        )
     return ""
 
 
@@ -192,8 +195,8 @@ def _check_y(owner: str, split: Split, y: object, kind: Y | None, images: int) -
     if kind is None:
         if y is not None:
             raise InputError(
-                f"{owner}: y for {split} is a {type(y).__name__}; None is right, since its spec has "
-                "no y"
+                f"{owner}: y for {split} is a {type(y).__name__}; None is right, since its spec has"
+                " no y"
             )
         return
     if y is None:

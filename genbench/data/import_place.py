@@ -135,7 +135,10 @@ def closing_lines(name: str, root: Path, given_root: Path | None) -> Iterator[st
     yield f"content hash {Imported(name, str(root)).content_hash}"
     yield "In a configuration:"
     root_entry = f", root: {_yaml_word(str(root.resolve()))}" if given_root else ""
-    yield f"data: {{class_path: genbench.data.imported.Imported, name: {_yaml_word(name)}{root_entry}}}"
+    yield (
+        "data: {class_path: genbench.data.imported.Imported, name:"
+        f" {_yaml_word(name)}{root_entry}}}"
+    )
 
 
 def _yaml_word(text: str) -> str:

@@ -32,7 +32,10 @@ def summary_line(pictures: Gathered, container: Container, skip_bad: bool) -> st
     """
     bad = len(pictures.bad)
     grey = len(pictures.x) - pictures.colour
-    line = f"{len(pictures.x) + bad:,} pictures: {pictures.colour:,} in colour, {grey:,} grey, {bad:,} bad"
+    line = (
+        f"{len(pictures.x) + bad:,} pictures: {pictures.colour:,} in colour, {grey:,} grey,"
+        f" {bad:,} bad"
+    )
     if skip_bad and bad:
         line += ", left out"
     counts = {

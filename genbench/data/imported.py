@@ -151,7 +151,8 @@ class Imported(ImageData):
         _, _, width = self.spec.shape
         option = "--length" if isinstance(self.spec.looks, Text) else "--size"
         raise InputError(
-            f"no {self._copy}; genbench data import PATH --name {shlex.quote(self.name)} {option} {width}"
+            f"no {self._copy}; genbench data import PATH --name {shlex.quote(self.name)} {option}"
+            f" {width}"
         )
 
     @property

@@ -99,5 +99,6 @@ def _card_error(origin: Path, card: str, message: str) -> str:
     """The message about a card that cannot be used, with the ways out."""
     return (
         f"{origin}: {printable(card)}: {message}; it should say the class of each picture, "
-        f'{{"labels": [["a.png", 0], ...]}}; if it is of another tool, leave it out: --leave-out {as_word(card)}'
+        '{"labels": [["a.png", 0], ...]}; if it is of another tool, leave it out: --leave-out'
+        f" {as_word(card)}"
     )

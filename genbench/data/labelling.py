@@ -139,12 +139,13 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
         path = "/".join(PurePosixPath(beside[0]).parts[: depth + 1]) if others[0] else beside[0]
         more = f" ({len(beside):,} pictures in all)" if len(beside) > 1 else ""
         raise InputError(
-            f"{origin}: beside {_list(splits)}, called as splits are, lies {printable(path)}{more}: move it away, or leave it out"
-            f" (--leave-out {as_word(path)})"
+            f"{origin}: beside {_list(splits)}, called as splits are, lies {printable(path)}{more}:"
+            f" move it away, or leave it out (--leave-out {as_word(path)})"
         )
     if "train" not in {_SPLITS[top.lower()] for top in splits}:
         raise InputError(
-            f"{origin}: {_list(splits)}: splits, and none for training; call a folder train, or give these other names"
+            f"{origin}: {_list(splits)}: splits, and none for training; call a folder train, or"
+            " give these other names"
         )
     below, _ = _without_wrapper({name: parts[1:] for name, parts in folders.items()})
     return {name: Place(_SPLITS[parts[0].lower()], below[name]) for name, parts in folders.items()}
@@ -172,7 +173,7 @@ def _split_in(name: str) -> Split | None:
     train2017 and my-train; None for a name that has none there, such as trainers.
     """
     words = re.findall(r"[^\W\d_]+", name.lower())
-    found = [_SPLITS[word] for word in (words[:1] + words[-1:]) if word in _SPLITS]
+    found = [_SPLITS[word] for word in words[:1] + words[-1:] if word in _SPLITS]
     return found[0] if found else None
 
 
@@ -192,11 +193,12 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
     stray = next((name for name in folders if name not in inside), None)
     if stray is not None:
         raise InputError(
-            f"{origin}: splits ({_list(second)}) lie below {top}, beside {printable(stray)}: move that away, or leave it out"
-            f" (--leave-out {as_word(stray)})"
+            f"{origin}: splits ({_list(second)}) lie below {top}, beside {printable(stray)}: move"
+            f" that away, or leave it out (--leave-out {as_word(stray)})"
         )
     raise InputError(
-        f"{origin}: splits ({_list(second)}) lie below {top}; right is train/ at the top, and class folders below it"
+        f"{origin}: splits ({_list(second)}) lie below {top}; right is train/ at the top, and class"
+        " folders below it"
     )
 
 
@@ -222,8 +224,9 @@ def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
     if beside:
         them = "it" if len(beside) == 1 else "them"
         raise InputError(
-            f"{origin}: {_count(beside)} in no class folder, beside {_list(tops)}: move {them} into one, leave {them} out"
-            f" (--leave-out {_group(beside, places)}), or read all without classes (--no-classes)"
+            f"{origin}: {_count(beside)} in no class folder, beside {_list(tops)}: move {them} into"
+            f" one, leave {them} out (--leave-out {_group(beside, places)}), or read all without"
+            " classes (--no-classes)"
         )
     classes = tuple(
         sorted(
@@ -282,7 +285,10 @@ def numbered(classes: dict[str, Any]) -> Labels:
     number = {k: label for label, k in enumerate(occurring)}
     note = ""
     if occurring and occurring[-1] != len(occurring) - 1:
-        note = f"classes are the {len(occurring):,} numbers from {occurring[0]:,} to {occurring[-1]:,} that occur; labels count from 0"
+        note = (
+            f"classes are the {len(occurring):,} numbers from {occurring[0]:,} to {occurring[-1]:,}"
+            " that occur; labels count from 0"
+        )
     return Labels(
         {name: number[k] for name, k in classes.items()}, tuple(map(str, occurring)), note
     )

@@ -66,8 +66,8 @@ class Pairs(ImageData):
             )
         if images.varies:
             raise ValueError(
-                f"data.images: those of {images.name} are others in every epoch, by flips or draws, "
-                "and y would not follow"
+                f"data.images: those of {images.name} are others in every epoch, by flips or draws,"
+                " and y would not follow"
             )
         shape = images.spec.shape
         levels = images.spec.levels

@@ -116,10 +116,13 @@ def demonstrate(seed: int = 0) -> Demonstration:
     order = math.log2(gaps[-2] / gaps[-1])
     return Demonstration(
         title="The bound of diffusion is a sum of KL terms, and depth tightens it",
-        formula="E[-log p(x_0)] <= L_T + sum_{t=2}^T L_{t-1} + L_0 = H(q(x_0)) + KL(q(x_{0:T}) || p(x_{0:T}))",
+        formula=(
+            "E[-log p(x_0)] <= L_T + sum_{t=2}^T L_{t-1} + L_0 = H(q(x_0)) + KL(q(x_{0:T}) ||"
+            " p(x_{0:T}))"
+        ),
         sentence=(
-            "The sum of the KL terms of the steps is the bound of one VAE with T layers of latents; with "
-            "an exact denoiser its gap falls as 1 / T: depth costs nothing but steps."
+            "The sum of the KL terms of the steps is the bound of one VAE with T layers of latents;"
+            " with an exact denoiser its gap falls as 1 / T: depth costs nothing but steps."
         ),
         values=(
             exact("bound by covariances, T = 4", direct(4), sum(terms(4))),

@@ -88,10 +88,12 @@ def demonstrate(seed: int = 0) -> Demonstration:
     short = (1 - torch.linspace(1e-4, 0.02, 100, dtype=torch.float64)).log().sum()
     return Demonstration(
         title="The reverse process has the marginals of the forward process",
-        formula="P(x_0 < y_0) = P(x_1 < y_1) along dx/dt = f(x, score);   abar_T = prod_k (1 - beta_k)",
+        formula=(
+            "P(x_0 < y_0) = P(x_1 < y_1) along dx/dt = f(x, score);   abar_T = prod_k (1 - beta_k)"
+        ),
         sentence=(
-            "Curves that follow the score from pure noise end distributed as the data; a chain that is "
-            "too short for its beta leaves a third of the image's variance at its end."
+            "Curves that follow the score from pure noise end distributed as the data; a chain that"
+            " is too short for its beta leaves a third of the image's variance at its end."
         ),
         values=(
             exact(

@@ -71,9 +71,9 @@ def demonstrate(seed: int = 0) -> Demonstration:
             "     = E_q log p(x | z) - KL(q(z) || p(z)) = E_q log p(x, z) + H(q)"
         ),
         sentence=(
-            "Jensen's inequality, the divergence from the posterior, reconstruction minus divergence "
-            "from the prior, and energy plus entropy are one bound; the divergence says how far below "
-            "log p(x) it lies."
+            "Jensen's inequality, the divergence from the posterior, reconstruction minus"
+            " divergence from the prior, and energy plus entropy are one bound; the divergence says"
+            " how far below log p(x) it lies."
         ),
         values=(
             exact("ELBO as log p(x) minus a KL", gap, jensen),

@@ -72,8 +72,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="log p(x) = ELBO + KL(q || posterior)",
         formula="log p(x) = E_q[log p(x, z) - log q(z)] + KL(q(z) || p(z | x))",
         sentence=(
-            "The bound touches log p(x) where q is the posterior, and nowhere else: what is missing is "
-            "the divergence of q from it, whatever q is."
+            "The bound touches log p(x) where q is the posterior, and nowhere else: what is missing"
+            " is the divergence of q from it, whatever q is."
         ),
         values=(
             exact("smallest ELBO + KL over q", total.min(), log_p),

@@ -102,8 +102,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="Change of variables: density, draws and inverse from one map",
         formula="log p(x) = log N(f(x); 0, 1) + log |f'(x)|,   x = f^{-1}(z)",
         sentence=(
-            "Where f is steep, much of z lies between near x, and the density of x is high; the map "
-            "turns one mode into two, and is undone to the last digits."
+            "Where f is steep, much of z lies between near x, and the density of x is high; the map"
+            " turns one mode into two, and is undone to the last digits."
         ),
         values=(
             exact("largest |f^{-1}(f(x)) - x|", (f.inverse(z) - x).abs().max(), 0),

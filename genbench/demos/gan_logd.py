@@ -56,8 +56,9 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="-log D has gradients where log(1 - D) has none",
         formula="d/dd log(1 - sigma(d)) = -D,   d/dd [-log sigma(d)] = -(1 - D),   D = sigma(d)",
         sentence=(
-            "Where the discriminator is 99 % sure that an image is generated, -log D has 99 times the "
-            "gradient of log(1 - D); at D = 1/2 both are equal, so that they rest at the same point."
+            "Where the discriminator is 99 % sure that an image is generated, -log D has 99 times"
+            " the gradient of log(1 - D); at D = 1/2 both are equal, so that they rest at the same"
+            " point."
         ),
         values=(
             exact("gradient of log(1 - D) at D = 0.01", weak[0], -0.01),

@@ -87,9 +87,9 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="The best discriminator is p / (p + q)",
         formula="max_D E_p log D + E_q log(1 - D) = 2 JSD(p, q) - log 4,   D* = p / (p + q)",
         sentence=(
-            "A discriminator that has converged is the ratio p / (p + q); what the generator then "
-            "minimises is the Jensen-Shannon divergence, and its smallest value, -log 4, is reached at "
-            "p = q alone, where D is 1/2 everywhere."
+            "A discriminator that has converged is the ratio p / (p + q); what the generator then"
+            " minimises is the Jensen-Shannon divergence, and its smallest value, -log 4, is"
+            " reached at p = q alone, where D is 1/2 everywhere."
         ),
         values=(
             exact("largest |D - p / (p + q)|", (D - p / (p + q)).abs().max(), 0, tolerance=1e-6),

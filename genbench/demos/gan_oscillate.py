@@ -89,8 +89,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
             "theta^2 + psi^2 is constant; a step of both by h multiplies it by 1 + h^2 f^2"
         ),
         sentence=(
-            "Gradients of the two players lead round the equilibrium and not into it; with steps of "
-            "finite length they lead away from it."
+            "Gradients of the two players lead round the equilibrium and not into it; with steps of"
+            " finite length they lead away from it."
         ),
         values=(
             exact("d theta/dt at the start", slope[0], f * START[1]),

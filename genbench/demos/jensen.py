@@ -55,8 +55,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="Jensen: the log of a mean is at least the mean of the logs",
         formula="log E[X] >= E[log X];   log E[X] - E[log X] = s^2 / 2 for log X ~ N(0, s^2)",
         sentence=(
-            "The chord lies below a concave curve. The gap grows with the spread of X, which is why an "
-            "ELBO is loose where the weights p(x, z) / q(z) vary, and exact where they do not."
+            "The chord lies below a concave curve. The gap grows with the spread of X, which is why"
+            " an ELBO is loose where the weights p(x, z) / q(z) vary, and exact where they do not."
         ),
         values=(
             exact("gap of X = 1 or 4", gap(VALUES, half), math.log(5 / 4)),

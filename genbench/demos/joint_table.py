@@ -52,8 +52,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="A joint table answers every question",
         formula="p(x) = sum_y p(x, y),   E[x] = sum_x x p(x),   p(y | x) = p(x, y) / p(x)",
         sentence=(
-            "A model of p(x, y) gives p(x), p(y | x) and p(x | y) by sums and quotients: to know that "
-            "x = 1 makes y = 2 less probable by a factor of more than three."
+            "A model of p(x, y) gives p(x), p(y | x) and p(x | y) by sums and quotients: to know"
+            " that x = 1 makes y = 2 less probable by a factor of more than three."
         ),
         values=(
             exact("p(x = 1)", p_x[0], 0.36),

@@ -94,10 +94,12 @@ def demonstrate(seed: int = 0) -> Demonstration:
     axes.legend(loc="upper center", ncols=2)
     return Demonstration(
         title="Forward KL covers modes, reverse KL seeks one",
-        formula="min_q KL(p || q): the moments of p.   min_q KL(q || p): one mode, KL = -log weight",
+        formula=(
+            "min_q KL(p || q): the moments of p.   min_q KL(q || p): one mode, KL = -log weight"
+        ),
         sentence=(
-            "The Gaussian with the smallest KL(p || q) covers both modes and the empty place between "
-            "them; those with a small KL(q || p) sit on one mode, whichever is nearer."
+            "The Gaussian with the smallest KL(p || q) covers both modes and the empty place"
+            " between them; those with a small KL(q || p) sit on one mode, whichever is nearer."
         ),
         values=(
             exact("mean of the covering fit", covering[0], (1 - 2 * w) * a, TOLERANCE),

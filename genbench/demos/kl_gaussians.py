@@ -75,7 +75,9 @@ def demonstrate(seed: int = 0) -> Demonstration:
     same = library_kl(P, P)
     return Demonstration(
         title="The KL divergence of two Gaussians depends on their order",
-        formula="KL(p || q) = 1/2 [ d (r - 1 - ln r) + |mu_p - mu_q|^2 / s_q^2 ],   r = s_p^2 / s_q^2",
+        formula=(
+            "KL(p || q) = 1/2 [ d (r - 1 - ln r) + |mu_p - mu_q|^2 / s_q^2 ],   r = s_p^2 / s_q^2"
+        ),
         sentence=(
             "A narrow q that misses part of p costs much in KL(p || q), and little in KL(q || p): "
             "the first avoids zeros of q, the second forces them."

@@ -65,12 +65,13 @@ def demonstrate(seed: int = 0) -> Demonstration:
     return Demonstration(
         title="lambda_t is very large for small t",
         formula=(
-            "lambda_t = beta_t^2 / (2 sigma_t^2 (1 - beta_t) (1 - abar_t)) = (SNR_{t-1} / SNR_t - 1) / 2"
+            "lambda_t = beta_t^2 / (2 sigma_t^2 (1 - beta_t) (1 - abar_t)) = (SNR_{t-1} / SNR_t -"
+            " 1) / 2"
         ),
         sentence=(
-            f"The bound gives the first tenth of the steps {float(share[98]):.0%} of all weight: t = 2 "
-            f"has {known_first / known_last:.0f} times the weight of t = 1000. L_simple weighs all "
-            "steps alike."
+            f"The bound gives the first tenth of the steps {float(share[98]):.0%} of all weight: t"
+            f" = 2 has {known_first / known_last:.0f} times the weight of t = 1000. L_simple weighs"
+            " all steps alike."
         ),
         values=(
             exact("largest relative difference of the two forms", relative, 0),

@@ -94,8 +94,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="Langevin's chain moves to high density",
         formula="x' = x + h/2 d/dx log p(x) + sqrt(h) eps",
         sentence=(
-            "From far outside the chains climb log p within some tens of steps, and then wander: the "
-            "mean of log p stays at minus the entropy, below the top of the density."
+            "From far outside the chains climb log p within some tens of steps, and then wander:"
+            " the mean of log p stays at minus the entropy, below the top of the density."
         ),
         values=(
             average("mean log p after 3 steps, p = N(0, 1)", linear[3], expected(3, 4.0)),

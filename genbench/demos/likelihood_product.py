@@ -59,8 +59,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="p(D) is a product over images, computed as a sum of logs",
         formula="p(D | theta) = prod_n p(x_n | theta) = theta^k (1 - theta)^(N - k)",
         sentence=(
-            "The more tosses, the narrower the likelihood around k / N. The product of 2,000 factors is "
-            "0 in float64; the sum of their logs is exact."
+            "The more tosses, the narrower the likelihood around k / N. The product of 2,000"
+            " factors is 0 in float64; the sum of their logs is exact."
         ),
         values=(
             exact(

@@ -85,7 +85,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
         title="The gradient through the sample has the smaller variance",
         formula="d/dm E f(z) = E d f(m + s eps)/dm = E f(z) d log q(z)/dm",
         sentence=(
-            f"Both estimates are right on average. In one dimension the score function has "
+            "Both estimates are right on average. In one dimension the score function has "
             f"{score_variance(1) / (4 * s**2):g} times the variance, in 32 dimensions "
             f"{score_variance(32) / (4 * s**2):,.0f} times, and a VAE has many latents."
         ),

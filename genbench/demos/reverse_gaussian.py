@@ -104,7 +104,10 @@ def demonstrate(seed: int = 0) -> Demonstration:
     small = skewness**2 / 12
     return Demonstration(
         title="The reverse step is Gaussian only for a small beta",
-        formula="KL(q(x_{t-1} | x_t) || Gaussian) = v^3 ((log p)''')^2 / 12 (1 + O(v)),   v = beta / (1 - beta)",
+        formula=(
+            "KL(q(x_{t-1} | x_t) || Gaussian) = v^3 ((log p)''')^2 / 12 (1 + O(v)),   v = beta / (1"
+            " - beta)"
+        ),
         sentence=(
             "One large step back has two modes, which no Gaussian can be; its divergence from a "
             "Gaussian falls with the third power of beta, so that many small steps may be Gaussian."

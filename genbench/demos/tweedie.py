@@ -80,10 +80,12 @@ def demonstrate(seed: int = 0) -> Demonstration:
     axes.legend()
     return Demonstration(
         title="Tweedie: the posterior mean from the score, whatever the prior",
-        formula="E[x_0 | x_t] = (x_t + (1 - abar_t) s(x_t)) / sqrt(abar_t),   s = d/dx_t log p(x_t)",
+        formula=(
+            "E[x_0 | x_t] = (x_t + (1 - abar_t) s(x_t)) / sqrt(abar_t),   s = d/dx_t log p(x_t)"
+        ),
         sentence=(
-            "For a mixture, a uniform distribution and two points alike, one step along the score of "
-            "the noisy density lands on the mean of all clean images that could lie behind x_t."
+            "For a mixture, a uniform distribution and two points alike, one step along the score"
+            " of the noisy density lands on the mean of all clean images that could lie behind x_t."
         ),
         values=tuple(values),
         figure=figure,

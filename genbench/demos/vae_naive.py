@@ -106,12 +106,15 @@ def demonstrate(seed: int = 0) -> Demonstration:
     axes.legend()
     return Demonstration(
         title="Plain Monte Carlo of p(x) is hopeless",
-        formula="p(x) = E_q w,   w = p(x | z) p(z) / q(z),   error of K draws: sqrt((E_q w^2 / p(x)^2 - 1) / K)",
+        formula=(
+            "p(x) = E_q w,   w = p(x | z) p(z) / q(z),   error of K draws: sqrt((E_q w^2 / p(x)^2 -"
+            " 1) / K)"
+        ),
         sentence=(
-            f"In {d} dimensions an error of 10 % takes 10^{math.log10(prior / 0.01):.0f} draws of the prior, "
-            f"{encoder / 0.01:.0f} of an encoder that is half as wide again as the posterior, and one "
-            "of the posterior itself. Dashed lines are the known errors; draws of the prior seem "
-            "better than these only until they meet their first large weight."
+            f"In {d} dimensions an error of 10 % takes 10^{math.log10(prior / 0.01):.0f} draws of"
+            f" the prior, {encoder / 0.01:.0f} of an encoder that is half as wide again as the"
+            " posterior, and one of the posterior itself. Dashed lines are the known errors; draws"
+            " of the prior seem better than these only until they meet their first large weight."
         ),
         values=(
             exact(

@@ -71,7 +71,8 @@ def evaluate_samples(
     """
     if not is_file_name(name) or name == NOISE_FLOOR:
         raise InputError(
-            f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading dot; not {NOISE_FLOOR}"
+            f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading"
+            f" dot; not {NOISE_FLOOR}"
         )
     check_stem(name, "", seed)
     protocol = load_protocol(protocol_name or data.protocol)
@@ -80,7 +81,8 @@ def evaluate_samples(
     identity = resolved.identity
     if len(images) < protocol.images:
         raise InputError(
-            f"{path} holds {len(images):,} images; protocol {protocol.name} is about {protocol.images:,}"
+            f"{path} holds {len(images):,} images; protocol {protocol.name} is about"
+            f" {protocol.images:,}"
         )
     if len(images) > protocol.images:
         _log.warning(
@@ -101,13 +103,15 @@ def evaluate_samples(
         known = read_record(target)
         if known.family != FOREIGN or known.provenance.config != config:
             raise InputError(
-                f"{target} is a record of other images under the name {name}; choose another --name or --seed"
+                f"{target} is a record of other images under the name {name}; choose another --name"
+                " or --seed"
             )
         return target
     for other in target.parent.glob(f"{glob.escape(name)}-s*.json"):
         if (known := read_record(other)).provenance.config == config and known.protocol == identity:
             raise InputError(
-                f"{other} is a record of the same images as --seed {known.seed}; seeds are trainings of their own"
+                f"{other} is a record of the same images as --seed {known.seed}; seeds are"
+                " trainings of their own"
             )
     check_place(out, data.name, name, "", seed, id8)
     images = images.to(device)
@@ -115,11 +119,25 @@ def evaluate_samples(
     with first_alone() as first:
         if first:
             record = Record(
-                dataset=data.name, model=name, family=FOREIGN, variant="", seed=seed, device_class=device_class(device),
-                status="done", density="-", protocol=identity, metrics=metrics, likelihood=None,
-                sample_options={}, log_prob_options={}, speed=None, cost=Cost(0, 0, 0.0, "-"),
-                provenance=new_provenance(config, digest(FOREIGN), None), diverged_at=None, evaluated_at=now(),
-            )  # fmt: skip
+                dataset=data.name,
+                model=name,
+                family=FOREIGN,
+                variant="",
+                seed=seed,
+                device_class=device_class(device),
+                status="done",
+                density="-",
+                protocol=identity,
+                metrics=metrics,
+                likelihood=None,
+                sample_options={},
+                log_prob_options={},
+                speed=None,
+                cost=Cost(0, 0, 0.0, "-"),
+                provenance=new_provenance(config, digest(FOREIGN), None),
+                diverged_at=None,
+                evaluated_at=now(),
+            )
             save_picture(images, data.spec, record, out)
             write_record(out, record)
     return target
@@ -173,7 +191,8 @@ def _decoded(path: Path, picture: Picture) -> Decoded:
         return picture.read()
     except Exception as error:  # decoders of damaged files raise what they like
         raise InputError(
-            f"{path}: {printable(picture.name)}: {' '.join(str(error).split()) or type(error).__name__}"
+            f"{path}: {printable(picture.name)}:"
+            f" {' '.join(str(error).split()) or type(error).__name__}"
         ) from None
 
 
@@ -188,7 +207,8 @@ def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
         kind = "grey" if pixels.ndim == 2 else "colour"
         wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
         raise InputError(
-            f"{path}: {printable(name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data are {wanted}"
+            f"{path}: {printable(name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data"
+            f" are {wanted}"
         )
     return (
         torch.from_numpy(np.array(pixels))
@@ -205,7 +225,7 @@ def _scaled(path: Path, images: Tensor, given: int, wanted: int) -> Tensor:
         raise InputError(f"{path}: its images have {given} levels; the data have {wanted}")
     if int(images.max()) < wanted:
         raise InputError(
-            f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's {wanted} levels, say so in an npz file: "
-            f"levels={wanted}"
+            f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's"
+            f" {wanted} levels, say so in an npz file: levels={wanted}"
         )
     return (images.double() * ((wanted - 1) / 255)).round().to(pixel_dtype(wanted))

@@ -50,10 +50,24 @@ def noise_floor(
         if "training images" in metric_info(name).inputs:  # the samples are training images
             del metrics[name]
     record = Record(
-        dataset=data.name, model=NOISE_FLOOR, family="-", variant="", seed=seed, device_class=kind, status="done", density="-",
-        protocol=identity, metrics=metrics, likelihood=None,
-        sample_options={}, log_prob_options={}, speed=None,
-        cost=Cost(0, 0, 0.0, "-"), provenance=new_provenance({}, NOISE_FLOOR, None), diverged_at=None, evaluated_at=now(),
-    )  # fmt: skip
+        dataset=data.name,
+        model=NOISE_FLOOR,
+        family="-",
+        variant="",
+        seed=seed,
+        device_class=kind,
+        status="done",
+        density="-",
+        protocol=identity,
+        metrics=metrics,
+        likelihood=None,
+        sample_options={},
+        log_prob_options={},
+        speed=None,
+        cost=Cost(0, 0, 0.0, "-"),
+        provenance=new_provenance({}, NOISE_FLOOR, None),
+        diverged_at=None,
+        evaluated_at=now(),
+    )
     save_picture(images, data.spec, record, out)
     return write_record(out, record)

@@ -22,9 +22,9 @@ def encodings(subject: Subject) -> Drawing:
     draws = subject.latent.draw(subject.rng(len(z), "encodings")).flatten(1).cpu().numpy()
     title = subject.title("Encodings", f"n = {len(z):,}")
     caption = (
-        f"Encodings of {len(z):,} held-out images, by label, over as many draws of the prior of each "
-        f"latent, {prior.name}, in grey. What the decoder makes of draws far from every encoding is "
-        "a guess."
+        f"Encodings of {len(z):,} held-out images, by label, over as many draws of the prior of"
+        f" each latent, {prior.name}, in grey. What the decoder makes of draws far from every"
+        " encoding is a guess."
     )
     names = ("first latent $z_1$", "second latent $z_2$")
     return draw_by_label(subject, title, caption, z.double().cpu().numpy(), y, names, draws)

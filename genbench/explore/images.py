@@ -24,8 +24,8 @@ def samples(subject: Subject) -> Drawing:
     if y is not None and subject.data.is_paired:
         shown = pairs_of_samples(subject.data, x.cpu().numpy())
         caption = (
-            "Triples of an image y, an independent draw of p(x | y), not selected, and the true x of "
-            "the pair, of the first test images."
+            "Triples of an image y, an independent draw of p(x | y), not selected, and the true x"
+            " of the pair, of the first test images."
         )
         names = ["y", "sample", "true x"] * (columns // 3)
         return sheet_of(subject, title, caption, torch.from_numpy(shown), columns, [], names)
@@ -59,8 +59,8 @@ def reconstructions(subject: Subject) -> Drawing:
     error = float(mean_square.sqrt()) / (subject.spec.levels - 1)
     title = subject.title("Reconstructions", f"n = {len(x)}")
     caption = (
-        f"Held-out images x above x' = decode(encode(x)), through {subject.latent.dims} latents for "
-        f"{subject.spec.dims} pixels. "
-        f"Root mean square error {error:.3f} of the range from black to white."
+        f"Held-out images x above x' = decode(encode(x)), through {subject.latent.dims} latents for"
+        f" {subject.spec.dims} pixels. Root mean square error {error:.3f} of the range from black"
+        " to white."
     )
     return sheet_of(subject, title, caption, rows, columns, ["x", "x'"] * (len(x) // columns))

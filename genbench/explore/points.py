@@ -35,7 +35,10 @@ def points(subject: Subject) -> Drawing:
     x = subject.sample(n, subject.data.y_of_samples(rng)).cpu().numpy()[:, 0, 0]
     model = density_table(subject)
     title = subject.title("Densities and samples", f"n = {n:,}")
-    caption = f"p(x) of the {L} x {L} cells, on one scale, which ends at the highest of the true ones; samples as drawn."
+    caption = (
+        f"p(x) of the {L} x {L} cells, on one scale, which ends at the highest of the true ones;"
+        " samples as drawn."
+    )
     if model is None:
         caption += f" {subject.kind} has no density."
     else:

@@ -36,7 +36,10 @@ def forward(subject: Subject) -> Drawing:
         model.diffuse(x_0, torch.full((len(x),), t, device=x.device), eps) for t in times[1:]
     ]
     title = subject.title("Forward process", f"n = {len(x):,}, T = {model.T}")
-    caption = "Held-out images x_0 on their way to noise x_T, with the same noise at every time; values beyond black and white are cut."
+    caption = (
+        "Held-out images x_0 on their way to noise x_T, with the same noise at every time; values"
+        " beyond black and white are cut."
+    )
     return strip(subject, title, caption, states, [f"t = {t}" for t in times])
 
 

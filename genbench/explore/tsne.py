@@ -40,9 +40,9 @@ def tsne(subject: Subject) -> Drawing:
     place = method.fit_transform(z.double().cpu().numpy())
     title = subject.title("t-SNE of latents", f"n = {len(z):,}")
     caption = (
-        f"Encodings of {len(z):,} held-out images in {subject.latent.dims} dimensions, placed by t-SNE "
-        f"(perplexity {perplexity:.0f}); labels "
-        "did not take part. Neighbourhoods mean something, distances and sizes of clusters do not."
+        f"Encodings of {len(z):,} held-out images in {subject.latent.dims} dimensions, placed by"
+        f" t-SNE (perplexity {perplexity:.0f}); labels did not take part. Neighbourhoods mean"
+        " something, distances and sizes of clusters do not."
     )
     names = ("first coordinate (no unit)", "second coordinate (no unit)")
     return draw_by_label(subject, title, caption, place, y, names)

@@ -84,10 +84,10 @@ def _principal_plane(subject: Subject, n: int) -> Drawing:
     mean, directions, scale = principal_directions(z)
     share = float(scale.square().sum() / z.var(0).sum())
     caption = (
-        f"{subject.latent.dims} latents: the plane of the first two principal directions of "
-        f"{len(z)} encodings ({share:.0%} of their variance), decoded at the {n} Gaussian quantiles "
-        f"from {float(scores[0]):+.2f} to {float(scores[-1]):+.2f} standard deviations along each "
-        "axis."
+        f"{subject.latent.dims} latents: the plane of the first two principal directions of"
+        f" {len(z)} encodings ({share:.0%} of their variance), decoded at the {n} Gaussian"
+        f" quantiles from {float(scores[0]):+.2f} to {float(scores[-1]):+.2f} standard deviations"
+        " along each axis."
     )
     names = ("first principal direction, in sd", "second principal direction, in sd")
     ticks = (signed(scores), signed(scores))

@@ -332,7 +332,8 @@ class Exploding(Schedule):
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min < self.sigma_max:
             raise ValueError(
-                f"sigma_min is above 0 and below sigma_max, not {self.sigma_min} and {self.sigma_max}"
+                f"sigma_min is above 0 and below sigma_max, not {self.sigma_min} and"
+                f" {self.sigma_max}"
             )
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -109,8 +109,8 @@ def walk(
     steps = len(grid) - 1
     if count < steps:
         raise ValueError(
-            f"the sampler {type(sampler).__name__} yields {count} states in {steps} steps; right is "
-            "the state after every step"
+            f"the sampler {type(sampler).__name__} yields {count} states in {steps} steps; right is"
+            " the state after every step"
         )
 
 

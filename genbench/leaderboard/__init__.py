@@ -10,5 +10,13 @@ from genbench.records.record import Record, record_id
 from genbench.records.store import record_path, records_in, write_record
 
 __all__ = [
-    "Record", "build", "record_id", "record_path", "records_in", "render_tables", "write_board", "write_page", "write_record",
-]  # fmt: skip
+    "Record",
+    "build",
+    "record_id",
+    "record_path",
+    "records_in",
+    "render_tables",
+    "write_board",
+    "write_page",
+    "write_record",
+]

@@ -84,7 +84,7 @@ def curve_sentence(board: Board) -> str | None:
     most = mean_gain(curves)
     digits = metric_info(quality_metric(board.protocol) or first.metric).digits
     text = (
-        f"The recorded weights are the last moving averages, whatever the curve says. The lowest "
+        "The recorded weights are the last moving averages, whatever the curve says. The lowest "
         f"{title} of {first.images:,} samples against {first.reference_images:,} validation images "
         f"comes before the end in {earlier} of {len(runs)} runs"
     )

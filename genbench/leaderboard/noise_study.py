@@ -183,13 +183,17 @@ def study_section(path: Path, every: Sequence[Board]) -> str:
     """
     study = read_study(path)
     head = (
-        f"## {study.data}\n\nExtractor {study.extractor} (sha256 {study.extractor_hash[:8]}), against the "
-        f"{study.reference_images:,} test images; samples are drawn from the {study.train_images:,} training images."
+        f"## {study.data}\n\nExtractor {study.extractor} (sha256 {study.extractor_hash[:8]}),"
+        f" against the {study.reference_images:,} test images; samples are drawn from the"
+        f" {study.train_images:,} training images."
     )
     parts = [
         head,
         "### Number of samples",
-        f"{study.draws} draws of n images each; those of most of the training images overlap, and spread less than fresh images would.",
+        (
+            f"{study.draws} draws of n images each; those of most of the training images overlap,"
+            " and spread less than fresh images would."
+        ),
         *bias_paragraphs(study),
     ]
     parts += [
@@ -211,8 +215,9 @@ def bias_paragraphs(study: Study) -> Iterator[str]:
     first = study.bias[0]
     last = study.bias[-1]
     yield (
-        f"FID at n = {first.n:,} is {first.fid.mean / last.fid.mean:.1f} times that at n = {last.n:,}, by its bias "
-        "alone: figures of different n are not comparable, whatever the model."
+        f"FID at n = {first.n:,} is {first.fid.mean / last.fid.mean:.1f} times that at n ="
+        f" {last.n:,}, by its bias alone: figures of different n are not comparable, whatever the"
+        " model."
     )
 
 
@@ -240,8 +245,10 @@ def moved_paragraph(study: Study, names: Sequence[str]) -> str:
     """
     base = study.changes[0].metrics
     lines = [
-        "Moved by more than twice the spread, a rough rule with three draws "
-        "(noise below half a grey level moves few pixels at all):",
+        (
+            "Moved by more than twice the spread, a rough rule with three draws "
+            "(noise below half a grey level moves few pixels at all):"
+        ),
         "",
     ]
     for row in study.changes[1:]:

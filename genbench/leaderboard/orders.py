@@ -17,13 +17,14 @@ __all__ = ["EXPLANATION", "ORDERS", "TITLE", "orders_table", "orders_text", "ver
 ORDERS = "orders.md"
 TITLE = "Does the order carry over?"
 EXPLANATION = (
-    "Whether the models that one metric puts first are first by another, and those of one data set "
-    "on another. Kendall's tau between two orders of the means over training seeds: 1 is the same "
-    "order, 0 none in common, -1 the reverse. The interval, at 95 %, is that of training seeds "
-    "drawn anew; it knows nothing of other models. Boards are compared by one row for every "
-    "family, which configs/claims.yaml names; metrics of one board by all of its rows but those "
-    "that are told labels. Carries over: the interval lies above zero. No interval: a model has one "
-    "training seed, or a board is of the former protocol, all trainings evaluated with one seed."
+    "Whether the models that one metric puts first are first by another, and those of one data set"
+    " on another. Kendall's tau between two orders of the means over training seeds: 1 is the same"
+    " order, 0 none in common, -1 the reverse. The interval, at 95 %, is that of training seeds"
+    " drawn anew; it knows nothing of other models. Boards are compared by one row for every"
+    " family, which configs/claims.yaml names; metrics of one board by all of its rows but those"
+    " that are told labels. Carries over: the interval lies above zero. No interval: a model has"
+    " one training seed, or a board is of the former protocol, all trainings evaluated with one"
+    " seed."
 )
 COLUMNS = (
     Column("One order", words=True),

@@ -49,7 +49,8 @@ def readme_board(boards: Sequence[Board]) -> Board:
     ]
     if not complete:
         raise InputError(
-            f"no board of digits has the rows {', '.join(ROWS)} with all their seeds: evaluate them first"
+            f"no board of digits has the rows {', '.join(ROWS)} with all their seeds: evaluate them"
+            " first"
         )
     return min(complete, key=lambda board: board.protocol.is_former)
 
@@ -96,8 +97,8 @@ def sentences(board: Board) -> list[str]:
     row = {row.label: row for row in board.rows}
     seeds = seeds_words([len(each.records) for each in board.rows])
     intro = (
-        f"On digits, with {board.protocol.generated_images:,} samples each and {seeds} training seeds, among models of p(x), "
-        "by the 95 % intervals of `genbench compare`:"
+        f"On digits, with {board.protocol.generated_images:,} samples each and {seeds} training"
+        " seeds, among models of p(x), by the 95 % intervals of `genbench compare`:"
     )
     lead = [lead_sentence(board, name) for name in ("fid", "kid")]
     rivals = rivalry_sentence(board, row["flow_matching@heun10"], row["gan"])
@@ -171,7 +172,8 @@ def speed_sentence(row: dict[str, Row]) -> str:
         evaluations = row[label].network_evaluations
         assert slow is not None and evaluations is not None
         words.append(
-            f"{times_text(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network evaluations an image)"
+            f"{times_text(fast, slow)} times slower from `{label}` ({evaluations.mean:g} network"
+            " evaluations an image)"
         )
     return f"Beside those of `gan`, samples come {and_text(words)}."
 
@@ -191,9 +193,13 @@ def likelihood_sentence(board: Board) -> str:
         of_kind = sorted((r for r in rows.values() if r.kind == kind), key=nll_mean)
         if of_kind:
             words.append(
-                f"{name}: {', '.join(f'`{r.first.model}` {sign}{nll_mean(r):.2f}' for r in of_kind)}"
+                f"{name}:"
+                f" {', '.join(f'`{r.first.model}` {sign}{nll_mean(r):.2f}' for r in of_kind)}"
             )
-    return f"Bits/dim, {'; '.join(words)}. A value under a rival's upper bound or estimate proves nothing about the rival."
+    return (
+        f"Bits/dim, {'; '.join(words)}. A value under a rival's upper bound or estimate proves"
+        " nothing about the rival."
+    )
 
 
 def metric_titles(board: Board) -> list[str]:

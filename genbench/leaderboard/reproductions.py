@@ -56,8 +56,10 @@ Unit = Literal["nats", "bits/dim"]
 _SIGN: dict[LikelihoodKind, str] = {"exact": "", "bound": "<= ", "estimate": "~ "}
 _DIGITS: dict[Unit, int] = {"nats": 2, "bits/dim": 3}
 TABLE_HEAD = (
-    "| Recipe | Ours | Published | Unit | Kind | Images scored | Seeds | Images trained on "
-    "| Train s |",
+    (
+        "| Recipe | Ours | Published | Unit | Kind | Images scored | Seeds | Images trained on "
+        "| Train s |"
+    ),
     "| :--- | ---: | ---: | :--- | :--- | ---: | ---: | ---: | ---: |",
 )
 _INTRODUCTION = """\

@@ -102,8 +102,9 @@ def sampling_sentence(board: Board) -> str | None:
         best = best_row(rows, metric)
         counts = ", ".join(f"{quantities(row, metric)[0].mean:,.0f}" for row in rows)
         parts.append(
-            f"{rows[0].first.model}: of {counts} network evaluations the fewest whose {title} is not "
-            f"told apart from the lowest ({best.label}) are {quantities(enough, metric)[0].mean:,.0f}"
+            f"{rows[0].first.model}: of {counts} network evaluations the fewest whose {title} is"
+            f" not told apart from the lowest ({best.label}) are"
+            f" {quantities(enough, metric)[0].mean:,.0f}"
         )
     if not parts:
         return None

@@ -74,37 +74,58 @@ FLOOR_SPREAD = (
 
 # The notes below every board.
 LEGEND = (
-    "Mean ± standard deviation over training seeds; one seed: the value alone. A seed on another "
-    "kind of processor, which rounds otherwise, is another training: for a GAN that moves a "
-    "metric as much as another seed does.",
-    "Bold: better than every other row, by a 95 % interval over the training seeds, with no "
-    "diverged run and as many seeds as the protocol asks for; genbench compare gives the "
-    "intervals. Every training is evaluated by a seed of its own, so that the spread holds the "
-    "noise of sampling; the reference images are common to all rows, and what other images would "
-    "change is in no interval.",
-    "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: "
-    "2.94 exact, <= 3.12 an upper bound, ~ 2.99 an estimate, – none. Bold only where it is "
-    "proved: an exact value under a rival's bound proves nothing. Italic: the lowest figure of "
-    "its kind, which is no proof.",
-    "Beside a likelihood: its dequantisation and options, such as K weights; network evaluations "
-    "per image where they are more than one; and the standard error over repeats with other "
-    "noise, where there were any.",
-    "Finer steps: the integral behind a likelihood was taken in steps, and half the step, or ten "
-    "times the tolerance, moves it by so much, on 64 images, which is more than its digits show.",
-    "Images/s at the batch size where they are largest. Extrapolated: a whole call would have "
-    "taken too long, so a part of its network evaluations was timed, and of one image the same "
-    "part and the whole.",
-    "A likelihood is the model's, whatever sampler makes the samples of its row. DDIM, ancestral "
-    "sampling without its last noise and a VAE's mean images (vae@mean) follow other "
-    "distributions than the one whose likelihood stands beside them.",
-    "Stability: standard deviation over mean of the quality metric over training seeds; where "
-    "the mean is within two errors of zero that ratio is noise, and the standard deviation "
-    "stands there alone.",
-    "Given labels: a model of p(x given y), told the class in training and for every sample, by "
-    "the classes' shares of the training split; it is ranked among its like, not among models of "
-    "p(x).",
-    "Foreign: images that another tool made, scored by the same protocol; of their cost, speed "
-    "and likelihood nothing is known.",
+    (
+        "Mean ± standard deviation over training seeds; one seed: the value alone. A seed on"
+        " another kind of processor, which rounds otherwise, is another training: for a GAN that"
+        " moves a metric as much as another seed does."
+    ),
+    (
+        "Bold: better than every other row, by a 95 % interval over the training seeds, with no"
+        " diverged run and as many seeds as the protocol asks for; genbench compare gives the"
+        " intervals. Every training is evaluated by a seed of its own, so that the spread holds the"
+        " noise of sampling; the reference images are common to all rows, and what other images"
+        " would change is in no interval."
+    ),
+    (
+        "Likelihood of integer images in bits per dimension, of binarised ones in nats per image: "
+        "2.94 exact, <= 3.12 an upper bound, ~ 2.99 an estimate, – none. Bold only where it is "
+        "proved: an exact value under a rival's bound proves nothing. Italic: the lowest figure of "
+        "its kind, which is no proof."
+    ),
+    (
+        "Beside a likelihood: its dequantisation and options, such as K weights; network"
+        " evaluations per image where they are more than one; and the standard error over repeats"
+        " with other noise, where there were any."
+    ),
+    (
+        "Finer steps: the integral behind a likelihood was taken in steps, and half the step, or"
+        " ten times the tolerance, moves it by so much, on 64 images, which is more than its digits"
+        " show."
+    ),
+    (
+        "Images/s at the batch size where they are largest. Extrapolated: a whole call would have "
+        "taken too long, so a part of its network evaluations was timed, and of one image the same "
+        "part and the whole."
+    ),
+    (
+        "A likelihood is the model's, whatever sampler makes the samples of its row. DDIM,"
+        " ancestral sampling without its last noise and a VAE's mean images (vae@mean) follow other"
+        " distributions than the one whose likelihood stands beside them."
+    ),
+    (
+        "Stability: standard deviation over mean of the quality metric over training seeds; where "
+        "the mean is within two errors of zero that ratio is noise, and the standard deviation "
+        "stands there alone."
+    ),
+    (
+        "Given labels: a model of p(x given y), told the class in training and for every sample, by"
+        " the classes' shares of the training split; it is ranked among its like, not among models"
+        " of p(x)."
+    ),
+    (
+        "Foreign: images that another tool made, scored by the same protocol; of their cost, speed "
+        "and likelihood nothing is known."
+    ),
     "Noise floor: as many training images as there are samples, scored like samples. Not ranked. "
     "A shipped extractor has learnt from training images, and sees them a little otherwise than "
     "fresh ones. " + FLOOR_SPREAD,

@@ -190,8 +190,8 @@ def main(card: Path) -> None:
     levels = plan.levels
     module, _, name = plan.class_path.rpartition(".")
     net: nn.Module = getattr(importlib.import_module(module), name)(**plan.arguments)
-    (x, y) = data.tensors("train")
-    (x_test, y_test) = data.tensors("test")
+    x, y = data.tensors("train")
+    x_test, y_test = data.tensors("test")
     if y is None or y_test is None or not data.spec.classes:
         raise InputError(f"{card}: a classifier learns from labels; {data.name} has none")
     train(net, x, y, levels, plan.recipe)

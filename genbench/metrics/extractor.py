@@ -147,7 +147,8 @@ class PhotographExtractor:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             given = f"{images.dtype} of {tuple(images.shape[1:])}"
             raise ValueError(
-                f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not {given}"
+                f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not"
+                f" {given}"
             )
         if len(images) == 0:
             return torch.zeros(0, self.features, device=images.device), torch.zeros(

@@ -225,9 +225,10 @@ def precision_recall(x: Tensor, r: Tensor, k: int = 3) -> tuple[float, float]:
 def density_coverage(x: Tensor, r: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage. Arguments as `precision_recall`."""
     balls = Balls(r, x)
-    return density(balls, k, *balls.everything()), occupied(
-        balls, k, *balls.everything()
-    ).double().mean().item()
+    return (
+        density(balls, k, *balls.everything()),
+        occupied(balls, k, *balls.everything()).double().mean().item(),
+    )
 
 
 def _marked(index: Tensor, like: Tensor) -> Tensor:

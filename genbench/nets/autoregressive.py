@@ -49,7 +49,8 @@ class AutoregressiveNet(Net):
         super().__init__()
         if len(inputs) != 3 or tuple(outputs[1:]) != tuple(inputs):
             raise ValueError(
-                f"{type(self).__name__}: inputs are (C, H, W) and outputs (levels, C, H, W), not {inputs}, {outputs}"
+                f"{type(self).__name__}: inputs are (C, H, W) and outputs (levels, C, H, W), not"
+                f" {inputs}, {outputs}"
             )
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)

@@ -197,7 +197,8 @@ def _smallest(shape: Shape, stages: int, base: int, hidden: int) -> Shape:
         raise ValueError(f"hidden is at least 0, which is no hidden layer, not {hidden}")
     if stages < 0 or height % 2**stages or width % 2**stages:
         raise ValueError(
-            f"stages = {stages} does not fit images of {height} x {width}: both must be divisible by 2^stages"
+            f"stages = {stages} does not fit images of {height} x {width}: both must be divisible"
+            " by 2^stages"
         )
     return channels, height // 2**stages, width // 2**stages
 

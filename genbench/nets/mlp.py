@@ -41,7 +41,8 @@ class MLP(Net):
         super().__init__()
         if width < 1 or depth < 1 or waves < 0:
             raise ValueError(
-                f"MLP: width and depth are at least 1 and waves at least 0, not {width}, {depth} and {waves}"
+                f"MLP: width and depth are at least 1 and waves at least 0, not {width}, {depth}"
+                f" and {waves}"
             )
         self.outputs = outputs
         self.waves = waves

@@ -37,7 +37,8 @@ class ResNet(Net):
         super().__init__()
         if len(inputs) != 3 or len(outputs) != 3 or inputs[1:] != outputs[1:]:
             raise ValueError(
-                f"ResNet: inputs and outputs are (C, H, W) of one height and width, not {inputs} and {outputs}"
+                f"ResNet: inputs and outputs are (C, H, W) of one height and width, not {inputs}"
+                f" and {outputs}"
             )
         if width < 1 or blocks < 0:
             raise ValueError(

@@ -66,6 +66,7 @@ class Fourier(_Waves):
 def _pairs(width: int) -> int:
     if width < 2 or width % 2:
         raise ValueError(
-            f"time features come in pairs of cosine and sine: their number is even and at least 2, not {width}"
+            "time features come in pairs of cosine and sine: their number is even and at least 2,"
+            f" not {width}"
         )
     return width // 2

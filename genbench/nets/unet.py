@@ -222,7 +222,8 @@ def _check(
 ) -> None:
     if len(inputs) != 3 or len(outputs) != 3 or inputs[1:] != outputs[1:]:
         raise ValueError(
-            f"UNet: inputs and outputs are (C, H, W) of one height and width, not {inputs} and {outputs}"
+            f"UNet: inputs and outputs are (C, H, W) of one height and width, not {inputs} and"
+            f" {outputs}"
         )
     if min(width, blocks, heads, patch, *multipliers, len(multipliers)) < 1:
         given = f"{width}, {blocks}, {heads}, {patch} and {multipliers}"
@@ -241,7 +242,8 @@ def _check(
     for level in {*attention, levels - 1}:
         if width * multipliers[level] % heads:
             raise ValueError(
-                f"UNet: {heads} heads do not divide the {width * multipliers[level]} channels of level {level}"
+                f"UNet: {heads} heads do not divide the {width * multipliers[level]} channels of"
+                f" level {level}"
             )
     if injection not in ("add", "adagn"):
         raise ValueError(f"UNet: injection is 'add' or 'adagn', not {injection!r}")

@@ -27,8 +27,9 @@ def check_batch_norms(model: GenerativeModel) -> None:
         layer = f"{type(model).__name__}: {name} is a {type(module).__name__}"
         if isinstance(module, _BatchNorm):
             raise InputError(
-                f"{layer} of torch, which keeps averages that differ between processes; "
-                "right is a GroupNorm or LayerNorm, or genbench.nets.norm.BatchNorm in a model that calibrates it"
+                f"{layer} of torch, which keeps averages that differ between processes; right is a"
+                " GroupNorm or LayerNorm, or genbench.nets.norm.BatchNorm in a model that"
+                " calibrates it"
             )
         if isinstance(module, BatchNorm) and not model.batch_coupled:
             raise InputError(

@@ -33,7 +33,10 @@ from genbench.suites.worker import Task
 __all__ = ["available_cores", "default_jobs", "perform_all"]
 
 # A worker must find the modules that this process finds, wherever it is run.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from genbench.suites.worker import work; work(int(sys.argv[1]))"
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; from genbench.suites.worker import work;"
+    " work(int(sys.argv[1]))"
+)
 
 
 def available_cores() -> int:
@@ -97,7 +100,8 @@ def perform_all(
     for plan in missing:
         if processes_of(plan) > 1:
             raise InputError(
-                f"--jobs {jobs}: {plan.label} is trained by {processes_of(plan)} processes; use --jobs 1"
+                f"--jobs {jobs}: {plan.label} is trained by {processes_of(plan)} processes; use"
+                " --jobs 1"
             )
     reporter.begin(sum(plan.steps + bool(plan.variants) for plan in missing) + 1)
     crew = Crew(plans, missing, suite, reporter, tuple(trust))
@@ -141,9 +145,13 @@ class Worker:
         self.connection, far_end = Pipe()
         command = [sys.executable, "-c", _PROGRAM, str(far_end.fileno()), *sys.path]
         self.process = subprocess.Popen(
-            command, pass_fds=[far_end.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command,
+            pass_fds=[far_end.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env={"OMP_NUM_THREADS": "1", **os.environ},
-        )  # fmt: skip
+        )
         far_end.close()
         self.output: deque[str] = deque(maxlen=100)
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -178,8 +186,14 @@ class Worker:
         self._reading.join()
         if code < 0:
             name = signal.Signals(-code).name
-            return f"its process was ended by {name}{' (no memory left?)' if name == 'SIGKILL' else ''}"
-        return f"its process ended with exit code {code}: {next(reversed(self.output), 'without a word')}"
+            return (
+                "its process was ended by"
+                f" {name}{' (no memory left?)' if name == 'SIGKILL' else ''}"
+            )
+        return (
+            f"its process ended with exit code {code}:"
+            f" {next(reversed(self.output), 'without a word')}"
+        )
 
 
 class Crew:

@@ -144,7 +144,8 @@ def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
         for variant in variants:
             if variant not in config.evaluations:
                 raise InputError(
-                    f"{path}: run {k} has no evaluation {variant!r}; {nearest(variant, config.evaluations)}"
+                    f"{path}: run {k} has no evaluation {variant!r};"
+                    f" {nearest(variant, config.evaluations)}"
                 )
         runs.append((config, variants))
     return Manifest(path, file.suite, Path(file.out), file.device, tuple(runs), file.tasks, trust)
@@ -218,6 +219,7 @@ def write_tables(manifest: Manifest, reporter: Reporter) -> list[Path]:
         reporter.note(f"not evaluated: {line}")
     if wrong:
         raise GenbenchError(
-            f"{len(wrong)} of {len(manifest.runs)} runs are not evaluated; submitting the suite again tries them"
+            f"{len(wrong)} of {len(manifest.runs)} runs are not evaluated; submitting the suite"
+            " again tries them"
         )
     return written

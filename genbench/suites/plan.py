@@ -159,7 +159,8 @@ def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Pla
     for plan in entries:
         if by_folder.setdefault(str(plan.run.path), plan) is not plan:
             raise InputError(
-                f"suite {suite.name}: two entries would train in {plan.run.path}; give one of them another name"
+                f"suite {suite.name}: two entries would train in {plan.run.path}; give one of them"
+                " another name"
             )
     ordered: dict[str, Plan] = {}
 
@@ -173,8 +174,8 @@ def plan_suite(suite: Suite, device: str, trust: Sequence[str] = ()) -> list[Pla
             asked_tree = config.resolved
             if differences := changes(needed_tree, asked_tree) or changes(asked_tree, needed_tree):
                 raise InputError(
-                    f"suite {suite.name}: {plan.label} needs another {needed.label} as its {name} than this suite trains: "
-                    f"{'; '.join(differences)}"
+                    f"suite {suite.name}: {plan.label} needs another {needed.label} as its {name}"
+                    f" than this suite trains: {'; '.join(differences)}"
                 )
             place(needed)
         ordered.setdefault(str(plan.run.path), plan)

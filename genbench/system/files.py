@@ -50,9 +50,18 @@ NAME = re.compile(r"\w[\w.+-]*")
 
 # what numpy raises when it reads a damaged .npy or .npz file, whose header is Python source
 BROKEN_ARRAY = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OSError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
     tokenize.TokenError,
-)  # fmt: skip
+)
 
 # names of temporary files and folders, as `temporary_path` makes them; and the age in seconds, a
 # day, at which their writer has surely ended
@@ -199,7 +208,8 @@ def check_target(path: Path) -> None:
     for name in (path.name, *missing):
         if len(os.fsencode(name)) > longest:
             raise InputError(
-                f"{path} cannot be written: the name {name[:40]}... is longer than the {longest} bytes that may be used"
+                f"{path} cannot be written: the name {name[:40]}... is longer than the {longest}"
+                " bytes that may be used"
             )
 
 

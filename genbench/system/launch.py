@@ -66,7 +66,8 @@ def check_layout(devices: int, num_nodes: int) -> None:
             )
         if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
             raise InputError(
-                f"srun was told a number of tasks, but not --ntasks-per-node={devices}, which is needed"
+                f"srun was told a number of tasks, but not --ntasks-per-node={devices}, which is"
+                " needed"
             )
     elif "SLURM_JOB_ID" in os.environ and not _interactive() and "LOCAL_RANK" not in os.environ:
         if devices * num_nodes > 1:
@@ -75,7 +76,8 @@ def check_layout(devices: int, num_nodes: int) -> None:
             )
         if (tasks := int(os.environ.get("SLURM_NTASKS", "1"))) > 1:
             raise InputError(
-                f"the SLURM job has {tasks} tasks, for {asked}; put srun before the command, or ask for one task"
+                f"the SLURM job has {tasks} tasks, for {asked}; put srun before the command, or ask"
+                " for one task"
             )
     elif num_nodes > 1 and "MASTER_ADDR" not in os.environ:
         raise InputError(f"no cluster started this command, for {asked}; srun or torchrun would")

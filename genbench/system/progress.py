@@ -55,7 +55,10 @@ class Lines:
         """
         self._done += 1
         of = f"[{self._done}/{self.steps}] " if self.steps else ""
-        return f"{of}{what}{f', {images:,} images' if images else ''} ({time.perf_counter() - self._start:.0f} s)"
+        return (
+            f"{of}{what}{f', {images:,} images' if images else ''}"
+            f" ({time.perf_counter() - self._start:.0f} s)"
+        )
 
     def progress(self, images: int, loss: float | None) -> None:
         if self._pending:  # the losses are in the metrics file

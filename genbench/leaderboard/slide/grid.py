@@ -112,8 +112,9 @@ def make_slide(
         slide_row(plan, line, verdicts, chosen.get(line.family), dataset) for line in plan.rows
     )
     subtitle = (
-        f"Data: {dataset}. The lectures' word, the verdict (corrected over all claims), the measured "
-        "effect and its 95 % interval; ×: a ratio. Below a family: the row that stands for it."
+        f"Data: {dataset}. The lectures' word, the verdict (corrected over all claims), the"
+        " measured effect and its 95 % interval; ×: a ratio. Below a family: the row that stands"
+        " for it."
     )
     signs = " · ".join(f"{mark.sign} {outcome}" for outcome, mark in MARKS.items())
     footnote = f"{signs} · empty: the lectures' slide says nothing"

@@ -55,7 +55,8 @@ class Autoregressive(GenerativeModel):
         self.net = net(spec.shape, (spec.levels, *spec.shape), self.classes)
         if not isinstance(self.net, AutoregressiveNet):
             raise ValueError(
-                f"Autoregressive: net is an AutoregressiveNet, such as GatedPixelCNN, not {type(self.net).__name__}"
+                "Autoregressive: net is an AutoregressiveNet, such as GatedPixelCNN, not"
+                f" {type(self.net).__name__}"
             )
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:

@@ -76,7 +76,8 @@ class BernoulliMixture(GenerativeModel):
             )
         if min(components, passes) < 1 or not smoothing > 0:
             raise ValueError(
-                f"components and passes are at least 1 and smoothing is positive, not {components}, {passes} and {smoothing:g}"
+                f"components and passes are at least 1 and smoothing is positive, not {components},"
+                f" {passes} and {smoothing:g}"
             )
         self.passes = passes
         self.smoothing = smoothing
@@ -156,7 +157,7 @@ class BernoulliMixture(GenerativeModel):
                 break
         v = torch.cat(points)
         group = torch.cat(groups)
-        (classes, K) = self.log_pi.shape
+        classes, K = self.log_pi.shape
         of_class = [v[group == y] if (group == y).any() else v for y in range(classes)]
         mu = torch.cat([k_means(part, K, rng.split("seed", y)) for y, part in enumerate(of_class)])
         self.theta.copy_(torch.logit((mu + 0.5) / 2))

@@ -246,5 +246,6 @@ def _check(
         raise ValueError(f"fit is 'em' or 'gradient', not {fit!r}")
     if floor < _LEAST:
         raise ValueError(
-            f"floor is at least {_LEAST:g} squared grey levels, or constant pixels have no density; not {floor:g}"
+            f"floor is at least {_LEAST:g} squared grey levels, or constant pixels have no density;"
+            f" not {floor:g}"
         )

@@ -84,8 +84,8 @@ class RBM(GenerativeModel):
             )
         if min(hidden, k, ais_temperatures) < 1 or ais_chains < 2 or chains < 0:
             raise ValueError(
-                "hidden, k and ais_temperatures are at least 1, ais_chains at least 2 and chains at "
-                f"least 0, not {hidden}, {k}, {ais_temperatures}, {ais_chains} and {chains}"
+                "hidden, k and ais_temperatures are at least 1, ais_chains at least 2 and chains"
+                f" at least 0, not {hidden}, {k}, {ais_temperatures}, {ais_chains} and {chains}"
             )
         self.k = k
         self.ais = (ais_temperatures, ais_chains)

@@ -115,7 +115,8 @@ class DDPM(GenerativeModel):
                 raise ValueError(f"{name} is one of {known}, not {value!r}")
         if not 0 <= label_dropout < 1 or (label_dropout and not conditional):
             raise ValueError(
-                f"label_dropout is 0 for a model of p(x), and below 1 for one of p(x | y), not {label_dropout}"
+                "label_dropout is 0 for a model of p(x), and below 1 for one of p(x | y), not"
+                f" {label_dropout}"
             )
         self.T = T
         self.weighting = weighting
@@ -291,7 +292,8 @@ class DDPM(GenerativeModel):
         chosen = chain_sampler(sampler, self.variance, eta)
         if guidance < 0 or (guidance and not self.label_dropout):
             raise ValueError(
-                f"guidance is at least 0, and 0 for a model trained without label_dropout, not {guidance}"
+                "guidance is at least 0, and 0 for a model trained without label_dropout, not"
+                f" {guidance}"
             )
         grid = self.schedule.levels(self.T if steps is None else steps)
         cond = self.condition(y)

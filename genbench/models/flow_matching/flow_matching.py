@@ -88,8 +88,8 @@ class FlowMatching(ContinuousFlow):
             raise ValueError(f"reflow is at least 0, not {reflow}")
         if reflow and teacher is None:
             raise ValueError(
-                f"reflow={reflow} learns from a finished run: needs.teacher names the recipe of one "
-                f"that {described(Transports)}"
+                f"reflow={reflow} learns from a finished run: needs.teacher names the recipe of one"
+                f" that {described(Transports)}"
             )
         if teacher is not None and not reflow:
             raise ValueError("reflow=0 learns from no other run, and has no needs.teacher")

@@ -114,7 +114,8 @@ class GAN(GenerativeModel):
         self.second_derivatives = gradient_penalty > 0
         if gradient_penalty and has_batch_norm(self.D):
             raise ValueError(
-                "the gradient penalty is that of single images: discriminator.norm is 'group' or 'none', not 'batch'"
+                "the gradient penalty is that of single images: discriminator.norm is 'group' or"
+                " 'none', not 'batch'"
             )
 
     def players(self) -> dict[str, Player]:

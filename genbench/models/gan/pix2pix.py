@@ -77,7 +77,7 @@ class Pix2Pix(GenerativeModel):
     ) -> None:
         super().__init__(spec, optimizer, conditional=True)
         assert isinstance(spec.y, Image)
-        (channels, height, width) = spec.shape
+        channels, height, width = spec.shape
         given = spec.y.shape
         if given[1:] != (height, width):
             raise ValueError(

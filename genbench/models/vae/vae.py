@@ -87,11 +87,13 @@ class VAE(GenerativeModel):
         super().__init__(spec, optimizer, conditional)
         if likelihood_model == "bernoulli" and spec.levels != 2:
             raise ValueError(
-                f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use logistic or gaussian"
+                f"likelihood_model: bernoulli needs data of 2 levels, not {spec.levels}; use"
+                " logistic or gaussian"
             )
         if likelihood_model not in ("logistic", "gaussian", "bernoulli"):
             raise ValueError(
-                f"likelihood_model is 'logistic', 'gaussian' or 'bernoulli', not {likelihood_model!r}"
+                "likelihood_model is 'logistic', 'gaussian' or 'bernoulli', not"
+                f" {likelihood_model!r}"
             )
         if latent < 1:
             raise ValueError(f"latent is at least 1, not {latent}")

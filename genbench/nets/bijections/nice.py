@@ -46,7 +46,8 @@ class NICE(Bijection):
         super().__init__()
         if couplings < 2:
             raise ValueError(
-                f"NICE: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone"
+                f"NICE: couplings is at least 2, not {couplings}: a coupling leaves half of the"
+                " entries alone"
             )
         if math.prod(shape) < 2:
             raise ValueError(f"NICE: images of shape {shape} have no second entry to couple with")

@@ -60,11 +60,13 @@ class RealNVP(Bijection):
         most = _most_scales(shape)
         if not 1 <= scales <= most:
             raise ValueError(
-                f"RealNVP: images of shape {shape} allow at most {most} scales and at least 1, not {scales}"
+                f"RealNVP: images of shape {shape} allow at most {most} scales and at least 1, not"
+                f" {scales}"
             )
         if couplings < 2:
             raise ValueError(
-                f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the entries alone"
+                f"RealNVP: couplings is at least 2, not {couplings}: a coupling leaves half of the"
+                " entries alone"
             )
         coupling = partial(AffineCoupling.with_net, net=net, cond=cond)
         self.chain = Chain([Logit(alpha), _multi_scale(shape, coupling, scales, couplings)])
