@@ -11,6 +11,7 @@ for a model of p(x); z are latents, whose shape and prior a model with latents d
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -36,6 +37,7 @@ __all__ = [
     "class_offers",
     "described",
     "is_capability",
+    "last_state",
     "members_of",
 ]
 
@@ -119,6 +121,25 @@ class HasTrajectory(Protocol):
     def trajectory(
         self, x: Tensor, rng: Rng, y: Tensor | None = None, *args: Any, **options: Any
     ) -> Iterator[Tensor]: ...
+
+
+def last_state(states: Iterator[Tensor], sampler: str) -> Tensor:
+    """The end of a trajectory.
+
+    Args:
+        states: The reals after every step.
+        sampler: Is named by the message.
+
+    Raises:
+        ValueError: There is none.
+    """
+    last = deque(states, maxlen=1)
+    if not last:
+        raise ValueError(
+            f"{sampler}.trajectory yields no state; right is the state after every step, the last of "
+            "which is an image"
+        )
+    return last.pop()
 
 
 @runtime_checkable

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast, final
 
@@ -31,7 +30,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from genbench.batch import Batch, ImageBuffer, image_buffers
-from genbench.capabilities import HasTrajectory
+from genbench.capabilities import HasTrajectory, last_state
 from genbench.conditioning import encoded, refusal
 from genbench.formulas.pixels import to_pixels, to_real
 from genbench.optimization import Optimization
@@ -136,14 +135,8 @@ class GenerativeModel(LightningModule, ABC):
             ValueError: `trajectory` yields nothing.
         """
         assert isinstance(self, HasTrajectory)
-        noise = rng.normal(self.spec.shape)
-        states = deque(self.trajectory(noise, rng, y, *args, **options), maxlen=1)
-        if not states:
-            raise ValueError(
-                f"{type(self).__name__}.trajectory yields no state; right is the state after every "
-                "step, the last of which is an image"
-            )
-        return self.to_pixels(states.pop())
+        states = self.trajectory(rng.normal(self.spec.shape), rng, y, *args, **options)
+        return self.to_pixels(last_state(states, type(self).__name__))
 
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, *args: Any, **options: Any

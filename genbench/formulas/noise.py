@@ -16,11 +16,6 @@ E[x | x_t] is the same function of (x_t / alpha_t, sigma_t / alpha_t) for every 
     exploding     alpha = 1,                      sigma = sigma_min (sigma_max / sigma_min)^t      (Song et al., eq. 31)
     karras        alpha = 1,                      sigma^(1/rho) even in t, from sigma_min to sigma_max  (Karras et al., eq. 5)
 
-Samples begin with sigma_1 eps in place of x_1, which is right where nothing can be told of x at t = 1. With
-r = alpha_1 / sigma_1 and entries of x in [-1, 1], no mean of x_1 is further than r standard deviations from 0, and
-KL(N(alpha_1 x, sigma_1^2 I) || N(0, sigma_1^2 I)) = r^2 |x|^2 / 2 is at most r^2 / 2 nats per dimension. Models refuse a
-schedule with r > 0.1, beyond 0.005 nats: `check_end`. Of the paths above r is 0 to 0.02, with their default arguments.
-
 The chain of T steps that has the levels of such a path, with its beta_k, is `genbench.formulas.chain`.
 
 The four views, each of which gives the others when x_t and t are known:
@@ -58,13 +53,11 @@ __all__ = [
     "Schedule",
     "Straight",
     "SubVP",
-    "check_end",
     "expand",
 ]
 
 _LARGEST_BETA = 0.999
 _OFFSET = 0.008
-_LARGEST_REST = 0.1
 
 
 class Level(NamedTuple):
@@ -84,25 +77,6 @@ class Level(NamedTuple):
 
 # an image without noise: where every sampler ends
 CLEAN = Level(1.0, 0.0, 0.0)
-
-
-def check_end(end: Level, schedule: Schedule) -> None:
-    """Refuse a path that ends with an image in it: samples, which begin with noise alone, would
-    follow another law. The bound is derived at the top of this file.
-
-    Args:
-        end: The last level of the path, or of the chain that has its levels.
-        schedule: Is named by the message.
-
-    Raises:
-        ValueError: alpha_1 / sigma_1 is above 0.1.
-    """
-    is_noise = 0 < end.sigma < math.inf and abs(end.alpha) <= _LARGEST_REST * end.sigma
-    if not is_noise:
-        raise ValueError(
-            f"the schedule {type(schedule).__name__} ends at alpha = {end.alpha:.3g} and "
-            f"sigma = {end.sigma:.3g}; right is noise, alpha at most {_LARGEST_REST:g} sigma"
-        )
 
 
 class Schedule(ABC):

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 from genbench.errors import InputError, Stopped
 from genbench.system.files import errors_about, link, log, read_text, stop_if_disk_full
@@ -203,8 +203,7 @@ class _Process(NotedJob):
 
     Attributes:
         host: Name of the machine.
-        pid: Number of the process.
-        started: Start time of the process, as `_started` gives it.
+        pid, started: Number and start time of the process, as `_started` gives it.
         machine: The boot of the machine, as `_machine` gives it; None where it was not noted.
         beat: Seconds between signs of life; 0 where there are none.
     """
@@ -222,8 +221,7 @@ def _read_process(content: str) -> _Process:
     Raises:
         ValueError: It is none.
     """
-    process: _Process = read_value(_Process, parse_json(content))
-    return process
+    return cast("_Process", read_value(_Process, parse_json(content)))
 
 
 class _Owner(NamedTuple):

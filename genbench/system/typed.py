@@ -66,7 +66,6 @@ T = TypeVar("T")
 
 # more than any count of images, bytes or seconds, and still an integer of every file format
 _LARGEST = 2**62 - 1
-
 # a hundred years: more than anything that is measured takes
 _LONGEST_SECONDS = 100 * 365 * 24 * 3600
 
@@ -88,10 +87,8 @@ class Range:
             return f"above {self.above:g} and at most {high}"
         if self.above > -math.inf:
             return f"above {self.above:g}"
-        if self.low == -math.inf and self.high == math.inf:
-            return "any number"
         if self.high == math.inf:
-            return f"at least {self.low:g}"
+            return f"at least {self.low:g}" if self.low > -math.inf else "any number"
         if self.low == -math.inf:
             return f"at most {high}"
         return f"from {self.low:g} to {high}"

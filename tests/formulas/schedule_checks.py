@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Schedule, check_end
+from genbench.formulas.noise import Schedule
+from genbench.formulas.noise_end import check_end
 from genbench.rng import Rng
 
 # the noise at t = 0, in units of the image's scale; a tenth is the rest of a straight path

@@ -50,7 +50,8 @@ from torch import Tensor
 
 from genbench.formulas.chain import Chain, bound_tables, chain_sampler, prior_kl, time_shares
 from genbench.formulas.likelihood import gaussian_log_mass, sum_dims
-from genbench.formulas.noise import Level, Schedule, check_end, expand
+from genbench.formulas.noise import Level, Schedule, expand
+from genbench.formulas.noise_end import check_end
 from genbench.formulas.pixels import bits_per_dim, pull_inside
 from genbench.formulas.samplers import Sampler, Variance, walk
 from genbench.formulas.time_sums import estimated_sum, terms_at
@@ -73,7 +74,7 @@ class DDPM(GenerativeModel):
         net: x_t -> eps_hat, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
         schedule: The path of which the chain has the levels t / T; alpha^2 + sigma^2 = 1 there, and
-            the chain ends with noise (`noise.check_end`).
+            the chain ends with noise (`noise_end.check_end`).
         T: Steps of the chain, at least 2.
         weighting: Training loss: eq. 14, or the bound itself.
         variance: sigma_t^2 of p(x_{t-1} | x_t).

@@ -21,7 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.formulas.noise import Schedule, check_end, expand
+from genbench.formulas.noise import Schedule, expand
+from genbench.formulas.noise_end import check_end
 from genbench.formulas.samplers import CHURN, Sampler, probability_flow, sampler_of_karras, walk
 from genbench.formulas.solvers import Field
 from genbench.models.continuous_flow import ContinuousFlow
@@ -42,7 +43,7 @@ class EDM(ContinuousFlow):
         net: F of the preconditioned D, conditioned on features of the noise level, and of y.
         optimizer: Optimizer of all parameters.
         schedule: Levels of samplers, with noise at t = 0, from where the last step goes to none. It
-            ends with noise (`noise.check_end`).
+            ends with noise (`noise_end.check_end`).
         sigma_data: Root mean square of the images as reals in (-1, 1).
         P_mean: Mean of log s in training.
         P_std: Standard deviation of log s in training.

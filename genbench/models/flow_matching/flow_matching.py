@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 
 from genbench.capabilities import Latent, Transports, described
-from genbench.formulas.noise import Schedule, check_end
+from genbench.formulas.noise import Schedule
+from genbench.formulas.noise_end import check_end
 from genbench.formulas.priors import Normal
 from genbench.formulas.solvers import Field, Solver, check_solver, grid, integrate
 from genbench.models.continuous_flow import ContinuousFlow
@@ -61,7 +62,7 @@ class FlowMatching(ContinuousFlow):
         spec: Shape and levels of the images.
         net: x_t -> -v, conditioned on features of t, and of y.
         optimizer: Optimizer of all parameters.
-        schedule: The path. It ends with noise (`noise.check_end`), and at t = 0 its velocity is
+        schedule: The path. It ends with noise (`noise_end.check_end`), and at t = 0 its velocity is
             finite.
         cond_width: Length of the conditioning vector made from t, even.
         conditional: Model p(x | y) of the data's labels in place of p(x).
