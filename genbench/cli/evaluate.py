@@ -48,7 +48,9 @@ def add_evaluate(commands: Any) -> None:
         "--data", metavar="NAME", help="the data set that they imitate, as in genbench data list"
     )
     other.add_argument("--root", help="folder of the data ($GENBENCH_DATA, else ~/.cache/genbench)")
-    other.add_argument("--name", help="what their row of the table is called")
+    other.add_argument(
+        "--name", help="what their row of the table is called: letters, digits, and . _ + -"
+    )
     other.add_argument(
         "--seed",
         type=natural,

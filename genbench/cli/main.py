@@ -25,6 +25,7 @@ from genbench.cli.tables import add_tables
 from genbench.cli.train import add_train
 from genbench.cli.wandb import add_wandb
 from genbench.errors import GenbenchError, InputError, Stopped, Unwritable
+from genbench.system.printable import as_one_line
 
 __all__ = ["build_parser", "main"]
 
@@ -63,18 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GenbenchError as error:
-        print(f"genbench: {error}", file=sys.stderr)
+        complain(str(error))
         return error.exit_code
     except Unwritable as error:
-        print(f"genbench: {error}", file=sys.stderr)
+        complain(str(error))
         return InputError.exit_code
     except OSError as error:  # a path that cannot be read or written
-        print(f"genbench: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}")
         return InputError.exit_code
     except KeyboardInterrupt:
         print("genbench: interrupted; the same command goes on", file=sys.stderr)
         return Stopped.exit_code
     return 0
+
+
+def complain(message: str) -> None:
+    """Print why a command ends, in one line on stderr."""
+    print(f"genbench: {as_one_line(message)}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import logging
 import sys
 
 from genbench.system.letters import PLAIN
+from genbench.system.printable import as_one_line
 
 __all__ = ["print_anything", "to_terminal"]
 
@@ -36,7 +37,14 @@ def _in_plain_letters(error: UnicodeError) -> tuple[str | bytes, int]:
     return plain, error.end
 
 
+class _OneLine(logging.Formatter):
+    """Formats a message as one printable line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_one_line(super().format(record))
+
+
 def to_terminal() -> logging.Handler:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("genbench: %(message)s"))
+    handler.setFormatter(_OneLine("genbench: %(message)s"))
     return handler

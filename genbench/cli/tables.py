@@ -139,6 +139,7 @@ def run_compare(given: Any) -> None:
 def run_list(given: Any) -> None:
     """Print models, configurations, suites and runs; or class paths."""
     from genbench.cli.listing import class_lines, lines
+    from genbench.system.printable import as_one_line
 
     for line in class_lines() if given.classes else lines():
-        print(line)
+        print(as_one_line(line))

@@ -29,10 +29,11 @@ from genbench.evaluation.provenance import new_provenance, now
 from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.contents import FOREIGN, NOISE_FLOOR
-from genbench.records.parts import Cost, is_file_name
+from genbench.records.parts import Cost
 from genbench.records.record import Record, record_id
 from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
 from genbench.spec import Spec, Text, pixel_dtype
+from genbench.system.files import NAME
 from genbench.system.json_files import digest
 from genbench.system.processes import agreed, first_alone
 
@@ -69,10 +70,10 @@ def evaluate_samples(
         InputError: They are not images of that shape and those levels, or fewer than the protocol
             asks for.
     """
-    if not is_file_name(name) or name == NOISE_FLOOR:
+    if not NAME.fullmatch(name) or name == NOISE_FLOOR:
         raise InputError(
-            f"--name {name!r} is a row's name and part of file names: without / \\ @ and no leading"
-            f" dot; not {NOISE_FLOOR}"
+            f"--name {name!r} is a row's name and part of file names: letters, digits, and . _ + - "
+            f"are right, the first one a letter, a digit or _; not {NOISE_FLOOR}"
         )
     check_stem(name, "", seed)
     protocol = load_protocol(protocol_name or data.protocol)

@@ -21,7 +21,7 @@ from genbench.records.parts import (
     Speed,
     is_file_name,
 )
-from genbench.system.typed import Count
+from genbench.system.typed import Count, Line
 
 __all__ = ["FOREIGN", "NOISE_FLOOR", "Contents"]
 
@@ -68,10 +68,10 @@ class Contents:
             covered the values. None for a record that always had a digest.
     """
 
-    dataset: str
-    model: str
-    family: str
-    variant: str
+    dataset: Line
+    model: Line
+    family: Line
+    variant: Line
     seed: Count
     device_class: Literal["cpu", "cuda", "mps"]
     status: Literal["done", "diverged"]

@@ -68,22 +68,22 @@ class ProtocolIdentity:
             sampling, and no difference is tested.
     """
 
-    name: str
-    dataset: str
+    name: Line
+    dataset: Line
     data_hash: Sha256
-    split: str
+    split: Line
     shape: tuple[Natural, Natural, Natural]
     levels: Annotated[int, Range(2)]
     reference_images: Count
     generated_images: Natural
-    extractor: str | None
+    extractor: Line | None
     extractor_hash: Sha256 | None
     evaluation_seed: Count
     chunk: Natural
-    metrics: tuple[str, ...]
+    metrics: tuple[Line, ...]
     scored_images: Natural | None = None
     repeats: Natural = 1
-    statistics: str | None = None
+    statistics: Line | None = None
     statistics_hash: Sha256 | None = None
     seeds: Natural = 1
     evaluated_by: Literal["one seed", "own seeds"] = "one seed"
@@ -157,7 +157,7 @@ class Likelihood:
     stderr: Amount | None
     nats: Amount
     images: Natural
-    dequantisation: str | None
+    dequantisation: Line | None
     conditional: bool
     options: dict[str, Any]
     terms: dict[str, float]
@@ -245,7 +245,7 @@ class Provenance:
         versions: Package versions.
     """
 
-    commit: str | None
+    commit: Line | None
     dirty: bool
     config: dict[str, Any]
     config_hash: str

@@ -33,6 +33,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 from genbench.errors import InputError, Stopped
 from genbench.system.files import errors_about, link, log, read_text, stop_if_disk_full
 from genbench.system.json_files import canonical_json, parse_json
+from genbench.system.printable import as_one_line
 from genbench.system.slurm_job import NotedJob, job_is_over, this_job, was_requeued
 from genbench.system.typed import Range, read_value
 
@@ -103,7 +104,7 @@ def _live(path: Path, owner_text: str, over: threading.Event) -> None:
                 with suppress(OSError):
                     owner = f"another process, {_in_words(read_text(path))}"
                 print(
-                    f"genbench: {path.parent} was taken over by {owner}: this process ends",
+                    f"genbench: {as_one_line(str(path.parent))} was taken over by {owner}: this process ends",
                     file=sys.stderr,
                     flush=True,
                 )

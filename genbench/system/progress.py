@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from genbench.system.launch import is_primary
+from genbench.system.printable import as_one_line
 
 __all__ = ["Bars", "Lines", "reporter"]
 
@@ -66,7 +67,7 @@ class Lines:
             self._pending = ""
 
     def note(self, line: str) -> None:
-        print(f"genbench: {line}", file=sys.stderr)
+        print(f"genbench: {as_one_line(line)}", file=sys.stderr)
 
     def beside(self) -> Lines:
         return LinesBeside(self)
@@ -168,7 +169,7 @@ class Bars:
         self._progress.update(self._run, completed=images, detail=detail)
 
     def note(self, line: str) -> None:
-        self._progress.console.print(f"genbench: {line}", markup=False)
+        self._progress.console.print(f"genbench: {as_one_line(line)}", markup=False)
 
 
 @contextmanager

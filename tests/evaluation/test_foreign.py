@@ -148,17 +148,17 @@ def test_the_command_adds_a_marked_row(measured, tmp_path, capsys):
             "--data",
             "digits",
             "--name",
-            "their GAN",
+            "their-GAN",
             "--seed",
             seed,
         ]
         assert main([*command, "--out", str(tmp_path)]) == 0
     assert len(records_in(tmp_path)) == 3
-    assert "| their GAN (foreign) |" in capsys.readouterr().out
+    assert "| their-GAN (foreign) |" in capsys.readouterr().out
     (line,) = [
         line
         for line in render_tables(tmp_path).splitlines()
-        if line.startswith("| their GAN | foreign")
+        if line.startswith("| their-GAN | foreign")
     ]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[-5:] == [
@@ -193,13 +193,17 @@ def _precision(measured):
 
 
 @pytest.mark.parametrize(
-    "name", ["noise-floor", "a/b", "../evil", "a@b", ".hidden", "two\nlines", ""]
+    "name",
+    [
+        *("noise-floor", "a/b", "../evil", "a@b", ".hidden", "two\nlines", ""),
+        *("a b", "-x", "a\x1b[31m"),
+    ],
 )
 def test_names_that_are_no_names_are_refused_before_anything_is_scored(
     name, measured, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("genbench.evaluation.foreign.score_samples", None)
-    with pytest.raises(InputError, match="part of file names: without") as error:
+    with pytest.raises(InputError, match="part of file names: letters, digits") as error:
         evaluate_samples(measured[0] / "samples.npz", Digits(), name, tmp_path)
     assert "\n" not in str(error.value)
 

@@ -17,6 +17,7 @@ import tracemalloc
 import zipfile
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from genbench.data.mnist import read_amat, read_idx
 from genbench.data.pictures import save_folder
 from genbench.errors import InputError
 from genbench.metrics.frechet import load_statistics
-from genbench.records.record import Record
+from genbench.records.record import Record, content_digest
 from genbench.records.store import records_in, write_record
 from genbench.runs.folder import Run
 from genbench.spec import Spec
@@ -743,6 +744,7 @@ def test_texts_of_a_record_are_texts_wherever_they_are_shown(tmp_path, capsys):
 
 
 def test_a_label_is_text_wherever_it_is_shown(tmp_path, capsys):
+    """That of a record: the command takes no such name."""
     x = np.concatenate([Digits().arrays(split)[0] for split in ("train", "test")])
     np.savez(tmp_path / "theirs.npz", images=x, levels=17)
     evil, out = '<img src=x onerror="alert(1)">', tmp_path / "out"
@@ -752,11 +754,15 @@ def test_a_label_is_text_wherever_it_is_shown(tmp_path, capsys):
         "--data",
         "digits",
         "--name",
-        evil,
+        "theirs",
         "--out",
         str(out),
     ]
     assert main(["evaluate", *given]) == 0
+    (record,) = records_in(out)
+    for path in (out / "records").rglob("*.json"):
+        path.unlink()
+    write_record(out, replace(record, model=evil))
     assert [record.model for record in records_in(out)] == [evil]
     capsys.readouterr()
     assert main(["table", str(out), "--write"]) == 0
@@ -768,9 +774,47 @@ def test_a_label_is_text_wherever_it_is_shown(tmp_path, capsys):
         assert "img src=x" in text and "<img src=x" not in text.replace("\\<img", "")
 
 
+@pytest.mark.parametrize("field", ["model", "family", "variant", "dataset", "protocol.name"])
+def test_a_record_whose_names_steer_a_terminal_is_refused(field, tmp_path, capsys):
+    tree = json.loads(EXAMPLE.read_text())
+    group = tree
+    *above, last = field.split(".")
+    for key in above:
+        group = group[key]
+    group[last] = "\x1b[31mred"
+    if field == "dataset":
+        tree["protocol"]["dataset"] = group[last]
+    path = tmp_path / "records" / "digits" / EXAMPLE.name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**tree, "digest": content_digest(tree)}))
+    line = refused(capsys, "table", tmp_path)
+    assert f"{field} is '\\x1b[31mred', not a text of at most 200" in line
+
+
+def test_names_of_files_are_printable_in_messages(tmp_path, capsys):
+    path = tmp_path / "records" / "digits" / "a\x1b[31m\nb-s0-00000000.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(EXAMPLE.read_text())
+    line = refused(capsys, "table", tmp_path)
+    assert f"{path.parent}/a\\x1b[31m\\nb-s0-00000000.json: a record of this content is" in line
+    assert line.removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize(
     "name",
-    ["<script>alert(1)</script>", "../up", "a/b", ".hidden", "two\nlines", "noise-floor", ""],
+    [
+        "<script>alert(1)</script>",
+        "<b>",
+        "a b",
+        "-x",
+        "a\x1b[31m",
+        "../up",
+        "a/b",
+        ".hidden",
+        "two\nlines",
+        "noise-floor",
+        "",
+    ],
 )
 def test_a_label_that_is_no_file_name_is_refused(name, tmp_path, capsys):
     np.savez(tmp_path / "theirs.npz", images=np.zeros((2_000, 8, 8), np.uint8), levels=17)
