@@ -497,7 +497,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the key of a decoded copy ignores y",
-        "data/images.py",
+        "data/stored.py",
         '"levels": self.spec.levels, "y": y}',
         '"levels": self.spec.levels, "y": None}',
         ("data/test_data.py::test_data_sets_that_differ_in_y_alone_have_copies_of_their_own",),

@@ -58,11 +58,12 @@ def lock(folder: Path) -> Iterator[None]:
         Stopped: A living process holds the folder.
     """
     path = folder / "lock"
+    pid = os.getpid()
     here = {
         "host": socket.gethostname(),
         "machine": _machine(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "pid": pid,
+        "started": _started(pid),
     }
     owner_text = canonical_json({**here, **this_job(), "beat": _BEAT})
     with errors_about(path), stop_if_disk_full(path):
