@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple
 
 from genbench.errors import InputError, Stopped
 from genbench.system.files import errors_about, link, log, read_text, stop_if_disk_full
@@ -217,15 +217,6 @@ class _Process(NotedJob):
     beat: Annotated[float, Range(0, 3600)] = 0.0
 
 
-def _read_process(content: str) -> _Process:
-    """Read the content of a lock.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return cast("_Process", read_value(_Process, parse_json(content)))
-
-
 class _Owner(NamedTuple):
     """The owner that a lock names.
 
@@ -276,7 +267,7 @@ def _owner(path: Path) -> _Owner | None:
         content = read_text(path)
         if not content:  # its node lost its power
             return _Owner(content, "silent", _BEAT, seen)
-        owner = _read_process(content)
+        owner: _Process = read_value(_Process, parse_json(content))
     except FileNotFoundError:
         return None
     except ValueError:
@@ -305,7 +296,7 @@ def _owner(path: Path) -> _Owner | None:
 def _in_words(content: str) -> str:
     """The process that a lock names, in words: "number 4711 on node3, in the SLURM job 12"."""
     try:
-        owner = _read_process(content)
+        owner: _Process = read_value(_Process, parse_json(content))
     except ValueError:
         return "which did not say its number"
     host = owner.host if owner.host.isprintable() else repr(owner.host)
