@@ -55,6 +55,79 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = (
+    # --- parts of one's own -----------------------------------------------------------------------------------------------
+    Mutation(
+        "records with a metric that came later stand on another board",
+        "records/parts.py",
+        "if name not in LATER_METRICS)",
+        "if name)",
+        (
+            "leaderboard/test_leaderboard.py::"
+            "test_records_without_a_metric_that_came_later_keep_their_ids_and_share_a_table_with_others",
+        ),
+    ),
+    Mutation(
+        "an argument that came later is left out whatever its value",
+        "config/former.py",
+        "if key not in neutral or value != neutral[key]",
+        "if key not in neutral",
+        (
+            "config/test_former.py::test_an_argument_that_came_later_counts_where_it_changes_something",
+        ),
+    ),
+    Mutation(
+        "the pooled encoder has strides",
+        "nets/conv.py",
+        "layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.AvgPool2d(2)]",
+        "layers.append(nn.Conv2d(narrow, wide, 4, stride=2, padding=1))",
+        ("nets/test_nets.py::test_an_argument_breaks_one_rule_of_dcgan_and_keeps_the_others",),
+    ),
+    Mutation(
+        "batch normalisation is taken by any model",
+        "runs/batch_norms.py",
+        "if isinstance(module, BatchNorm) and not model.batch_coupled:",
+        "if False:",
+        (
+            "runs/test_batch_norms.py::test_a_vae_with_batch_norm_would_evaluate_by_the_statistics_it_began_with",
+        ),
+    ),
+    Mutation(
+        "a metric may have any value",
+        "metrics/measure.py",
+        "if not math.isfinite(value) or value not in info.range:",
+        "if False:",
+        ("metrics/test_catalogue.py::test_a_value_that_the_metric_cannot_take_is_refused",),
+    ),
+    Mutation(
+        "one timing of each resolves any difference of speed",
+        "leaderboard/words.py",
+        "return fast.mean > SPREAD_OF_ONE_TIMING * slow.mean",
+        "return fast.mean > slow.mean",
+        ("leaderboard/test_leaderboard.py::test_of_one_seed_a_speed_must_be_far_from_another",),
+    ),
+    Mutation(
+        "a noise schedule may end half way",
+        "formulas/noise_end.py",
+        "<= _LARGEST_REST * end.sigma",
+        "<= 10 * end.sigma",
+        ("models/test_flow_matching.py::test_a_path_that_ends_with_an_image_is_refused",),
+    ),
+    Mutation(
+        "a decoded copy belongs to any class of its name",
+        "data/stored.py",
+        'return {**self.source, "class": owner, "code": code}',
+        "return self.source",
+        ("data/test_declaration.py::test_two_classes_of_one_name_have_copies_of_their_own",),
+    ),
+    Mutation(
+        "a state.json without its digest is believed",
+        "runs/state.py",
+        'raise ValueError("digest is missing, where a configuration is noted: it was edited")',
+        "pass",
+        (
+            "promises/test_own_files.py::test_a_state_whose_digest_was_removed_is_believed_by_no_command",
+        ),
+    ),
     # --- training ---------------------------------------------------------------------------------------------------------
     Mutation(
         "what was parsed once is handed out itself, not a copy",

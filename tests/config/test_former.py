@@ -88,3 +88,15 @@ def test_realnvps_couplings_are_those_of_its_dequantiser_too():
             "bijection": {**bijection, "net": net, "scales": 1, "couplings": 3},
         },
     }
+
+
+def test_an_argument_that_came_later_counts_where_it_changes_something():
+    plain = load_config("digits/gan")
+    neutral = load_config(
+        "digits/gan", ["model.generator.hidden=0", "model.generator.strided=true"]
+    )
+    hidden = load_config("digits/gan", ["model.generator.hidden=16"])
+    assert neutral.hash == plain.hash
+    assert "hidden" not in neutral.resolved["model"]["generator"]
+    assert hidden.hash != plain.hash
+    assert hidden.resolved["model"]["generator"]["hidden"] == 16
