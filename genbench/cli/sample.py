@@ -120,7 +120,7 @@ def run_sample(given: Any) -> None:
         if not loaded.model.conditional:
             raise InputError(f"--label {given.label}: labels are not for a model of p(x)")
         label = label_of(loaded.data, given.label)
-        of_class = f", class {numbered_name(label, loaded.data.classes[label])}"
+        of_class = f", class {numbered_name(label, loaded.data.class_names[label])}"
     options = loaded.config.evaluations[variant].sample
     beginning = None if given.prompt is None else prompt_levels(loaded, given.prompt, options)
     device = find_device(given.device)

@@ -166,7 +166,7 @@ def show(data: ImageData, out: Path | None = None) -> Iterator[str]:
 
 def _counts(data: ImageData, y: np.ndarray) -> str:
     """Number of images of the first classes."""
-    names = data.classes
+    names = data.class_names
     counts = np.bincount(y, minlength=len(names)).tolist()
     shown = []
     for label, name in enumerate(names[:_CLASSES]):

@@ -84,7 +84,7 @@ class Grammar(ImageData):
     needs_folder = False
 
     @property
-    def classes(self) -> list[str]:
+    def class_names(self) -> list[str]:
         return list(_COLOURS)
 
     @cached_property

@@ -104,7 +104,7 @@ class ImageData(StoredImages):
         return None
 
     @property
-    def classes(self) -> list[str]:
+    def class_names(self) -> list[str]:
         """Names of the classes by label; their numbers where they have no names."""
         return [str(k) for k in range(self.spec.classes)]
 

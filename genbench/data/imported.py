@@ -143,7 +143,7 @@ class Imported(ImageData):
         return self.source
 
     @property
-    def classes(self) -> list[str]:
+    def class_names(self) -> list[str]:
         """Names of the classes by label."""
         return list(self.names_of_classes)
 

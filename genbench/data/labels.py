@@ -21,7 +21,7 @@ def label_of(data: ImageData, text: str | int) -> int:
     Raises:
         InputError: There is no such class.
     """
-    names = [unicodedata.normalize("NFC", name) for name in data.classes]
+    names = [unicodedata.normalize("NFC", name) for name in data.class_names]
     wanted = unicodedata.normalize("NFC", str(text))
     if isinstance(text, str) and wanted in names:
         return names.index(wanted)
@@ -47,4 +47,4 @@ def label_text(data: ImageData, label: int) -> str:
     """
     if label_of(data, str(label)) == label:
         return str(label)
-    return data.classes[label]
+    return data.class_names[label]

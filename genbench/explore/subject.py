@@ -118,7 +118,7 @@ class Subject:
         Args:
             width: Pixels of the widest name; 184 are about 16 letters.
         """
-        return legible(self.data.classes, width)
+        return legible(self.data.class_names, width)
 
     # --- images -----------------------------------------------------------------------------------
 

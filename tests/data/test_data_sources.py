@@ -655,7 +655,7 @@ def test_import_and_use(photos, tmp_path, capsys):
         2,
         (7, 2, 3),
     )
-    assert data.classes == ["cat", "dog"]
+    assert data.class_names == ["cat", "dog"]
     assert f"content hash {data.content_hash}" in out
     assert "classes: 0 = cat: 6, 1 = dog: 6" in out
     assert "  12 reduced to 16x16\n" in out
@@ -669,7 +669,7 @@ def test_import_and_use(photos, tmp_path, capsys):
     }
     for split in SPLITS:
         for x, y in zip(*data.arrays(split), strict=True):
-            assert source[x.transpose(1, 2, 0).tobytes()] == data.classes[
+            assert source[x.transpose(1, 2, 0).tobytes()] == data.class_names[
                 y
             ] or x.tobytes() == square_of(X[3])
     assert (
@@ -753,7 +753,7 @@ def test_names_of_classes_and_pictures_cannot_act_on_a_terminal(photos, tmp_path
     assert all(line.isprintable() for line in (out + err).split("\n"))
     assert out.count(r"0 = 'cat\n\x1b[2Jgone': 6") == 1
     assert r"1 = '\u202egod': " in out.split("grid: ")[0].rpartition("by class")[2]
-    assert Imported("pets", str(tmp_path)).classes == ["cat\n\x1b[2Jgone", "\u202egod"]
+    assert Imported("pets", str(tmp_path)).class_names == ["cat\n\x1b[2Jgone", "\u202egod"]
 
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch, capsys):
@@ -1122,7 +1122,7 @@ def test_the_command_leaves_out_and_reads_without_classes(photos, tmp_path, caps
     assert "--leave-out loose.png" in capsys.readouterr().err
     assert run("import", photos, "--name", "pets", "--leave-out", "loose.png", *at) == 0
     assert "; left out as asked: 1\n" in capsys.readouterr().out
-    assert Imported("pets", str(tmp_path)).classes == ["cat", "dog"]
+    assert Imported("pets", str(tmp_path)).class_names == ["cat", "dog"]
     assert run("import", photos, "--name", "all", "--no-classes", *at) == 0
     assert (
         sum(Imported("all", str(tmp_path)).sizes),
