@@ -1339,11 +1339,11 @@ def test_labels_are_those_that_occur(tmp_path, capsys, kind):
         in capsys.readouterr().out
     )
     data = Imported("four", str(tmp_path))
-    assert (data.spec.classes, data.classes) == (4, ["1", "2", "5", "12"])
+    assert (data.spec.classes, data.class_names) == (4, ["1", "2", "5", "12"])
     known = {image.tobytes(): str(label) for image, label in zip(X[:40], labels, strict=True)}
     known[X[3].tobytes()] = ""  # it comes twice, with two labels
     for x, y in zip(*data.arrays("train"), strict=True):
-        assert known[x.tobytes()] in (data.classes[y], "")
+        assert known[x.tobytes()] in (data.class_names[y], "")
 
 
 def test_a_class_of_bad_pictures_alone_is_none(tmp_path):
@@ -1354,7 +1354,7 @@ def test_a_class_of_bad_pictures_alone_is_none(tmp_path):
         path.write_text("no picture")
     list(import_images(Import(tmp_path / "photos", "two", 16, tmp_path, skip_bad=True)))
     data = Imported("two", str(tmp_path))
-    assert (data.classes, data.spec.classes) == (["b", "c"], 2)
+    assert (data.class_names, data.spec.classes) == (["b", "c"], 2)
     assert set(np.concatenate([data.arrays(split)[1] for split in SPLITS]).tolist()) == {0, 1}
 
 

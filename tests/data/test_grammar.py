@@ -102,8 +102,8 @@ def test_the_label_is_the_first_colour(data, monkeypatch):
     monkeypatch.setattr(data, "sizes", (300, 300, 300))
     for x, y in data.decode().values():
         words = [data.spec.looks.read(line).split() for line in x.reshape(len(x), -1).tolist()]
-        colours = [[word for word in line if word in data.classes] for line in words]
-        assert [data.classes[k] for k in y] == [line[0] for line in colours]
+        colours = [[word for word in line if word in data.class_names] for line in words]
+        assert [data.class_names[k] for k in y] == [line[0] for line in colours]
         assert any(line[0] != line[-1] for line in colours)
 
 
@@ -117,7 +117,7 @@ def test_splits_are_draws_of_their_own(data, monkeypatch):
 def test_splits_are_draws_of_the_grammar(data, split):
     x, y = data.tensors(split)
     words = [data.spec.looks.read(line).split() for line in x.flatten(1).tolist()]
-    assert [data.classes[k] for k in y.tolist()] == [sentence[1] for sentence in words]
+    assert [data.class_names[k] for k in y.tolist()] == [sentence[1] for sentence in words]
     assert data.known_log_prob(x).isfinite().all()
     # the word before the first space, and the place, against their probabilities
     texts = [data.spec.looks.read(line) for line in x.flatten(1).tolist()]
