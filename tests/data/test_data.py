@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 
 from genbench.cli.main import main
-from genbench.data import decoded, images, points2d
+from genbench.data import decoded, points2d, stored
 from genbench.data.cifar10 import CIFAR10
 from genbench.data.digits import Digits
 from genbench.data.images import ImageData
@@ -421,8 +421,8 @@ def test_an_empty_split_is_neither_stored_nor_read(tmp_path, monkeypatch, split)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
     # a copy as it was once stored
-    monkeypatch.setattr(images, "check_arrays", lambda owner, spec, arrays: None)
-    monkeypatch.setattr(images, "check_held_out", lambda owner, arrays: None)
+    monkeypatch.setattr(stored, "check_arrays", lambda owner, spec, arrays: None)
+    monkeypatch.setattr(stored, "check_held_out", lambda owner, arrays: None)
     monkeypatch.setattr(decoded, "empty_splits", lambda arrays: [])
     folder = Hollow(str(tmp_path)).folder
     monkeypatch.undo()

@@ -845,7 +845,7 @@ def test_a_folder_that_takes_no_record_is_found_before_anything_is_measured(
     assert f"{tmp_path}/file is no folder" in refused(
         capsys, "evaluate", run.path, "--out", tmp_path / "file"
     )
-    assert "File name too long" in refused(
+    assert "is longer than the 255 bytes that may be used" in refused(
         capsys, "evaluate", run.path, "--out", tmp_path / ("x" * 256) / "out"
     )
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a superuser may write anywhere
@@ -898,7 +898,7 @@ def test_a_lock_that_cannot_be_written_is_called_by_its_own_name():
 def test_samples_go_to_a_file_of_a_long_name(run, tmp_path, capsys):
     assert main(["sample", str(run.path), "-n", "4", "-o", str(tmp_path / f"{'x' * 251}.png")]) == 0
     capsys.readouterr()
-    assert "File name too long" in refused(
+    assert "is longer than the 255 bytes that may be used" in refused(
         capsys, "sample", run.path, "-o", tmp_path / f"{'x' * 252}.png"
     )
 
