@@ -24,6 +24,8 @@ References:
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,7 @@ __all__ = [
     "measure_mind",
     "mind",
     "mind_error",
+    "projected_before",
     "unit_vectors",
     "wasserstein_squared",
 ]
@@ -73,7 +76,7 @@ def mind_error(x: Tensor, r: Tensor, rng: Rng) -> float | None:
     """
     u = unit_vectors(x.shape[1], DIRECTIONS_OF_ERROR).to(x.device)
     generated = Projections(x, u)
-    reference = Projections(r, u)
+    reference = projected_before(r, DIRECTIONS_OF_ERROR)
 
     def of_halves(a: Tensor, b: Tensor) -> float:
         return sliced_distance(generated.of(a), reference.of(b), x.shape[1])
@@ -93,7 +96,10 @@ def mind(x: Tensor, r: Tensor, u: Tensor | None = None) -> float:
     require_finite(r)
     if u is None:
         u = unit_vectors(x.shape[1]).to(x.device)
-    return sliced_distance(Projections(x, u).values, Projections(r, u).values, x.shape[1])
+        reference = projected_before(r, DIRECTIONS)
+    else:
+        reference = Projections(r, u)
+    return sliced_distance(Projections(x, u).values, reference.values, x.shape[1])
 
 
 def sliced_distance(p: Tensor, q: Tensor, features: int) -> float:
@@ -101,6 +107,7 @@ def sliced_distance(p: Tensor, q: Tensor, features: int) -> float:
     return 3 * features * float(wasserstein_squared(p, q).mean())
 
 
+@cache
 def unit_vectors(features: int, count: int = DIRECTIONS) -> Tensor:
     """Directions, uniform on the sphere and always the same, (count, F), float64."""
     rng = Rng(0, range(count), torch.float64).split("directions of slices")
@@ -125,6 +132,25 @@ class Projections:
     def of(self, images: Tensor) -> Tensor:
         """Sorted projections of the k images that a mask, bool (n,), chooses: (M, k)."""
         return self.values[images[self.order]].unflatten(0, (len(self.values), -1))
+
+
+def projected_before(r: Tensor, count: int) -> Projections:
+    """Features along `unit_vectors`, sorted once in a process for all samples that are held against
+    the same reference.
+
+    Args:
+        r: Features of shape (m, F).
+        count: Number of directions.
+    """
+    values = r.detach().double().cpu()
+    return _projected(values.numpy().tobytes(), r.shape[1], count, str(r.device))
+
+
+@lru_cache(maxsize=2)
+def _projected(features: bytes, length: int, count: int, device: str) -> Projections:
+    """The projections of features in float64, from their bytes."""
+    r = torch.frombuffer(bytearray(features), dtype=torch.float64).unflatten(0, (-1, length))
+    return Projections(r.to(device), unit_vectors(length, count).to(device))
 
 
 def wasserstein_squared(p: Tensor, q: Tensor) -> Tensor:

@@ -123,3 +123,12 @@ def test_wasserstein_of_two_points_and_one():
     p = torch.tensor([[0.0, 4.0]], dtype=torch.float64)
     q = torch.tensor([[1.0]], dtype=torch.float64)
     assert wasserstein_squared(p, q).tolist() == [(1 + 9) / 2]
+
+
+def test_references_that_were_projected_before_are_not_mixed_up():
+    x, first, second = (
+        torch.randn(40, 5, generator=torch.Generator().manual_seed(k)) for k in range(3)
+    )
+    u = unit_vectors(5)
+    for r in (first, second, first[:30], first):
+        assert mind(x, r) == mind(x, r, u)
