@@ -55,14 +55,14 @@ def reason(error: BaseException) -> str:
 _MANY = 30
 
 
-def nearest(name: str, right: Iterable[str]) -> str:
+def nearest(name: str, choices: Iterable[str]) -> str:
     """A sentence that says what would be right: "did you mean 'vae'?", or the choices, of many the
     first ones.
     """
-    right = sorted(set(right))
-    close = difflib.get_close_matches(name, right, n=1, cutoff=0.55)
+    choices = sorted(set(choices))
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.55)
     if close:
         return f"did you mean {close[0]!r}?"
-    if len(right) > _MANY:
-        return f"choose from {len(right)}: {', '.join(right[:3])}, ..."
-    return f"choose from: {', '.join(right) or 'nothing is there'}"
+    if len(choices) > _MANY:
+        return f"choose from {len(choices)}: {', '.join(choices[:3])}, ..."
+    return f"choose from: {', '.join(choices) or 'nothing is there'}"

@@ -59,10 +59,10 @@ class _StoreOnce(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        given: set[str] = vars(namespace).setdefault("options_given", set())
-        if option_string is not None and self.dest in given:
+        options: set[str] = vars(namespace).setdefault("options_given", set())
+        if option_string is not None and self.dest in options:
             parser.error(f"{'/'.join(self.option_strings)} is given twice")
-        given.add(self.dest)
+        options.add(self.dest)
         setattr(namespace, self.dest, values)
 
 

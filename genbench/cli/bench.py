@@ -59,23 +59,23 @@ def add_bench(commands: Any) -> None:
     add_device(bench)
 
 
-def run_bench(given: Any) -> None:
+def run_bench(arguments: Any) -> None:
     """Do what a suite lacks; or submit it to a cluster; or do a part of a manifest.
 
     Raises:
         InputError: Options contradict each other, or something is wrong with the suite.
         GenbenchError: Some runs could not be evaluated.
     """
-    if given.task is not None or given.tables:
-        if given.jobs is not None:
+    if arguments.task is not None or arguments.tables:
+        if arguments.jobs is not None:
             raise InputError("--jobs is about a suite; --task and --tables are one process")
-        _bench_manifest(given)
+        _bench_manifest(arguments)
         return
-    if not given.slurm:
+    if not arguments.slurm:
         for key in ("cluster", "dry_run"):
-            if getattr(given, key):
+            if getattr(arguments, key):
                 raise InputError(f"--{key.replace('_', '-')} belongs to --slurm")
-    elif given.jobs is not None:
+    elif arguments.jobs is not None:
         raise InputError(
             "--jobs is about this machine; how many runs a cluster does at once is array_limit of"
             " its settings"
@@ -83,17 +83,17 @@ def run_bench(given: Any) -> None:
     from genbench.suites.complete import is_complete
     from genbench.suites.suite import load_suite
 
-    suite = load_suite(given.suite)
-    if not given.slurm and is_complete(suite, given.device, given.trust):
+    suite = load_suite(arguments.suite)
+    if not arguments.slurm and is_complete(suite, arguments.device, arguments.trust):
         _show_suite(suite, nothing_to_do=True)
         return
-    suite.pairs(given.trust)
-    if given.slurm:
+    suite.pairs(arguments.trust)
+    if arguments.slurm:
         from genbench.cluster.site import load_cluster
         from genbench.cluster.submit import submit
 
         for line in submit(
-            suite, load_cluster(given.cluster or "default"), given.trust, given.dry_run
+            suite, load_cluster(arguments.cluster or "default"), arguments.trust, arguments.dry_run
         ):
             print(line, flush=True)
         return
@@ -101,7 +101,7 @@ def run_bench(given: Any) -> None:
     from genbench.system.progress import reporter
 
     with reporter() as report:
-        bench(suite, report, find_device(given.device), given.trust, given.jobs)
+        bench(suite, report, find_device(arguments.device), arguments.trust, arguments.jobs)
     _show_suite(suite, nothing_to_do=report.steps == 1)
 
 
@@ -115,15 +115,15 @@ def _show_suite(suite: Any, nothing_to_do: bool) -> None:
     print(f"The page: {suite.out / 'index.html'}")
 
 
-def _bench_manifest(given: Any) -> None:
+def _bench_manifest(arguments: Any) -> None:
     """Do one run of a manifest, or write its tables: what the jobs of a cluster call."""
     from genbench.suites.manifest import read_manifest, run_task, write_tables
     from genbench.system.progress import reporter
 
-    manifest = read_manifest(path_argument(given.suite), tuple(given.trust))
+    manifest = read_manifest(path_argument(arguments.suite), tuple(arguments.trust))
     find_device(manifest.device)
     with reporter() as report:
-        if given.task is not None:
-            run_task(manifest, given.task, report)
+        if arguments.task is not None:
+            run_task(manifest, arguments.task, report)
         else:
             print("\n".join(map(str, write_tables(manifest, report))))

@@ -44,7 +44,7 @@ def add_claims(commands: Any) -> None:
     add_device(claims)
 
 
-def run_claims(given: Any) -> None:
+def run_claims(arguments: Any) -> None:
     """Print the verdicts and write claims.md; with --run train first what lacks.
 
     Raises:
@@ -56,45 +56,49 @@ def run_claims(given: Any) -> None:
     from genbench.system.files import write_atomic
     from genbench.system.locations import project_root
 
-    check_options(given)
-    out = given.out or project_root() / "leaderboards"
-    if not given.run and not any((out / name).exists() for name in ("records", "claims", "demos")):
+    check_options(arguments)
+    out = arguments.out or project_root() / "leaderboards"
+    if not arguments.run and not any(
+        (out / name).exists() for name in ("records", "claims", "demos")
+    ):
         raise InputError(
             f"{out} has no records/; genbench bench or genbench evaluate writes them, and "
             "genbench claims --run trains what the claims lack"
         )
     every = verdicts(out)
     known = {verdict.dataset for verdict in every if verdict.dataset}
-    if given.data is not None and given.data not in known:
-        raise InputError(f"no claim is about the data {given.data!r}; {nearest(given.data, known)}")
-    if given.run:
-        train_lacking(given, out, every)
+    if arguments.data is not None and arguments.data not in known:
+        raise InputError(
+            f"no claim is about the data {arguments.data!r}; {nearest(arguments.data, known)}"
+        )
+    if arguments.run:
+        train_lacking(arguments, out, every)
         every = verdicts(out)
-    for line in verdict_lines(every, given.data):
+    for line in verdict_lines(every, arguments.data):
         print(line)
     write_atomic(out / FILE, claims_text(every))
     print(f"All of them: {out / FILE}")
 
 
-def check_options(given: Any) -> None:
+def check_options(arguments: Any) -> None:
     """Check that options belong together.
 
     Raises:
         InputError: One needs another.
     """
     for name in ("jobs", "slurm", "cluster", "dry_run"):
-        if getattr(given, name) and not given.run:
+        if getattr(arguments, name) and not arguments.run:
             raise InputError(f"--{name.replace('_', '-')} belongs to --run")
     for name in ("cluster", "dry_run"):
-        if getattr(given, name) and not given.slurm:
+        if getattr(arguments, name) and not arguments.slurm:
             raise InputError(f"--{name.replace('_', '-')} belongs to --slurm")
 
 
-def train_lacking(given: Any, out: Path, every: Any) -> None:
+def train_lacking(arguments: Any, out: Path, every: Any) -> None:
     """Train and evaluate what verdicts lack, on this machine or on a cluster.
 
     Args:
-        given: The options.
+        arguments: The options.
         out: Folder with records/.
         every: The verdicts.
     """
@@ -104,18 +108,18 @@ def train_lacking(given: Any, out: Path, every: Any) -> None:
     from genbench.suites.claims import claim_suites
     from genbench.system.progress import reporter
 
-    lacks = lacking_runs(verdict for verdict in every if given.data in (None, verdict.dataset))
+    lacks = lacking_runs(verdict for verdict in every if arguments.data in (None, verdict.dataset))
     suites = claim_suites(lacks, out)
     for suite in suites:
-        suite.pairs(given.trust)
+        suite.pairs(arguments.trust)
     for suite in suites:
-        if given.slurm:
+        if arguments.slurm:
             from genbench.cluster.site import load_cluster
             from genbench.cluster.submit import submit
 
-            cluster = load_cluster(given.cluster or "default")
-            for line in submit(suite, cluster, given.trust, given.dry_run):
+            cluster = load_cluster(arguments.cluster or "default")
+            for line in submit(suite, cluster, arguments.trust, arguments.dry_run):
                 print(line, flush=True)
             continue
         with reporter() as report:
-            bench(suite, report, find_device(given.device), given.trust, given.jobs)
+            bench(suite, report, find_device(arguments.device), arguments.trust, arguments.jobs)

@@ -129,40 +129,40 @@ def add_data(commands: Any) -> None:
         )
 
 
-def _data_list(given: Any) -> None:
+def _data_list(arguments: Any) -> None:
     """Print every data set."""
     from genbench.data.commands import lines
 
-    for line in lines(given.root):
+    for line in lines(arguments.root):
         print(line)
 
 
-def _data_fetch(given: Any) -> None:
+def _data_fetch(arguments: Any) -> None:
     """Download a published data set."""
     from genbench.data.commands import named
     from genbench.data.fetch import fetch
 
-    for line in fetch(named(given.name, given.root), given.mirror):
+    for line in fetch(named(arguments.name, arguments.root), arguments.mirror):
         print(line, flush=True)
 
 
-def _data_fetch_weights(given: Any) -> None:
+def _data_fetch_weights(arguments: Any) -> None:
     """Download the weights of a published feature extractor."""
     from genbench.metrics.extractor import fetch_weights
 
-    for line in fetch_weights(given.name, given.mirror, given.root):
+    for line in fetch_weights(arguments.name, arguments.mirror, arguments.root):
         print(line, flush=True)
 
 
-def _data_import(given: Any) -> None:
+def _data_import(arguments: Any) -> None:
     """Decode pictures, or a text, of one's own into a data set."""
-    if given.length is None:
-        _import_pictures(given)
+    if arguments.length is None:
+        _import_pictures(arguments)
     else:
-        _import_text(given)
+        _import_text(arguments)
 
 
-def _import_text(given: Any) -> None:
+def _import_text(arguments: Any) -> None:
     """Import a text.
 
     Raises:
@@ -171,41 +171,47 @@ def _import_text(given: Any) -> None:
     from genbench.data.import_text import TextImport, import_text
 
     options = {
-        "--channels": given.channels != "auto",
-        "--skip-bad": given.skip_bad,
-        "--leave-out": bool(given.leave_out),
-        "--no-classes": given.no_classes,
-        "--white": given.white is not None,
+        "--channels": arguments.channels != "auto",
+        "--skip-bad": arguments.skip_bad,
+        "--leave-out": bool(arguments.leave_out),
+        "--no-classes": arguments.no_classes,
+        "--white": arguments.white is not None,
     }
     for option, is_given in options.items():
         if is_given:
             raise InputError(f"{option} is about pictures; --length is about a text")
-    root = path_argument(given.root) if given.root else None
+    root = path_argument(arguments.root) if arguments.root else None
     plan = TextImport(
-        given.path, given.name, given.length, root, given.val, given.test, given.replace
+        arguments.path,
+        arguments.name,
+        arguments.length,
+        root,
+        arguments.val,
+        arguments.test,
+        arguments.replace,
     )
     for line in import_text(plan):
         print(line, flush=True)
 
 
-def _import_pictures(given: Any) -> None:
+def _import_pictures(arguments: Any) -> None:
     """Import pictures."""
     from genbench.data.importing import Import, import_images
 
-    root = path_argument(given.root) if given.root else None
+    root = path_argument(arguments.root) if arguments.root else None
     plan = Import(
-        given.path,
-        given.name,
-        given.size,
+        arguments.path,
+        arguments.name,
+        arguments.size,
         root,
-        given.channels,
-        given.val,
-        given.test,
-        given.skip_bad,
-        given.replace,
-        given.white,
-        not given.no_classes,
-        tuple(given.leave_out),
+        arguments.channels,
+        arguments.val,
+        arguments.test,
+        arguments.skip_bad,
+        arguments.replace,
+        arguments.white,
+        not arguments.no_classes,
+        tuple(arguments.leave_out),
     )
 
     def progress(done: int) -> None:
@@ -216,9 +222,9 @@ def _import_pictures(given: Any) -> None:
         print(line, flush=True)
 
 
-def _data_show(given: Any) -> None:
+def _data_show(arguments: Any) -> None:
     """Write a grid of images of a data set, and print what it holds."""
     from genbench.data.commands import named, show
 
-    for line in show(named(given.name, given.root), given.out):
+    for line in show(named(arguments.name, arguments.root), arguments.out):
         print(line)

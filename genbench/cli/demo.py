@@ -29,7 +29,7 @@ def add_demo(commands: Any) -> None:
     demo.set_defaults(act=run_demo)
 
 
-def run_demo(given: Any) -> None:
+def run_demo(arguments: Any) -> None:
     """Run demonstrations, write their files and print their numbers; or list them.
 
     Raises:
@@ -39,14 +39,16 @@ def run_demo(given: Any) -> None:
     from genbench.demos.command import demonstration_names
 
     summaries = demonstration_names()
-    if given.name is None:
+    if arguments.name is None:
         width = max(map(len, summaries))
         for name, summary in summaries.items():
             print(f"{name:{width}}  {summary}")
         return
-    if given.name != "all" and given.name not in summaries:
-        raise InputError(f"no demonstration {given.name!r}; {nearest(given.name, summaries)}")
-    _run(list(summaries) if given.name == "all" else [given.name], given.out)
+    if arguments.name != "all" and arguments.name not in summaries:
+        raise InputError(
+            f"no demonstration {arguments.name!r}; {nearest(arguments.name, summaries)}"
+        )
+    _run(list(summaries) if arguments.name == "all" else [arguments.name], arguments.out)
 
 
 def _run(names: list[str], out: Any) -> None:

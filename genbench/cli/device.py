@@ -7,7 +7,7 @@ from genbench.errors import InputError
 __all__ = ["find_device"]
 
 
-def find_device(given: str) -> str:
+def find_device(arguments: str) -> str:
     """The device that --device names, after a look whether it is there.
 
     Args:
@@ -21,14 +21,14 @@ def find_device(given: str) -> str:
     from genbench.system.processes import settle_torch
 
     settle_torch()
-    if given == "auto":
+    if arguments == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "cpu"
-    if given.partition(":")[0] not in ("cpu", "cuda", "mps"):
-        raise InputError(f"--device {given}: auto, cpu, cuda, cuda:1, ... or mps")
+    if arguments.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {arguments}: auto, cpu, cuda, cuda:1, ... or mps")
     try:
-        torch.empty(1, device=given)
+        torch.empty(1, device=arguments)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {given}: {str(error).splitlines()[0]}") from None
-    return given
+        raise InputError(f"--device {arguments}: {str(error).splitlines()[0]}") from None
+    return arguments

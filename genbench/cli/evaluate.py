@@ -66,66 +66,76 @@ def add_evaluate(commands: Any) -> None:
     add_device(evaluate)
 
 
-def run_evaluate(given: Any) -> None:
+def run_evaluate(arguments: Any) -> None:
     """Measure a finished run, or images of another tool, and print the tables of the folder.
 
     Raises:
         InputError: Options contradict each other, or the run or the images cannot be measured.
     """
-    foreign = {f"--{key}": getattr(given, key) for key in ("samples", "data", "name")}
-    if (given.run is None) != all(foreign.values()) or (
-        given.run is not None and any(foreign.values())
+    foreign = {f"--{key}": getattr(arguments, key) for key in ("samples", "data", "name")}
+    if (arguments.run is None) != all(foreign.values()) or (
+        arguments.run is not None and any(foreign.values())
     ):
         raise InputError(
             "genbench evaluate RUN, or genbench evaluate --samples PATH --data NAME --name LABEL"
         )
-    if given.run is not None and given.protocol is not None:
-        option = shlex.quote(f"--protocol={given.protocol}")
+    if arguments.run is not None and arguments.protocol is not None:
+        option = shlex.quote(f"--protocol={arguments.protocol}")
         raise InputError(
             "--protocol is about --samples; a run is judged by the protocol of its configuration, "
             f"which genbench train -c RECIPE {option} changes without training again"
         )
-    if given.run is not None and any(value is not None for value in (given.seed, given.root)):
+    if arguments.run is not None and any(
+        value is not None for value in (arguments.seed, arguments.root)
+    ):
         raise InputError(
             "--seed and --root are about --samples; a run has its own in its configuration"
         )
-    if given.samples is not None and given.variant is not None:
+    if arguments.samples is not None and arguments.variant is not None:
         raise InputError("--variant is about a run; images of another tool have none")
     from genbench.leaderboard import render_tables
     from genbench.system.locations import project_root
     from genbench.system.processes import rank
 
-    out = given.out or project_root() / "runs"
-    written = _evaluate_samples(given, out) if given.samples else _evaluate_run(given, out)
+    out = arguments.out or project_root() / "runs"
+    written = (
+        _evaluate_samples(arguments, out) if arguments.samples else _evaluate_run(arguments, out)
+    )
     if rank() == 0:
         print("\n".join(map(str, written)), end="\n\n")
         print(render_tables(out, "md"), end="")
 
 
-def _evaluate_run(given: Any, out: Path) -> list[Path]:
+def _evaluate_run(arguments: Any, out: Path) -> list[Path]:
     """Measure a run; returns the files of its records."""
     from genbench.evaluation.evaluate import evaluate_run
     from genbench.runs.find import find_run
     from genbench.system.processes import join
 
-    run = find_run(given.run)
+    run = find_run(arguments.run)
     variants = None  # all
-    if given.variant is not None:
-        variants = [given.variant]
-    device = join(given.devices, given.num_nodes, find_device(given.device))
-    return evaluate_run(run, out, variants, given.trust, device)
+    if arguments.variant is not None:
+        variants = [arguments.variant]
+    device = join(arguments.devices, arguments.num_nodes, find_device(arguments.device))
+    return evaluate_run(run, out, variants, arguments.trust, device)
 
 
-def _evaluate_samples(given: Any, out: Path) -> list[Path]:
+def _evaluate_samples(arguments: Any, out: Path) -> list[Path]:
     """Measure images of another tool; returns the file of their record."""
     from genbench.data.commands import named
     from genbench.evaluation.foreign import evaluate_samples
     from genbench.system.processes import join
 
-    data = named(given.data, given.root)
-    device = join(given.devices, given.num_nodes, find_device(given.device))
+    data = named(arguments.data, arguments.root)
+    device = join(arguments.devices, arguments.num_nodes, find_device(arguments.device))
     return [
         evaluate_samples(
-            given.samples, data, given.name, out, given.seed or 0, given.protocol, device
+            arguments.samples,
+            data,
+            arguments.name,
+            out,
+            arguments.seed or 0,
+            arguments.protocol,
+            device,
         )
     ]

@@ -47,12 +47,18 @@ def add_explore(commands: Any) -> None:
     add_device(explorer)
 
 
-def run_explore(given: Any) -> None:
+def run_explore(arguments: Any) -> None:
     """Draw the figures of a finished run, and print their files."""
     from genbench.explore import explore
 
-    device = find_device(given.device)
+    device = find_device(arguments.device)
     for line in explore(
-        given.run, tuple(given.only), given.seed, given.label, given.out, tuple(given.trust), device
+        arguments.run,
+        tuple(arguments.only),
+        arguments.seed,
+        arguments.label,
+        arguments.out,
+        tuple(arguments.trust),
+        device,
     ):
         print(line, flush=True)

@@ -36,11 +36,11 @@ _BEGIN = """to begin with:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: Words after `genbench`; None: those of the process.
+        words: Words after `genbench`; None: those of the process.
 
     Returns:
         The exit code: 0 done, 2 bad input, 3 diverged, 75 stopped: the same command resumes.
@@ -49,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("genbench").addHandler(to_terminal())
     try:
         parser = build_parser()
-        if not (sys.argv[1:] if arguments is None else arguments):
+        if not (sys.argv[1:] if words is None else words):
             parser.print_help()
             return 0
-        given, rest = parser.parse_known_args(arguments)
-        if rest and given.command != "train":
+        arguments, rest = parser.parse_known_args(words)
+        if rest and arguments.command != "train":
             raise InputError(
-                f"genbench {given.command}: unknown argument {rest[0]}; see genbench"
-                f" {given.command} --help"
+                f"genbench {arguments.command}: unknown argument {rest[0]}; see genbench"
+                f" {arguments.command} --help"
             )
-        if given.command == "train":
-            given.overrides = overrides(rest)
-        given.act(given)
+        if arguments.command == "train":
+            arguments.overrides = overrides(rest)
+        arguments.act(arguments)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GenbenchError as error:

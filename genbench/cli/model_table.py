@@ -133,9 +133,9 @@ def answers_of(model: type) -> Iterator[str]:
     if hasattr(model, "free_energy"):
         yield "energy"
     conditions = getattr(model, "conditions", ())
-    given = " or ".join(_CONDITIONS[kind] for kind in conditions)
+    arguments = " or ".join(_CONDITIONS[kind] for kind in conditions)
     if "conditional" in inspect.signature(model).parameters or Labels not in conditions:
-        yield f"given {given}"
+        yield f"given {arguments}"
 
 
 def parts(known: list[Recipe]) -> dict[str, list[str]]:

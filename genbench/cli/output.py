@@ -45,6 +45,7 @@ class _OneLine(logging.Formatter):
 
 
 def to_terminal() -> logging.Handler:
+    """A handler that writes every message as one line of standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("genbench: %(message)s"))
     return handler

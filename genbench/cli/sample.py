@@ -79,7 +79,7 @@ def add_sample(commands: Any) -> None:
     add_device(sample)
 
 
-def run_sample(given: Any) -> None:
+def run_sample(arguments: Any) -> None:
     """Draw images from a finished run, and write them as a grid, an npz file or a folder.
 
     Raises:
@@ -102,36 +102,38 @@ def run_sample(given: Any) -> None:
     from genbench.runs.build import open_run
     from genbench.system.files import check_target
 
-    kind = output_kind(given.out)
+    kind = output_kind(arguments.out)
     if kind == "folder":
-        check_folder(given.out, given.n)
-    if not given.out.is_dir():
-        check_target(given.out)
-    loaded = open_run(given.run, given.trust, find_device(given.device))
+        check_folder(arguments.out, arguments.n)
+    if not arguments.out.is_dir():
+        check_target(arguments.out)
+    loaded = open_run(arguments.run, arguments.trust, find_device(arguments.device))
     if kind == "folder":
-        refuse_deep(given.out, loaded.data.spec)
+        refuse_deep(arguments.out, loaded.data.spec)
     evaluations = loaded.config.evaluations
-    variant = given.variant or loaded.config.default_evaluation
+    variant = arguments.variant or loaded.config.default_evaluation
     if variant not in evaluations:
         raise InputError(f"no evaluation {variant!r}; {nearest(variant, evaluations)}")
     label = None
     of_class = ""
-    if given.label is not None:
+    if arguments.label is not None:
         if not loaded.model.conditional:
-            raise InputError(f"--label {given.label}: labels are not for a model of p(x)")
-        label = label_of(loaded.data, given.label)
+            raise InputError(f"--label {arguments.label}: labels are not for a model of p(x)")
+        label = label_of(loaded.data, arguments.label)
         of_class = f", class {numbered_name(label, loaded.data.class_names[label])}"
     options = loaded.config.evaluations[variant].sample
-    beginning = None if given.prompt is None else prompt_levels(loaded, given.prompt, options)
-    device = find_device(given.device)
+    beginning = (
+        None if arguments.prompt is None else prompt_levels(loaded, arguments.prompt, options)
+    )
+    device = find_device(arguments.device)
     with torch.no_grad():
         parts = [
             x.cpu().numpy()
             for _, x in draw(
                 loaded,
-                given.n,
-                given.seed,
-                given.batch,
+                arguments.n,
+                arguments.seed,
+                arguments.batch,
                 options,
                 device,
                 label,
@@ -145,9 +147,9 @@ def run_sample(given: Any) -> None:
         images = pairs_of_samples(loaded.data, images)
         columns = 9
     if kind == "folder":
-        save_folder(images, spec, given.out)
+        save_folder(images, spec, arguments.out)
     elif kind == "grid":
-        save_grid(images, spec, given.out, columns)
+        save_grid(images, spec, arguments.out, columns)
     else:
         import io
 
@@ -155,8 +157,10 @@ def run_sample(given: Any) -> None:
 
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, levels=spec.levels)
-        write_atomic(given.out, buffer.getvalue())
-    print(f"{given.out}: {given.n} images of {loaded.config.name}, seed {given.seed}{of_class}")
+        write_atomic(arguments.out, buffer.getvalue())
+    print(
+        f"{arguments.out}: {arguments.n} images of {loaded.config.name}, seed {arguments.seed}{of_class}"
+    )
 
 
 def prompt_levels(loaded: Loaded, prompt: str, options: dict[str, Any]) -> list[int]:

@@ -71,7 +71,7 @@ def add_tables(commands: Any) -> None:
     lister.set_defaults(act=run_list)
 
 
-def run_table(given: Any) -> None:
+def run_table(arguments: Any) -> None:
     """Print the tables of a folder of records, or write its slide.
 
     Raises:
@@ -79,20 +79,20 @@ def run_table(given: Any) -> None:
     """
     from genbench.system.locations import project_root
 
-    out = given.out or project_root() / "leaderboards"
+    out = arguments.out or project_root() / "leaderboards"
     if not (out / "records").is_dir():
         raise InputError(f"{out} has no records/; genbench bench or genbench evaluate writes them")
-    if given.slide:
-        print_slide(given, out)
+    if arguments.slide:
+        print_slide(arguments, out)
     else:
-        print_tables(given, out)
+        print_tables(arguments, out)
 
 
-def print_slide(given: Any, out: Path) -> None:
+def print_slide(arguments: Any, out: Path) -> None:
     """Write the slide, and print the path of its file.
 
     Args:
-        given: The arguments.
+        arguments: The arguments.
         out: Folder with records/.
 
     Raises:
@@ -100,16 +100,16 @@ def print_slide(given: Any, out: Path) -> None:
     """
     from genbench.leaderboard.slide.write import write_slide
 
-    if given.write:
+    if arguments.write:
         raise InputError("table --slide writes the slide alone; leave --write out")
-    print(write_slide(out, given.output, given.format or "svg", given.data))
+    print(write_slide(out, arguments.output, arguments.format or "svg", arguments.data))
 
 
-def print_tables(given: Any, out: Path) -> None:
+def print_tables(arguments: Any, out: Path) -> None:
     """Print the tables, and write tables and page where that was asked for.
 
     Args:
-        given: The arguments.
+        arguments: The arguments.
         out: Folder with records/.
 
     Raises:
@@ -117,29 +117,32 @@ def print_tables(given: Any, out: Path) -> None:
     """
     from genbench.leaderboard import build, render_tables
 
-    given_slide_only = given.data is not None or given.output is not None
-    if given_slide_only or given.format in ("svg", "png", "pptx"):
+    given_slide_only = arguments.data is not None or arguments.output is not None
+    if given_slide_only or arguments.format in ("svg", "png", "pptx"):
         raise InputError("table: svg, png, pptx, --data and --output are of the slide; add --slide")
-    print(render_tables(out, given.format or "md"), end="")
-    if given.write:
+    print(render_tables(out, arguments.format or "md"), end="")
+    if arguments.write:
         build(out)
 
 
-def run_compare(given: Any) -> None:
+def run_compare(arguments: Any) -> None:
     """Print which of two rows is better, metric by metric."""
     from genbench.leaderboard.compare import compare
     from genbench.system.locations import project_root
 
     for line in compare(
-        given.out or project_root() / "leaderboards", given.a, given.b, given.dataset
+        arguments.out or project_root() / "leaderboards",
+        arguments.a,
+        arguments.b,
+        arguments.dataset,
     ):
         print(line)
 
 
-def run_list(given: Any) -> None:
+def run_list(arguments: Any) -> None:
     """Print models, configurations, suites and runs; or class paths."""
     from genbench.cli.listing import class_lines, lines
     from genbench.system.printable import as_one_line
 
-    for line in class_lines() if given.classes else lines():
+    for line in class_lines() if arguments.classes else lines():
         print(as_one_line(line))

@@ -50,7 +50,7 @@ def add_train(commands: Any) -> None:
     add_trust(train)
 
 
-def run_train(given: Any) -> None:
+def run_train(arguments: Any) -> None:
     """Train a configuration, and print where the run lies and how it is measured.
 
     Raises:
@@ -59,7 +59,7 @@ def run_train(given: Any) -> None:
     """
     from genbench.config.recipe import load_config
 
-    config = load_config(given.config, given.overrides, given.trust, given.smoke)
+    config = load_config(arguments.config, arguments.overrides, arguments.trust, arguments.smoke)
     from genbench.system.processes import settle_torch
 
     settle_torch()
@@ -79,7 +79,7 @@ def run_train(given: Any) -> None:
     check_fit(config, data, model)
     protocol = load_protocol(config.resolved["protocol"] or data.protocol)
     check_protocol(protocol, data)
-    if given.dry_run:
+    if arguments.dry_run:
         from genbench.system.yaml12 import dump_yaml
 
         print(dump_yaml({"name": config.name, **config.resolved}), end="")
@@ -100,8 +100,8 @@ def run_train(given: Any) -> None:
         try:
             run = train(config, report.progress)
         except Diverged:
-            out = given.out or project_root() / "runs"
-            record_divergence(folder, out, tuple(given.trust), find_device("auto"))
+            out = arguments.out or project_root() / "runs"
+            record_divergence(folder, out, tuple(arguments.trust), find_device("auto"))
             raise
     state = run.state()
     if is_primary():
@@ -112,7 +112,7 @@ def run_train(given: Any) -> None:
             f" {state['seconds']:.0f} s"
         )
         command = ["genbench", "evaluate", str(run.path)]
-        for module in given.trust:
+        for module in arguments.trust:
             command += ["--trust", module]
         print(f"{run.path}: {did}. Next: {shlex.join(command)}")
 

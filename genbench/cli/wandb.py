@@ -45,17 +45,17 @@ def add_wandb(commands: Any) -> None:
     sync.set_defaults(act=_wandb_sync)
 
 
-def _wandb_dashboard(given: Any) -> None:
+def _wandb_dashboard(arguments: Any) -> None:
     """Save the workspace on wandb, or write its JSON."""
     from genbench.tracking.dashboard import dashboard
 
-    print(dashboard(given.entity, given.project, given.data, given.out))
+    print(dashboard(arguments.entity, arguments.project, arguments.data, arguments.out))
 
 
-def _wandb_sync(given: Any) -> None:
+def _wandb_sync(arguments: Any) -> None:
     """Upload runs that were logged offline."""
     from genbench.system.locations import project_root
     from genbench.tracking.dashboard import sync
 
-    for line in sync(given.folder or project_root() / "runs"):
+    for line in sync(arguments.folder or project_root() / "runs"):
         print(line, flush=True)

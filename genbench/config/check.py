@@ -184,20 +184,20 @@ def _checked_evaluations(tree: dict[str, Any], origin: str) -> dict[str, Any]:
 
     They are checked here, since jsonargparse accepts unknown keys in a mapping of dataclasses.
     """
-    right = list(Evaluation.__dataclass_fields__)
+    keys = list(Evaluation.__dataclass_fields__)
     evaluations = tree.get("evaluations", {})
     if not isinstance(evaluations, dict) or not all(
         isinstance(options, dict | None) for options in evaluations.values()
     ):
         raise InputError(
-            f"{origin}: evaluations maps names of rows to their options: {', '.join(right)}; "
+            f"{origin}: evaluations maps names of rows to their options: {', '.join(keys)}; "
             "evaluations.NAME: null leaves one out"
         )
     for name, options in evaluations.items():
         for key, value in ({} if options is None else options).items():
-            if key not in right:
+            if key not in keys:
                 raise InputError(
-                    f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, right)}"
+                    f"{origin}: unknown key evaluations.{name}.{key}; {nearest(key, keys)}"
                 )
             if not isinstance(value, dict):
                 raise InputError(

@@ -36,6 +36,16 @@ _NO_CLASSES = ("data.root", "data.name")
 
 
 def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None:
+    """Check that every class path names a class that may be imported, before anything is.
+
+    Args:
+        tree: A configuration.
+        trust: Packages of the user whose classes may be imported too.
+        origin: Where the configuration comes from, for messages.
+
+    Raises:
+        InputError: A path names another package, no class, or a class of another kind.
+    """
     trusted = (*TRUSTED, *trust)
     if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given

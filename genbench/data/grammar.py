@@ -159,9 +159,9 @@ def language(rules: Rules, start: str) -> dict[str, float]:
     if start not in rules:
         return {start: 1.0}
     sentences: dict[str, float] = {}
-    for p, right in rules[start]:
+    for p, expansion in rules[start]:
         phrases = [(p, "")]
-        for symbol in right.split():
+        for symbol in expansion.split():
             parts = language(rules, symbol)
             phrases = [
                 (p * q, f"{phrase} {part}".strip())

@@ -39,26 +39,26 @@ def card_labels(
     Raises:
         InputError: A dataset.json is no such card, gives a picture two classes, or leaves one out.
     """
-    given: dict[str, Any] = {}
+    label_of: dict[str, Any] = {}
     without = []
     for card, read in cards.items():
         try:
             labels = _read_card(read(), PurePosixPath(card).parent, len(names))
             for name, label in (labels or {}).items():
-                if given.setdefault(name, label) != label:
+                if label_of.setdefault(name, label) != label:
                     raise ValueError(f"{printable(name)} has two classes")
         except (ValueError, OSError) as error:
             raise InputError(_card_error(origin, card, str(error))) from None
         if labels is None:
             without.append(card)
-    if not given:
+    if not label_of:
         return NO_LABELS
     card = next(card for card in cards if card not in without)
     try:
-        absent = next((name for name in names if composed(name) not in given), None)
+        absent = next((name for name in names if composed(name) not in label_of), None)
         if absent is not None:
             raise ValueError(f"it has no label for {printable(absent)}")
-        return numbered({name: given[composed(name)] for name in names})
+        return numbered({name: label_of[composed(name)] for name in names})
     except ValueError as error:
         raise InputError(_card_error(origin, card, str(error))) from None
 

@@ -173,8 +173,8 @@ def _split_in(name: str) -> Split | None:
     train2017 and my-train; None for a name that has none there, such as trainers.
     """
     words = re.findall(r"[^\W\d_]+", name.lower())
-    found = [_SPLITS[word] for word in words[:1] + words[-1:] if word in _SPLITS]
-    return found[0] if found else None
+    splits = [_SPLITS[word] for word in words[:1] + words[-1:] if word in _SPLITS]
+    return splits[0] if splits else None
 
 
 def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> None:

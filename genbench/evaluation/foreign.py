@@ -206,10 +206,10 @@ def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):
         kind = "grey" if pixels.ndim == 2 else "colour"
-        wanted = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
+        declared = f"{'grey' if channels == 1 else 'colour'}, {width}x{height}"
         raise InputError(
             f"{path}: {printable(name)} is {kind}, {pixels.shape[1]}x{pixels.shape[0]}; the data"
-            f" are {wanted}"
+            f" are {declared}"
         )
     return (
         torch.from_numpy(np.array(pixels))
@@ -219,14 +219,14 @@ def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
     )
 
 
-def _scaled(path: Path, images: Tensor, given: int, wanted: int) -> Tensor:
-    if given == wanted:
+def _scaled(path: Path, images: Tensor, image_levels: int, levels: int) -> Tensor:
+    if image_levels == levels:
         return images
-    if given != 256 or wanted > 256:
-        raise InputError(f"{path}: its images have {given} levels; the data have {wanted}")
-    if int(images.max()) < wanted:
+    if image_levels != 256 or levels > 256:
+        raise InputError(f"{path}: its images have {image_levels} levels; the data have {levels}")
+    if int(images.max()) < levels:
         raise InputError(
             f"{path}: no pixel is above {int(images.max())} of 255; if these are the data's"
-            f" {wanted} levels, say so in an npz file: levels={wanted}"
+            f" {levels} levels, say so in an npz file: levels={levels}"
         )
-    return (images.double() * ((wanted - 1) / 255)).round().to(pixel_dtype(wanted))
+    return (images.double() * ((levels - 1) / 255)).round().to(pixel_dtype(levels))

@@ -30,6 +30,13 @@ def portable_tree(resolved: dict[str, Any]) -> dict[str, Any]:
 def new_provenance(
     config: dict[str, Any], config_hash: str, weights_hash: str | None
 ) -> Provenance:
+    """Where numbers come from that are measured now, by this code.
+
+    Args:
+        config: The resolved configuration.
+        config_hash: Its hash without the seed.
+        weights_hash: SHA-256 of the recorded weights; None where there are none.
+    """
     packages = ("torch", "lightning", "torchmetrics", "numpy")
     return Provenance(
         commit=_COMMIT,
@@ -45,6 +52,7 @@ def new_provenance(
 
 
 def now() -> str:
+    """The time in UTC to the second, as ISO 8601 writes it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

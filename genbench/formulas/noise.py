@@ -243,6 +243,7 @@ class Linear(Schedule):
             )
 
     def log_alpha(self, t: Tensor) -> Tensor:
+        """log alpha = -B(t) / 2."""
         t = t.double()
         return -0.5 * (self.first * t + 0.5 * (self.last - self.first) * t**2)
 

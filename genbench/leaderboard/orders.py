@@ -41,10 +41,10 @@ LABELS = 7
 
 def orders_table(boards: Sequence[Board]) -> Table | None:
     """The comparisons as a table; None where the boards allow none."""
-    found = comparisons(boards)
-    if not found:
+    orders = comparisons(boards)
+    if not orders:
         return None
-    return Table(TITLE, COLUMNS, tuple(Line(cells_of(one), "") for one in found))
+    return Table(TITLE, COLUMNS, tuple(Line(cells_of(one), "") for one in orders))
 
 
 def orders_text(boards: Sequence[Board]) -> str:

@@ -169,11 +169,11 @@ def within_board(board: Board) -> list[Comparison]:
     """
     names = [name for name in QUALITY if name in board.protocol.metrics]
     rows = [row for row in board.rows if not row.conditional]
-    found = []
+    orders = []
     for a, b in combinations(names, 2):
         measured = [row for row in rows if row.metric(a) and row.metric(b)]
-        found.append(compare(board, a, measured, board, b, measured))
-    return [one for one in found if one]
+        orders.append(compare(board, a, measured, board, b, measured))
+    return [one for one in orders if one]
 
 
 def between(a: Board, b: Board) -> Comparison | None:

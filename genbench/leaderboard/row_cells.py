@@ -204,8 +204,8 @@ def likelihood_cell(board: Board, row: Row) -> Cell:
     for conditional in board.conditional:
         if row.nll(conditional):
             cell = nll_cell(board, conditional)(row)
-            given = "p(x | y)" if conditional else ""
-            return replace(cell, note=join_words(likelihood_words(row, cell.mark), given))
+            law = "p(x | y)" if conditional else ""
+            return replace(cell, note=join_words(likelihood_words(row, cell.mark), law))
     if row.first.density == "implicit":
         return Cell(NONE, note="none")
     return Cell(NONE, note="not measured")

@@ -85,7 +85,7 @@ class NetworkExtractor:
         classes: Number of class scores K.
         shape: (C, H, W) of an image.
         levels: Grey levels that the network knows.
-        given: Grey levels of the images that come; where they are others, pixels are scaled to 0 ..
+        image_levels: Grey levels of the images that come; where they are others, pixels are scaled to 0 ..
             levels - 1, and rounded.
         net: The network, float64, in evaluation mode.
     """
@@ -96,21 +96,21 @@ class NetworkExtractor:
     classes: int
     shape: Shape
     levels: int
-    given: int
+    image_levels: int
     net: nn.Module
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, integers (B, C, H, W) with 0 <= x < given -> features, float32 (B, F), and logits,
+        """Images, integers (B, C, H, W) with 0 <= x < image_levels -> features, float32 (B, F), and logits,
         float32 (B, K).
         """
-        dtype = pixel_dtype(self.given)
+        dtype = pixel_dtype(self.image_levels)
         if images.dtype != dtype or tuple(images.shape[1:]) != self.shape:
-            given = f"{images.dtype} of {tuple(images.shape[1:])}"
+            shape = f"{images.dtype} of {tuple(images.shape[1:])}"
             raise ValueError(
-                f"extractor {self.name}: images are {dtype} of {self.shape}, not {given}"
+                f"extractor {self.name}: images are {dtype} of {self.shape}, not {shape}"
             )
-        x = _scaled(images, self.given, self.levels, self.name)
+        x = _scaled(images, self.image_levels, self.levels, self.name)
         features, logits = self.net(to_real(x, self.levels, torch.float64))
         return features.float(), logits.float()
 
@@ -128,7 +128,7 @@ class PhotographExtractor:
         hash: SHA-256 of the weights.
         features: Length F of a feature vector.
         classes: Number of class scores K; 0: it has none.
-        given: Grey levels of the images that come.
+        image_levels: Grey levels of the images that come.
         net: The network, float32, in evaluation mode.
     """
 
@@ -136,36 +136,38 @@ class PhotographExtractor:
     hash: str
     features: int
     classes: int
-    given: int
+    image_levels: int
     net: nn.Module
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (B, 1 or 3, H, W) with 0 <= x < given -> features, float32 (B, F), and
+        """Images, uint8 (B, 1 or 3, H, W) with 0 <= x < image_levels -> features, float32 (B, F), and
         logits, float32 (B, K).
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-            given = f"{images.dtype} of {tuple(images.shape[1:])}"
+            shape = f"{images.dtype} of {tuple(images.shape[1:])}"
             raise ValueError(
                 f"extractor {self.name}: images are torch.uint8 of (1, H, W) or (3, H, W), not"
-                f" {given}"
+                f" {shape}"
             )
         if len(images) == 0:
             return torch.zeros(0, self.features, device=images.device), torch.zeros(
                 0, self.classes, device=images.device
             )
-        x = _scaled(images, self.given, 256, self.name).expand(-1, 3, -1, -1)
+        x = _scaled(images, self.image_levels, 256, self.name).expand(-1, 3, -1, -1)
         with _full_float32(images.device.type):
             features, logits = self.net(x)
         return features, logits
 
 
-def _scaled(x: Tensor, given: int, wanted: int, name: str) -> Tensor:
-    if len(x) and int(x.max()) >= given:
-        raise ValueError(f"extractor {name}: pixels are 0 to {given - 1}, not {int(x.max())}")
-    if given == wanted:
+def _scaled(x: Tensor, image_levels: int, levels: int, name: str) -> Tensor:
+    if len(x) and int(x.max()) >= image_levels:
+        raise ValueError(
+            f"extractor {name}: pixels are 0 to {image_levels - 1}, not {int(x.max())}"
+        )
+    if image_levels == levels:
         return x
-    return (x.double() * ((wanted - 1) / (given - 1))).round().to(pixel_dtype(wanted))
+    return (x.double() * ((levels - 1) / (image_levels - 1))).round().to(pixel_dtype(levels))
 
 
 @contextmanager
@@ -272,9 +274,9 @@ def weights_folder(root: str | None = None) -> Path:
     """
     if root is not None:
         return data_root(root) / "weights"
-    given = os.environ.get("GENBENCH_WEIGHTS")
-    if given:
-        return expand_home(given)
+    folder = os.environ.get("GENBENCH_WEIGHTS")
+    if folder:
+        return expand_home(folder)
     return data_root() / "weights"
 
 

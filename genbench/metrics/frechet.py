@@ -134,9 +134,9 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
     except FileNotFoundError:
         raise InputError(f"no statistics file {path}") from None
     except BROKEN_ARRAY as error:
-        said = " ".join(str(error).split())[:100]
+        message = " ".join(str(error).split())[:100]
         raise InputError(
-            f"{path}: not an .npz file with the arrays mu and sigma ({said})"
+            f"{path}: not an .npz file with the arrays mu and sigma ({message})"
         ) from None
     if mu.ndim != 1 or not len(mu) or sigma.shape != (len(mu), len(mu)):
         raise InputError(f"{path}: mu is (F,) and sigma (F, F), not {mu.shape} and {sigma.shape}")

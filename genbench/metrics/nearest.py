@@ -26,8 +26,8 @@ def nearest_rows(queries: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Te
             reference[start : start + _CHUNK].double(),
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-        here = torch.arange(start, start + part.shape[1]).expand(len(queries), -1)
+        positions = torch.arange(start, start + part.shape[1]).expand(len(queries), -1)
         distances, order = torch.cat((distances, part), 1).sort(dim=1, stable=True)
-        rows = torch.cat((rows, here), 1).gather(1, order)[:, :k]
+        rows = torch.cat((rows, positions), 1).gather(1, order)[:, :k]
         distances = distances[:, :k]
     return distances, rows

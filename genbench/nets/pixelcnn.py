@@ -177,8 +177,10 @@ class _CausalConv(nn.Conv2d):
     def __init__(self, groups: int, inputs: int, outputs: int, taps: int, strict: bool) -> None:
         super().__init__(groups * inputs, groups * outputs, (1, taps))
         mask = torch.ones_like(self.weight)
-        here = torch.ones(groups, groups).tril(-1 if strict else 0)
-        mask[:, :, 0, -1] = here.repeat_interleave(outputs, dim=0).repeat_interleave(inputs, dim=1)
+        earlier = torch.ones(groups, groups).tril(-1 if strict else 0)
+        mask[:, :, 0, -1] = earlier.repeat_interleave(outputs, dim=0).repeat_interleave(
+            inputs, dim=1
+        )
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

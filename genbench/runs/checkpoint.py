@@ -183,10 +183,10 @@ def _of_today(noted: dict[str, Any], config: Config) -> dict[str, Any]:
 
 
 def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
-    right = model.state_dict()
-    same = saved.keys() == right.keys() and all(
+    state = model.state_dict()
+    same = saved.keys() == state.keys() and all(
         isinstance(saved[name], Tensor) and saved[name].shape == value.shape
-        for name, value in right.items()
+        for name, value in state.items()
     )
     if not same:
         try:
@@ -196,7 +196,7 @@ def _check_model(saved: dict[str, Any], model: GenerativeModel) -> None:
             message = one_line(str(error))[:200]
         raise InputError(f"of another model: {message}; remove it")
     trained = {name for name, _ in model.named_parameters()}
-    for name, value in right.items():
+    for name, value in state.items():
         _check_tensor(saved[name], value, f"model.{name}", finite=name in trained)
 
 

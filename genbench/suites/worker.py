@@ -90,6 +90,7 @@ class Notes(logging.Handler):
         self.messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Send a message to the suite."""
         self.messages.note(record.getMessage())
 
 

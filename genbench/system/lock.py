@@ -59,13 +59,13 @@ def lock(folder: Path) -> Iterator[None]:
     """
     path = folder / "lock"
     pid = os.getpid()
-    here = {
+    owner = {
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": pid,
         "started": _started(pid),
     }
-    owner_text = canonical_json({**here, **this_job(), "beat": _BEAT})
+    owner_text = canonical_json({**owner, **this_job(), "beat": _BEAT})
     with errors_about(path), stop_if_disk_full(path):
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(path, owner_text)

@@ -37,6 +37,7 @@ class MetricsFile(Logger):
 
     @property
     def version(self) -> str:
+        """Nothing: a run has one file."""
         return ""
 
     def log_hyperparams(

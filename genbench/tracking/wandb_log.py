@@ -96,6 +96,7 @@ class WandbLog(Logger):
 
     @property
     def version(self) -> str:
+        """The id of the run on wandb, the same whenever the run goes on."""
         if self._page.id is not None:
             return self._page.id
         return digest([self.dataset, self.config.name, self.config.hash, self.config.seed])[:12]

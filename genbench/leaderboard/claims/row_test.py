@@ -122,13 +122,13 @@ class RowTest(ClaimTest):
         """
         labels = [evidence.settings.label(dataset, name) for name in names]
         needed = self.seeds_needed(seeds)
-        found = evidence.rows(folder, dataset, labels, needed)
-        rows = tuple(row for row in found.rows if row is not None)
-        if found.board is None or len(rows) < len(labels):
-            return Finding(dataset, "", budget, rows=rows, lacks=found.lacks)
-        measured = self.measure(found.board, rows[0], rows[1:])
+        compared = evidence.rows(folder, dataset, labels, needed)
+        rows = tuple(row for row in compared.rows if row is not None)
+        if compared.board is None or len(rows) < len(labels):
+            return Finding(dataset, "", budget, rows=rows, lacks=compared.lacks)
+        measured = self.measure(compared.board, rows[0], rows[1:])
         if isinstance(measured, str):
-            return Finding(dataset, measured, budget, rows=rows, lacks=found.lacks)
+            return Finding(dataset, measured, budget, rows=rows, lacks=compared.lacks)
         return Finding(
             dataset=dataset,
             sentence=measured.sentence,
@@ -140,7 +140,7 @@ class RowTest(ClaimTest):
             p_contradiction=measured.p_contradiction,
             is_exact=measured.is_exact,
             rows=rows,
-            lacks=found.lacks,
+            lacks=compared.lacks,
         )
 
 

@@ -78,10 +78,10 @@ class Pix2Pix(GenerativeModel):
         super().__init__(spec, optimizer, conditional=True)
         assert isinstance(spec.y, Image)
         channels, height, width = spec.shape
-        given = spec.y.shape
-        if given[1:] != (height, width):
+        y_shape = spec.y.shape
+        if y_shape[1:] != (height, width):
             raise ValueError(
-                f"y of shape {given} is not of the height and width of x, {spec.shape}"
+                f"y of shape {y_shape} is not of the height and width of x, {spec.shape}"
             )
         if not 0 <= l1_weight < math.inf:
             raise ValueError(f"l1_weight is at least 0, not {l1_weight}")
@@ -97,10 +97,10 @@ class Pix2Pix(GenerativeModel):
         self.game = game
         self.l1_weight = l1_weight
         self.discriminator_optimizer = discriminator_optimizer
-        self.G = generator((given[0] + 1, height, width), spec.shape, 0)
+        self.G = generator((y_shape[0] + 1, height, width), spec.shape, 0)
         self.D = None
         if discriminator is not None:
-            self.D = discriminator((channels + given[0], height, width), (1, height, width), 0)
+            self.D = discriminator((channels + y_shape[0], height, width), (1, height, width), 0)
         if has_batch_norm(self.G):
             raise ValueError(
                 "the generator normalises by the batch; by groups or not at all is right"
