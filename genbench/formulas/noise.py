@@ -23,8 +23,7 @@ The four views, each of which gives the others when x_t and t are known:
     x,    eps = (x_t - alpha x) / sigma,    v = dx_t/dt = alpha' x + sigma' eps,    score = -eps / sigma
 
 A network that minimises the mean square error of one of them predicts E[x | x_t], and with it E[eps | x_t],
-E[v | x_t] and the gradient of log p(x_t). Everything is float64: 1 - alpha^2 near t = 0 would lose half of its digits in
-float32.
+E[v | x_t] and the gradient of log p(x_t). All is float64: 1 - alpha^2 near t = 0 would lose half of its digits.
 
 References:
     Nichol, Dhariwal (2021), Improved denoising diffusion probabilistic models. arXiv:2102.09672
