@@ -48,7 +48,7 @@ def test_an_edge_of_one_channel_is_one():
 
 def test_pairs_are_found_by_name_and_judged_by_a_protocol_of_their_own(tmp_path):
     data = named("digits-halves", str(tmp_path))
-    assert (data.protocol, data.sizes, data.classes) == ("digits-pairs", (898, 180, 719), [])
+    assert (data.protocol, data.sizes, data.class_names) == ("digits-pairs", (898, 180, 719), [])
     others = Pairs(Digits(str(tmp_path)), str(tmp_path), y="edges")
     assert len({data.folder.name, others.folder.name, Digits(str(tmp_path)).folder.name}) == 3
 

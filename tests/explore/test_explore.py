@@ -301,6 +301,7 @@ def test_figures_call_classes_by_their_names_and_say_which_are_shown(tiny, zoo, 
         assert f"y = {first}" in [text for text, _ in words(FIGURES["samples"](subject).figure)]
 
 
+@pytest.mark.slow
 def test_no_words_of_forty_classes_are_cut_or_cover_others(tiny, zoo, monkeypatch):
     monkeypatch.setattr("genbench.explore.tsne._PLACED", 120)
     every = PICTURES | LATENT | ENCODED

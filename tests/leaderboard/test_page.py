@@ -201,6 +201,7 @@ def test_figures_of_explore_are_shown_with_their_words(tmp_path):
         build(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_page_of_many_boards_stays_small(tmp_path):
     """8 boards x 20 rows x 5 seeds: below 2 MiB; a quarter of it here."""
     found: list[Board] = []

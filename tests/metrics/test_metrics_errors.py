@@ -67,6 +67,7 @@ def test_metrics_of_a_half_are_those_of_its_images_alone():
         assert found == density_coverage(x[a], r[b])
 
 
+@pytest.mark.slow
 def test_errors_are_the_spread_over_fresh_draws():
     """The errors of one run against what 60 runs with other images scatter. Shares of images in balls may err to the safe side."""
     # of the classes of these features every one is covered, and all are equally frequent: see test_class_modes.py

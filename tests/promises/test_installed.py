@@ -72,6 +72,7 @@ def test_everything_that_is_shipped_is_installed(installed):
     assert not {path for path in files if not (installed / "genbench" / path).is_file()}
 
 
+@pytest.mark.slow
 def test_a_recipe_is_trained_and_measured_from_an_empty_folder(installed, tmp_path):
     code = "import genbench, sys; print(genbench.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(installed)}

@@ -28,6 +28,7 @@ def example() -> Path:
     return sorted(RECORDS.glob("vae-s0-*.json"))[0]
 
 
+@pytest.mark.slow
 def test_eight_processes_lose_and_tear_nothing(example, tmp_path):
     out, data = tmp_path / "out", tmp_path / "data"
     command = [sys.executable, str(WORKER), str(out), str(example)]
