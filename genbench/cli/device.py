@@ -7,11 +7,11 @@ from genbench.errors import InputError
 __all__ = ["find_device"]
 
 
-def find_device(arguments: str) -> str:
+def find_device(choice: str) -> str:
     """The device that --device names, after a look whether it is there.
 
     Args:
-        given: auto, cpu, cuda, cuda:1, ... or mps. With auto a GPU is taken where there is one.
+        choice: auto, cpu, cuda, cuda:1, ... or mps. With auto a GPU is taken where there is one.
 
     Raises:
         InputError: There is no such device.
@@ -21,14 +21,14 @@ def find_device(arguments: str) -> str:
     from genbench.system.processes import settle_torch
 
     settle_torch()
-    if arguments == "auto":
+    if choice == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "cpu"
-    if arguments.partition(":")[0] not in ("cpu", "cuda", "mps"):
-        raise InputError(f"--device {arguments}: auto, cpu, cuda, cuda:1, ... or mps")
+    if choice.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {choice}: auto, cpu, cuda, cuda:1, ... or mps")
     try:
-        torch.empty(1, device=arguments)
+        torch.empty(1, device=choice)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {arguments}: {str(error).splitlines()[0]}") from None
-    return arguments
+        raise InputError(f"--device {choice}: {str(error).splitlines()[0]}") from None
+    return choice
