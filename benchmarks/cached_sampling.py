@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from genbench.nets.autoregressive import AutoregressiveNet
+from genbench.nets.autoregressive import AutoregressiveNet, Choose
 from genbench.nets.pixelcnn import GatedPixelCNN
 from genbench.nets.transformer import Transformer
 
@@ -27,7 +28,9 @@ class _Enough(Exception):
     """The naive sampler has made the pixels that are timed."""
 
 
-def seconds(generate: object, batch: int, pixels: int | None = None) -> float:
+def seconds(
+    generate: Callable[[Choose, int], Tensor], batch: int, pixels: int | None = None
+) -> float:
     """Seconds for a batch of images, or for the first `pixels` of them."""
 
     def choose(logits: Tensor, i: int) -> Tensor:
@@ -37,7 +40,7 @@ def seconds(generate: object, batch: int, pixels: int | None = None) -> float:
 
     start = time.perf_counter()
     with contextlib.suppress(_Enough):
-        generate(choose, batch)  # type: ignore[operator]
+        generate(choose, batch)
     return time.perf_counter() - start
 
 

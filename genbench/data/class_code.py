@@ -1,4 +1,4 @@
-"""Which class decodes a data set, and what the files that define it contain.
+"""Class paths of data sets, and content hashes of the files that define them.
 
 The shipped classes have names of their own, and tests that tie their images to them. A class from
 elsewhere may have any name and is edited between two runs: its decoded copy is named by its class

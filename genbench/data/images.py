@@ -39,7 +39,6 @@ class ImageData(StoredImages):
         batch_size: Images per optimizer step, over all processes.
 
     Attributes:
-        root: Folder for sources and decoded arrays.
         seed: Seed of the order of training images and of their streams. `genbench.runs.build` sets
             it, as it does `budget`.
         budget: Number of images of training.

@@ -114,5 +114,5 @@ def save_picture(images: Tensor, spec: Spec, record: Record, out: Path) -> None:
 
 
 def record_picture(record: Record, out: Path) -> Path:
-    """Where the grid of samples of a record lies in a folder of records."""
+    """Path of the picture of a record's samples in a folder of records."""
     return picture_path(out, record.dataset, record.model, record.variant, record.seed, record.id)

@@ -25,12 +25,11 @@ from genbench.data.images import ImageData
 from genbench.data.prepare import Decoded, Depth, refuse_dark
 from genbench.errors import InputError
 from genbench.evaluation.draw import save_picture
-from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.images_record import record_of_images
 from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.contents import FOREIGN, NOISE_FLOOR
-from genbench.records.parts import Cost
-from genbench.records.record import Record, record_id
+from genbench.records.record import record_id
 from genbench.records.store import check_place, check_stem, read_record, record_path, write_record
 from genbench.spec import Spec, Text, pixel_dtype
 from genbench.system.files import NAME
@@ -119,25 +118,15 @@ def evaluate_samples(
     metrics = score_samples(images, resolved)
     with first_alone() as first:
         if first:
-            record = Record(
-                dataset=data.name,
-                model=name,
-                family=FOREIGN,
-                variant="",
-                seed=seed,
-                device_class=device_class(device),
-                status="done",
-                density="-",
-                protocol=identity,
-                metrics=metrics,
-                likelihood=None,
-                sample_options={},
-                log_prob_options={},
-                speed=None,
-                cost=Cost(0, 0, 0.0, "-"),
-                provenance=new_provenance(config, digest(FOREIGN), None),
-                diverged_at=None,
-                evaluated_at=now(),
+            record = record_of_images(
+                name,
+                FOREIGN,
+                seed,
+                device_class(device),
+                identity,
+                metrics,
+                config,
+                digest(FOREIGN),
             )
             save_picture(images, data.spec, record, out)
             write_record(out, record)

@@ -9,13 +9,12 @@ import torch
 from genbench.config.protocol import load_protocol
 from genbench.data.images import ImageData
 from genbench.evaluation.draw import save_picture
-from genbench.evaluation.provenance import new_provenance, now
+from genbench.evaluation.images_record import record_of_images
 from genbench.evaluation.resolve import device_class, resolve_protocol
 from genbench.evaluation.score import score_samples
 from genbench.records.catalogue import metric_info
 from genbench.records.contents import NOISE_FLOOR
-from genbench.records.parts import Cost
-from genbench.records.record import Record, record_id
+from genbench.records.record import record_id
 from genbench.records.store import record_path, write_record
 from genbench.rng import Rng
 
@@ -49,25 +48,6 @@ def noise_floor(
     for name in list(metrics):
         if "training images" in metric_info(name).inputs:  # the samples are training images
             del metrics[name]
-    record = Record(
-        dataset=data.name,
-        model=NOISE_FLOOR,
-        family="-",
-        variant="",
-        seed=seed,
-        device_class=kind,
-        status="done",
-        density="-",
-        protocol=identity,
-        metrics=metrics,
-        likelihood=None,
-        sample_options={},
-        log_prob_options={},
-        speed=None,
-        cost=Cost(0, 0, 0.0, "-"),
-        provenance=new_provenance({}, NOISE_FLOOR, None),
-        diverged_at=None,
-        evaluated_at=now(),
-    )
+    record = record_of_images(NOISE_FLOOR, "-", seed, kind, identity, metrics, {}, NOISE_FLOOR)
     save_picture(images, data.spec, record, out)
     return write_record(out, record)

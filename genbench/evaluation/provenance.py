@@ -30,7 +30,7 @@ def portable_tree(resolved: dict[str, Any]) -> dict[str, Any]:
 def new_provenance(
     config: dict[str, Any], config_hash: str, weights_hash: str | None
 ) -> Provenance:
-    """Where numbers come from that are measured now, by this code.
+    """The provenance of a measurement by the present code.
 
     Args:
         config: The resolved configuration.

@@ -1,4 +1,4 @@
-"""Where a noise schedule has to end, so that samples may begin with noise alone.
+"""The condition on the end of a noise schedule under which samples may begin with pure noise.
 
 Samples begin with sigma_1 eps in place of x_1, which is right where nothing can be told of x at t = 1. With
 r = alpha_1 / sigma_1 and entries of x in [-1, 1], no mean of x_1 is further than r standard deviations from 0, and

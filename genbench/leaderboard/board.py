@@ -1,8 +1,8 @@
 r"""Which numbers may stand in one table, and which of them may be called best.
 
 A board holds the records of one protocol: every field equal, but for metrics that came later, which
-older records lack. A row of it is one model, variant,
-configuration (without its seed) and class of device, over its training seeds:
+older records lack. A row of it is one model, variant, configuration (without its seed) and class of
+device, over its training seeds:
 
     x_1, ..., x_n    the value of each run that finished
     m = 1/n sum_s x_s                        never the minimum

@@ -83,7 +83,7 @@ def rates_are_differences(schedule: Schedule) -> None:
 
 
 def views_are_inverses(schedule: Schedule) -> None:
-    """Of x, eps, v and the score each gives the others, and v is the speed of the path."""
+    """Each of x, eps, v and the score gives the other three, and v is the derivative of x_t in t."""
     rng = Rng(0, range(9), torch.float64)
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     x = rng.normal((1, 2, 2))

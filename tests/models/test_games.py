@@ -267,7 +267,7 @@ def losses_are_finite_scalars(game: Game) -> None:
 
 
 def slopes(game: Game, at: float, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the loss of D in the logits of real and of generated images, and of that of G, which are all equal."""
+    """Gradients of the loss of D in the logits of real and of generated images, and of the loss of G in the latter: one number each."""
     real, fake = torch.full((2, *shape), at, dtype=torch.float64).requires_grad_()
     d_real, d_fake = torch.autograd.grad(
         discriminator_losses(game, real, fake)["loss"], (real, fake)

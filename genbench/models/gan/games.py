@@ -2,8 +2,8 @@ r"""What the two players of an adversarial game minimise.
 
 A game sees nothing but logits: d(x) of real images x ~ p and d(G(z)) of generated ones, whose
 distribution is q. `GAN` has one logit for an image, (B, 1), and `Pix2Pix` one for the patch around
-every pixel, (B, 1, H, W); a game means over all of them. With the discriminator that is best against q, its value is a divergence of p and
-q, which the generator makes small.
+every pixel, (B, 1, H, W); a game takes the mean over all of them. With the discriminator that is
+best against q, its value is a divergence of p and q, which the generator makes small.
 
     game            value V(d), which the discriminator makes large       max_d V
     Minimax         E_p [log D] + E_q [log(1 - D)],  D = sigma(d)         2 JSD(p, q) - log 4
