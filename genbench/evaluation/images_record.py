@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from genbench.evaluation.provenance import new_provenance, now
 from genbench.records.parts import Cost, Metric, ProtocolIdentity
@@ -16,7 +16,7 @@ def record_of_images(
     name: str,
     family: str,
     seed: int,
-    device_class: str,
+    device_class: Literal["cpu", "cuda", "mps"],
     protocol: ProtocolIdentity,
     metrics: Mapping[str, Metric],
     config: dict[str, Any],
