@@ -54,6 +54,13 @@ def explain(message: str, tree: dict[str, Any]) -> str:
     if missing:
         groups = [key for key in keys if key != missing[1]]
         return f"{'.'.join([*groups, missing[1]])} is missing"
+    choice = re.match(
+        r"Expected a (?:typing\.)?Literal\[(.+?)\]\. Got value: (.+?)(?:\. Got value: |\.?$)",
+        reason,
+    )
+    if choice:
+        value = "null" if choice[2] == "None" else one_line(choice[2])
+        return f"{'.'.join(keys)} is {value}; right is one of {choice[1]}"
     wanted = reason.replace("Expected a <class '", "expected ")
     wanted = wanted.replace("'>", "").replace("typing.", "")
     return f"{'.'.join(keys)}: {one_line(wanted)}"
