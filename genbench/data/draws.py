@@ -40,7 +40,7 @@ def binarise(x: Tensor, rng: Rng, levels: int = 256) -> Tensor:
     Args:
         x: Grey levels, integers (B, C, H, W).
         rng: One stream per image.
-        levels: Their number.
+        levels: Number of grey levels.
 
     Returns:
         uint8 (B, C, H, W) of 0 and 1.

@@ -86,8 +86,8 @@ def printable(name: str) -> str:
 
 
 def as_word(name: str) -> str:
-    """A name as one word of a command that a user may copy; of a name that no terminal shows,
-    what `printable` makes of it.
+    """A name as one word of a command that a user may copy; a name that no terminal shows becomes
+    the result of `printable`.
     """
     if name.isprintable():
         return shlex.quote(name)
