@@ -146,7 +146,7 @@ class Rng:
         dtype: torch.dtype | None = None,
         **_: object,
     ) -> Rng:
-        """The same streams elsewhere, or in another floating type."""
+        """The same streams on another device, or in another floating type."""
         index = self.index.to(device)
         return self._from_key(index, self._key.to(device), dtype or self.dtype, self._drawn)
 
