@@ -25,7 +25,7 @@ _TOP = (
     "base",
     "needs",
 )
-# arguments of constructors that genbench gives
+# genbench gives these arguments of constructors itself.
 _INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
 
 
