@@ -25,7 +25,7 @@ from genbench.errors import InputError
 __all__ = ["Channels", "Gathered", "gather", "read_square"]
 
 Channels = Literal["auto", "grey", "rgb"]
-# `progress` is called after every block of this many pictures. A block is held twice, once as read
+# After every block of this many pictures `progress` is called. A block is held twice, once as read
 # and once as stored.
 _BLOCK = 1024
 
