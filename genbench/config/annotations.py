@@ -170,7 +170,7 @@ def _settled(value: Any, hint: Any, key: str) -> Any:
     text = written_text(value)
     if text is not None and is_text(hint):
         return text
-    # jsonargparse would read a text anew, and by the rules of YAML 1.1.
+    # A text that passed here would be read anew by jsonargparse, and by the rules of YAML 1.1.
     if isinstance(value, str) and not takes_text(hint):
         raise ValueError(f"{key} is the text {value!r}; right is {described(hint)}")
     number = plain(value)

@@ -247,7 +247,7 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
             key in ("run_dir", "protocol", "data.root") or key.startswith("wandb.")
         ):
             raise InputError(f"{origin}: {key} is empty; give a value, or leave it out")
-        # jsonargparse keeps notes of its own under such names.
+        # Under such names jsonargparse keeps notes of its own.
         if any(part.startswith("__") for part in key.split(".")):
             raise InputError(f"{origin}: unknown key {key}")
 

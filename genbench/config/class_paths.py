@@ -51,7 +51,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
         # A trusted module lies in the folder in which the command is given.
         sys.path.insert(0, str(Path.cwd()))
     for key, value in _named_values(tree):
-        # jsonargparse would import a dotted name where a callable is asked for, so every dotted
+        # Where a callable is asked for, jsonargparse would import a dotted name, so every dotted
         # name is treated as a class path.
         dotted = isinstance(value, str) and _DOTTED.fullmatch(value) and key not in _NO_CLASSES
         if isinstance(value, str) and not dotted and not key.endswith("class_path"):

@@ -25,7 +25,7 @@ _TOP = (
     "base",
     "needs",
 )
-# genbench gives these arguments of constructors itself.
+# These arguments of constructors are given by genbench itself.
 _INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
 
 

@@ -91,8 +91,7 @@ def _flow(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scheduled(model: dict[str, Any]) -> dict[str, Any]:
-    """A model whose schedule is a class. Keys of the model gave it, or it was the only one.
-    """
+    """A model whose schedule is a class. Keys of the model gave it, or it was the only one."""
     class_path, keys = _SCHEDULED[model["class_path"]]
     schedule = {key: model[key] for key in keys if key in model}
     rest = {key: value for key, value in model.items() if key not in keys}

@@ -41,7 +41,7 @@ def instantiate(
     try:
         with own_warnings_only():
             parsed = parse(parser, {"object": node})
-            # jsonargparse hands `dict_kwargs` to the constructor without checking them.
+            # The constructor gets `dict_kwargs` from jsonargparse without a check.
             _note_keys(parsed.object, key)
             parsed.object.dict_kwargs |= injected or {}
             return parser.instantiate(parsed, instantiators=[(_construct, object, True)]).object

@@ -16,7 +16,7 @@ __all__ = ["flatten", "leaves_of", "nested", "one_line", "own_warnings_only", "s
 def own_warnings_only() -> Iterator[None]:
     """Hide the warnings of libraries inside the `with` block."""
     with warnings.catch_warnings():
-        # jsonargparse itself calls deprecated functions.
+        # The code of jsonargparse calls deprecated functions.
         warnings.simplefilter("ignore")
         yield
 
