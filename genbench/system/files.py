@@ -48,8 +48,7 @@ log = logging.getLogger("genbench")
 # A text that matches this may be part of a file name.
 NAME = re.compile(r"\w[\w.+-]*")
 
-# numpy raises these errors when it reads a damaged .npy or .npz file, whose header is Python
-# source.
+# Damaged .npy and .npz files, whose header is Python source, make numpy raise these errors.
 BROKEN_ARRAY = (
     ValueError,
     TypeError,
@@ -313,7 +312,7 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # numpy reports a short write without an error number.
+        # A short write is reported by numpy without an error number.
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (
             error.errno is None and "written" in str(error)
         ):

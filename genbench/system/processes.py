@@ -103,7 +103,7 @@ def join(devices: int, num_nodes: int, device: str) -> str:
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=num_nodes, strategy="ddp")
         fabric.launch()
     except (ValueError, RuntimeError) as error:
-        # srun has started another number of tasks.
+        # Another number of tasks was started by srun.
         raise InputError(
             f"--devices {devices} --num-nodes {num_nodes}: {' '.join(str(error).split())}"
         ) from None

@@ -257,9 +257,8 @@ def one_line(text: str) -> str:
 
 def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> Any:
     """A value of a type that also keeps every rule."""
-    if (
-        kind is str and written_text(value) is None
-    ):  # a rule about texts says more than that it is none
+    # The rule about texts says more than a message that the value is no text.
+    if kind is str and written_text(value) is None:
         _fail(where, str(rules[0]), value)
     result = read_value(kind, value, where)
     for rule in rules:
