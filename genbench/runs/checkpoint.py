@@ -220,7 +220,7 @@ def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> No
         groups = optimizer.state_dict()["param_groups"]
         try:
             optimizer.load_state_dict(copy.deepcopy(state))
-        except Exception as error:  # torch, or the optimizer, may raise anything.
+        except Exception as error:  # Anything may be raised by torch or by the optimizer.
             raise ValueError(f"optimizers[{i}]: {one_line(str(error))[:200]}") from None
         for expected, group in zip(groups, state["param_groups"], strict=True):
             # The learning rate is set at every step.

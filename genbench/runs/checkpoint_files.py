@@ -79,7 +79,7 @@ def newest_checkpoint(
             raise
         except _Damaged as error:
             reason = str(error)
-        except Exception:  # genbench did not make what unpickling refuses.
+        except Exception:  # What unpickling refuses was not made by genbench.
             reason = "it is not a checkpoint of genbench"
         with suppress(FileNotFoundError):
             path.rename(path.with_suffix(".damaged"))

@@ -108,15 +108,15 @@ class Run:
             self.write_state(**{**state, "config": config_tree(config)})
 
     def check_config_file(self) -> None:
-        """Refuse a config.yaml that differs from the noted configuration in a key that decides the weights.
+        """Refuse a config.yaml that decides other weights than the noted configuration.
 
-        Keys that may change from one command to the next, and a larger budget, may differ: a training
-        that was killed between writing the two files leaves such a difference.
+        Keys that may change from one command to the next, and a larger budget, may differ: a
+        training that was killed between writing the two files leaves such a difference.
 
         Raises:
             InputError: The line names what was changed.
         """
-        # state.json is read first, since config.yaml is written before it.
+        # The file state.json is read first, since config.yaml is written before it.
         noted = self.state()["config"]
         path = self.path / "config.yaml"
         if noted is None or not path.exists():
