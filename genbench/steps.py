@@ -160,8 +160,8 @@ def loss_and_gradients(
     for first in range(0, len(batch.x), size):
         part = _rows(batch, slice(first, first + size)) if micro_batches > 1 else batch
         losses = losses_of(player, part)
-        # autograd.grad is used in place of backward, so that the gradients of the other players,
-        # and DDP's hooks on them, are never touched.
+        # With autograd.grad in place of backward, the gradients of the other players, and DDP's
+        # hooks on them, are never touched.
         part_gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
         gradients = [
             _sum(total, gradient) for total, gradient in zip(gradients, part_gradients, strict=True)
