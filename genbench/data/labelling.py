@@ -152,7 +152,7 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
 
 
 def _refuse_almost_splits(origin: Path, tops: set[str]) -> None:
-    """Refuse folders such as train_data and test_data, with nothing beside: as they are called, they
+    """Refuse folders such as train_data and test_data, with nothing beside: by their names they
     would be two classes, and pictures for testing would be trained on.
 
     Args:

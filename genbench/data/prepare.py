@@ -72,7 +72,7 @@ class Depth(NamedTuple):
     is_high_byte: bool = False
 
     def over(self, other: Depth | None) -> Depth:
-        """The range of both."""
+        """The range of the values of both."""
         if other is None:
             return self
         return Depth(
