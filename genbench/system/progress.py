@@ -127,7 +127,7 @@ class Bars:
 
     Args:
         progress: The display of all bars.
-        suite: The bars whose step counts; None: these are they.
+        suite: The bars that count the steps; None: this object counts them itself.
     """
 
     def __init__(self, progress: Progress, suite: Bars | None = None) -> None:

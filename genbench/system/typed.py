@@ -111,7 +111,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class OneLine:
-    """Texts that a terminal and a table show as they are: printable, on one line, and not endless."""
+    """Texts that a terminal and a table show as they are: printable, on one line, and not too long."""
 
     longest: int = 200
 
