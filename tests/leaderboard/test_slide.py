@@ -109,7 +109,7 @@ def test_what_a_family_can_answer_is_what_its_classes_declare():
 def test_a_cell_shows_verdict_effect_and_interval():
     shown = cell(slide_of(), "gan", "sample quality")
     assert (shown.phrase, shown.outcome) == ("high", "supported")
-    assert (shown.number, shown.error) == ("×0.364 FID", "[0.254, 0.521]")
+    assert (shown.number, shown.error) == ("×0.36 FID", "[0.254, 0.521]")
     assert shown.anchor == "claim-gan-quality-digits"
     assert cell(slide_of(), "flow", "sample quality") is None  # the lectures say nothing
 
@@ -128,9 +128,9 @@ def test_a_cell_says_where_its_verdict_is_from_and_what_others_say():
 @pytest.mark.parametrize(
     ("unit", "effect", "text"),
     [
-        ("images per second, ratio", 17.94, "×17.9 images/s"),
-        ("recall, difference", 0.0175, "+0.0175 recall"),
-        ("recall, difference", -0.0175, "−0.0175 recall"),
+        ("images per second, ratio", 17.94, "×18 images/s"),
+        ("recall, difference", 0.0175, "+0.018 recall"),
+        ("recall, difference", -0.0175, "−0.018 recall"),
         ("largest error", 0.5, "0.5 largest error"),
         ("recall, difference", None, ""),
     ],
@@ -200,7 +200,7 @@ def test_svg_is_well_formed_and_holds_every_word():
     text = slide_svg(slide_of())
     assert text == slide_svg(slide_of())
     words = [element.text for element in ElementTree.fromstring(text).iter() if element.text]
-    for wanted in ("✗ fast", "contradicted", "×0.364 FID", "[0.254, 0.521]", "3 of 5 seeds"):
+    for wanted in ("✗ fast", "contradicted", "×0.36 FID", "[0.254, 0.521]", "3 of 5 seeds"):
         assert wanted in words
 
 
@@ -236,7 +236,7 @@ def test_powerpoint_says_the_same_in_the_same_bytes():
     deck = Presentation(io.BytesIO(content))
     (page,) = deck.slides
     texts = [shape.text_frame.text for shape in page.shapes]
-    assert "✓ high\nsupported\n×0.364 FID\n[0.254, 0.521]" in texts
+    assert "✓ high\nsupported\n×0.36 FID\n[0.254, 0.521]" in texts
     assert all(shape.left + shape.width <= deck.slide_width for shape in page.shapes)
     assert all(shape.top + shape.height <= deck.slide_height for shape in page.shapes)
 

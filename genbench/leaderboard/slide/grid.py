@@ -224,7 +224,7 @@ def effect_text(verdict: Verdict) -> str:
 
 
 def short_effect(verdict: Verdict, units: Mapping[str, str]) -> str:
-    """The effect in as few letters as a cell has room for: a ratio as a multiple.
+    """The effect in as few letters as a cell has room for: a ratio as a multiple, to two digits.
 
     Args:
         verdict: The verdict.
@@ -234,7 +234,8 @@ def short_effect(verdict: Verdict, units: Mapping[str, str]) -> str:
     if scale not in ("ratio", "difference") or not effect_text(verdict):
         return effect_text(verdict)
     sign = {"ratio": "×", "difference": "+" if (verdict.effect or 0) > 0 else ""}[scale]
-    return f"{sign}{number_text(verdict.effect or 0)} {units.get(quantity, quantity)}"
+    effect = number_text(verdict.effect or 0, digits=2)
+    return f"{sign}{effect} {units.get(quantity, quantity)}"
 
 
 def interval_text(verdict: Verdict) -> str:
