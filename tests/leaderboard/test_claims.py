@@ -52,7 +52,7 @@ HIGH = (40.0, 44.0, 41.0, 43.0, 42.0)
 FID = f"{TESTS}.difference.Difference, metric: fid, scale: ratio"
 ENTRY = """\
 says: one is better than the other
-source: made up
+topic: made up
 quantity: a number
 compare:
   digits: {{subject: {subject}, rivals: [{rivals}]}}
@@ -111,7 +111,7 @@ def test_a_cell_of_the_slide_has_one_claim():
         (("metric: fid", "metrik: fid"), "unknown key test.metrik|test.metric is missing"),
         (("scale: ratio", "scale: log"), "test.scale is 'log', not one of ratio, difference"),
         (("Difference", "Diference"), "test.class_path is .*Diference.*did you mean"),
-        (("source: made up\n", ""), "source is missing"),
+        (("topic: made up\n", ""), "topic is missing"),
         (("compare:\n  digits: {subject: gan, rivals: [vae]}\n", ""), "compare is missing"),
     ],
 )
