@@ -1,5 +1,5 @@
-"""Decoded copies: a folder of arrays that source files were decoded into, with a card that holds their
-hash.
+"""Decoded copies: a folder of arrays that source files were decoded into, with a card that holds
+their hash.
 
     card.json          what decided the arrays, and the hash of their content
     train-images.npy   integers (N, C, H, W) of the type of their levels, `array_dtype`; val and test likewise

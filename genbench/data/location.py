@@ -1,4 +1,4 @@
-"""The folder that holds source files and decoded arrays of data, and the addresses of published files."""
+"""The folder that holds source files and decoded arrays, and the addresses of published files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set as arrays: what it declares, how its source files are decoded, and the copy that is read.
+"""A data set as arrays: what it declares, how its files are decoded, and the copy that is read.
 
 Where data lie is `genbench.data.location`, how arrays are kept `genbench.data.decoded`, what is
 compared with the declaration `genbench.data.declaration`.

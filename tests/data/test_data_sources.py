@@ -130,7 +130,7 @@ def test_one_set_of_images_has_one_hash_and_one_order_in_every_container(tmp_pat
                 np.array_equal(a, b)
                 for a, b in zip(other.arrays(split), expected[split], strict=True)
             )
-    # and the splits are those of the source: nothing lost, nothing twice
+    # and the splits are those of the source files: nothing lost, nothing twice
     keys = [canonical_key(x, y) for split in SPLITS for x, y in zip(*expected[split], strict=True)]
     assert sorted(keys[:60]) == sorted(
         canonical_key(x, y) for x, y in zip(X[:60], Y[:60], strict=True)

@@ -407,7 +407,7 @@ def test_what_models_declare_needs_one_seed(tmp_path):
 def test_a_demonstration_decides_by_its_numbers(tmp_path, passed):
     path = tmp_path / "one.yaml"
     path.write_text(
-        "says: exact\nsource: s\nquantity: q\nsupport: y\ncontradiction: n\n"
+        "says: exact\ntopic: s\nquantity: q\nsupport: y\ncontradiction: n\n"
         f"test: {{class_path: {TESTS}.demonstrated.Demonstrated, name: sums}}\n"
     )
     (before,) = verdicts(tmp_path, [read_claim(path)], SETTINGS)
