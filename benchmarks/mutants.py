@@ -1790,8 +1790,8 @@ MUTATIONS = (
     Mutation(
         "images of another tool spoil a row of their name",
         "evaluation/resolve.py",
-        "gone, or it is of foreign images\n            continue",
-        "gone, or it is of foreign images\n            raise",
+        "gone, or the record is of foreign images.\n            continue",
+        "gone, or the record is of foreign images.\n            raise",
         ("evaluation/test_evaluate.py::test_a_row_keeps_the_hash_of_its_first_record",),
     ),
     Mutation(

@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # torch and lightning take seconds to import: only who asks for a model pays
+    # Importing torch and lightning takes seconds, so they are imported only when a model is asked
+    # for.
     if name == "load":
         from genbench.runs.build import load
 

@@ -36,10 +36,11 @@ class ImageBuffer(nn.Module):
     """State of the images of a batch, such as one Markov chain each: R rows of which the image with
     the global index i has row i mod R.
 
-    A model makes it an attribute. Its loss reads the rows of its images, and keeps what they become;
-    the training step replaces them by that on every process, once all have taken the step. So every
-    process, and every checkpoint, has the rows of all images, and a run may go on with another
-    number of processes. A loss that is computed outside training changes nothing.
+    A model makes it an attribute. Its loss reads the rows of its images, and keeps their new
+    values. The training step writes the new values into the rows on every process, once all have
+    taken the step. So every process, and every checkpoint, has the rows of all images, and a run
+    may go on with another number of processes. A loss that is computed outside training changes
+    nothing.
 
     Args:
         rows: The initial state, (R, ...). R is at least the number of images of a batch.
@@ -61,7 +62,7 @@ class ImageBuffer(nn.Module):
         return self.rows[rng.index % len(self.rows)]
 
     def keep(self, rng: Rng, values: Tensor) -> None:
-        """Note what the rows of images become when the step is taken.
+        """Keep the new values of the rows of images, which are written when the step is taken.
 
         Args:
             rng: The streams of the images.

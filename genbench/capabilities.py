@@ -96,7 +96,7 @@ class Decodes(typing.Protocol):
 @runtime_checkable
 class Completes(typing.Protocol):
     """Draws of the pixels that follow known ones: p(x_n, ... | x_0, ..., x_{n-1}), in raster order
-    with the channels innermost. known: n; what x has from there on is not looked at.
+    with the channels innermost. `known` is n; the pixels of x from index n on are not looked at.
     """
 
     def complete(self, x: Tensor, known: int, rng: Rng, y: Tensor | None = None) -> Tensor: ...
@@ -125,14 +125,14 @@ class HasTrajectory(typing.Protocol):
 
 
 def last_state(states: Iterator[Tensor], sampler: str) -> Tensor:
-    """The end of a trajectory.
+    """The last state of a trajectory.
 
     Args:
         states: The reals after every step.
-        sampler: Is named by the message.
+        sampler: Name of the sampler, for the message.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The trajectory has no state.
     """
     last = deque(states, maxlen=1)
     if not last:
@@ -145,7 +145,7 @@ def last_state(states: Iterator[Tensor], sampler: str) -> Tensor:
 
 @runtime_checkable
 class Transports(typing.Protocol):
-    """Noise is carried to images along paths of its own, without other noise."""
+    """Noise is carried to images along paths that it determines; no other noise is drawn."""
 
     @property
     def conditional(self) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["encoded", "refusal"]
 
 
 def refusal(model: str, conditions: Sequence[type[Y]], y: Y | None) -> str:
-    """Why a model of p(x | y) cannot be one of these data.
+    """The message that refuses a model of p(x | y) on data whose y it cannot be conditioned on.
 
     Args:
         model: Name of its class.
@@ -43,7 +43,7 @@ def encoded(y: Tensor, kind: Y, dtype: torch.dtype) -> Tensor:
 
     Args:
         y: Labels (B,), images (B, C, H, W) or texts (B, L), as integers.
-        kind: Which of them.
+        kind: The kind of y: labels, images or texts.
         dtype: The floating type.
 
     Returns:

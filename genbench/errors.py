@@ -51,13 +51,13 @@ def reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-# choices that one line of a message holds
+# A message lists at most this many choices, so that it stays on one line.
 _MANY = 30
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """A sentence that says what would be right: "did you mean 'vae'?", or the choices, of many the
-    first ones.
+    """A sentence that says what would be right: "did you mean 'vae'?", or the choices. Of many
+    choices only the first ones are named.
     """
     choices = sorted(set(choices))
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.55)

@@ -88,7 +88,7 @@ class GenerativeModel(LightningModule, ABC):
 
     def __init__(self, spec: Spec, optimizer: OptimizerFactory, conditional: bool = False) -> None:
         super().__init__()
-        self.options_method("sample")  # refuses a class without a sampler
+        self.options_method("sample")  # This refuses a class without a sampler.
         if conditional and not isinstance(spec.y, self.conditions):
             raise ValueError(refusal(type(self).__name__, self.conditions, spec.y))
         self.conditioned_on = spec.y if conditional else None
@@ -180,8 +180,8 @@ class GenerativeModel(LightningModule, ABC):
         return None
 
     def shared_error(self) -> float | None:
-        """Standard error, in nats, of what `finalize` has estimated and all scores share, such as a
-        normalising constant; None where there is no such thing.
+        """Standard error, in nats, of an estimate that `finalize` has made and that all scores
+        share, such as a normalising constant; None where there is no such estimate.
         """
         return None
 
@@ -215,8 +215,9 @@ class GenerativeModel(LightningModule, ABC):
         return defaults_of(getattr(self, self.options_method(method)), overrides)
 
     def players(self) -> dict[str, Player]:
-        """Who steps, in their order: one player around `loss` unless the method is a game; none
-        where `finalize` does everything.
+        """The players by their names, in the order in which they take steps. A model has one
+        player, which minimises `loss`, unless the method is a game. It has none where `finalize`
+        does everything.
         """
         return {"model": Player(list(self.parameters()), self.loss)}
 
@@ -241,7 +242,7 @@ class GenerativeModel(LightningModule, ABC):
         """The part of `finalize` that a preview needs; all of it unless a model says otherwise."""
         self.finalize(batches, rng)
 
-    @property  # type: ignore[misc]  # Lightning's has a setter, which refuses
+    @property  # type: ignore[misc]  # Lightning's property has a setter, which raises.
     def dtype(self) -> torch.dtype:
         """Floating type of the model."""
         return cast(torch.dtype, super().dtype)
@@ -307,7 +308,8 @@ class GenerativeModel(LightningModule, ABC):
         """Move or convert this model and those that it learns from; Lightning notes the place."""
         super()._apply(fn, recurse)
         for model in self.needed():
-            if model.device.type != "meta":  # measured without it: there are no weights
+            # A model on the device meta has no weights: only its training needed them.
+            if model.device.type != "meta":
                 model.to(device=self.device, dtype=self.dtype)
         return self
 
@@ -340,7 +342,8 @@ class GenerativeModel(LightningModule, ABC):
         if not isinstance(optimizers, list):
             optimizers = [optimizers]
         self._images_seen += images
-        # of all players, so that rates do not depend on whose turn it is when a run is resumed
+        # Images are counted over all players, so that learning rates do not depend on whose turn it
+        # is when a run is resumed.
         start = self._images_seen - images
         set_rates(optimizers, rate_factor(self.optimization, start, self._images_seen, self.budget))
         optimizers[turn].step()

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["defaults_of", "options_of"]
 
-# arguments of `sample`, `trajectory` and `terms` that are no options
+# These arguments of `sample`, `trajectory` and `terms` are not options.
 _NO_OPTIONS = ("self", "x", "y", "rng")
 
 

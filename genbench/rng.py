@@ -60,7 +60,7 @@ def philox(
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        # int64 products wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the
+        # Products of int64 wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the
         # sign of the shift.
         p0 = c0 * _MULTIPLIERS[0]
         p1 = c2 * _MULTIPLIERS[1]
@@ -146,7 +146,7 @@ class Rng:
         dtype: torch.dtype | None = None,
         **_: object,
     ) -> Rng:
-        """The same streams elsewhere, or in another floating type."""
+        """The same streams on another device, or in another floating type."""
         index = self.index.to(device)
         return self._from_key(index, self._key.to(device), dtype or self.dtype, self._drawn)
 

@@ -40,10 +40,11 @@ class Player(NamedTuple):
     """One side of a game; the whole model where there is no game.
 
     Attributes:
-        parameters: What it learns.
+        parameters: The parameters that it learns.
         loss: Its loss(x, y, rng).
         steps: How many steps it takes before it is the turn of the next player.
-        optimizer: Makes its optimizer from its parameters; None: that of the model does.
+        optimizer: Makes its optimizer from its parameters; None: the `optimizer` of the model makes
+            it.
     """
 
     parameters: list[nn.Parameter]
@@ -68,7 +69,7 @@ def rate_factor(optimization: Optimization, start: int, stop: int, budget: int) 
     """Factor of the learning rate with which a step is taken: warm-up times schedule.
 
     Args:
-        optimization: Holds both of them.
+        optimization: Holds the warm-up and the schedule.
         start: Images seen before the step, over all players and processes.
         stop: Images seen after it.
         budget: Images of the whole run.
@@ -111,8 +112,8 @@ def check_losses(losses: Losses, name: str) -> Losses:
     """Return losses as they are, if a step can be taken with them.
 
     Args:
-        losses: What a player, or the game that it plays, says is minimised and logged.
-        name: Whose they are, such as "GAN.discriminator_loss".
+        losses: The values that a player, or the game that it plays, minimises and logs.
+        name: The function that returned them, such as "GAN.discriminator_loss".
 
     Raises:
         InputError: They are no dictionary of scalars with an entry "loss".
@@ -159,14 +160,15 @@ def loss_and_gradients(
     for first in range(0, len(batch.x), size):
         part = _rows(batch, slice(first, first + size)) if micro_batches > 1 else batch
         losses = losses_of(player, part)
-        # autograd.grad and not backward: the other players' gradients, and DDP's hooks on them, are
-        # never touched
+        # With autograd.grad in place of backward, the gradients of the other players, and DDP's
+        # hooks on them, are never touched.
         part_gradients = torch.autograd.grad(losses["loss"], player.parameters, allow_unused=True)
         gradients = [
             _sum(total, gradient) for total, gradient in zip(gradients, part_gradients, strict=True)
         ]
         for name, value in losses.items():
-            # a copy: the model may go on using what it logs, and means replace this
+            # The value is copied: the model may go on using the tensor that it logs, and the mean
+            # over the processes overwrites this one.
             value = value.detach().clone()
             totals[name] = totals[name] + value if name in totals else value
     if micro_batches > 1:
@@ -184,7 +186,7 @@ def set_gradients(
     processes, clipped.
 
     Args:
-        player: Who steps.
+        player: The player that takes the step.
         batch: The images of this process.
         micro_batches: Number of parts of the batch, as in `loss_and_gradients`.
         world_size: Number of processes.

@@ -22,7 +22,7 @@ __all__ = [
     "positive",
 ]
 
-# endings of files that commands write where a user says
+# Commands write files with these endings where a user says.
 _FILES = (".npz", ".png", ".pptx", ".svg", ".tex")
 
 

@@ -113,7 +113,7 @@ def _evaluate_run(arguments: Any, out: Path) -> list[Path]:
     from genbench.system.processes import join
 
     run = find_run(arguments.run)
-    variants = None  # all
+    variants = None  # None stands for all variants.
     if arguments.variant is not None:
         variants = [arguments.variant]
     device = join(arguments.devices, arguments.num_nodes, find_device(arguments.device))

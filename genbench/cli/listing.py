@@ -1,5 +1,5 @@
 """What `genbench list` prints: models with their papers, recipes, suites, and runs with their
-state. Imports no model.
+state. No model is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Paper", "class_lines", "lines", "papers"]
 
 _WIDTH = 100
 
-# The beginning of an entry of a section References: authors (year), title. place of publication
+# An entry of a section References begins like this: authors (year), title. place of publication.
 _REFERENCE = re.compile(
     r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. (?:arXiv:(?P<arxiv>[\d.]+\d))?"
 )
@@ -174,7 +174,8 @@ def run_lines(folder: Path) -> Iterator[str]:
         except (GenbenchError, KeyError):
             line = "damaged state.json"
         yield f"  {run.path.relative_to(project_root())!s:<44} {line}"
-    for job in submitted.values():  # not begun
+    # These runs have not begun.
+    for job in submitted.values():
         yield (
             f"  {os.path.relpath(job.run_dir, project_root()):<44} {job.state:<9} {job.line}".rstrip()
         )

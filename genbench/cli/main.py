@@ -61,7 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.command == "train":
             arguments.overrides = overrides(rest)
         arguments.act(arguments)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:
+        # The reader of the output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GenbenchError as error:
         complain(str(error))
@@ -69,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except Unwritable as error:
         complain(str(error))
         return InputError.exit_code
-    except OSError as error:  # a path that cannot be read or written
+    except OSError as error:  # A path cannot be read or written.
         complain(f"{error.filename or 'a file'}: {error.strerror or error}")
         return InputError.exit_code
     except KeyboardInterrupt:

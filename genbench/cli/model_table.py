@@ -43,7 +43,7 @@ _CAPABILITIES = {
     "denoising": capabilities.Denoises,
 }
 _CONDITIONS = {Labels: "labels", Image: "images", Tokens: "texts"}
-# an author whom a class names, such as "(Mao et al., equation 2)"
+# A class names an author like this: "(Mao et al., equation 2)".
 _CITED = re.compile(r"\(([A-Z]\w+)[^()]*?, (?:equation|section|eq\.)")
 _ENTRY = re.compile(r"([A-Z][^():]*? \(\d{4}\), .+?\. arXiv:[\d.]+\d)")
 

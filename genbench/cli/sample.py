@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_sample", "run_sample"]
 
-# letters of an alphabet that a message shows
+# A message shows at most this many letters of an alphabet.
 _ALPHABET = 120
-# images of one command, whose files are numbered by six digits
+# One command draws at most this many images, whose files are numbered by six digits.
 _MOST = 1_000_000
 
 

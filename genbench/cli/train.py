@@ -65,7 +65,8 @@ def run_train(arguments: Any) -> None:
     settle_torch()
     from genbench.runs.build import build
 
-    data, model = build(config)  # an impossible value ends the command before anything is written
+    # An impossible value ends the command before anything is written.
+    data, model = build(config)
     from genbench.config.protocol import load_protocol
     from genbench.errors import Diverged
     from genbench.evaluation.evaluate import record_divergence

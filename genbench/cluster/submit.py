@@ -60,13 +60,13 @@ def submit(
     if dry_run:
         yield from _submit(suite, cluster, trust, dry_run)
         return
-    # two submissions at once would both find the same runs lacking
+    # Two submissions at once would both find the same runs lacking.
     with lock(suite.runs / "slurm"):
         yield from _submit(suite, cluster, trust, dry_run)
 
 
 def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """`submit`, when nobody else submits runs of these folders."""
+    """The lines of `submit`, while the lock keeps others from submitting runs of these folders."""
     from genbench.suites.manifest import Manifest
     from genbench.suites.plan import lacking, out_of_reach, plan_suite
 
@@ -88,7 +88,7 @@ def _submit(suite: Suite, cluster: Cluster, trust: Sequence[str], dry_run: bool)
             command = shlex.join(["genbench", "table", str(suite.out), "--write"])
             yield f"nothing to submit; the tables, at once: {command}"
         newest = max(queued.values(), key=lambda job: job.manifest.stat().st_mtime, default=None)
-        # the runs wait, but sbatch refused the job of the tables, or somebody cancelled it
+        # The runs wait, but sbatch refused the job of the tables, or somebody cancelled it.
         if newest is not None and not newest.tables:
             submission = Submission(newest.manifest.parent, {}, (), None, earlier, tuple(trust))
             tables = submission.tables(())

@@ -112,12 +112,12 @@ def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[s
 
     Args:
         class_path: The class.
-        method: `__init__`, or what a model has options of: `sample` or `log_prob`.
+        method: `__init__`, or a method that takes options: `sample` or `log_prob`.
         trusted: Packages that may be imported.
 
     Returns:
-        An annotation has None where the default is None. Empty if the class is not trusted or does
-        not exist.
+        The annotations, which have None where the default is None. The result is empty if the class
+        is not trusted or does not exist.
     """
     if not isinstance(class_path, str) or not class_path.startswith(
         tuple(f"{package}." for package in trusted)
@@ -135,7 +135,7 @@ def parameters(class_path: Any, method: str, trusted: tuple[str, ...]) -> dict[s
             for key, parameter in inspect.signature(function).parameters.items()
         }
     except (ImportError, AttributeError, NameError, TypeError, ValueError):
-        return {}  # the code that makes the object says what is wrong
+        return {}  # The code that makes the object says what is wrong.
     return {
         key: hint | None if defaults.get(key, hint) is None else hint for key, hint in hints.items()
     }
@@ -170,7 +170,7 @@ def _settled(value: Any, hint: Any, key: str) -> Any:
     text = written_text(value)
     if text is not None and is_text(hint):
         return text
-    # jsonargparse would read a text anew, and by YAML 1.1
+    # A text that passed here would be read anew by jsonargparse, and by the rules of YAML 1.1.
     if isinstance(value, str) and not takes_text(hint):
         raise ValueError(f"{key} is the text {value!r}; right is {described(hint)}")
     number = plain(value)

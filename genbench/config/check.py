@@ -115,14 +115,16 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
     resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
-    # no key where there are none: the hash of such a configuration is that of former versions
+    # A configuration without needed runs gets no such key, so that its hash is that of former
+    # versions.
     if needs:
         resolved["needs"] = _checked_needs(needs, resolved, trust, origin)
     config = Config(name, resolved, tuple(trust), origin)
     try:
         for group, settings in GROUPS.items():
             settings(**resolved[group])
-        _ = config.optimization  # the schedule of the learning rate may refuse its arguments
+        # The schedule of the learning rate may refuse its arguments.
+        _ = config.optimization
         for options in resolved["evaluations"].values():
             Evaluation(**options)
         for evaluation in config.evaluations:
@@ -139,7 +141,7 @@ def _expand_folders(tree: dict[str, Any]) -> None:
     for node, key in ((tree, "run_dir"), (tree["data"], "root")):
         if isinstance(node.get(key), str):
             node[key] = str(expand_home(node[key]))
-    # evaluation may be called from another folder than training
+    # Evaluation may be called from another folder than training.
     if isinstance(tree.get("protocol"), str) and tree["protocol"].endswith(".yaml"):
         tree["protocol"] = str(expand_home(tree["protocol"]).absolute())
 
@@ -220,7 +222,7 @@ def _check_options(class_path: str, method: str, options: dict[str, Any], origin
             raise InputError(f"{origin}: unknown option {key}; {nearest(key, allowed_keys)}")
     try:
         parse(_options_parser(model_class, method), options)
-        with_objects(options)  # a class that is named may refuse its arguments
+        with_objects(options)  # A class that is named may refuse its arguments.
     except ArgumentError as error:
         raise InputError(f"{origin}.{explain(str(error), {})}") from None
     except InputError as error:
@@ -245,7 +247,7 @@ def _check_names(tree: dict[str, Any], name: str, origin: str) -> None:
             key in ("run_dir", "protocol", "data.root") or key.startswith("wandb.")
         ):
             raise InputError(f"{origin}: {key} is empty; give a value, or leave it out")
-        # jsonargparse keeps notes of its own under such names
+        # Under such names jsonargparse keeps notes of its own.
         if any(part.startswith("__") for part in key.split(".")):
             raise InputError(f"{origin}: unknown key {key}")
 

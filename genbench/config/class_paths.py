@@ -27,16 +27,16 @@ __all__ = [
 
 TRUSTED = ("genbench", "torch.optim")
 
-# Any dotted name, as Python's import would take it: also with hyphens or letters of other
-# alphabets.
+# This matches any dotted name that Python's import would take, also one with hyphens or letters of
+# other alphabets.
 _DOTTED = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)+")
 
-# Texts of the user's own, which may hold a dot.
+# These are texts of the user's own, which may hold a dot.
 _NO_CLASSES = ("data.root", "data.name")
 
 
 def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None:
-    """Check that every class path names a class that may be imported, before anything is.
+    """Check that every class path names a class that may be imported, before anything is imported.
 
     Args:
         tree: A configuration.
@@ -48,10 +48,11 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
     """
     trusted = (*TRUSTED, *trust)
     if trust and "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a trusted module lies where the command is given
+        # A trusted module lies in the folder in which the command is given.
+        sys.path.insert(0, str(Path.cwd()))
     for key, value in _named_values(tree):
-        # jsonargparse would import a dotted name given for a callable: treat every dotted name as
-        # one
+        # Where a callable is asked for, jsonargparse would import a dotted name, so every dotted
+        # name is treated as a class path.
         dotted = isinstance(value, str) and _DOTTED.fullmatch(value) and key not in _NO_CLASSES
         if isinstance(value, str) and not dotted and not key.endswith("class_path"):
             _check_no_word(tree, key, value, trusted, origin)
@@ -75,7 +76,7 @@ def check_paths(tree: dict[str, Any], trust: Sequence[str], origin: str) -> None
                 f"{origin}: {key} names {value!r}, which does not exist;"
                 f" {nearest(value, _right_paths(key, admitted))}"
             ) from None
-        # functions would be called, and with arguments of the configuration's choice
+        # A function would be called, with arguments that the configuration chooses.
         if (
             value.startswith(tuple(f"{module}." for module in TRUSTED))
             or kind in ("model", "data set")
@@ -99,7 +100,9 @@ def _named_values(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _check_no_word(
     tree: dict[str, Any], key: str, word: str, trusted: Sequence[str], origin: str
 ) -> None:
-    """Refuse a word where an object of a class is asked for, such as a game, and no such word."""
+    """Refuse a word where an object of a class, such as a game, is asked for, unless the annotation
+    names the word.
+    """
     hint = annotation(tree, key.split("."), trusted)
     kinds = kinds_of(hint)
     words = [w for m in members(hint) if get_origin(m) is Literal for w in get_args(m)]
@@ -146,7 +149,7 @@ def _admitted(
     argument = key.removesuffix(".class_path").split(".")
     kinds = kinds_of(annotation(tree, argument, trusted))
     if not kinds:
-        # an argument that is not there is refused with its name later
+        # An argument that does not exist is refused later, with its name.
         return (Net, Optimizer), "network or optimizer"
     words = {Net: "network", Optimizer: "optimizer"}
     return kinds, " or ".join(words.get(kind, kind.__name__) for kind in kinds)
@@ -218,7 +221,7 @@ def needs_of(class_path: str) -> dict[str, NeedArgument]:
         >>> needs_of("genbench.models.autoregressive.latent_prior.LatentPrior")
         {'tokenizer': NeedArgument(capability=<class 'genbench.capabilities.Tokenizes'>, optional=False)}
     """
-    from genbench.capabilities import is_capability  # imports torch, which lists do without
+    from genbench.capabilities import is_capability  # This imports torch, which lists do without.
 
     package = class_path.partition(".")[0]
     needs = {}

@@ -25,7 +25,7 @@ _TOP = (
     "base",
     "needs",
 )
-# arguments of constructors that genbench gives
+# These arguments of constructors are given by genbench itself.
 _INJECTED = ("self", "spec", "inputs", "outputs", "cond", "params")
 
 

@@ -1,9 +1,9 @@
-"""Words of former versions that are read as what they mean today, and keys that came later.
+"""Words of former versions, which are read as what they mean today, and keys that came later.
 
-Configurations of older runs and records stay what they are, and their records still hold: only what
-trains the same weights, bit for bit, is read in other words. A key that came after the first records
-stands in a resolved configuration only where it changes something, so that the hash of a
-configuration without it is that of former versions.
+Configurations of older runs and records stay what they are, and their records still hold: a word is
+read as another one only if both train the same weights, bit for bit. A key that came after the
+first records stands in a resolved configuration only where it changes something, so that the hash
+of a configuration without it is that of former versions.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 
 __all__ = ["NEUTRAL", "NEUTRAL_ARGUMENTS", "in_todays_words", "without_neutral"]
 
-# former word of the GAN's `game` -> the class that took its place
+# Each former word of the GAN's `game` is mapped to the class that took its place.
 _GAMES = {
     "non-saturating": "genbench.models.gan.games.NonSaturating",
     "minimax": "genbench.models.gan.games.Minimax",
     "wasserstein": "genbench.models.gan.games.Wasserstein",
 }
 _GAN = "genbench.models.gan.gan.GAN"
-# RealNVP was a model of its own before it was a bijection of `Flow`
+# RealNVP was a model of its own before it became a bijection of `Flow`.
 _REALNVP = "genbench.models.flow.realnvp.RealNVP"
-# model -> the class of its only schedule, whose arguments were keys of the model
+# Each model is mapped to the class of its only schedule, and to the arguments of that class that
+# were keys of the model.
 _SCHEDULED = {
     "genbench.models.flow_matching.flow_matching.FlowMatching": (
         "genbench.formulas.noise.Straight",
@@ -32,15 +33,17 @@ _SCHEDULED = {
         ("sigma_min", "sigma_max"),
     ),
 }
-# former word of DDPM's `schedule`, "linear" where it was left out -> the class that took its place
+# Each former word of DDPM's `schedule` is mapped to the class that took its place. Where it was
+# left out, it was "linear".
 _DDPM = "genbench.models.diffusion.ddpm.DDPM"
 _CHAINS = {
     "linear": "genbench.formulas.noise.Linear",
     "cosine": "genbench.formulas.noise.Cosine",
 }
-# keys that came later -> the value at which a run is what it was before there was such a key
+# Each key that came later is mapped to the value at which a run is what it was before the key
+# existed.
 NEUTRAL = {"optimization.schedule": None}
-# class -> its arguments that came later, with such values
+# Each class is mapped to its arguments that came later, with such values.
 _CONV = {"strided": True, "hidden": 0}
 NEUTRAL_ARGUMENTS = {
     "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
@@ -49,7 +52,7 @@ NEUTRAL_ARGUMENTS = {
 
 
 def in_todays_words(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration in which former words are what took their place.
+    """A configuration in which former words are replaced by what took their place.
 
     Args:
         tree: As a user, a run folder or a record has it; it is not changed.
@@ -88,7 +91,7 @@ def _flow(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scheduled(model: dict[str, Any]) -> dict[str, Any]:
-    """A model whose schedule was told by keys of its own, or was the one without any."""
+    """A model whose schedule is a class. Keys of the model gave it, or it was the only one."""
     class_path, keys = _SCHEDULED[model["class_path"]]
     schedule = {key: model[key] for key in keys if key in model}
     rest = {key: value for key, value in model.items() if key not in keys}

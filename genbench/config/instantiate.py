@@ -15,9 +15,9 @@ from genbench.errors import InputError
 __all__ = ["instantiate", "with_objects"]
 
 
-# the begin of a message that says its key by itself
+# A message that begins like this names its key already.
 _HAS_KEY = re.compile(r"(data|model|needs|optimization|trainer)\.")
-# under this name the key of a class stands among its arguments, which have no such names
+# The key of a class stands among the arguments of the class under this name, which no argument has.
 _KEY = "its key"
 
 
@@ -41,7 +41,7 @@ def instantiate(
     try:
         with own_warnings_only():
             parsed = parse(parser, {"object": node})
-            # jsonargparse hands `dict_kwargs` to the constructor without a look at them
+            # The constructor gets `dict_kwargs` from jsonargparse without a check.
             _note_keys(parsed.object, key)
             parsed.object.dict_kwargs |= injected or {}
             return parser.instantiate(parsed, instantiators=[(_construct, object, True)]).object
@@ -74,7 +74,7 @@ def _note_keys(value: Any, key: str) -> None:
 
 
 def _construct(kind: type, *args: Any, **arguments: Any) -> Any:
-    """An object of a class. What its constructor says against its arguments gets its key."""
+    """An object of a class. The key of the class is put before an error of its constructor."""
     key = arguments.pop(_KEY, "")
     try:
         return kind(*args, **arguments)

@@ -18,8 +18,8 @@ __all__ = [
     "own_key",
 ]
 
-# What may differ between two commands on one run folder: where it runs, who watches, and how many
-# samples a point of the quality curve has. None of it changes the weights.
+# These keys may differ between two commands on one run folder: where the run computes, who watches
+# it, and how many samples a point of the quality curve has. None of them changes the weights.
 MAY_CHANGE = (
     "trainer.accelerator",
     "trainer.devices",
@@ -34,7 +34,7 @@ MAY_CHANGE = (
     "recipe",
 )
 
-# needs.teacher.budget.images is the budget.images of a needed run
+# The key needs.teacher.budget.images is the budget.images of a needed run.
 _NEED = re.compile(r"^(needs\.[^.]+\.)+")
 
 

@@ -14,7 +14,7 @@ from genbench.system.yaml12 import parse_yaml
 
 __all__ = ["Override", "apply_overrides", "check_lost"]
 
-# `key=text` as on the command line, or a key and its value
+# An override is a text `key=text` as on the command line, or a pair of a key and its value.
 Override = str | tuple[str, Any]
 
 
@@ -34,7 +34,7 @@ def apply_overrides(
     """
     pairs = [_pair(override) for override in overrides]
     check_lost([key for key, _ in pairs], "--")
-    # which keys are texts depends on the classes, which overrides may name
+    # Which keys are texts depends on the classes, which overrides may name.
     trial = copy.deepcopy(tree)
     for key, value in pairs:
         set_key(trial, key, _parsed(value))
@@ -54,7 +54,7 @@ class _Raw(str):
 
 
 def _check_key(key: str, value: Any) -> None:
-    """Refuse keys that options do not set."""
+    """Refuse a key that options must not set."""
     if key == "smoke":
         raise InputError("--smoke: only the file of a recipe has it; the option is --smoke")
     if key == "base":

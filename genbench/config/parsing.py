@@ -1,5 +1,5 @@
-"""Parsing by jsonargparse. What a process parses again, such as the configuration of a run that it has
-trained and now measures, is taken from the first time: a parse takes about a twentieth of a second.
+"""Parsing by jsonargparse. A parse takes about a twentieth of a second. So a result is kept, and
+used when the process parses the same tree again, as for a run that it has trained and now measures.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from genbench.config.tree import nested, own_warnings_only
 
 __all__ = ["parse"]
 
-# the first part of a dotted name: a class may be named without class_path, too
+# This finds the first part of every dotted name, since a class may also be named without
+# class_path.
 _PACKAGE = re.compile(r'"([^\W\d][\w-]*)(?:\.[^\W\d][\w-]*)+"')
-# their classes are the same as long as a process lives; a module that a user trusts may be loaded anew
+# The classes of these packages are the same as long as a process lives; a module that a user trusts
+# may be loaded anew.
 _LASTING = {"genbench", "torch"}
 
 
@@ -32,7 +34,8 @@ def parse(parser: Any, tree: dict[str, Any]) -> Any:
     tree = nested(tree)
     try:
         text = json.dumps(tree, ensure_ascii=False)
-    except TypeError:  # a value that is not plain is refused with its key
+    except TypeError:
+        # A value that is not plain is refused with its key.
         return _parsed(parser, tree)
     if set(_PACKAGE.findall(text)) <= _LASTING and json.loads(text) == tree:
         return _parsed_before(parser, text).clone()

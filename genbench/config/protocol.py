@@ -20,15 +20,15 @@ __all__ = ["Protocol", "load_protocol", "protocol_file"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a model is judged.
+    """How a model is judged. The samplers are no part of it: they are the evaluations of a recipe.
 
     Args:
         name: Name of its file.
-        metrics: Which sample metrics; those of images need an extractor, those of a table a known
-            distribution.
+        metrics: Names of the sample metrics. Metrics of images need an extractor, and metrics of a
+            table need a known distribution.
         images: Number of generated images.
         extractor: Card in configs/features/, or None.
-        split: What is the reference.
+        split: Split of the data that is the reference.
         evaluation_seed: With a training seed it gives the seed of that training's samples, of the
             noise in log_prob and of what metrics draw.
         chunk: Images computed at once: the same arithmetic on any number of processes.
@@ -37,8 +37,7 @@ class Protocol:
         repeats: How often a likelihood that is not exact is measured with other noise.
         statistics: An .npz file of another tool with mu and sigma, in statistics/ among the data
             (or its full path), that is the reference in place of a split.
-        seeds: Training seeds that a row needs before it is called best. The samplers are the
-            recipes' own: their evaluations.
+        seeds: Number of training seeds that a row needs before it is called best.
     """
 
     name: str
@@ -60,16 +59,16 @@ class Protocol:
         Trainings are evaluated by seeds of their own, so that the spread over the trainings of a
         row holds the noise of sampling too. All samplers of one training share the seed: their rows
         are compared in pairs. Two models share it where their training seeds are equal. Common
-        noise can only make their values move together, by which Welch's interval, made for
-        independent values, is too wide rather than too narrow.
+        noise can only make their values move together. Welch's interval assumes independent values,
+        and is then too wide rather than too narrow.
         """
         return int(
             Rng(self.evaluation_seed, [training_seed]).split("evaluation of a training").bits()
         )
 
     def of_training(self, training_seed: int) -> Protocol:
-        """This protocol with the seed of one training: what samples, likelihoods and metrics are
-        computed by.
+        """This protocol with the seed of one training, by which samples, likelihoods and metrics
+        are computed.
         """
         return replace(self, evaluation_seed=self.seed_of(training_seed))
 

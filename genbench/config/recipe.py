@@ -49,7 +49,8 @@ def load_config(
     path = find_config(name)
     tree = _recipe(path, smoke, ())
     apply_overrides(tree, overrides, (*TRUSTED, *trust))
-    _expand_needs(tree, smoke, (path.resolve(),), str(path))  # what an override named
+    # An override may have named another needed recipe.
+    _expand_needs(tree, smoke, (path.resolve(),), str(path))
     _hand_down(tree)
     origin = f"{path} with the options given" if overrides else str(path)
     return check_config(tree, _name(tree, path), trust, origin)
@@ -75,7 +76,7 @@ def _recipe(
         path: The recipe's file.
         smoke: Whether the smoke versions are taken.
         above: Files of the recipes that need it.
-        changes: Those of `Changed`, applied before the smoke version.
+        changes: The `changes` of a `Changed`, which are applied before the smoke version.
     """
     if path.resolve() in above:
         raise InputError(f"{path} needs itself{_by_way_of(path, above)}")
@@ -91,9 +92,10 @@ def _recipe(
         raise InputError(f"{path}: smoke maps keys to values, such as {{budget.images: 640}}")
     check_lost(list(shrink), f"{path}: smoke: ")
     if smoke:
-        # apart from the real runs
+        # Smoke runs lie apart from the real runs.
         tree["run_dir"] = str(project_root() / "runs" / "smoke" / path.parent.name / path.stem)
-        set_key(tree, "trainer.curve_images", 0)  # eight draws would take longer than the training
+        # The eight draws of the curve would take longer than the training.
+        set_key(tree, "trainer.curve_images", 0)
         for key, value in shrink.items():
             set_key(tree, key, value)
     return tree
@@ -134,7 +136,8 @@ def written_out(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: base: {error}") from None
     merged = written_out(base_path, (*above, path.resolve()))
-    # a run of this recipe is not one of its base, and what shrinks the base may not fit
+    # A run of this recipe is not one of its base, and what shrinks the base may not fit this
+    # recipe.
     for key in ("name", "run_dir", *({"smoke"} & tree.keys())):
         merged.pop(key, None)
     merge(merged, tree, str(path))
@@ -221,7 +224,7 @@ def train_command(config: Config, name: str) -> str:
 
     Args:
         config: The configuration of the run that needs it.
-        name: Of `config.needs`.
+        name: Name of the needed run, a key of `config.needs`.
 
     Returns:
         A command line with every option in which the needed run differs from its recipe, or from
@@ -245,7 +248,7 @@ def train_command(config: Config, name: str) -> str:
 
 
 def _options(plain: Config, needed: Config) -> list[str]:
-    """The options that make the configuration of a needed run of that of its recipe."""
+    """The options that turn the configuration of a recipe into that of the needed run."""
     values = dict(leaves_of(plain.resolved))
     options = []
     for key, value in leaves_of(needed.resolved):

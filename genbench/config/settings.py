@@ -159,7 +159,7 @@ def argument_table() -> str:
         for name, meaning in argument_meanings(settings).items():
             default = getattr(settings, name, [])
             if not isinstance(default, str):
-                default = json.dumps(default)  # as YAML writes it
+                default = json.dumps(default)  # The default is written as in YAML.
             lines.append(f"{group}.{name} = {default}: {meaning}")
     lines += _LAST_LINES
     return "\n".join(f"  {line}" for line in lines)

@@ -16,7 +16,8 @@ __all__ = ["flatten", "leaves_of", "nested", "one_line", "own_warnings_only", "s
 def own_warnings_only() -> Iterator[None]:
     """Hide the warnings of libraries inside the `with` block."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside jsonargparse
+        # The code of jsonargparse calls deprecated functions.
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -27,10 +27,10 @@ from genbench.system.files import BROKEN_ARRAY, open_regular
 
 __all__ = ["ArrayFile", "read_arrays", "refuse_bomb"]
 
-# an npz that unpacks to more than LARGEST_BYTES, and by more than this factor, is no set of images:
-# those shrink tenfold or so
+# An npz file that unpacks to more than LARGEST_BYTES, and by more than this factor, is no set of
+# images: images shrink about tenfold.
 _LARGEST_FACTOR = 200
-# the first bytes of the two kinds of files
+# The two kinds of files begin with these bytes.
 _NPY_BEGIN = b"\x93NUMPY"
 _ZIP_BEGIN = b"PK\x03\x04"
 
@@ -159,11 +159,12 @@ def _in_words(error: BaseException, kind: str) -> str:
 def _loaded(path: Path, kind: str) -> dict[str, np.ndarray]:
     """The arrays of `_load_arrays`, by a reader that raises whatever numpy does."""
     if kind == ".npy":
-        # mapped: a header that announces more than the file has is refused before memory is asked for
+        # The file is mapped, so that a header that announces more than the file has is refused
+        # before memory is asked for.
         with open_regular(path):
             return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
     refuse_bomb(path)
-    # opened here: numpy leaves the file open where it is no archive
+    # The file is opened here, since numpy leaves it open where it is no archive.
     with open_regular(path) as file, np.load(file, allow_pickle=False) as content:
         names = {"images": "images", "labels": "labels", "levels": "levels"}
         if "images" not in content.files:
@@ -197,7 +198,7 @@ def _channels_last(images: np.ndarray, levels: int) -> np.ndarray:
         return images
     first = images.shape[1] in (1, 3)
     last = images.shape[3] in (1, 3)
-    if not first and not last:  # with transparency
+    if not first and not last:  # Four channels are colour with transparency.
         first = images.shape[1] == 4
         last = images.shape[3] == 4
     if first == last:

@@ -46,9 +46,9 @@ _FOLDER = "cifar-10-batches-py"
 _TAR = "cifar-10-python.tar.gz"
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _PACKED = {f"{_FOLDER}/{name}" for name in _BATCHES}
-# limit of a file in the published archive; the batches have 30 MiB
+# A file in the published archive has at most this many bytes; the batches have 30 MiB.
 _LARGEST_BYTES = 2**26
-# the function by which arrays are unpickled, whose name differs from version to version of numpy
+# Arrays are unpickled by this function, whose name differs from version to version of numpy.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 
 
@@ -174,7 +174,7 @@ def read_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
         y = np.asarray(batch[b"labels"])
         if x.dtype != np.uint8 or x.shape != (len(y), 3072) or not ((y >= 0) & (y < 10)).all():
             raise ValueError(f"it has images {x.shape} of {x.dtype} and {len(y)} labels")
-    except Exception as error:  # whatever a damaged pickle may raise
+    except Exception as error:  # A damaged pickle may raise anything.
         raise InputError(
             f"damaged {path}: {str(error) or type(error).__name__}; delete it and fetch it again"
         ) from None

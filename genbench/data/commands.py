@@ -25,10 +25,10 @@ from genbench.system.locations import project_root
 
 __all__ = ["every", "lines", "named", "names_taken", "numbered_name", "show"]
 
-# columns and rows of the grid of training images
+# The grid of training images has this many columns and rows.
 _COLUMNS = 12
 _ROWS = 10
-# classes whose counts are printed
+# The counts of at most this many classes are printed.
 _CLASSES = 20
 
 
@@ -48,7 +48,7 @@ def every(root: str | None = None) -> list[ImageData]:
 
 def names_taken() -> set[str]:
     """Names of the data sets that are not imported, which no imported one may have."""
-    # names do not depend on the root, but the usual one may be missing
+    # Names do not depend on the root, and the usual root may be missing.
     nowhere = os.devnull
     return {
         data.name for kind in _kinds() if kind is not Imported for data in kind.offered(nowhere)

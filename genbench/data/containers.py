@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, a zip, an npz, an npy.
+"""Containers of pictures: a folder, a zip, an npz file or an npy file.
 
 Each is read as a list of pictures with a name, a class and a split.
 
@@ -34,7 +34,7 @@ from genbench.system.files import open_regular
 
 __all__ = ["PIXELS", "Container", "Picture", "Reading", "open_container", "printable"]
 
-# what pictures are read from, in messages
+# Messages name in these words what pictures are read from.
 _RIGHT = "a folder of pictures, a zip of them, an npz or an npy file"
 
 
@@ -102,7 +102,7 @@ class Reading:
     white: int | None = None
 
 
-# pixels alone, as images of another tool are read
+# Images of another tool are read by their pixels alone.
 PIXELS = Reading(splits=False, labels=False)
 
 
@@ -147,7 +147,7 @@ def open_container(path: Path, reading: Reading | None = None) -> Container:
 
 
 def _refuse_damaged_zip(path: Path) -> None:
-    """Refuse a file that begins or is called as a zip, and has no end of one.
+    """Refuse a file that begins like a zip, or is named like one, but does not end like one.
 
     Raises:
         InputError: It is such a file, or an empty one.

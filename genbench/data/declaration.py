@@ -32,9 +32,10 @@ __all__ = [
     "reason_against",
 ]
 
-# in bytes: names of files, which contain it, have at most 255
+# A name has at most this many bytes, since the names of files that contain it have at most 255.
 _LONGEST_NAME = 200
-# a split is called a copy where independent draws would look like one this rarely
+# A split is called a copy where independent draws would look like one with less than this
+# probability.
 _CHANCE = 1e-9
 
 

@@ -115,7 +115,7 @@ def verified_card(folder: Path, spec: Spec, source: dict[str, object]) -> Card:
             raise ValueError("its arrays do not have the hash of its card")
         if canonical_json(card.source) != canonical_json(source):
             raise ValueError(f"its card is that of {card.source.get('name')}")
-        # cards of older versions have none
+        # Cards of older versions have no digest.
         if card.digest not in (None, _card_digest(card.source, card.hash)):
             raise ValueError("its card does not have the hash that it states")
     except BROKEN_ARRAY as error:
@@ -173,7 +173,7 @@ def store(
                     f"damaged data in {folder} (no card.json); delete that folder, it is decoded "
                     "again"
                 ) from None
-            if not folder.exists():  # else another process was first, with the same content
+            if not folder.exists():  # Otherwise another process was first, with the same content.
                 raise
 
 

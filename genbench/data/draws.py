@@ -28,8 +28,8 @@ def flip(x: Tensor, rng: Rng) -> Tensor:
         rng: One stream per image.
     """
     heads = rng.split("flip").bits() & 1
-    # x ^ (x ^ x') = x': flipped images are exchanged bit by bit. There is no branch, hence no wait
-    # for a device, and it is faster than torch.where on bytes.
+    # Since x ^ (x ^ x') = x', flipped images are exchanged bit by bit. There is no branch, hence no
+    # wait for a device, and it is faster than torch.where on bytes.
     difference = x.flip(-1).bitwise_xor_(x)
     return difference.bitwise_and_((-heads).to(x.dtype)[:, None, None, None]).bitwise_xor_(x)
 
@@ -40,7 +40,7 @@ def binarise(x: Tensor, rng: Rng, levels: int = 256) -> Tensor:
     Args:
         x: Grey levels, integers (B, C, H, W).
         rng: One stream per image.
-        levels: Their number.
+        levels: Number of grey levels.
 
     Returns:
         uint8 (B, C, H, W) of 0 and 1.

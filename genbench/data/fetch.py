@@ -84,7 +84,8 @@ def download(urls: Sequence[str], path: Path, expected: str, algorithm: str = "m
         try:
             _download(url, path, expected, algorithm)
             return True
-        except InputError as error:  # an answer, with other content
+        except InputError as error:
+            # This address has answered, with other content.
             failures.append(str(error))
         except (
             urllib.error.URLError,

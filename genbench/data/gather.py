@@ -25,7 +25,8 @@ from genbench.errors import InputError
 __all__ = ["Channels", "Gathered", "gather", "read_square"]
 
 Channels = Literal["auto", "grey", "rgb"]
-# pictures per call of `progress`; as many are held twice, once as read and once as stored
+# After every block of this many pictures `progress` is called. A block is held twice, once as read
+# and once as stored.
 _BLOCK = 1024
 
 
@@ -78,9 +79,10 @@ def gather(
     changes = Counter[str]()
     depths: dict[bool, Depth] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
-        warnings.simplefilter("ignore")  # odd metadata is no reason to leave a picture out
-        # a picture that unpacks to more than 89 million pixels is taken for an attack, not for a
-        # photograph
+        # Odd metadata is no reason to leave a picture out.
+        warnings.simplefilter("ignore")
+        # A picture that unpacks to more than 89 million pixels is taken for an attack, not for a
+        # photograph.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(container.pictures), _BLOCK):
             block = container.pictures[start : start + _BLOCK]
@@ -144,7 +146,7 @@ def read_square(picture: Picture, size: int, levels: int) -> Decoded | str:
         return Decoded(square(array, size), (*shaping, *changes), depth)
     except Image.UnidentifiedImageError:
         return "no picture that Pillow can read; JPEG or PNG are safe"
-    except Exception as error:  # decoders of damaged files raise what they like
+    except Exception as error:  # Decoders of damaged files may raise anything.
         return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -154,7 +156,8 @@ def _stack(squares: list[np.ndarray], size: int, channels: Channels, colour: int
     x = np.empty((len(squares), 1 if grey else 3, size, size), dtype=squares[0].dtype)
     for i, array in enumerate(squares):
         if grey and array.ndim == 3:
-            x[i, 0] = np.asarray(Image.fromarray(array).convert("L"))  # ITU-R 601-2 luma
+            # This is the luma of ITU-R 601-2.
+            x[i, 0] = np.asarray(Image.fromarray(array).convert("L"))
         elif array.ndim == 3:
             x[i] = array.transpose(2, 0, 1)
         else:

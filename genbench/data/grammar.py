@@ -41,7 +41,8 @@ from genbench.system.json_files import digest
 
 __all__ = ["RULES", "Grammar", "Rules", "language"]
 
-# symbol -> (probability, words and symbols) of each rule; what has no rules is a word
+# Each symbol has rules, which are pairs of a probability and a text of words and symbols. What has
+# no rules is a word.
 Rules = Mapping[str, Sequence[tuple[float, str]]]
 
 _DIGITS = {
@@ -61,7 +62,7 @@ RULES: Rules = {
     ),
 }
 
-# the longest sentence: "three yellow sevens beside three yellow sevens"
+# The longest sentence, "three yellow sevens beside three yellow sevens", has this many characters.
 _LENGTH = 46
 _PADDING = "."
 _COLOURS = tuple(colour for _, colour in RULES["COLOUR"])
@@ -94,7 +95,7 @@ class Grammar(ImageData):
 
     @cached_property
     def source(self) -> dict[str, object]:
-        """With the hash of the distribution, so that sentences drawn from another one are no copy."""
+        """The source, with the hash of the distribution: sentences from another one are no copy."""
         return {**super().source, "distribution": digest(self.sentences)}
 
     @property

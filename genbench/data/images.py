@@ -26,7 +26,7 @@ from genbench.spec import Image, Labels
 __all__ = ["ImageData"]
 
 
-# Smaller sets live on the training device: a batch is then one index operation.
+# Sets smaller than this live on the training device: a batch is then one index operation.
 _ON_DEVICE_BYTES = 2**29
 
 

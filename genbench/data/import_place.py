@@ -23,7 +23,7 @@ from genbench.system.yaml12 import parse_yaml, plain
 
 __all__ = ["check_place", "closing_lines", "part_of", "store_import"]
 
-# letters that mean nothing in YAML, wherever they stand
+# These letters mean nothing in YAML, wherever they stand.
 _PLAIN = re.compile(r"[\w./+-]+")
 
 
@@ -54,7 +54,7 @@ def check_place(name: str, root: Path | None) -> Path:
 
 
 def part_of(split: str, n: float, total: int, things: str) -> int:
-    """The number of things of a split that `n` means: itself, or below 1 a share of all.
+    """The number of things in a split: `n` itself, or, if `n` is below 1, that share of all things.
 
     Args:
         split: Name of the split.
@@ -63,7 +63,7 @@ def part_of(split: str, n: float, total: int, things: str) -> int:
         things: What they are, for the message.
 
     Raises:
-        InputError: It is neither.
+        InputError: `n` is neither a number of things nor a share.
 
     Examples:
         >>> part_of("val", 0.05, 100, "windows"), part_of("val", 7, 100, "windows")

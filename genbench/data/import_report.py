@@ -16,9 +16,9 @@ from genbench.spec import Spec
 
 __all__ = ["depth_lines", "description_lines", "summary_line"]
 
-# classes whose counts are printed
+# The counts of at most this many classes are printed.
 _CLASSES = 20
-# folders without a picture that are named
+# At most this many folders without a picture are named.
 _FOLDERS = 5
 
 

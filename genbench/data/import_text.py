@@ -32,10 +32,11 @@ from genbench.system.files import open_regular
 
 __all__ = ["TextImport", "Windows", "import_text", "read_characters", "windows_of"]
 
-# share of the windows for validation, and for testing, unless the caller says otherwise
+# This share of the windows is for validation, and as many for testing, unless the caller says
+# otherwise.
 _SHARE = 0.05
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-# replaced characters that the report shows
+# The report shows at most this many replaced characters.
 _SHOWN = 10
 
 
@@ -190,7 +191,7 @@ def windows_of(text: str, length: int, sizes: dict[Split, int]) -> Windows:
         characters += _UNKNOWN
     if len(replaced):
         levels[is_unknown] = characters.index(_UNKNOWN)
-    # a text that cannot be stored is refused by the caller, with its number of characters
+    # The caller refuses a text with too few or too many different characters to be stored.
     dtype = array_dtype(min(max(len(characters), 2), MAX_LEVELS))
     images = levels.astype(dtype)[:, None, None]
     arrays: dict[Split, Arrays] = {}

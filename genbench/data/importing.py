@@ -20,11 +20,12 @@ from genbench.spec import Labels, Spec
 
 __all__ = ["Import", "check_plan", "import_images", "split_up"]
 
-# share of the pictures for validation, and for testing, unless the caller says otherwise
+# This share of the pictures is for validation, and as many for testing, unless the caller says
+# otherwise.
 _SHARE = 0.1
-# with fewer test images a distance between distributions of 2048 features is mostly bias
+# With fewer test images, a distance between distributions of 2048 features is mostly bias.
 _ENOUGH = 2_000
-# largest height and width of an image
+# An image has at most this height and width.
 _LARGEST_SIZE = 4096
 
 

@@ -20,8 +20,8 @@ from genbench.system.typed import read_value
 __all__ = ["CARD", "card_labels"]
 
 CARD = "dataset.json"
-# Largest dataset.json in bytes: so many, and so many more for every picture. Parsed, it takes ten
-# times as much memory.
+# A dataset.json has at most _CARD_BYTES bytes, and _CARD_BYTES_EACH more for every picture: parsed,
+# it takes ten times as much memory.
 _CARD_BYTES = 2**20
 _CARD_BYTES_EACH = 2**10
 

@@ -86,8 +86,8 @@ def printable(name: str) -> str:
 
 
 def as_word(name: str) -> str:
-    """A name as one word of a command that a user may copy; of a name that no terminal shows,
-    what `printable` makes of it.
+    """A name as one word of a command that a user may copy; a name that no terminal shows becomes
+    the result of `printable`.
     """
     if name.isprintable():
         return shlex.quote(name)
@@ -152,7 +152,7 @@ def places(origin: Path, names: Sequence[str]) -> dict[str, Place]:
 
 
 def _refuse_almost_splits(origin: Path, tops: set[str]) -> None:
-    """Refuse folders such as train_data and test_data, with nothing beside: as they are called, they
+    """Refuse folders such as train_data and test_data, with nothing beside: by their names they
     would be two classes, and pictures for testing would be trained on.
 
     Args:

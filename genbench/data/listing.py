@@ -26,14 +26,14 @@ __all__ = [
     "list_zip",
 ]
 
-# how the names of pictures end; Pillow may not know those of the last line, which is then said of
-# each file
+# The names of pictures end in one of these. Pillow may not know the endings of the last line; this
+# is then reported for each file.
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2"),
     *(".avif", ".heic", ".heif", ".dng", ".nef", ".cr2", ".arw"),
 )
-# a larger file is no picture that anybody would train on
+# A file with more bytes is no picture that anybody would train on.
 LARGEST_BYTES = 2**28
 
 
@@ -181,7 +181,8 @@ def _refuse_large(size: int) -> None:
 
 
 def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    _refuse_large(info.file_size)  # the announced size, which is all that is ever unpacked
+    # The announced size is all that is ever unpacked.
+    _refuse_large(info.file_size)
     try:
         with archive.open(info) as file:
             return file.read()

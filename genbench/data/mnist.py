@@ -64,9 +64,9 @@ _FILES = tuple(
 )
 _AMAT: dict[Split, str] = {"train": "train", "val": "valid", "test": "test"}
 _IDX_UINT8 = 0x08
-# limit of an unpacked idx file; the training images have 45 MiB
+# An unpacked idx file has at most this many bytes; the training images have 45 MiB.
 _LARGEST_BYTES = 2**28
-# images that are binarised at once
+# So many images are binarised at once.
 _DRAWN = 4096
 
 
@@ -112,7 +112,8 @@ class MNIST(ImageData):
     def protocol(self) -> str:
         if self.binarisation == "none":
             return "mnist"
-        return "likelihood"  # the extractor has seen greys only
+        # The extractor has seen grey images only.
+        return "likelihood"
 
     @property
     def source_files(self) -> list[Path]:
@@ -301,7 +302,8 @@ def fixed_draw(x: np.ndarray, split: Split) -> np.ndarray:
         uint8 (N, 1, 28, 28) of 0 and 1.
     """
     parts = []
-    for start in range(0, len(x), _DRAWN):  # in parts, since the random bits take memory
+    # Images are drawn in parts, since the random bits take memory.
+    for start in range(0, len(x), _DRAWN):
         stop = min(start + _DRAWN, len(x))
         rng = Rng(0, range(start, stop)).split(f"mnist-static/{split}")
         grey = torch.tensor(np.asarray(x[start:stop]))

@@ -29,7 +29,7 @@ __all__ = ["Made", "Pairs", "edges", "pairs_of_samples", "upper_half"]
 
 Made = Literal["halves", "edges"]
 
-# default of every data set
+# The data sets of pictures have this default.
 _BATCH_SIZE = 128
 
 

@@ -31,17 +31,17 @@ __all__ = [
     "texts",
 ]
 
-# pixels between two images of a grid, and their colour
+# Two images of a grid have this many pixels of this colour between them.
 _GAP = 4
 _PAPER = (255, 255, 255)
-# colour of points and letters
+# Points and letters have this colour.
 _INK = (31, 58, 110)
-# height of the letters of a text
+# The letters of a text have this height.
 _LETTER_PIXELS = 14
-# images are enlarged up to about so many pixels
+# Images are enlarged to about this size.
 _IMAGE_PIXELS = 48
 
-# endings of files that are not written; no folder is called so
+# Samples are not written to files with these endings, and no new folder gets such a name.
 _OTHER_FILES = (
     *(".bmp", ".csv", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".npy", ".pdf", ".pt", ".svg"),
     *(".tar", ".tif", ".tiff", ".txt", ".webp", ".yaml", ".yml", ".zip"),
@@ -263,7 +263,7 @@ def grid(
 
 
 def texts(images: np.ndarray, looks: Text) -> list[str]:
-    """The line that each image is.
+    """The line of text of each image.
 
     Args:
         images: Integers (N, 1, 1, L).
@@ -297,7 +297,8 @@ def _scatter(points: np.ndarray, levels: int) -> np.ndarray:
     counts = np.zeros((levels, levels))
     np.add.at(counts, (points[:, 0, 0, 0], points[:, 0, 0, 1]), 1)
     scale = max(1, 416 // levels)
-    # a point covers 3 x 3 cells of 256, or it could not be seen from the back row
+    # From 170 levels on, a point covers 3 x 3 cells: a single cell could not be seen from the back
+    # row.
     reach = levels // 170
     padded = np.pad(counts, reach)
     shifts = range(2 * reach + 1)

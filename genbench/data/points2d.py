@@ -88,7 +88,7 @@ class Points2d(ImageData):
 
     @cached_property
     def source(self) -> dict[str, object]:
-        """With the hash of the distribution, so that points drawn from another one are no copy."""
+        """The source, with the hash of the distribution: points from another one are no copy."""
         rounded = self.known_components.round(12)
         return {**super().source, "distribution": hashlib.sha256(rounded.tobytes()).hexdigest()}
 
@@ -201,7 +201,7 @@ def _pinwheel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     arms = []
     for k in range(5):
         deviation = np.angle(np.exp(1j * (angle - 2 * math.pi * k / 5 - r)))
-        # p(r) p(angle | r) / r, and the density of the angle has 1 / (0.25 / r): the two factors of
-        # r cancel
+        # The density is p(r) p(angle | r) / r. That of the angle has the factor r / 0.25, so the
+        # two factors of r cancel.
         arms.append(_normal((r - 2) ** 2, 0.6) * _normal((deviation * r) ** 2, 0.25))
     return np.stack(arms)

@@ -32,13 +32,13 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 __all__ = ["WHITE", "Decoded", "Depth", "decode", "from_array", "refuse_dark", "square"]
 
-# white of 16 bits
+# A grey value of 16 bits is white at this number.
 WHITE = 65_535
 
 _ORIENTATION = 0x112
 
-# formats that are tried in turn, whatever a file is called. Pillow knows more, of which PostScript is
-# a programming language, run by another program
+# These formats are tried in turn, whatever a file is called. Pillow knows more, but one of them,
+# PostScript, is a programming language that another program runs.
 _FORMATS = (
     "PNG",
     "JPEG",
@@ -72,7 +72,7 @@ class Depth(NamedTuple):
     is_high_byte: bool = False
 
     def over(self, other: Depth | None) -> Depth:
-        """The range of both."""
+        """The range of the values of both."""
         if other is None:
             return self
         return Depth(

@@ -134,7 +134,8 @@ class StoredImages(LightningDataModule, ABC):
     @property
     def _copy(self) -> Path:
         """The folder of the decoded copy, whether it exists yet or not."""
-        if is_read_only(self.root):  # its copy is not mistaken for that of another root
+        if is_read_only(self.root):
+            # The key holds the root, so that the copy is not mistaken for that of another root.
             key = digest([self.identity, str(self.root.resolve())])
             return self._default_root() / f"{self.name}-{key[:12]}"
         return self.root / f"{self.name}-{digest(self.identity)[:12]}"
@@ -165,7 +166,7 @@ class StoredImages(LightningDataModule, ABC):
         Raises:
             InputError: A source file is not there, or the decoded copy is damaged.
         """
-        _ = self._card  # verifies the copy, once
+        _ = self._card  # This verifies the copy, once.
         return read_split(self.folder, self.spec, split)
 
     def tensors(

@@ -33,7 +33,7 @@ def run_demonstration(name: str, seed: int = 0) -> Demonstration:
 
     Args:
         name: One of `demonstration_names`.
-        seed: Seed of everything random in it.
+        seed: Seed of all random numbers of the demonstration.
     """
     module = importlib.import_module(f"genbench.demos.{name.replace('-', '_')}")
     with style():

@@ -16,9 +16,9 @@ from genbench.records.demonstration import CheckedValue
 
 __all__ = ["Demonstration", "average", "exact"]
 
-# standard errors by which a mean of draws may differ from its expectation
+# A mean of draws may differ from its expectation by this many standard errors.
 _STANDARD_ERRORS = 4
-# digits that are left after sums of a few thousand terms in float64
+# Sums of a few thousand terms in float64 are exact up to about this error.
 _ROUNDING = 1e-9
 
 

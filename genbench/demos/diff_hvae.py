@@ -10,7 +10,8 @@ E[x_0 | x_t] = k_t x_t, and x_0 given x_t has the variance u_t:
     L_{t-1} = A_t^2 u_t / (2 v_t),  where q(x_{t-1} | x_t, x_0) = N(A_t x_0 + B_t x_t, v_t)
     L_0     = log(2 pi e u_1) / 2,  with p(x_0 | x_1) = N(k_1 x_1, u_1)
 
-The middle is computed from the covariances of the T + 1 variables under q and under p, as H(q(x_0)) + KL(q(x_{0:T}) || p(x_{0:T})).
+The middle expression is computed from the covariances of the T + 1 variables under q and under p, as
+H(q(x_0)) + KL(q(x_{0:T}) || p(x_{0:T})).
 
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models, eq. 5. arXiv:2006.11239
@@ -70,9 +71,9 @@ def terms(T: int) -> list[float]:
 
 
 def covariances(T: int) -> tuple[Tensor, Tensor]:
-    """Of x_0, ..., x_T under q and under p, (T + 1, T + 1) each."""
+    """Covariances of x_0, ..., x_T under q and under p, (T + 1, T + 1) each."""
     chain = levels(T)
-    # rows: every variable as a combination of independent standard normals
+    # A row writes one variable as a combination of independent standard normals.
     q = torch.zeros(T + 1, T + 1, dtype=torch.float64)
     p = torch.zeros_like(q)
     q[0, 0] = c

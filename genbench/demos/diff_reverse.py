@@ -36,7 +36,7 @@ __all__ = ["demonstrate"]
 
 DATA = mixture([0.6, 0.4], [-1.0, 1.2], [0.25, 0.4])
 SCHEDULE = Linear()
-# the flow has no value at t = 0, where there is no noise
+# The curves end here, since the flow has no value at t = 0, where there is no noise.
 FIRST = 1e-3
 STEPS = 100
 

@@ -22,7 +22,7 @@ __all__ = [
     "svg",
 ]
 
-# Okabe and Ito (2008): told apart by most colour-blind eyes
+# These colours of Okabe and Ito (2008) can be told apart by most colour-blind people.
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"

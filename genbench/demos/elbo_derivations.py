@@ -25,7 +25,7 @@ from genbench.formulas.likelihood import gaussian_log_density
 
 __all__ = ["demonstrate"]
 
-# p(z) and p(x | z), z = 1, ..., 4
+# The model has p(z) and p(x | z) for z = 1, ..., 4.
 MODEL = mixture([0.4, 0.3, 0.2, 0.1], [-2.0, 0.0, 1.0, 3.0], [0.5, 0.8, 0.6, 1.0])
 x = torch.tensor(0.7, dtype=torch.float64)
 q = torch.tensor([0.1, 0.5, 0.3, 0.1], dtype=torch.float64)

@@ -1,7 +1,7 @@
 """A free q for every image: ascent of the ELBO in its entropy form finds the posterior of each.
 
 In the model p(z) = N(0, 1), p(x | z) = N(a z, s^2), each image x_n has its own q_n = N(m_n, t_n^2), whose two
-numbers climb the bound by gradient, before anybody trains an encoder:
+numbers are found by gradient ascent of the bound, without an encoder:
 
     ELBO_n = E_q log p(x_n, z) + H(q_n),    H(q_n) = log t_n + 1/2 log(2 pi e)
 

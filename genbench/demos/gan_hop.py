@@ -27,9 +27,9 @@ __all__ = ["demonstrate"]
 
 PLACES = 64
 ROUNDS = 24
-# rounds that a discriminator learns from
+# A discriminator learns from this many rounds.
 MEMORY = 3
-# weights of the four modes, at places 8, 24, 40 and 56, and the width of each
+# The four modes have these weights, places and width.
 WEIGHTS = torch.tensor([0.31, 0.27, 0.23, 0.19], dtype=torch.float64)
 MODES = torch.tensor([8, 24, 40, 56])
 WIDTH = 2.0
@@ -62,7 +62,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     for _ in range(ROUNDS):
         if history:
             q = torch.stack(history[-MEMORY:]).mean(0)
-        # both players know 1e-6 of the uniform distribution, so that D is a ratio everywhere
+        # 1e-6 is added to p and to q, so that D is defined everywhere.
         D = (p + 1e-6) / (p + q + 2e-6)
         reply = best_reply(D)
         replies.append((reply, D))

@@ -24,7 +24,7 @@ from genbench.models.gan.games import Minimax
 
 __all__ = ["demonstrate"]
 
-# images of 20 in each cell
+# Each cell holds this many of 20 images.
 REAL = torch.tensor([8, 6, 3, 2, 1])
 FAKE = torch.tensor([1, 2, 4, 6, 7])
 
@@ -66,7 +66,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     q = FAKE.double() / FAKE.sum()
     D, value = best_discriminator(REAL, FAKE)
     even, value_at_p = best_discriminator(REAL, REAL)
-    # q walks from FAKE to p: V(D*) falls to -log 4
+    # While q goes from FAKE to p, V(D*) falls to -log 4.
     share = torch.linspace(0, 1, 41, dtype=torch.float64)
     curve = [2 * jensen_shannon(p, (1 - t) * q + t * p) - math.log(4) for t in share]
     figure, (left, right) = panels(2)

@@ -40,7 +40,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
         seed: Not used: nothing is random.
     """
     half = torch.full((2,), 0.5, dtype=torch.float64)
-    # log X = s z, z ~ N(0, 1): sums over a fine grid are exact to rounding
+    # log X = s z with z ~ N(0, 1). Sums over a fine grid are exact up to rounding.
     z = torch.linspace(-12, 12, 2401, dtype=torch.float64)
     p = Normal().log_density(z).exp() * (z[1] - z[0])
     s = torch.linspace(0, 2, 21, dtype=torch.float64)

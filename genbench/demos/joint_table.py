@@ -22,7 +22,7 @@ from genbench.demos.drawing import BLUE, GREY, panels
 
 __all__ = ["demonstrate"]
 
-# pairs (x, y) of a hundred: rows x = 1, 2, 3, columns y = 1, 2, 3
+# The table counts a hundred pairs (x, y). Its rows are x = 1, 2, 3, and its columns y = 1, 2, 3.
 PAIRS = torch.tensor([[20, 3, 13], [10, 15, 7], [6, 12, 14]])
 
 
@@ -38,7 +38,7 @@ def demonstrate(seed: int = 0) -> Demonstration:
     x = torch.arange(1, 4, dtype=torch.float64)
     mean = (x * p_x).sum()
     p_y_given_x = p_xy / p_x[:, None]
-    # Bayes: p(x | y) = p(y | x) p(x) / p(y)
+    # Bayes' rule is p(x | y) = p(y | x) p(x) / p(y).
     p_x_given_y = p_y_given_x * p_x[:, None] / p_y
     figure, (left, right) = panels(2)
     _draw_table(left, p_xy)

@@ -32,7 +32,7 @@ b = 0.5
 DATA = mixture([w, 1 - w], [-a, a], [b, b])
 x = torch.linspace(-12, 12, 801, dtype=torch.float64)
 LOG_P = DATA.log_density(x)
-# of the minimum that the search finds, and of the overlap of the modes
+# The tolerance covers the error of the search for the minimum, and the overlap of the modes.
 TOLERANCE = 1e-5
 
 Divergence = Callable[[Tensor], Tensor]

@@ -2,7 +2,8 @@
 
     KL(p || q) = 1/2 [ d (r - 1 - ln r) + |mu_p - mu_q|^2 / s_q^2 ],    r = s_p^2 / s_q^2
 
-for isotropic Gaussians of d dimensions. On the line it is held against the integral of p log(p / q).
+for isotropic Gaussians of d dimensions. In one dimension it is compared with the integral of
+p log(p / q).
 
 Reference:
     Kullback, Leibler (1951), On information and sufficiency. Annals of Mathematical Statistics 22
@@ -22,7 +23,7 @@ from genbench.formulas.likelihood import gaussian_kl, gaussian_log_density
 
 __all__ = ["demonstrate"]
 
-# means and standard deviations of p and q
+# Each pair is a mean and a standard deviation.
 P = (0.0, 1.0)
 Q = (1.5, 0.6)
 

@@ -6,8 +6,8 @@ with sigma_t^2 the posterior variance (1 - abar_{t-1}) / (1 - abar_t) beta_t. In
 
     lambda_t = (SNR_{t-1} / SNR_t - 1) / 2
 
-At t = 1 it would be infinite: there stands L_0, a decoder of integer pixels. L_simple sets every weight to 1, and so gives the
-small t, where hardly anything is left to denoise, a far smaller share.
+At t = 1 it would be infinite, and the bound has L_0 instead, a decoder of integer pixels. L_simple sets every weight to 1, and
+so gives the small t, where hardly anything is left to denoise, a far smaller share.
 
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models, eq. 12. arXiv:2006.11239

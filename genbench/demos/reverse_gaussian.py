@@ -113,7 +113,8 @@ def demonstrate(seed: int = 0) -> Demonstration:
             "Gaussian falls with the third power of beta, so that many small steps may be Gaussian."
         ),
         values=(
-            # the linear term in v is removed by the two values; what is left is of order v^2
+            # Twice the second ratio minus the first removes the term that is linear in v. The error
+            # that is left is of order v^2.
             exact("skewness / limit, v -> 0", 2 * ratios[1] - ratios[0], 1, tolerance=1e-4),
             exact("KL / (skewness^2 / 12) at beta = 0.01", divergence(DATA, 0.01) / small, 1, 0.05),
             exact("KL for a Gaussian p at beta = 0.9", divergence(GAUSSIAN, 0.9), 0),

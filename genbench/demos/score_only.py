@@ -4,8 +4,9 @@
     E[x_0 | x_t]   = (x_t + sigma^2 s(x_t)) / alpha
     Var[x_0 | x_t] = (sigma / alpha)^2 (1 + sigma^2 s'(x_t))        the second-order formula
 
-The prior is an energy model, p(x) ~ exp(-E(x)) with E = x^4/4 - x^2, whose constant nobody computes; a factor of 1,000 on it
-changes neither the score nor what follows. For x_0 ~ N(0, c^2) the variance is c^2 sigma^2 / (alpha^2 c^2 + sigma^2) everywhere.
+The prior is an energy model, p(x) ~ exp(-E(x)) with E = x^4/4 - x^2, whose normalising constant is not computed. A factor of
+1,000 on it changes neither the score nor the results. For x_0 ~ N(0, c^2) the variance is c^2 sigma^2 / (alpha^2 c^2 + sigma^2)
+everywhere.
 
 References:
     Efron (2011), Tweedie's formula and selection bias. J. Am. Stat. Assoc. 106

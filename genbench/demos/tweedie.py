@@ -4,8 +4,8 @@
     x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps:  E[x_0 | x_t] = (x_t + (1 - abar) s(x_t)) / sqrt(abar)
 
 The left sides are computed by Bayes' rule, as a weighted mean over x, the right sides from the score by automatic
-differentiation of log p(x_t). The formula knows nothing of the prior p(x), and holds for each of three: a mixture of
-Gaussians, the uniform distribution of an interval, and two points.
+differentiation of log p(x_t). The formula does not use the prior p(x), and holds for each of three priors: a mixture
+of Gaussians, the uniform distribution of an interval, and two points.
 
 Reference:
     Efron (2011), Tweedie's formula and selection bias. J. Am. Stat. Assoc. 106
@@ -24,7 +24,7 @@ from genbench.formulas.noise import Exploding, Linear, Schedule
 
 __all__ = ["demonstrate"]
 
-# abar = 0.66
+# At this time, abar = 0.66.
 TIME = torch.tensor([0.2], dtype=torch.float64)
 
 

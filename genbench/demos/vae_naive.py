@@ -31,7 +31,7 @@ __all__ = ["demonstrate"]
 d = 8
 s = 0.1
 v = s**2 / (1 + s**2)
-# the encoder's standard deviation, 1.5 times that of the posterior
+# The standard deviation of the encoder is 1.5 times that of the posterior.
 t = 1.5 * math.sqrt(v)
 x = torch.tensor([1.0, -0.5, 0.3, 1.2, -0.8, 0.1, -1.5, 0.6], dtype=torch.float64)
 REPEATS = 200

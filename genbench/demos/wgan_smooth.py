@@ -1,11 +1,13 @@
 """Two points at a distance: earth mover's distance has a slope, Jensen-Shannon divergence a step.
 
-p is all at 0, and q at theta. No discriminator but a perfect one fits them, where theta is not 0:
+p is all at 0, and q at theta. Where theta is not 0, the best discriminator tells them apart
+perfectly:
 
     W(p, q)   = max over 1-Lipschitz d of d(0) - d(theta) = |theta|          slope 1
     JSD(p, q) = (max_D V(D) + log 4) / 2 = log 2, and 0 at theta = 0          slope 0
 
-so that a generator that moves theta learns nothing from JSD, and where to go from W.
+so that a generator that moves theta learns nothing from JSD, and learns from W in which direction
+to go.
 
 Reference:
     Arjovsky, Chintala, Bottou (2017), Wasserstein GAN, example 1. arXiv:1701.07875
@@ -25,7 +27,7 @@ from genbench.models.gan.games import Minimax, Wasserstein
 
 __all__ = ["demonstrate"]
 
-# logit of a discriminator that is sure: sigma(-40) = 4e-18
+# A discriminator that is sure gives this logit: sigma(-40) = 4e-18.
 SURE = 40.0
 
 
@@ -40,7 +42,7 @@ def earth_mover(theta: Tensor) -> Tensor:
 
 def jensen_shannon(theta: Tensor) -> Tensor:
     """JSD of points at 0 and theta, through the value of the best discriminator, nats."""
-    # a discriminator sees one point or two; it is a function of theta only by that
+    # The best discriminator depends on theta only through whether the two points differ.
     d = torch.where(theta == 0, 0.0, SURE) + 0 * theta
     value = -Minimax().discriminator(d, -d)["loss"]
     return (value + math.log(4)) / 2

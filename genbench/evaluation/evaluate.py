@@ -128,13 +128,16 @@ def score_run(
 
 
 def scores_of(run: RunEvaluation, target: Target) -> Record:
-    """The record without a speed: the one that waits, else measured, and then it waits."""
+    """The record without a speed: the one that waits in the folder of the run. Where none waits,
+    the run is measured, and its record waits from then on.
+    """
     folder = run.loaded.run.path
     weights = run.loaded.run.state()["weights_hash"]
     blank = new_record(run, target, status="done", weights_hash=weights)
     waiting = read_pending(folder, target.path, blank)
     if agreed(waiting is not None):
-        return waiting or blank  # which of them matters to the first process alone
+        # Which of the two it is matters to the first process alone.
+        return waiting or blank
     check_place(run.out, blank.dataset, blank.model, blank.variant, blank.seed, blank.id)
     model = run.loaded.model
     data = run.loaded.data

@@ -58,8 +58,9 @@ def evaluate_samples(
         data: What they should look like.
         name: What to call them: a row of the table.
         out: Folder with records/ and pictures/.
-        seed: Which training of the other tool they come from: the seeds of one name are one row.
-        protocol_name: How they are judged. Default: as the data are.
+        seed: Number of the training of the other tool that they come from. The seeds of one name
+            are one row.
+        protocol_name: Name of the protocol that judges them. Default: that of the data.
         device: Where to compute.
 
     Returns:
@@ -94,7 +95,7 @@ def evaluate_samples(
         )
     resolved = resolved.of_training(seed)
     config = {"samples": content_hash(images)}
-    # files come in the order of their names, often class by class
+    # Files come in the order of their names, often class by class.
     evaluation_seed = resolved.protocol.evaluation_seed
     images = images[content_order(images.numpy(), evaluation_seed)[: protocol.images]]
     id8 = record_id(digest(FOREIGN), identity, "", {}, {}, device_class(device))
@@ -179,7 +180,7 @@ def read_samples(path: Path, spec: Spec) -> Tensor:
 def _decoded(path: Path, picture: Picture) -> Decoded:
     try:
         return picture.read()
-    except Exception as error:  # decoders of damaged files raise what they like
+    except Exception as error:  # Decoders of damaged files may raise anything.
         raise InputError(
             f"{path}: {printable(picture.name)}:"
             f" {' '.join(str(error).split()) or type(error).__name__}"
@@ -190,7 +191,7 @@ def _image(path: Path, name: str, pixels: np.ndarray, spec: Spec) -> Tensor:
     """A picture as an image (C, H, W) of the data's shape."""
     channels, height, width = spec.shape
     if channels == 1 and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., 0]  # grey, stored in colour
+        pixels = pixels[..., 0]  # The picture is grey, but stored in colour.
     if channels == 3 and pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     if pixels.shape != ((height, width) if channels == 1 else (height, width, channels)):

@@ -25,14 +25,14 @@ def record_of_images(
     """A record with metrics alone: there is no likelihood, no speed and no cost.
 
     Args:
-        name: What the row is called.
+        name: Name of the row.
         family: `FOREIGN`, or "-" of the noise floor.
         seed: Seed of the draw or of the other tool's training.
         device_class: Where the metrics were computed: cpu, cuda or mps.
         protocol: How the images were measured.
         metrics: Their metrics.
         config: What is known of the images.
-        config_hash: What tells them from other images of the name.
+        config_hash: A hash that tells them from other images of the same name.
     """
     return Record(
         dataset=protocol.dataset,

@@ -46,7 +46,8 @@ def noise_floor(
     images = x[order[: protocol.images]]
     metrics = score_samples(images, resolved.of_training(seed))
     for name in list(metrics):
-        if "training images" in metric_info(name).inputs:  # the samples are training images
+        # The samples are training images.
+        if "training images" in metric_info(name).inputs:
             del metrics[name]
     record = record_of_images(NOISE_FLOOR, "-", seed, kind, identity, metrics, {}, NOISE_FLOOR)
     save_picture(images, data.spec, record, out)

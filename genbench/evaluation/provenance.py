@@ -15,8 +15,8 @@ __all__ = ["new_provenance", "now", "portable_tree"]
 
 
 def portable_tree(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without where it lay and who watched: a record names no folder of anybody's
-    machine.
+    """The configuration without the keys that say where the run lay and who watched it: a record
+    names no folder of anybody's machine.
     """
     data = {key: value for key, value in resolved["data"].items() if key != "root"}
     portable = {
@@ -58,7 +58,8 @@ def now() -> str:
 
 def _git(*arguments: str) -> str | None:
     root = checkout()
-    if root is None:  # an installed genbench may lie in the repository of something else
+    if root is None:
+        # An installed genbench may lie in the repository of something else.
         return None
     try:
         done = subprocess.run(
@@ -69,6 +70,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-# when the program starts: the checkout may have moved on by the time a record is written
+# Git is asked when the program starts: the checkout may have moved on by the time a record is
+# written.
 _COMMIT = _git("rev-parse", "HEAD")
 _DIRTY = bool(_git("status", "--porcelain", "--", "genbench", "configs"))

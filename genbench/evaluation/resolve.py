@@ -1,7 +1,8 @@
-"""What an evaluation is before anything is measured, found out once per command and handed down.
+"""All that is known of an evaluation before anything is measured. It is found out once per command
+and handed down.
 
-How images of one data set are judged (`ResolvedProtocol`), and what is to be measured of one run
-and in which records that goes (`RunEvaluation`, of one `Target` per variant).
+`ResolvedProtocol` says how images of one data set are judged. `RunEvaluation` says what is to be
+measured of one run, with one `Target` per variant, and which records it goes into.
 """
 
 from __future__ import annotations
@@ -300,7 +301,8 @@ def row_hash(loaded: Loaded, out: Path) -> str:
                 check_config(record.provenance.config, config.name, config.trust, str(path)).hash
                 == config.hash
             )
-        except InputError:  # a class or an argument of its time is gone, or it is of foreign images
+        except InputError:
+            # A class or an argument of that time is gone, or the record is of foreign images.
             continue
         if same:
             hashes.append((record.evaluated_at, record.provenance.config_hash))
@@ -310,5 +312,5 @@ def row_hash(loaded: Loaded, out: Path) -> str:
 
 
 def device_class(device: str) -> Any:
-    """cpu, cuda or mps: of a record."""
+    """The kind of a device as records note it: cpu, cuda or mps."""
     return torch.device(device).type

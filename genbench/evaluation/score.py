@@ -16,7 +16,8 @@ from genbench.rng import Rng
 
 __all__ = ["score_samples"]
 
-# random halves for the errors of sample metrics: errors to a tenth
+# The errors of sample metrics come from this many random halves, which makes them accurate to about
+# a tenth.
 _DRAWS = 50
 
 

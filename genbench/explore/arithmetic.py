@@ -16,7 +16,8 @@ from genbench.explore.subject import NotPossible, Subject
 
 __all__ = ["arithmetic"]
 
-# training images whose encodings give the mean latent of a class
+# The mean latents of the classes are computed from the encodings of at most this many training
+# images.
 _ENCODED = 5000
 
 
@@ -66,7 +67,7 @@ def arithmetic(subject: Subject) -> Drawing:
     title = subject.title("Attribute arithmetic", f"{len(x)} images, {classes} classes")
     rows = subject.class_names(150)
     columns = subject.class_names(105)[:classes]
-    # a column is as wide as an image
+    # A column is as wide as an image, so that a long name goes on a line of its own.
     space = " " if max(map(len, columns)) <= 3 else "\n"
     names = ["x", "x'", *(literal(f"b ={space}{name}") for name in columns)]
     caption += first_classes(subject, "columns")

@@ -65,8 +65,8 @@ def explore(
     inside = _in_checkout(loaded.run.path)
     places = [(loaded.run.path / "explore", "", inside or str(loaded.run.path.resolve()))]
     if out is not None:
-        # a page goes to others: it says where anybody has such a run, and not where this machine
-        # keeps it
+        # Other people read a page. It therefore names the usual folder of such a run, and not the
+        # folder on this machine.
         usual = f"runs/{loaded.data.name}/{loaded.config.name}/s{loaded.config.seed}"
         places.append(
             (out / "explore" / loaded.data.name, f"{loaded.config.name}-", inside or usual)
@@ -99,7 +99,7 @@ def _in_checkout(folder: Path) -> str | None:
 
     runs/ may be a link to another disk, and counts as inside.
     """
-    as_named = Path(os.path.abspath(folder))  # noqa: PTH100, which would follow the link
+    as_named = Path(os.path.abspath(folder))  # noqa: PTH100, since resolve() follows links
     for path in (as_named, folder.resolve()):
         if path.is_relative_to(project_root()):
             return str(path.relative_to(project_root()))

@@ -133,5 +133,5 @@ def histograms(
         )
     unit = "white = 1" if name == "pixels" else "no unit"
     axes.set(xlabel=f"L2 distance to the nearest training image: {name}, {unit}", ylabel="share")
-    # above the lines, which may be anywhere
+    # The legend stands above the axes, because the lines may be anywhere inside.
     axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)

@@ -15,7 +15,7 @@ from genbench.explore.subject import NotPossible, Subject
 
 __all__ = ["density_table", "points"]
 
-# cells whose log-probability is computed at once
+# The log-probabilities of this many cells are computed at once.
 _CELLS = 4096
 
 

@@ -15,7 +15,7 @@ from genbench.explore.subject import NotPossible, Subject
 
 __all__ = ["forward", "reverse", "strip"]
 
-# columns of a strip
+# A strip of the forward process has this many columns.
 _TIMES = 9
 
 
@@ -62,7 +62,8 @@ def reverse(subject: Subject) -> Drawing:
     start = rng.normal(subject.spec.shape)
     states = [start, *model.trajectory(start, rng, y, **with_objects(subject.options))]
     steps = len(states) - 1
-    # most of what can be seen happens at the end: five of the nine pictures are of its last fifth
+    # Most visible changes happen at the end, so that five of the nine pictures are of the last
+    # fifth of the process.
     shares = (0, 0.25, 0.5, 0.65, 0.8, 0.87, 0.93, 0.97, 1)
     kept = sorted({round(share * steps) for share in shares})
     uneven = ", not evenly spaced" if len({b - a for a, b in pairwise(kept)}) > 1 else ""

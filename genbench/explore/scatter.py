@@ -77,7 +77,7 @@ def scatter_by_label(axes: Axes, place: np.ndarray, y: Tensor | None, subject: S
         rest = place[~np.isin(labels, list(coloured))]
         name = f"{others} other class{'es' * (others > 1)}"
         axes.scatter(rest[:, 0], rest[:, 1], s=20, c=OTHERS, linewidths=0, zorder=0.5, label=name)
-    # distances along both axes are one measure
+    # Both axes have the same scale, so that distances in all directions can be compared.
     axes.set_aspect("equal", adjustable="datalim")
     if y is not None:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=1.5)

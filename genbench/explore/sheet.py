@@ -34,12 +34,12 @@ __all__ = [
     "style",
 ]
 
-# Version of the figures. It is raised by hand when a figure or a word on it changes, so that
-# committed figures of an older version are drawn again.
+# This is the version of the figures. It is raised by hand when a figure or a word on it changes, so
+# that committed figures of an older version are drawn again.
 DRAWING = 2
 
-# Okabe and Ito (2008), with a darker yellow, a grey and a violet. Most colour-blind people can tell
-# these apart, and the markers help the others
+# These are the colours of Okabe and Ito (2008), with a darker yellow, a grey and a violet. Most
+# colour-blind people can tell them apart, and the markers help the others.
 PALETTE = (
     "#0072B2",
     "#D55E00",
@@ -53,17 +53,19 @@ PALETTE = (
     "#6A2C91",
 )
 MARKERS = "os^DvPX*<>"
-# colour of classes that have no colour of their own: lighter than the grey of the palette
+# Classes without a colour of their own have this grey, which is lighter than the grey of the
+# palette.
 OTHERS = "#D2D2D2"
-# colour between images: neither their black nor their white runs into it, and no grey is blue
+# This colour is between images. It is neither black nor white nor grey, so that the edges of an
+# image can be seen.
 _BETWEEN = (140, 175, 215)
-# sizes of letters, in points
+# Sizes of letters are in points.
 _SMALL = 14
 _TEXT = 15
 _TITLE = 22
 _FONT = "DejaVu Sans"
 _DPI = 100
-# bytes of the largest PNG with all its colours
+# A PNG of more bytes than this is reduced to 256 colours.
 _MAX_PNG = 300 * 1024
 
 
@@ -139,7 +141,7 @@ def _shortened(name: str, width: int) -> str:
             ending = name[len(name) - kept // 2 :]
             shown = f"{beginning}\N{HORIZONTAL ELLIPSIS}{ending}"
         font.set_text(shown)
-        if font.get_width_height()[0] / 64 <= width:  # the font counts in 64ths of a pixel
+        if font.get_width_height()[0] / 64 <= width:  # The unit of the font is 1/64 of a pixel.
             return shown
     return ""
 

@@ -22,9 +22,9 @@ from genbench.spec import Scatter, Text
 
 __all__ = ["NotPossible", "Subject"]
 
-# images that are sampled, encoded or decoded at once
+# This many images are sampled, encoded or decoded at once.
 _BATCH = 256
-# held-out images whose encodings describe the latent space
+# The encodings of at most this many held-out images describe the latent space.
 _ENCODED = 2_000
 
 

@@ -14,7 +14,7 @@ from genbench.spec import Text
 
 __all__ = ["text"]
 
-# lines of a column, and characters of the longest one that is shown whole
+# A column has at most this many lines. A line of more characters than this is cut.
 _LINES = 20
 _WIDTH = 46
 

@@ -13,7 +13,7 @@ from genbench.formulas.priors import Codes
 
 __all__ = ["tsne"]
 
-# latents that are placed: t-SNE of more takes long
+# At most this many latents are placed, because t-SNE of more takes long.
 _PLACED = 1_000
 
 

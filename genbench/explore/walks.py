@@ -27,7 +27,7 @@ from genbench.formulas.priors import Normal
 
 __all__ = ["interpolation", "manifold", "traversals"]
 
-# rows and columns of a manifold
+# A manifold has this many rows and columns.
 _SIDE = 12
 
 

@@ -15,8 +15,8 @@ importance sampling.
               min(1, exp(H_before - H_after))                                                          (Neal 2011, arXiv:1206.1901)
     eps       of each image: times 1.1 after an acceptance, divided by 1.19 after a rejection, which settles at 65 %
 
-As eps looks back at the chain, E w_AIS = Z holds nearly and not exactly: an estimate of log Z, from
-below on average.
+Since eps depends on the past of the chain, E w_AIS = Z holds only nearly. log w_AIS is an estimate
+of log Z, and on average it is too low.
 
 References:
     Neal (2001), Annealed importance sampling. Statistics and Computing 11. arXiv:physics/9803008
@@ -40,7 +40,7 @@ _FIRST_STEP = 0.2
 _LONGER = 1.1
 _SHORTER = 1 / 1.19
 
-# e -> log w(e): (B, d) -> (B,) nats, each row by itself
+# A `LogWeight` maps e, (B, d), to log w(e), (B,) nats. It maps each row by itself.
 LogWeight = Callable[[Tensor], Tensor]
 
 
@@ -94,8 +94,8 @@ def temperatures(T: int) -> list[float]:
 def _hamiltonian(
     log_w: LogWeight, beta: float, e: Tensor, value: Tensor, slope: Tensor, step: Tensor, rng: Rng
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One transition T_t from e, where log w is `value` and its gradient `slope`: the same three
-    afterwards, and who moved.
+    """One transition T_t from e, where log w is `value` and its gradient `slope`. It returns these
+    three after the transition, and which chains have moved.
     """
     eps = step[:, None]
     r = rng.normal(e.shape[1:])
@@ -108,7 +108,7 @@ def _hamiltonian(
         new_e = new_e + eps * r
         new_value, new_slope = _with_slope(log_w, new_e)
         r = r + eps / 2 * (beta * new_slope - new_e)
-    # an energy that is not a number accepts nothing
+    # Where an energy is NaN, this comparison is false, and the move is rejected.
     accepted = rng.uniform().log() < before - _energy(beta, new_e, new_value, r)
     yes = accepted[:, None]
     return (

@@ -103,7 +103,7 @@ def sub_sequence(T: int, steps: int) -> list[int]:
 
 
 def bound_tables(beta: Tensor, variance: Variance) -> dict[str, Tensor]:
-    """What the bound of a chain has of each step, float64 (T + 1,) by t = 0, ..., T.
+    """The quantities of the bound of a chain at each step, float64 (T + 1,) by t = 0, ..., T.
 
     Args:
         beta: beta_1, ..., beta_T, float64 (T,).
@@ -128,7 +128,7 @@ def bound_tables(beta: Tensor, variance: Variance) -> dict[str, Tensor]:
         sigma2[1] = posterior[2]
     weight = torch.zeros_like(beta)
     constant = torch.zeros_like(beta)
-    # eq. 12 and the part of the KL that no mean can change
+    # These are the weight of eq. 12, and the part of the KL that does not depend on the mean.
     weight[2:] = (beta**2 / (2 * sigma2 * (1 - beta) * (1 - abar)))[2:]
     constant[2:] = (0.5 * (torch.log(sigma2 / posterior) + posterior / sigma2 - 1))[2:]
     return {"abar": abar, "sigma2": sigma2, "weight": weight, "constant": constant}

@@ -79,7 +79,7 @@ class LowRank(Gaussians):
         scale = torch.exp(-0.5 * log_psi)
         chol = self.precision_factor()
         z = self.posterior_mean(v, chol)
-        # v - mu - Lambda z = v - [Lambda mu] (z, 1)
+        # The residual v - mu - Lambda z is written as v - [Lambda mu] (z, 1).
         loading = torch.cat((self.factor, self.mean[..., None]), 2).double() * scale[..., None]
         extended = torch.cat((z, z.new_ones(*z.shape[:2], 1)), 2)
         squares = squared_residuals(v, scale, loading, extended) + z.square().sum(2)
@@ -96,7 +96,7 @@ class LowRank(Gaussians):
         return v
 
     def start(self, mean: Tensor, variance: Tensor, rng: Rng) -> None:
-        # Lambda = 0 is a stationary point of EM
+        # Lambda starts at random, since Lambda = 0 is a stationary point of EM.
         factor = 0.1 * variance.sqrt()[:, None] * rng.normal(self.factor.shape)[0].double()
         self._set(
             every_gaussian(mean), mean=mean, factor=factor, log_psi=variance.log().expand_as(mean)
@@ -118,7 +118,7 @@ class LowRank(Gaussians):
         chol = self.precision_factor()
         held = sums["n"] >= 1
         n = sums["n"].clamp(min=1)
-        # sum_n h E[z' z'^T | v] and sum_n h v E[z' | v]^T
+        # `second` is sum_n h E[z' z'^T | v], and `cross` is sum_n h v E[z' | v]^T.
         zz = sums["zz"] + n[:, None, None] * torch.cholesky_inverse(chol)
         upper = torch.cat((zz, sums["z"][..., None]), 2)
         lower = torch.cat((sums["z"], n[:, None]), 1)[:, None]
@@ -126,8 +126,8 @@ class LowRank(Gaussians):
         cross = torch.cat((sums["vz"], sums["v"][..., None]), 2)
         both = torch.linalg.solve(second, cross.transpose(1, 2)).transpose(1, 2)  # [Lambda mu]
         psi = ((sums["vv"] - (both * cross).sum(2)) / n[:, None]).clamp(min=0) + floor
-        # z ~ N(m, R) is more likely than N(0, I) until EM has converged: its scale goes into
-        # Lambda, its mean into mu
+        # This is the parameter expansion. Until EM has converged, z ~ N(m, R) is more likely than z
+        # ~ N(0, I). The scale of N(m, R) is moved into Lambda, and its mean into mu.
         m = sums["z"] / n[:, None]
         R = zz / n[:, None, None] - m[:, :, None] * m[:, None]
         mean = both[..., -1] + (both[..., :-1] @ m[..., None])[..., 0]

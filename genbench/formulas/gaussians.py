@@ -41,7 +41,7 @@ __all__ = [
     "squared_residuals",
 ]
 
-# points whose residuals are computed at once
+# The residuals of this many points are computed at once.
 _ROWS = 256
 
 Sums = dict[str, Tensor]
@@ -89,7 +89,7 @@ class Gaussians(nn.Module, ABC):
 
     @abstractmethod
     def maximise(self, sums: Sums, floor: float) -> None:
-        """Become the most likely Gaussians given the sums over points.
+        """Change the Gaussians to the most likely ones, given the sums over points.
 
         Args:
             sums: What `sums` gives, over all points.
@@ -248,7 +248,7 @@ def squared_residuals(v: Tensor, scale: Tensor, loading: Tensor, z: Tensor) -> T
         13.0
     """
     parts = []
-    # few enough points at once for the residuals to stay in the cache
+    # The parts have so few points that the residuals stay in the cache.
     for points, weights in zip(v.split(_ROWS), z.split(_ROWS)):
         columns = []
         for c in range(len(scale)):

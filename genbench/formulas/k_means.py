@@ -39,7 +39,8 @@ def _k_means_plus_plus(v: Tensor, K: int, rng: Rng) -> Tensor:
     chosen = v[int(u[0] * len(v))][None]
     distance = (v - chosen).square().sum(1)
     for k in range(1, K):
-        # where all points are chosen already, any will do
+        # Where every point has been chosen already, all distances are 0, and any point may be
+        # chosen.
         weight = (distance if distance.sum() > 0 else torch.ones_like(distance)).cumsum(0)
         new = v[int(torch.searchsorted(weight, u[k] * weight[-1]).clamp(max=len(v) - 1))]
         chosen = torch.cat((chosen, new[None]))

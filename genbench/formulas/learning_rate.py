@@ -31,7 +31,7 @@ class LearningRateSchedule(ABC):
             budget: Images of the whole run.
         """
 
-    def check_budget(self, budget: int) -> None:  # noqa: B027, nothing to check is the rule
+    def check_budget(self, budget: int) -> None:  # noqa: B027, a schedule may check nothing
         """Refuse a budget in which the schedule would not do what it is named for.
 
         Args:

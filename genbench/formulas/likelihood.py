@@ -62,7 +62,7 @@ def importance_weighted(K: int, log_w: Callable[[int], Tensor]) -> Tensor:
         raise ValueError(f"K is at least 1, not {K}")
     total = first = log_w(0)
     for k in range(1, K):
-        # in float64: thousands of additions to a large number
+        # The sum is taken in float64, because it may add thousands of small numbers to a large one.
         total = torch.logaddexp(total.double(), log_w(k).double())
     return (total - math.log(K)).to(first.dtype)
 
@@ -104,8 +104,8 @@ def gaussian_log_density(z: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
 def location_and_scale(theta: Tensor) -> tuple[Tensor, Tensor]:
     """What a decoder gives of p(x|z): channels (2C) -> mean and log scale, (B, C, H, W) each."""
     mean, log_s = theta.chunk(2, dim=1)
-    # a scale below e^-7 is far narrower than a bin of 256 levels: nothing to gain there but
-    # overflow
+    # A scale below e^-7 is far narrower than a bin of 256 levels. It would gain nothing, and could
+    # overflow.
     return mean, log_s.clamp(min=-7.0, max=5.0)
 
 
@@ -153,8 +153,8 @@ def gaussian_log_mass(x: Tensor, levels: int, mean: Tensor, log_s: Tensor) -> Te
     b = torch.where(flip, -lower, upper)
     log_a = _log_ndtr(a)
     log_b = _log_ndtr(b)
-    # log(e^log_b - e^log_a); the clamp keeps the gradient finite where a bin is narrower than
-    # rounding
+    # This is log(e^log_b - e^log_a). The clamp keeps the gradient finite where a bin is so narrow
+    # that rounding makes both edges equal.
     inner = log_b + torch.log(-torch.expm1((log_a - log_b).clamp(max=-1e-7)))
     return _with_tails(x, levels, inner, _log_ndtr(upper), _log_ndtr(-lower))
 
@@ -168,7 +168,7 @@ def _log_ndtr(t: Tensor) -> Tensor:
     tail = t < -1
     low = torch.where(tail, t, -1)
     high = torch.where(tail, -1, t)
-    # Phi(t) = erfcx(-t / sqrt 2) exp(-t^2 / 2) / 2
+    # In the lower tail, Phi(t) = erfcx(-t / sqrt 2) exp(-t^2 / 2) / 2 is used.
     log_tail = torch.log(0.5 * torch.special.erfcx(-math.sqrt(0.5) * low)) - 0.5 * low**2
     return torch.where(tail, log_tail, torch.special.log_ndtr(high))
 

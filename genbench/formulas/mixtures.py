@@ -29,7 +29,7 @@ from genbench.rng import Rng
 
 __all__ = ["FittedMixture", "draw_points", "em_start", "em_step", "log_joint"]
 
-# halvings of the interval that holds a quantile: to the last digit of float64
+# After this many halvings, an interval that holds a quantile is as short as float64 can tell.
 _HALVINGS = 80
 
 
@@ -76,7 +76,8 @@ def draw_points(gaussians: Gaussians, logits: Tensor, group: Tensor, rng: Rng) -
 def em_start(
     gaussians: Gaussians, logits: Tensor, v: Tensor, group: Tensor, floor: float, rng: Rng
 ) -> None:
-    """Means by k-means among the points of each group; for all the variances of these points.
+    """Start the means by k-means among the points of each group. All Gaussians start with the
+    variances of all points.
 
     Args:
         gaussians: G * K Gaussians, changed in place.
@@ -160,7 +161,8 @@ class FittedMixture(Reals):
         return mean, torch.einsum("k,kij->ij", pi, L @ L.mT) + (pi * apart.T) @ apart
 
     def quantiles(self, score: Tensor, dims: int) -> Tensor:
-        # of every entry by itself, which is a mixture of Gaussians too: halving of an interval
+        # Every entry by itself follows a mixture of Gaussians. Its quantiles are found by halving
+        # intervals.
         pi = self.logits.double().softmax(1)[0]
         mean = self.gaussians.mean.double()
         L = torch.stack([self.gaussians.L(k) for k in range(len(mean))])

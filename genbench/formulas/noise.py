@@ -74,7 +74,7 @@ class Level(NamedTuple):
     t: float | None = None
 
 
-# an image without noise: where every sampler ends
+# This is the level of an image without noise, at which every sampler ends.
 CLEAN = Level(1.0, 0.0, 0.0)
 
 
@@ -95,7 +95,7 @@ class Schedule(ABC):
         """The derivatives alpha' and sigma' at time t, of the shape of t."""
         with torch.enable_grad():
             t = t.detach().double().requires_grad_()
-            # 0 t: a constant has a derivative too
+            # Adding 0 t makes a constant a function of t, so that autograd finds its derivative.
             alpha = self.alpha(t) + 0 * t
             sigma = self.sigma(t) + 0 * t
             (alpha_rate,) = torch.autograd.grad(alpha.sum(), t)
@@ -271,7 +271,7 @@ class SubVP(Schedule):
     last: float = 20.0
 
     def __post_init__(self) -> None:
-        Linear(self.first, self.last)  # refuses the rates that it cannot have
+        Linear(self.first, self.last)  # This refuses rates that are out of range.
 
     def alpha(self, t: Tensor) -> Tensor:
         return Linear(self.first, self.last).alpha(t)
@@ -332,7 +332,7 @@ class Karras(Schedule):
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        Exploding(self.sigma_min, self.sigma_max)  # refuses noise that does not grow
+        Exploding(self.sigma_min, self.sigma_max)  # This refuses noise that does not grow.
         if self.rho < 1:
             raise ValueError(f"rho is at least 1, not {self.rho}")
 

@@ -1,10 +1,9 @@
 """The condition on the end of a noise schedule under which samples may begin with pure noise.
 
-Samples begin with sigma_1 eps in place of x_1, which is right where nothing can be told of x at t = 1. With
-r = alpha_1 / sigma_1 and entries of x in [-1, 1], no mean of x_1 is further than r standard deviations from 0, and
-KL(N(alpha_1 x, sigma_1^2 I) || N(0, sigma_1^2 I)) = r^2 |x|^2 / 2 is at most r^2 / 2 nats per dimension. Models refuse a
-schedule with r > 0.1, beyond 0.005 nats: `check_end`. Of the paths of
-`genbench.formulas.noise` r is 0 to 0.02, with their default arguments.
+Samples begin with sigma_1 eps in place of x_1, which is right where x_1 says nothing about x. With r = alpha_1 / sigma_1
+and entries of x in [-1, 1], no mean of x_1 is further than r standard deviations from 0, and KL(N(alpha_1 x, sigma_1^2
+I) || N(0, sigma_1^2 I)) = r^2 |x|^2 / 2 is at most r^2 / 2 nats per dimension. Models refuse a schedule with r > 0.1,
+beyond 0.005 nats: `check_end`. Of the paths of `genbench.formulas.noise` r is 0 to 0.02, with their default arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def check_end(end: Level, schedule: Schedule) -> None:
 
     Args:
         end: The last level of the path, or of the chain that has its levels.
-        schedule: Is named by the message.
+        schedule: The schedule, which the message names.
 
     Raises:
         ValueError: alpha_1 / sigma_1 is above 0.1.

@@ -79,7 +79,7 @@ def in_cell(x: Tensor, levels: int, u: Tensor) -> Tensor:
         >>> in_cell(torch.tensor([0, 3]), 4, torch.tensor([0.5, 0.25])).tolist()
         [0.125, 0.8125]
     """
-    # u this near to 0 or 1 would be rounded into a neighbouring cell, or to 1 itself
+    # A u that is nearer to 0 or 1 than this would be rounded into a neighbouring cell, or to 1.
     rounding = levels * torch.finfo(u.dtype).eps
     return (x.to(u.dtype) + u.clamp(rounding, 1 - rounding)) / levels
 

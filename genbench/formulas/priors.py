@@ -126,7 +126,7 @@ class Logistic(Monotone):
         return torch.special.log_ndtr(eps) - torch.special.log_ndtr(-eps)
 
     def to_normal(self, z: Tensor) -> Tensor:
-        # in the lower tail, where a probability is not rounded to 1
+        # The quantile is taken in the lower tail, where no probability is rounded to 1.
         return torch.sign(z) * -torch.special.ndtri(torch.sigmoid(-z.abs()))
 
     def log_density(self, z: Tensor) -> Tensor:

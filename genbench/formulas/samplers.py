@@ -14,7 +14,7 @@ with, for the transition from s to t of a path, of which s has less noise:
 
 
 In y and r every schedule is the same: euler is ddim at eta = 0 for each of them. A step to a level without noise
-is one of Euler's, which shows D, since the field has no value there.
+is an Euler step, whose result is alpha_s D, since the field has no value at this level.
 
 References:
     Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
@@ -55,10 +55,10 @@ __all__ = [
     "walk",
 ]
 
-# (x_t, level) -> E[x | x_t], of the shape of x_t
+# A `Denoise` function maps x_t and its level to E[x | x_t], which has the shape of x_t.
 Denoise = Callable[[Tensor, Level], Tensor]
 Variance = Literal["posterior", "beta"]
-# S_churn for ImageNet
+# Karras et al. use this S_churn for ImageNet.
 CHURN = 40.0
 
 
@@ -102,7 +102,7 @@ def walk(
         ValueError: The sampler yields fewer states than the grid has steps.
     """
     count = 0
-    # None: a function without `yield`
+    # A sampler without `yield` returns None.
     for state in sampler(denoise, x, grid, rng) or ():
         count += 1
         yield state
@@ -143,18 +143,18 @@ def ancestral_step(
 
 
 def ddim_step(x_t: Tensor, x: Tensor, t: Level, s: Level, eta: float = 0.0) -> tuple[Tensor, float]:
-    """Mean and variance of DDIM's x_s given x_t and the predicted x, whose rest in x_t is the
-    noise.
+    """Mean and variance of DDIM's x_s given x_t and the predicted x. What the predicted x leaves of
+    x_t is taken to be the noise.
     """
     eps = (x_t - t.alpha * x) / t.sigma
-    # eq. 16, then eq. 12 of Song et al.
+    # Eq. 16 of Song et al. gives v, and eq. 12 gives the mean.
     v = eta**2 * transition(t, s)[1]
     return s.alpha * x + (s.sigma**2 - v) ** 0.5 * eps, v
 
 
 @dataclass(frozen=True)
 class Ancestral(Sampler):
-    """Draws from p(x_s | x_t); the last step, to a level without noise, shows the mean."""
+    """Draws from p(x_s | x_t). The last step, to a level without noise, returns the mean."""
 
     variance: Variance = "posterior"
 
@@ -204,8 +204,8 @@ class Heun(Sampler):
     """Algorithm 1 of Karras et al.: the error falls as the square of the length of a step.
 
     Examples:
-        Of x ~ N(0, 1) the denoiser is known, and x_t shrinks with its standard deviation: from
-        sigma = 3, where that is sqrt(10), 3.1623 comes to 1.
+        For x ~ N(0, 1) the denoiser is known, and x_t shrinks in proportion to its standard
+        deviation. At sigma = 3 this is sqrt(10), so that the sampler takes x_t = 3.1623 to 1.
 
         >>> import torch
         >>> denoise = lambda x, level: x / (1 + level.sigma**2)

@@ -61,7 +61,7 @@ __all__ = [
     "trace_probes",
 ]
 
-# (x, t) -> dx/dt, of the shape of x
+# A `Field` maps x and t to dx/dt, which has the shape of x.
 Field = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 Trace = Literal["exact", "hutchinson"]
@@ -131,7 +131,7 @@ def dopri5(
             atol=tolerance,
             method="dopri5",
         )
-    except AssertionError as error:  # the step has shrunk to nothing
+    except AssertionError as error:  # The step has become too small.
         raise ValueError(
             f"dopri5 does not reach tolerance {tolerance:g} in {x.dtype}: {error}"
         ) from None

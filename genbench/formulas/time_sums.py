@@ -18,10 +18,12 @@ from genbench.rng import Rng
 
 __all__ = ["Term", "estimated_sum", "stratified_times", "terms_at"]
 
-# (images by their row, int64 (N,); their times, int64 (N,); their noise, (N, ...)) -> terms, (N,)
+# A `Term` maps rows of images, int64 (N,), their times, int64 (N,), and their noise, (N, ...), to
+# terms, (N,).
 Term = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# (image, time) pairs per call of a term: memory stays modest
+# One call of a term gets at most this many pairs of an image and a time, but at least one time of
+# every image, so that memory stays small.
 _PAIRS = 1024
 
 

@@ -56,7 +56,8 @@ def make_axis(summaries: Sequence[Summary], title: str, log: bool | None) -> Axi
     low = min(summary.mean - (summary.sd or 0) for summary in summaries)
     high = max(summary.mean + (summary.sd or 0) for summary in summaries)
     if log:
-        low = max(low, min(means) / 2)  # a bar that reaches zero would never end on this axis
+        # An error bar that reaches zero would have no end on a logarithmic axis.
+        low = max(low, min(means) / 2)
         pad = max(0.12 * math.log10(high / low), 0.15)
         low = low / 10**pad
         high = high * 10**pad

@@ -12,8 +12,8 @@ device, over its training seeds:
 Row a *beats* row b in a metric if the 95 % interval of m_a - m_b lies on the better side of zero
 (`genbench.leaderboard.intervals`): the rule of `genbench compare`, by which one seed beats nothing.
 A row is *best* if it beats every other row, none of its runs diverged, and it has the seeds that
-the protocol asks for: a mean over survivors wins nothing, though it can keep others from winning.
-The noise floor is printed, not ranked.
+the protocol asks for: a mean over the runs that did not diverge is never best, though it can keep
+others from being best. The noise floor is printed, but not ranked.
 
 On a board of the former protocol all trainings were evaluated with one seed. There the spread over
 trainings leaves out the noise of sampling, so that no row beats another.
@@ -27,9 +27,10 @@ given the printed value v:
     estimate   b = v up to an error of either sign
 
 so a beats b only if a is exact or a bound, b is exact, and the interval of v_a - v_b lies below
-zero. In particular an exact value under a rival's bound proves nothing. Besides, the lowest of
-several values of one kind is marked as *lead*: the lowest figure, which is no claim about the
-models. p(x) and p(x | y) are different columns. Speeds are compared on one device only.
+zero. In particular an exact value below a rival's bound proves nothing. Besides, the lowest of
+several values of one kind is marked as *lead*. This mark says which figure is lowest, and claims
+nothing about the models. p(x) and p(x | y) are different columns. Speeds are compared on one device
+only.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Board:
         if info.of_likelihood:
             kinds = {other.kind for other in self.rows if other.metric(metric)}
             if kinds - {"exact"}:
-                return ""  # below a rival's upper bound is no proof
+                return ""  # A value below a rival's upper bound proves nothing.
         if not self.may_win(row) or row.metric(metric) is None:
             return ""
         rivals = [other for other in self.rows_like(row) if other is not row]
@@ -206,7 +207,8 @@ def make_board(records: Sequence[Record]) -> Board:
     rows = [make_row(key, list(groups), tuple(group)) for key, group in groups.items()]
     rows.sort(key=lambda row: (family_order(row.family), row.label))
     floor = tuple(row for row in rows if row.first.model == NOISE_FLOOR)
-    # of protocols that differ in metrics that came later, the one that asks for most
+    # Protocols may differ in metrics that were added later. The board has the protocol with the
+    # most metrics.
     protocol = max((record.protocol for record in records), key=lambda one: len(one.metrics))
     return Board(protocol, tuple(row for row in rows if row not in floor), floor)
 

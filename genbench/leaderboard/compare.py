@@ -2,10 +2,10 @@
 interval.
 
 A is better if the whole interval (`genbench.leaderboard.intervals`) lies on its side of zero. One
-seed has no spread, and resolves nothing; nor do values that are equal at all seeds; nor does a row
-some of whose runs diverged win by its survivors. Of likelihoods only that is resolved which the
-kinds of number prove: a bound that lies above an exact value says nothing. Each line is one test:
-among many metrics one in twenty is outside by chance.
+seed has no spread, and resolves nothing. The same holds for values that are equal at all seeds. A
+row with diverged runs does not win by the runs that did not diverge. For likelihoods, only what the
+kinds of number prove is resolved: a bound that lies above an exact value says nothing. Each line is
+one test, so that among many metrics one in twenty is resolved by chance.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def compare_rows(board: Board, a: Row, b: Row) -> Iterator[Comparison]:
             quantity = Quantity(f"{info.title} {arrow}", lower, info.of_likelihood)
             yield compare_values(board, quantity, a_value, b_value, a, b)
     if a.model_key == b.model_key:
-        return  # the likelihood is the model's, whatever the sampler
+        return  # Samplers of one model share its likelihood.
     unit = likelihood_unit(board.protocol)
     for conditional in board.conditional:
         a_value = a.nll(conditional)

@@ -6,7 +6,7 @@ __all__ = ["COLOURS", "FAMILIES", "family_class", "family_order", "marker"]
 
 FAMILIES = ("classical", "vae", "gan", "autoregressive", "flow", "flow_matching", "diffusion")
 
-# One colour for a light and one for a dark background, both legible as text.
+# Each family has a colour for a light and one for a dark background. Both are legible as text.
 COLOURS = {
     "classical": ("#765400", "#e2c05c"),
     "vae": ("#0f62ad", "#72b8f5"),
@@ -18,7 +18,7 @@ COLOURS = {
     "other": ("#57534e", "#c2bcb2"),
 }
 
-# One shape per family beside its colour, so that plots are legible without colours.
+# Each family has a shape beside its colour, so that plots are legible without colours.
 MARKERS = {
     "classical": "M-8.5-7L8.5 7V-7L-8.5 7Z",
     "vae": "M-6.5-6.5H6.5V6.5H-6.5Z",

@@ -9,7 +9,7 @@ from genbench.leaderboard.slide.plan import representatives
 
 __all__ = ["LONGEST_WHOLE", "Folds", "folds_of"]
 
-# rows of a board that are seen at one glance
+# A board of at most this many rows is seen at one glance, and nothing of it is folded.
 LONGEST_WHOLE = 12
 
 

@@ -24,7 +24,8 @@ TOP = 68.0
 BOTTOM = 70.0
 FONT = 16.0
 RADIUS = 7.0
-# Width of the average bold letter of DejaVu Sans, the widest of the usual system fonts, over FONT.
+# The average bold letter of DejaVu Sans, the widest of the usual system fonts, has this width in
+# units of FONT.
 LETTER = 0.66
 
 

@@ -24,9 +24,9 @@ from genbench.system.typed import read_value
 
 __all__ = ["Figure", "Grids", "Strip", "figures", "grids", "strip"]
 
-# images of the sample grid that an evaluation saves, eight in a row
+# The sample grid that an evaluation saves has this many images, eight in a row.
 GRID_IMAGES = 64
-# height in pixels of the first three lines of a block of text, with the margin above them
+# The first three lines of a block of text have this height in pixels, with the margin above them.
 TEXT_PIXELS = 68
 
 

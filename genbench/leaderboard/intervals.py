@@ -7,9 +7,9 @@ r"""The interval of a difference between two rows, which decides what a table ca
     paired     two samplers of one set of weights: over the differences d_s of each seed,
                d -+ t s_d / sqrt(n),  nu = n - 1
 
-One seed has no spread: there is no interval. Nor is there one where both samples are constant (8,
-8, 8 and 7, 7, 7), or all pairs differ by the same: so few equal values do not say that the spread
-is zero.
+One seed has no spread: there is no interval. There is no interval either where both samples are
+constant (8, 8, 8 and 7, 7, 7), or where all pairs differ by the same amount: a few equal values do
+not show that the spread is zero.
 
 References:
     Welch (1947), The generalization of Student's problem when several different population

@@ -70,7 +70,8 @@ def place_labels(
     orders = [list(indices)]
     for axis in (0, 1):
         for sign in (1, -1):
-            # the values of this turn are bound now, since `sorted` calls the function at once
+            # `sorted` calls the function at once, so that it sees the axis and the sign of this
+            # turn.
             orders.append(sorted(indices, key=lambda i: sign * centres[i][axis]))
     attempts = [place_in_order(order, centres, widths, obstacles) for order in orders]
     _, boxes = min(attempts, key=lambda attempt: attempt[0])
@@ -184,10 +185,10 @@ def misleads(box: Box, centre: Position, others: Sequence[Position], labels: Seq
     for other in others:
         if math.dist(box.nearest(*other), other) <= length:
             return True
-        # the foot of the perpendicular from the other point, as a fraction of the line
+        # `along` is the foot of the perpendicular from the other point, as a fraction of the line.
         along = sum((b - a) * (o - a) for a, b, o in zip(centre, end, other)) / (length**2 or 1.0)
         foot = [a + min(max(along, 0.0), 1.0) * (b - a) for a, b in zip(centre, end)]
-        # two points that lie on one another cannot be told apart by a line
+        # Where two points lie on one another, no line can tell them apart.
         if math.dist(other, centre) > 2 * RADIUS and math.dist(other, foot) < RADIUS:
             return True
     return False
@@ -209,7 +210,8 @@ def add_labels(drawn: list[dict[str, Any]], line: float | None) -> None:
     boxes = place_labels(centres, [text_width(point["text"]) for point in drawn], obstacles)
     for point, centre, box in zip(drawn, centres, boxes):
         nearest = box.nearest(*centre)
-        # the text keeps to the side of its box that is next to the point, whatever its true width
+        # The text is anchored at the side of its box that is next to the point, so that a wrong
+        # estimate of its width does not separate the two.
         anchor = "middle"
         at = 0.5
         if box.x >= centre[0]:

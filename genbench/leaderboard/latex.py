@@ -10,7 +10,8 @@ from genbench.leaderboard.table import board_table, comparison_table, facts
 
 __all__ = ["board_latex", "latex_comments"]
 
-# how LaTeX writes letters that it would read as commands, or does not know
+# These letters are written as LaTeX commands, since LaTeX would read them as commands, or does not
+# know them.
 LETTERS = {
     "∞": r"$\infty$",
     "\\": r"\textbackslash{}",

@@ -1,5 +1,5 @@
-"""The part of the page that says whether the order of the models carries over: from metric to metric
-and from data set to data set. The comparisons are those of `genbench.leaderboard.ranks`.
+"""The part of the page that says whether the order of the models is the same for other metrics and
+on other data sets. The comparisons are those of `genbench.leaderboard.ranks`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS = (
     Column("95 % interval"),
     Column("Verdict", words=True),
 )
-# So many labels of models are legible in a cell.
+# At most this many labels of models are legible in a cell.
 LABELS = 7
 
 

@@ -2,8 +2,9 @@
 records beside it.
 
 Style, plots and script are inside the file. Every value stands in the HTML: without the script all
-of it is visible, with it tables sort, families filter and a cell shows the values of its seeds when
-pointed at or focused. Nothing in the page depends on when or where it is made.
+of it is visible. With it, tables can be sorted and filtered by family, and a cell shows the values
+of its seeds when it is pointed at or focused. Nothing in the page depends on when or where it is
+made.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def build(out: Path) -> list[Path]:
     while True:
         known = record_files(out)
         written = build_once(out)
-        if (
-            record_files(out) == known
-        ):  # else what another process has just added may be missing from what was written last
+        # If another process has added a record meanwhile, the pages may lack it, and are written
+        # again.
+        if record_files(out) == known:
             return written
 
 

@@ -45,7 +45,7 @@ __all__ = [
     "scatter",
 ]
 
-# letters of a label; a longer one is cut
+# A label of more letters than this is cut.
 LONGEST_LABEL = 28
 
 

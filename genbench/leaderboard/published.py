@@ -18,7 +18,7 @@ __all__ = ["PublishedFigure", "published_entries", "published_figures"]
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """A figure of others for one row.
+    """A figure that others published for a method, beside one row.
 
     Attributes:
         text: The figure with the sign of its kind.

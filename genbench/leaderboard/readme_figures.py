@@ -150,7 +150,7 @@ def rivalry_sentence(board: Board, a: Row, b: Row) -> str:
     """
     groups: dict[str, list[str]] = {"better": [], "worse": [], "not resolved": []}
     for comparison in compare_rows(board, a, b):
-        name = comparison.quantity[:-2]  # without its arrow
+        name = comparison.quantity[:-2]  # The arrow and the space before it are cut off.
         if name in metric_titles(board):
             groups[comparison.verdict].append(name)
     heads = {"better": "better in", "worse": "worse in", "not resolved": "not told apart in"}

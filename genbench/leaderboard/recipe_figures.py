@@ -119,7 +119,7 @@ def hash_today(record: Record) -> str | None:
 def _hash_today(name: str, config: str) -> str | None:
     try:
         return check_config(json.loads(config), name, (), name).hash
-    except InputError:  # a class or an argument of its time is gone
+    except InputError:  # A class or an argument of the record no longer exists.
         return None
 
 

@@ -25,7 +25,7 @@ __all__ = [
     "samplings_of_claims",
 ]
 
-# numbers of network evaluations of one model that make a line
+# A model needs this many different numbers of network evaluations for a line.
 FEWEST = 3
 
 

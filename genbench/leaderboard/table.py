@@ -72,7 +72,7 @@ FLOOR_SPREAD = (
     "beside fresh images."
 )
 
-# The notes below every board.
+# These notes stand below every board.
 LEGEND = (
     (
         "Mean ± standard deviation over training seeds; one seed: the value alone. A seed on"
@@ -199,7 +199,7 @@ def board_title(board: Board) -> str:
 def board_table(board: Board) -> Table:
     """The table of every measurement of every row."""
     columns = all_columns(board)
-    # the noise floor has a name, a family and metrics, but no likelihood, speed or cost
+    # The noise floor has a name, a family and metrics, but no likelihood, speed or cost.
     return make_table("Every measurement", board, columns, 2 + len(board.protocol.metrics))
 
 

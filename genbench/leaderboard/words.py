@@ -21,13 +21,14 @@ __all__ = [
     "stability_words",
 ]
 
-# a difference that the 95 % interval over training seeds does not tell from none
+# A difference is called so where its 95 % interval over training seeds contains zero.
 MAY_BE_CHANCE = "may be chance"
 
-# speeds that differ by less are called equal, since timings repeat to a few per cent
+# Speeds that differ by a smaller factor are called equal, since repeated timings differ by a few
+# per cent.
 EQUAL_SPEEDS = 1.05
-# Of rows of one seed no spread is known. On machines with other work, timings of one decoder have
-# differed by a factor of two.
+# The spread of rows of one seed is not known, and this factor stands for it. On machines with other
+# work, timings of one decoder have differed by a factor of two.
 SPREAD_OF_ONE_TIMING = 3.0
 
 
@@ -133,7 +134,7 @@ def is_at_floor(value: Summary, floor: Summary, lower: bool) -> bool:
     if not lower:
         excess = -excess
     spread = math.hypot(value.spread, floor.spread)
-    # a spread as wide as the floor itself resolves nothing
+    # A spread that is as large as the floor itself resolves nothing.
     return excess <= 0 or (excess <= spread and spread < abs(floor.mean))
 
 
@@ -178,7 +179,7 @@ def is_faster(fast: Summary, slow: Summary) -> bool:
         fast: Those of the faster row.
         slow: Those of the other one.
     """
-    # of logarithms, since a busy machine multiplies a time
+    # Logarithms are compared, because a busy machine multiplies a time by a factor.
     interval = welch(*([math.log(value) for value in one.values] for one in (fast, slow)))
     if interval is None:
         return fast.mean > SPREAD_OF_ONE_TIMING * slow.mean

@@ -19,7 +19,7 @@ __all__ = ["ChannelwiseClassifier"]
 
 
 class ChannelwiseClassifier(Classifier):
-    """A `Classifier` of one channel, whose weights it takes, for images of several.
+    """Applies a `Classifier` of one channel, whose weights it takes, to images of several channels.
 
     Args:
         shape: (C, H, W) of an image.
@@ -28,7 +28,8 @@ class ChannelwiseClassifier(Classifier):
         features: Length of the feature vector: C times that of the classifier.
 
     Raises:
-        ValueError: `classes` is no power of C, or `features` no multiple of C.
+        ValueError: `classes` is not a whole number to the power of C, or `features` is no multiple
+            of C.
     """
 
     def __init__(self, shape: Shape, classes: int, width: int = 16, features: int = 96) -> None:

@@ -42,8 +42,8 @@ __all__ = ["Classifier", "ResidualClassifier", "accuracy", "augment", "fit_class
 
 
 class Classifier(nn.Module):
-    """Three 3x3 convolutions, the second and third at stride 2, then two dense layers. SiLU: smooth
-    features.
+    """Three 3x3 convolutions, the second and third at stride 2, then two dense layers. The
+    activation is SiLU, so that the features are smooth.
 
     Args:
         shape: (C, H, W) of an image.
@@ -114,8 +114,8 @@ def _unit(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
-    """T v: images in [-1, 1], each rotated, scaled, shifted and mirrored by its own stream; what
-    comes in is background, -1.
+    """T v: images in [-1, 1], each rotated, scaled, shifted and mirrored by its own stream; pixels
+    that come in from outside the image are background, -1.
     """
     angle, size, *shifts = (2 * rng.uniform((4,)) - 1).unbind(1)
     if recipe.flip:
@@ -124,7 +124,7 @@ def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
     size = 1 + size * recipe.scale
     cos = size * angle.cos()
     sin = size * angle.sin()
-    # affine_grid measures in half images
+    # The unit of affine_grid is half of the height or width of an image.
     across, down = (
         2 * recipe.shift * s / extent for s, extent in zip(shifts, (v.shape[3], v.shape[2]))
     )
@@ -182,7 +182,7 @@ def main(card: Path) -> None:
     """
     from safetensors.torch import save
 
-    torch.set_num_threads(1)  # sums in one order
+    torch.set_num_threads(1)  # One thread adds numbers in a fixed order.
     plan = read_card(card)
     if plan.data is None or plan.recipe is None:
         raise InputError(f"{card}: a card that says how to train has data and a recipe")
@@ -212,8 +212,9 @@ def _data(class_path: str, card: Path) -> ImageData:
 
 @torch.no_grad()
 def _initialise(net: nn.Module, rng: Rng) -> None:
-    """He et al. (2015), arXiv:1502.01852, eq. 10: weights N(0, 2 / fan-in), biases 0; from streams
-    of the parameter's name. Normalisations begin as they are made.
+    """He et al. (2015), arXiv:1502.01852, eq. 10: weights N(0, 2 / fan-in), biases 0. Each
+    parameter is drawn from a stream of its own name. Normalisation layers keep the values that
+    torch gives them.
     """
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:

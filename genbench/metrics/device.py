@@ -48,6 +48,6 @@ def resident_bytes() -> int:
         status = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if sys.platform == "darwin":  # macOS counts bytes, Linux kilobytes
+    if sys.platform == "darwin":  # macOS counts in bytes, Linux in kilobytes.
         return peak
     return 1024 * peak

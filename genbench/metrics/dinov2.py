@@ -7,17 +7,17 @@ see more closely than Inception's (Stein et al. 2023).
     z      <- z + g_2 * mlp(norm(z))                            eq. 3
     h      = norm(z_L)[class token]                             eq. 4: the features. There are no class scores.
 
-The resize is Pillow's bicubic one on 8-bit pixels, torchvision's default for pictures, as Stein et
-al. evaluate. Names of parameters are those of the published file. The positions were learned on
-37x37 patches (518x518 pixels); on 16x16 they are interpolated.
+Images are resized as Stein et al. do: by Pillow's bicubic filter on 8-bit pixels, which is
+torchvision's default for pictures. Parameters have the names of the published file. The positions
+were learned on 37x37 patches (518x518 pixels); on 16x16 they are interpolated.
 
 References:
     Oquab et al. (2023), DINOv2: learning robust visual features without supervision.
-    arXiv:2304.07193 Stein et al. (2023), Exposing flaws of generative model evaluation metrics and
-    their unfair treatment of diffusion models.
-        arXiv:2306.04675
+        arXiv:2304.07193
+    Stein et al. (2023), Exposing flaws of generative model evaluation metrics and their unfair
+        treatment of diffusion models. arXiv:2306.04675
     Dosovitskiy et al. (2020), An image is worth 16x16 words: transformers for image recognition at
-    scale. arXiv:2010.11929
+        scale. arXiv:2010.11929
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class DINOv2(nn.Module):
             )
         self.size = size
         self.patch = patch
-        with torch.device("meta"):  # shapes; the numbers are the state's
+        with torch.device("meta"):  # Only shapes are made here; `state` has the numbers.
             self.cls_token = nn.Parameter(torch.empty(1, 1, features))
             self.pos_embed = nn.Parameter(torch.empty_like(state["pos_embed"]))
             self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, features, patch, patch)})
             self.blocks = nn.ModuleList(_Block(features, heads) for _ in range(depth))
             self.norm = nn.LayerNorm(features, eps=1e-6)
-        # the mask token is used in training alone
+        # The mask token is used in training only.
         self.load_state_dict(
             {name: value for name, value in state.items() if name != "mask_token"}, assign=True
         )
@@ -83,7 +83,7 @@ class DINOv2(nn.Module):
             torch.tensor(value, device=x.device)[:, None, None] for value in (_MEAN, _DEVIATION)
         )
         u = (resize(x, self.size) / 255 - mean) / deviation
-        # eq. 1
+        # Eq. 1
         patches = self.patch_embed["proj"](u).flatten(2).transpose(1, 2)
         z = torch.cat((self.cls_token.expand(len(x), -1, -1), patches), 1) + self._positions()
         for block in self.blocks:
@@ -98,7 +98,8 @@ class DINOv2(nn.Module):
         if learned == wanted:
             return self.pos_embed
         grid = self.pos_embed[:, 1:].unflatten(1, (learned, learned)).movedim(3, 1)
-        # published with this scale, a tenth of a patch above the ratio of the grids
+        # The published program uses this scale, which is a tenth of a patch above the ratio of the
+        # grids.
         grid = F.interpolate(grid, scale_factor=(wanted + 0.1) / learned, mode="bicubic")
         return torch.cat((self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2)), 1)
 
@@ -145,8 +146,8 @@ def resize(x: Tensor, size: int) -> Tensor:
     """Pixels, uint8 (B, C, H, W) -> float32 (B, C, size, size) of whole numbers 0 .. 255, as Pillow
     resizes by its bicubic filter.
 
-    Pillow goes over the width, rounds to 8 bits, then over the height; on the same way a pixel
-    differs from its by one at most.
+    Pillow resizes the width, rounds to 8 bits, and then resizes the height. This function does the
+    same, and its pixels differ from those of Pillow by one at most.
     """
     wide = (
         F.interpolate(x.float(), (x.shape[2], size), mode="bicubic", antialias=True)

@@ -2,9 +2,10 @@ r"""Energy distance between two sets of points.
 
     E = 2 E||X - Y|| - E||X - X'|| - E||Y - Y'||  >=  0, and 0 only for equal distributions     (Székely & Rizzo 2013, eq. 2.1)
 
-The unbiased estimate (U-statistic): means over pairs of different points, so the expectation does
-not depend on the number of points and equal distributions give zero on average, sometimes less. It
-is the MMD^2 of k(x, y) = -||x - y||, and has its error.
+The estimate is unbiased (a U-statistic): its means go over pairs of different points. Its
+expectation does therefore not depend on the number of points, and equal distributions give zero on
+average, sometimes less. It is the MMD^2 of k(x, y) = -||x - y||, and its error is that of this
+MMD^2.
 
 References:
     Székely, Rizzo (2013), Energy statistics: a class of statistics based on distances.
@@ -52,7 +53,8 @@ def energy_distance(x: Tensor, y: Tensor, block: int = 2048) -> Estimate:
     require_finite(x, what="coordinates")
     require_finite(y, what="coordinates")
     require_pairs(len(x), len(y))
-    # once for all samples that are held against the same points, such as those of a curve
+    # These sums are computed once for all samples that are compared with the same points, such as
+    # the samples of a curve.
     own = _own_sums(y.detach().cpu().numpy().tobytes(), y.shape[1], block).to(y.device)
     return unbiased_mmd(
         -_row_sums(x, x, block), -own, -_row_sums(x, y, block), -_row_sums(y, x, block)
@@ -67,7 +69,9 @@ def _own_sums(points: bytes, dimensions: int, block: int) -> Tensor:
 
 
 def _row_sums(a: Tensor, b: Tensor, block: int) -> Tensor:
-    """sum_j ||a_i - b_j||. From differences, so that a point is at distance zero from itself."""
+    """sum_j ||a_i - b_j||. It is computed from differences, so that a point is at distance zero
+    from itself.
+    """
     return torch.cat(
         [
             torch.cdist(rows, b, compute_mode="donot_use_mm_for_euclid_dist").sum(1)

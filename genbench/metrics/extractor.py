@@ -1,8 +1,9 @@
 """Feature extractors: named, hashed, and kept apart from the models that they judge.
 
 An extractor is a card, `configs/features/<name>.yaml`, and a file of weights whose SHA-256 the card
-states: a record that names the hash names the ruler. An extractor is not a `torch.nn.Module`, so
-that no model can swallow it, switch it to training mode or save it.
+states: a record that holds the hash says exactly which extractor was used. An extractor is not a
+`torch.nn.Module`, so that it cannot become a part of a model that switches it to training mode or
+saves it.
 
 Small classifiers come with the package. A card with a `url` is of a published network: its file is
 fetched beforehand (`genbench data fetch-weights`), never inside a job.
@@ -75,8 +76,9 @@ class Extractor(typing.Protocol):
 class NetworkExtractor:
     """An extractor around a network from reals in [-1, 1] to (features, logits).
 
-    The network runs in float64 and its output is rounded once: neither TF32, nor autocast, which
-    leaves float64 alone, nor the batch that an image is in can be seen in the features.
+    The network runs in float64 and its output is rounded once. The features therefore depend
+    neither on TF32, nor on autocast, which does not change float64, nor on the batch that an image
+    is in.
 
     Args:
         name: Name of the card.
@@ -85,8 +87,8 @@ class NetworkExtractor:
         classes: Number of class scores K.
         shape: (C, H, W) of an image.
         levels: Grey levels that the network knows.
-        image_levels: Grey levels of the images that come; where they are others, pixels are scaled to 0 ..
-            levels - 1, and rounded.
+        image_levels: Grey levels of the images that will come. Where they are not `levels`, pixels are
+            scaled to 0 .. levels - 1, and rounded.
         net: The network, float64, in evaluation mode.
     """
 
@@ -196,13 +198,12 @@ def load_extractor(
     Args:
         name: Name of the card.
         device: Where it runs.
-        levels: Grey levels of the images that will come. Default: those of the card, of photographs
-            256.
+        levels: Grey levels of the images that will come. Default: those of the card.
         root: Root of the data, whose weights/ is looked into first.
 
     Raises:
         InputError: There is no such card, the card is incomplete, the weights are missing or not
-            the card's, or the images have more levels than 8 bits, and than the network, know.
+            the card's, or the images have more levels than the card says, and more than 256.
     """
     card = read_card(card_file(name))
     if levels is not None:
@@ -227,7 +228,8 @@ def load_extractor(
 
 
 def check_levels(name: str, card: Card, levels: int) -> None:
-    """Check that images have no more levels than 8 bits, or than an extractor, know.
+    """Check that images have at most 256 levels, or at most as many as the card of an extractor
+    says.
 
     Args:
         name: Name of the card.
@@ -327,7 +329,7 @@ def _network(card: Card, path: Path) -> nn.Module:
         return net
     from safetensors.torch import load_file
 
-    # on the meta device no weights are drawn, only to be overwritten
+    # On the meta device, no initial weights are drawn, which would only be overwritten.
     with torch.device("meta"):
         net = make(**card.arguments)
     net.load_state_dict(load_file(path), assign=True)

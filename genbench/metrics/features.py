@@ -25,8 +25,8 @@ __all__ = ["FeatureBank", "Features", "sample_metrics"]
 
 
 class FeatureBank(Metric):
-    """Features and logits of images that come in any order, on any process, a process without
-    images included.
+    """Features and logits of images that come in any order, on any process. A process may have no
+    images.
 
     `compute` is collective: every process calls it, and every process gets all rows.
 
@@ -40,8 +40,8 @@ class FeatureBank(Metric):
     logits: list[Tensor]
 
     def __init__(self, features: int, logits: int) -> None:
-        # its own gather below: torchmetrics gathers lists batch by batch, which hangs where
-        # processes have unequal counts
+        # Rows are gathered by `_gather` below. torchmetrics gathers lists batch by batch, which
+        # hangs where processes have different numbers of batches.
         super().__init__(sync_on_compute=False)
         self.widths = (features, logits)
         for state in ("index", "features", "logits"):
@@ -102,20 +102,22 @@ def sample_metrics(
     labels: Tensor | None = None,
     training: Tensor | None = None,
 ) -> dict[str, Estimate]:
-    """Metrics of the features of generated and reference images. Only what is asked is computed.
+    """Metrics of the features of generated and reference images. Only the metrics that are asked
+    for are computed.
 
     Args:
         generated: Features of the generated images, in index order.
         reference: Features of the reference images.
         metrics: Names out of `genbench.records.catalogue.image_metrics()`.
-        rng: What the errors and fid_infinity draw; one stream per draw, 50 of them for errors to a
-            tenth.
+        rng: Random numbers of the errors and of fid_infinity, one stream per draw. 50 streams give
+            an error to a tenth of itself.
         labels: Class of each reference image, int64 (m,); class_recall needs them.
         training: Features of the training images, (N, F); memorisation needs them.
 
     Returns:
-        For each name its value and standard error. The error is that of `half_sample_error`, but
-        for kid (jackknife) and is (over ten splits); None where there are too few images for one.
+        For each name its value and standard error. The error is that of `half_sample_error`, except
+        for kid (jackknife) and is (over ten splits). It is None where there are too few images for
+        an error.
 
     Raises:
         InputError: A metric has another name or lacks what it needs; an image's features are not

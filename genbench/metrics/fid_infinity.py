@@ -5,14 +5,15 @@ r"""Fréchet distance extrapolated to infinitely many generated images.
 The bias b depends on the model, so that FID at equal N ranks models wrongly. FID is measured on 15
 draws of N of the n generated images without replacement, N evenly spaced from n / 2 to n, each
 against the whole reference; a line in 1 / N through them by least squares has the intercept
-FID_inf. (From n / 10, as in the paper for n = 50,000, the line bends where that is no longer many
-times F.) The reference is the protocol's and stays: what its own size adds is in FID_inf too. The
-estimate can be negative where the distance is near zero.
+FID_inf. (The paper, which has n = 50,000, starts from N = n / 10. For smaller n, n / 10 is no
+longer many times F, and there the points do not lie on a line.) The reference is that of the
+protocol and does not change: the bias that comes from its size is also in FID_inf. The estimate can
+be negative where the distance is near zero.
 
-Its standard error has two parts that add up in squares: that of the line, from the scatter of the
-draws about it, and that of the n images which all draws share. The latter is, to first order, the
-error of FID itself (`half_sample_error`): draws of different N have the same first-order term, and
-the weights of the intercept sum to one.
+Its standard error has two parts whose squares are added: the error of the line, from the scatter of
+the draws about it, and the error from the n images which all draws share. The second part is, to
+first order, the error of FID itself (`half_sample_error`): draws of different N have the same
+first-order term, and the weights of the intercept sum to one.
 
 References:
     Chong, Forsyth (2020), Effectively unbiased FID and inception score and where to find them.
@@ -55,8 +56,8 @@ _SMALLEST = 0.5
 
 
 def measure_fid(samples: Samples) -> Estimate:
-    """FID and its standard error. Against the moments of a reference alone, the error is that of
-    the generated images.
+    """FID and its standard error. Where only the moments of the reference are known, the error is
+    that of the generated images alone.
     """
     if samples.moments is None:
         return samples.once(fid_estimate)

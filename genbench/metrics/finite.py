@@ -1,4 +1,6 @@
-"""Nothing is measured on numbers that are not finite: one such image would spoil a mean in silence."""
+"""Nothing is measured on numbers that are not finite: one such image would spoil a mean
+unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ def require_finite(rows: Tensor, image: str = "image", what: str = "features") -
         what: What the rows are.
 
     Raises:
-        InputError: The line names the index of the image.
+        InputError: A row is not finite. The message names the index of the image.
     """
     bad = (~torch.isfinite(rows).all(1)).nonzero()
     if len(bad):

@@ -5,15 +5,16 @@ Inception's).
 
 m and C are the mean and the unbiased covariance (divisor n - 1), all in float64. With any factors
 C_i = R_i R_i^T the last trace is the sum of the singular values of K = R_1^T R_2. R is the Cholesky
-factor with pivots, which ends at the rank: with fewer images than features it is a tall one, and K
-is small. The roots of the eigenvalues of K K^T are those singular values for a quarter of the time;
-where squaring might cost digits, as for equal sets, K itself is decomposed.
+factor with pivots, which has as many columns as C has rank: with fewer images than features it has
+few columns, and K is small. The roots of the eigenvalues of K K^T are these singular values, in a
+quarter of the time. Where squaring might cost digits, as for equal sets, K itself is decomposed.
 
 References:
     Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash
-    equilibrium. arXiv:1706.08500 Dowson, Landau (1982), The Fréchet distance between multivariate
-    normal distributions. doi:10.1016/0047-259X(82)90077-X Higham (1990), Analysis of the Cholesky
-    decomposition of a semi-definite matrix.
+        equilibrium. arXiv:1706.08500
+    Dowson, Landau (1982), The Fréchet distance between multivariate normal distributions.
+        doi:10.1016/0047-259X(82)90077-X
+    Higham (1990), Analysis of the Cholesky decomposition of a semi-definite matrix.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ __all__ = ["GaussianStatistics", "fid", "frechet_distance", "load_statistics", "
 
 
 class GaussianStatistics(Metric):
-    """Mean and covariance of a stream of features: one pass, sums in float64, added up over
-    processes.
+    """Mean and covariance of a stream of features. They are computed in one pass, by sums in
+    float64 that are added up over processes.
 
     Args:
         features: Length F of a feature vector.
@@ -73,7 +74,9 @@ class GaussianStatistics(Metric):
 
 
 def moments(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and unbiased covariance (F, F) of features at hand, (N, F): two passes, float64."""
+    """Mean (F,) and unbiased covariance (F, F) of features in memory, (N, F), computed in two
+    passes in float64.
+    """
     _require_two(len(h))
     require_finite(h)
     h = h.double()
@@ -114,7 +117,7 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
     rounding = torch.finfo(torch.float64).eps * squares[-1] * squares.reciprocal().sum().sqrt()
     if not rounding <= 1e-7 * distance:
         distance = apart - 2 * torch.linalg.svdvals(K).sum()
-    # rounding alone can make it negative
+    # Only rounding can make the value negative.
     return distance.clamp(min=0).item()
 
 
@@ -127,7 +130,7 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
     """
     try:
         refuse_bomb(path)
-        # opened here: numpy leaves the file open where it is no archive
+        # The file is opened here, because numpy leaves a file open that is no archive.
         with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             mu = np.asarray(arrays["mu"])
             sigma = np.asarray(arrays["sigma"])
@@ -142,7 +145,7 @@ def load_statistics(path: Path) -> tuple[Tensor, Tensor]:
         raise InputError(f"{path}: mu is (F,) and sigma (F, F), not {mu.shape} and {sigma.shape}")
     if any(array.dtype.kind not in "fiu" or not np.isfinite(array).all() for array in (mu, sigma)):
         raise InputError(f"{path}: mu and sigma hold finite real numbers")
-    # float32 statistics are symmetric to their rounding
+    # Statistics that were computed in float32 are symmetric only up to rounding.
     if np.abs(sigma - sigma.T).max() > 1e-5 * np.abs(sigma).max() or sigma.diagonal().min() < 0:
         raise InputError(
             f"{path}: sigma is no covariance; right is a symmetric matrix without negative "
@@ -156,7 +159,8 @@ def _root(C: Tensor) -> Tensor:
     """R of shape (F, r) with R R^T = C, r the numerical rank."""
     if not bool(C.diagonal().any()):
         return C[:, :0]
-    # Pivots below the tolerance are rounding. Kept, their roots of 1e-8 would show in the distance.
+    # Pivots below the tolerance are rounding. If they were kept, their roots of 1e-8 would show in
+    # the distance.
     tolerance = 4 * len(C) * torch.finfo(torch.float64).eps * C.diagonal().amax().item()
     lower, pivots, rank, _ = dpstrf(C.numpy(), tol=tolerance, lower=1)
     root = torch.zeros(len(C), rank, dtype=torch.float64)

@@ -1,19 +1,21 @@
-r"""Canonical Inception-v3 of 2015: the ruler of published Fréchet inception distances and inception
-scores.
+r"""Canonical Inception-v3 of 2015: the network behind published Fréchet inception distances and
+inception scores.
 
     h = the 2048 averages before the last layer     Fréchet and kernel distance, precision, recall
     l = W h, without the bias                       inception score, as published (Salimans et al. 2016; the bias was left out there)
 
 The network, its bilinear resize to 299x299 as TensorFlow 1 did it (no antialiasing, corners not
-aligned) and (x - 128) / 128 are those of torch-fidelity, converted from the original graph. What
-computes otherwise, such as torchvision's Inception or an antialiased resize (Parmar et al. 2022),
-is another ruler.
+aligned) and (x - 128) / 128 are those of torch-fidelity, converted from the original graph. Another
+computation, such as torchvision's Inception or an antialiased resize (Parmar et al. 2022), gives
+other values.
 
 References:
     Szegedy et al. (2015), Rethinking the Inception architecture for computer vision.
-    arXiv:1512.00567 Heusel et al. (2017), GANs trained by a two time-scale update rule converge to
-    a local Nash equilibrium. arXiv:1706.08500 Parmar, Zhang, Zhu (2022), On aliased resizing and
-    surprising subtleties in GAN evaluation. arXiv:2104.11222
+        arXiv:1512.00567
+    Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash
+        equilibrium. arXiv:1706.08500
+    Parmar, Zhang, Zhu (2022), On aliased resizing and surprising subtleties in GAN evaluation.
+        arXiv:2104.11222
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ class Inception(nn.Module):
             raise ValueError(
                 f"Inception: features and classes are 2048 and 1008, not {features} and {classes}"
             )
-        # torch-fidelity unpickles whatever a file holds: it gets one that was just written from
-        # tensors
+        # torch-fidelity unpickles everything that a file holds. It is therefore given a file that
+        # was written from tensors just now.
         file = io.BytesIO()
         torch.save(state, file)
         file.seek(0)

@@ -4,9 +4,9 @@ r"""Inception score of a sample set, from the class probabilities p(y | x) of a 
          = exp( 1/n_k sum_i sum_y p log p - sum_y q_k log q_k ),   q_k = 1/n_k sum_i p(y | x_i)   (Salimans et al. 2016, sec. 4)
 
 Split k of S holds the images with indices floor(k n / S) <= i < floor((k + 1) n / S), whichever
-process makes them; the score is the mean over splits, and what papers print beside it their
-standard deviation (divisor S). The standard error of the mean of S independent splits is that over
-sqrt(S - 1). 1 <= IS <= number of classes.
+process makes them; the score is the mean over splits. Papers print beside it the standard deviation
+over splits (divisor S). The standard error of the mean of S independent splits is this standard
+deviation divided by sqrt(S - 1). 1 <= IS <= number of classes.
 
 References:
     Salimans et al. (2016), Improved techniques for training GANs. arXiv:1606.03498
@@ -96,7 +96,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
     """Score of logits (n, K) in index order, and its standard error over the splits; None with one
     split.
     """
-    # every process holds all rows here: nothing is to be added up
+    # Every process holds all rows here, so that nothing is added up over processes.
     score = InceptionScore(len(logits), logits.shape[1], splits, sync_on_compute=False).to(
         logits.device
     )

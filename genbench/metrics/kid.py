@@ -2,7 +2,7 @@ r"""Kernel distance between two feature sets (KID where the features are Incepti
 
     MMD^2 with k(a, b) = (a . b / F + 1)^3,   F the length of a feature vector                   (Binkowski et al. 2018, sec. 4)
 
-Not as in the paper: it is computed over all images at once, and is no mean over random subsets. Its
+Unlike in the paper, it is computed over all images at once, and is no mean over random subsets. Its
 standard error is that of `unbiased_mmd`.
 
 References:

@@ -43,7 +43,8 @@ __all__ = [
     "network_rows",
 ]
 
-# images, y, streams -> scores by name, (B,) each
+# A score is a function of images, their y and their streams. It returns scores by name, each of
+# shape (B,).
 Score = Callable[[Tensor, Tensor | None, Rng], dict[str, Tensor]]
 
 
@@ -274,9 +275,11 @@ def network_rows(model: nn.Module) -> Iterator[Counter[nn.Module]]:
             hook.remove()
 
 
-# images behind the error of the steps: the same noise on both sides, so that few are enough
+# The error of the steps is measured on this many images. Few are enough, since both likelihoods
+# that it compares use the same noise.
 _STEP_IMAGES = 64
-# among the scores of an image, and none of its terms
+# The scores of an image hold the number of network evaluations under this name. It is no term of
+# the likelihood.
 _EVALUATIONS = "network evaluations"
 
 

@@ -26,7 +26,7 @@ def measure(samples: Samples, names: Sequence[str]) -> dict[str, Estimate]:
 
     Raises:
         InputError: A metric is unknown or lacks what it needs; a feature is not finite; a value is
-            none that the metric can take.
+            outside the range of its metric.
     """
     functions = {name: measure_of(name) for name in names}
     return {name: checked(name, function(samples)) for name, function in functions.items()}
@@ -36,7 +36,7 @@ def checked(name: str, estimate: Estimate) -> Estimate:
     """A measured value that lies in the range of its metric.
 
     Raises:
-        InputError: It does not, or is no number.
+        InputError: The value is outside this range, or is no finite number.
     """
     value = estimate[0]
     info = metrics()[name]

@@ -17,13 +17,13 @@ hide copies, as they do in a mean or a rank sum (Meehan et al. 2020). Ties count
 broken at random, so that discrete data, of which held-out images may be exact copies, keep 0.05 as
 neutral value.
 
-Below 0.05 says that samples are far from the data, not that they are private. A generator of
-typical images only is above it too.
+A value below 0.05 says that samples are far from the data, not that they are private. A generator
+that makes only typical images also has a value above 0.05.
 
 References:
     Meehan, Chaudhuri, Dasgupta (2020), A non-parametric test to detect data-copying in generative
-    models. arXiv:2004.05675 Carlini et al. (2022), Membership inference attacks from first
-    principles. arXiv:2112.03570
+        models. arXiv:2004.05675
+    Carlini et al. (2022), Membership inference attacks from first principles. arXiv:2112.03570
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from genbench.system.typed import Range
 __all__ = ["METRICS", "measure_memorisation", "memorisation", "share_before", "tail_share"]
 
 METRICS = {
-    # 0.05 for fresh data, 1 for copies: neither end is better
+    # The value is 0.05 for fresh data and 1 for copies, so that neither direction is better.
     "memorisation": MetricInfo(
         "Memorisation",
         None,
@@ -114,8 +114,9 @@ def share_before(d_x: Tensor, ordered: Tensor, k: int) -> float:
     """Expected share of d_x, (n,), before the k-th of the ordered distances (m,), k >= 0, if ties
     are broken at random.
 
-    Of a samples' distance that ties with t held-out ones, each of the t + 1 places among them is
-    equally likely: it comes before the j-th of them with probability j / (t + 1).
+    Where the distance of a sample ties with those of t held-out images, each of the t + 1 places
+    among them is equally likely: the sample comes before the j-th of them with probability j / (t +
+    1).
     """
     if k == 0:
         return 0.0

@@ -9,13 +9,14 @@ P^-1 and Q^-1 are the quantile functions of the projections, that is, the sorted
 sets of one size the integral is the mean of (p_(i) - q_(i))^2 over the ranks i. No covariance is
 estimated. A shift of all features by a vector d gives 3 |d|^2, where FID gives |d|^2.
 
-The value is that of torch-fidelity (since May 2026) for sets of one size. There, images of the
-larger one of two sets are dropped; here the integral is taken over all images, which gives less.
-Like that of FID, the expectation falls as the sets grow: only values of equal sizes are compared.
+The value is that of torch-fidelity (since May 2026) for sets of one size. Where two sets have
+different sizes, torch-fidelity drops images of the larger one; here the integral is taken over all
+images, which gives a smaller value. Like that of FID, the expectation falls as the sets grow: only
+values of equal sizes are compared.
 
 The directions are the same for every measurement, so that they add nothing to a difference between
-two models. The error is that of the images, by `half_sample_error`, along the first 100 directions:
-as good an estimate of a spread, for a tenth of the time.
+two models. The error is that of the images, by `half_sample_error`, along the first 100 directions.
+They estimate the spread as well as all directions do, in a tenth of the time.
 
 References:
     Berthet, Wu, Crepy, Elie, Greff, Sander (2026), MIND: Monge Inception Distance for generative

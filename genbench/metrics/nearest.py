@@ -20,7 +20,7 @@ def nearest_rows(queries: Tensor, reference: Tensor, k: int) -> tuple[Tensor, Te
     distances = torch.empty((len(queries), 0), dtype=torch.float64)
     rows = torch.empty((len(queries), 0), dtype=torch.int64)
     for start in range(0, len(reference), _CHUNK):
-        # Not by the matrix product, in whose rounding small distances are lost.
+        # The matrix product is not used, because its rounding would hide small distances.
         part = torch.cdist(
             queries.double(),
             reference[start : start + _CHUNK].double(),

@@ -2,9 +2,10 @@ r"""Nearest neighbours in feature space.
 
     ||a - b||^2 = ||a||^2 + ||b||^2 - 2 a . b
 
-finds candidates fast, about a common mean so that few digits cancel; the distances that are given
-back are those of the candidates, float64, from differences of the features as they are: copies are
-at distance zero, equal pairs at equal distances, and no result depends on the block size.
+finds candidates fast. A common mean is subtracted first, so that few digits cancel. The distances
+that are returned are computed for the candidates alone, in float64, from differences of the
+features themselves: copies are at distance zero, equal pairs at equal distances, and no result
+depends on the block size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 __all__ = ["Neighbours", "Pairs", "nearest_distance", "nearest_others", "pairs_within"]
 
-# the rounding of the squared distance, relative to the largest squared norm
+# Rounding changes a squared distance by at most this share of the largest squared norm.
 _ROUNDING = 1e-12
 
 
@@ -37,7 +38,7 @@ class Pairs(NamedTuple):
 
 
 def nearest_others(z: Tensor, count: int, block: int = 1024) -> Neighbours:
-    """The nearest points of each point's own set, itself left out.
+    """The nearest points of each point in its own set, without the point itself.
 
     Args:
         z: Features of shape (n, F).

@@ -46,9 +46,9 @@ METRICS = {
     "ssim": MetricInfo("SSIM", "higher", 3, inputs=("pairs",), range=Range(-1, 1)),
 }
 
-# pixels beyond the border that are mirrored
+# This many pixels beyond the border of an image are taken from its mirror image.
 _BEYOND = 5
-# images at once: each needs five filtered copies
+# This many images are filtered at once. Each of them needs memory for five filtered copies.
 _CHUNK = 1024
 
 

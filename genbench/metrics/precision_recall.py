@@ -10,14 +10,15 @@ point of its own set:
     coverage  = 1/m sum_i 1[some x_j in open B(r_i)]        k = 5                     (eq. 5)
     recall of class c: the mean of recall's indicator over the reference images r_i of class c
 
-x_1 ... x_n are generated, r_1 ... r_m are reference. `Balls` finds once who may be in whose ball;
-every metric is then a function of two masks, which images of either set count, so that it is the
-same function for the whole sets and for halves.
+x_1 ... x_n are generated, r_1 ... r_m are reference. `Balls` finds once which points may be in
+which balls. Every metric is then a function of two masks, which say which images of either set
+count, so that it is the same function for the whole sets and for halves.
 
 References:
     Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative
-    models. arXiv:1904.06991 Naeem et al. (2020), Reliable fidelity and diversity metrics for
-    generative models. arXiv:2002.09797
+        models. arXiv:1904.06991
+    Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models.
+        arXiv:2002.09797
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ METRICS = {
     "recall": MetricInfo(
         "Recall", "higher", 3, inputs=("extractor", "reference images"), range=Range(0, 1)
     ),
-    # Density counts neighbours. The data themselves have 1, and a larger value is no better.
+    # Density counts neighbours. The data themselves have the value 1, and a larger value is not
+    # better.
     "density": MetricInfo(
         "Density", None, 3, inputs=("extractor", "reference images"), range=Range(0)
     ),
@@ -79,9 +81,9 @@ class Balls:
     Args:
         centres: Features of shape (m, F).
         points: Features of shape (n, F).
-        reach: Nearest others of a centre that are known. The k-th nearest of a random half is among
-            the first 40 but for one in ten million cases (k = 5); then the ball ends at the last of
-            them.
+        reach: How many nearest others of a centre are kept. The k-th nearest of a random half is
+            among the first 40 in all but one of ten million cases (k = 5). In this case the ball
+            ends at the last one that is kept.
     """
 
     def __init__(self, centres: Tensor, points: Tensor, reach: int = 40) -> None:

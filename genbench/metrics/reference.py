@@ -54,7 +54,7 @@ def feature_file(
     key = feature_key(data, split, extractor, chunk, device)
     try:
         root = data_root()
-    except InputError:  # no home folder; the data themselves lie somewhere
+    except InputError:  # Without a home folder, the folder of the data is used.
         root = data.root
     return root / "features" / f"{data.name}-{split}-{key[:16]}.safetensors"
 
@@ -110,7 +110,8 @@ def reference_features(
             stored = load_features(path, key, len(images))
         except (ValueError, OSError) as error:
             _log.warning("%s is damaged (%s); its features are computed again", path, error)
-    # all processes compute together: if one of them lacks the file, on another node's disk, all do
+    # All processes compute together. If one of them lacks the file, since it is on the disk of
+    # another node, all of them compute the features.
     if unanimous(stored is not None) and stored is not None:
         return Features(stored.features.to(device), stored.logits.to(device))
     features = compute()
@@ -157,7 +158,7 @@ def load_features(path: Path, key: str, images: int) -> Features:
     from safetensors import SafetensorError, safe_open
 
     try:
-        # safetensors would wait for a FIFO
+        # safetensors would wait forever for the content of a FIFO.
         with open_regular(path), safe_open(path, "pt") as file:
             card = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in Features._fields}

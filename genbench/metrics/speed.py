@@ -37,13 +37,13 @@ from genbench.model import GenerativeModel
 
 __all__ = ["busiest_layer", "count_evaluations", "device_name", "measure_speed"]
 
-# batch sizes that are tried, in order
 _BATCHES = (1, 4, 16, 64, 256, 1024)
-# counted calls behind a median, where the time allows them
+# The median is taken over this many counted calls, where the time allows them.
 _REPEATS = 7
-# a part of a call has about a 32nd of its network evaluations
+# A part of a call has about a 32nd of the network evaluations of the call.
 _PARTS = 32
-# whole calls that must fit, before one of a larger batch is made where parts would do
+# Where parts of calls can be timed as well, a whole call of a larger batch is made only if the time
+# left is enough for this many.
 _CAUTION = 3
 
 
@@ -81,11 +81,13 @@ def measure_speed(
         latency = growth.latency
         if growth.late and divisible:
             assert layer is not None
-            # two images were made before the batch could grow
+            # Two images were made before the batch could grow. Where they took more than half of
+            # the budget, parts of calls get half of the budget in addition.
             deadline = max(deadline, deadline - budget_seconds / 2 + 2 * latency.median)
             part = Part(layer, max(1, evaluations // _PARTS))
             single = Timing(1, part)
-            # before it is known: the first evaluations may take longer than the others
+            # The part's share of a call is not known yet. It is taken to be four times the share of
+            # the evaluations, because the first evaluations may take longer than the others.
             share = min(1.0, 4 * part.evaluations / evaluations)
             best = grow_by_parts(sampler, growth, single, share, deadline)
         else:
@@ -187,14 +189,15 @@ def grow(sampler: Sampler, deadline: float, caution: int) -> Growth:
     latency = time_warm(sampler, Timing(1), deadline)
     best = latency
     for batch in _BATCHES[1:]:
-        # at worst the time is proportional to the batch
+        # In the worst case, the time is proportional to the batch size.
         if time.perf_counter() + caution * batch / best.images_per_second > deadline:
             return Growth(latency, best, late=True)
         try:
             timing = time_warm(sampler, Timing(batch), deadline)
         except torch.OutOfMemoryError:
             break
-        # other work on the machine can slow one call: only a clear fall is the end
+        # Other work on the machine can make one call slower, so that only a clear fall ends the
+        # growth.
         if timing.images_per_second < 0.7 * best.images_per_second:
             break
         best = max(best, timing, key=lambda t: t.images_per_second)
@@ -232,7 +235,8 @@ def grow_by_parts(
         if last.images_per_second < 0.7 * best.images_per_second:
             break
         best = max(best, last, key=lambda t: t.images_per_second)
-    # parts have found the batch: where a whole call of it fits after all, that is what counts
+    # Parts of calls have found the best batch size. If there is still time for a whole call of this
+    # size, the whole call is timed instead.
     if (
         best.part is not None
         and time.perf_counter() + 1.2 * best.batch / best.images_per_second <= deadline

@@ -134,7 +134,7 @@ class ContinuousFlow(Dequantised):
             solver: Solver of `solvers.integrate`.
             tolerance: Absolute and relative tolerance of dopri5.
         """
-        # theorem 1
+        # This is theorem 1 of Chen et al.
         x_1, change = integrate_with_divergence(
             self.field(y), x_0, probes, times, solver, tolerance
         )

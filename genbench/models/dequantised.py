@@ -19,7 +19,7 @@ together with f by the same bound (Ho et al. 2019, Flow++, eq. 12); uniform nois
 P(x) is the probability that the model draws x: cells at the border reach beyond the cube, as samples
 there are set to the lowest or highest level.
 
-Not as in Flow++: Phi in place of the sigmoid, so that q is uniform where g is the identity.
+Unlike in Flow++, Phi takes the place of the sigmoid, so that q is uniform where g is the identity.
 
 References:
     Theis, van den Oord, Bethge (2016), A note on the evaluation of generative models.

@@ -31,7 +31,8 @@ __all__ = [
     "draw_in_order",
 ]
 
-# (logits (B, levels), position i) -> pixel values x_i, int64 (B,)
+# A `Choose` function maps the logits of position i, (B, levels), and i to pixel values x_i, int64
+# (B,).
 Choose = Callable[[Tensor, int], Tensor]
 
 
@@ -70,8 +71,8 @@ class AutoregressiveNet(Net):
 
     @torch.no_grad()
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
-        """Images pixel by pixel. Here by one evaluation of the whole network per position: what
-        faster ways have to equal.
+        """Draw images pixel by pixel. This method evaluates the whole network once per position. A
+        faster method of a network has to give the same images.
 
         Args:
             choose: Called with the logits (B, levels) of position i, and i; returns the pixel
@@ -94,7 +95,7 @@ class AutoregressiveNet(Net):
         return x
 
 
-# (inputs, outputs, cond) -> network
+# An `AutoregressiveNetFactory` makes a network from its `inputs`, `outputs` and `cond`.
 AutoregressiveNetFactory = Callable[[Shape, Shape, int], AutoregressiveNet]
 
 
@@ -118,7 +119,8 @@ def chain_rule(
         Nats, (B,).
     """
     logits = net(x.to(dtype), cond, noise).to(dtype)
-    # levels last, as networks leave them in memory: half the time of a softmax over dimension 1
+    # Networks leave the levels last in memory. A softmax over the last dimension takes half the
+    # time of one over dimension 1.
     nll = F.cross_entropy(
         logits.movedim(1, -1).flatten(0, -2), x.long().flatten(), reduction="none"
     )
@@ -132,7 +134,7 @@ def draw_in_order(
     cond: Tensor | None = None,
     beginning: Tensor | None = None,
 ) -> Tensor:
-    """x ~ p(x) by the chain rule, or what follows its first pixels.
+    """Draw x ~ p(x) by the chain rule, or the other pixels of x where the first ones are given.
 
     Args:
         net: Makes the logits.
@@ -150,7 +152,7 @@ def draw_in_order(
     def choose(logits: Tensor, i: int) -> Tensor:
         if beginning is not None and i < known:
             return beginning[:, i]
-        # inverse distribution function: the number of levels k with P(x_i <= k) < u_i
+        # The inverse distribution function at u_i is the number of levels k with P(x_i <= k) < u_i.
         cdf = logits.double().softmax(dim=1).cumsum(dim=1)
         return (cdf < u[:, i, None]).sum(dim=1).clamp(max=net.levels - 1)
 

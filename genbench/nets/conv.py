@@ -81,7 +81,7 @@ class ConvEncoder(Net):
             else:
                 layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.AvgPool2d(2)]
             layers += [_norm(norm, wide), _activation(activation)]
-        # a convolution over all that is left is a fully connected layer
+        # A convolution whose kernel covers the whole remaining image is a fully connected layer.
         last, size = widths[-1], (height, width_left)
         if hidden:
             layers += [nn.Conv2d(last, hidden, size), _activation(activation)]

@@ -29,7 +29,8 @@ from genbench.spec import Shape
 __all__ = ["Denoiser", "Preconditioning", "TimedNet", "precondition"]
 
 
-# radians that the fastest feature turns per unit of c_noise, which spans 2.6; the slowest turns one
+# The fastest feature turns by this many radians per unit of c_noise, which spans 2.6. The slowest
+# feature turns by about one radian.
 _TURNS = 40.0
 
 
@@ -55,8 +56,8 @@ class TimedNet(nn.Module):
         self.net = net(shape, shape, cond)
 
     def forward(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """F, of the shape of x_t. t: (B,). y: one-hot (B, K), or None for a network without
-        labels, and for one that is to do without this one.
+        """F, of the shape of x_t. t: (B,). y: one-hot (B, K), or None for a network without labels,
+        or where the label is left out.
         """
         cond = self.time(t)
         if self.label is not None and y is not None:

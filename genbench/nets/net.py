@@ -32,5 +32,5 @@ class Net(nn.Module, ABC):
         """
 
 
-# (inputs, outputs, cond) -> network
+# A `NetFactory` makes a network from its `inputs`, `outputs` and `cond`.
 NetFactory = Callable[[Shape, Shape, int], Net]

@@ -53,7 +53,8 @@ class BatchNorm(nn.Module):
             dims = [d for d in range(x.dim()) if d != 1]
             self.mean.copy_(x.mean(dims))
             self.var.copy_(x.var(dims, correction=0))
-        # a calibration is one process's own, while the others do something else
+        # Each process calibrates on its own, while the others may do something else, so that only
+        # training needs the statistics of all processes.
         elif world_size() > 1:
             return self._over_processes(x)
         return nn.functional.batch_norm(

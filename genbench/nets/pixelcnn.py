@@ -24,8 +24,9 @@ of D.
 
 References:
     van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), Conditional image
-    generation with PixelCNN decoders. arXiv:1606.05328 van den Oord, Kalchbrenner, Kavukcuoglu
-    (2016), Pixel recurrent neural networks. arXiv:1601.06759 (masks A and B)
+        generation with PixelCNN decoders. arXiv:1606.05328
+    van den Oord, Kalchbrenner, Kavukcuoglu (2016), Pixel recurrent neural networks.
+        arXiv:1601.06759 (masks A and B)
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ class _Cache:
         self.layer = layer
         self.s_v, s_h = layer.shifts(cond)
         self.rows = s_h.new_zeros(batch, inputs, p + 1, columns + 2 * p)
-        # left of column 0 lie p zeros; what the present row has not overwritten yet only meets
-        # masked weights
+        # There are p zeros to the left of column 0. Entries that the present row has not
+        # overwritten yet are only multiplied by masked weights.
         self.h = s_h.new_zeros(batch, p + columns, inputs)
         self.gates = s_h.new_zeros(batch, layer.groups, layer.width)
         assert layer.horizontal.bias is not None and layer.out.bias is not None
@@ -229,7 +230,7 @@ class _Cache:
         self.h[:, self.layer.reach + column, group * size : (group + 1) * size] = h
 
     def step(self, column: int, group: int) -> Tensor:
-        """That group of the horizontal output at that column, (B, width)."""
+        """A group of the horizontal output at a column, (B, width)."""
         width = self.layer.width
         p = self.layer.reach
         window = self.h[:, column : column + p + 1].flatten(1)

@@ -36,7 +36,7 @@ class _Waves(nn.Module):
 
 
 class Sinusoidal(_Waves):
-    """Geometric frequencies from 1 down to 1 / period, in radians per unit of t.
+    """Geometric frequencies from 1 down to nearly 1 / period, in radians per unit of t.
 
     Args:
         width: Number of features, even.

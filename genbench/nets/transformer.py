@@ -77,14 +77,14 @@ class Transformer(AutoregressiveNet):
             raise ValueError(f"Transformer: dropout is from 0 to below 0.99, not {dropout}")
         self.dims = math.prod(inputs)
         self.dropout = dropout
-        # level k has row k; the last row is what enters at position 0
+        # Level k has row k. The last row enters at position 0.
         self.embedding = nn.Embedding(self.levels + 1, width)
         self.position = nn.Parameter(torch.empty(self.dims, width))
         self.shift = nn.Linear(cond, width, bias=False) if cond else None
         self.blocks = nn.ModuleList(_Block(width, heads, depth) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, self.levels)
-        # standard deviation of the embeddings in GPT
+        # The embeddings of GPT start with this standard deviation.
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.position, std=0.02)
 
@@ -136,13 +136,14 @@ class _Block(nn.Module):
         self.norm_2 = nn.LayerNorm(width)
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
-        # 2 depth parts are added up: their sum keeps its variance (Radford et al. 2019)
+        # The outputs of 2 * depth layers are added up. With this scale, the variance of the sum
+        # does not grow with the depth (Radford et al. 2019).
         for last in (self.out, self.down):
             nn.init.normal_(last.weight, std=0.02 / math.sqrt(2 * depth))
 
     def forward(self, h: Tensor, p: float, rng: Rng | None) -> Tensor:
         q, k, v = self.queries_keys_values(h)
-        # eq. 1, over j <= i
+        # This is eq. 1, with a sum over j <= i.
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         h = h + dropout(self.joined(attended), p, rng)
         return h + dropout(self.perceptron(h), p, rng)

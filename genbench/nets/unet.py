@@ -12,9 +12,9 @@ its batch.
 
 References:
     Ronneberger, Fischer, Brox (2015), U-Net: convolutional networks for biomedical image
-    segmentation. arXiv:1505.04597 Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic
-    models. arXiv:2006.11239 Dhariwal, Nichol (2021), Diffusion models beat GANs on image synthesis.
-    arXiv:2105.05233
+        segmentation. arXiv:1505.04597
+    Ho, Jain, Abbeel (2020), Denoising diffusion probabilistic models. arXiv:2006.11239
+    Dhariwal, Nichol (2021), Diffusion models beat GANs on image synthesis. arXiv:2105.05233
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class UNet(Net):
             self.down.append(
                 _Down([stage(c, w) for c in [finer, *[w] * (blocks - 1)]], w if level < top else 0)
             )
-            # each block on the way up also reads what one on the way down, or the halving before
-            # it, has left
+            # Each block on the way up also reads the output of a block on the way down, or of the
+            # halving before it.
             sums = [coarser + w, *[w + w] * (blocks - 1), w + finer]
             self.up.insert(0, _Up([stage(c, w) for c in sums], w if level > 0 else 0))
         self.middle = nn.ModuleList(

@@ -72,8 +72,8 @@ class MetricInfo:
             all images, or log p of single images, the density of the model.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
-        largest: What the number K of classes that the extractor tells apart says about the largest
-            value: it is K, or log K. None: nothing.
+        largest: The largest value, where it follows from the number K of classes that the extractor
+            tells apart: K, or log K. None: it does not follow from K.
         images: Smallest number of generated images.
         module: Name of the file in `genbench.metrics`, which the catalogue fills in.
     """

@@ -33,10 +33,11 @@ from genbench.system.yaml12 import read_yaml
 
 __all__ = ["contradictions", "needed_names"]
 
-# error of float64 sums of a few terms, relative to the sum of their absolute values
+# Sums of a few terms in float64 have at most this error, relative to the sum of their absolute
+# values.
 ROUNDING = 1e-9
 
-# error of class scores, which extractors give in float32
+# Class scores have this error, since extractors give them in float32.
 CLASS_ROUNDING = 1e-4
 
 
@@ -121,9 +122,9 @@ def in_metrics(record: Contents) -> Iterator[str]:
     is_explicit = record.density == "explicit"
     for name in record.protocol.metrics:
         info = metric_info(name)
-        # the samples of the noise floor are training images
+        # The samples of the noise floor are training images.
         is_absent = record.is_noise_floor and "training images" in info.inputs
-        # nobody says of which y the noise floor and foreign images are
+        # It is not known for which y the images of the noise floor and foreign images stand.
         is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
         if (name in record.metrics) == is_absent:

@@ -25,10 +25,10 @@ from genbench.system.typed import Count, Line
 
 __all__ = ["FOREIGN", "NOISE_FLOOR", "Contents"]
 
-# the model name of training images that are scored as if they were samples
+# Training images that are scored as if they were samples have this model name.
 NOISE_FLOOR = "noise-floor"
 
-# the family of images that another tool made
+# Images that another tool made have this family.
 FOREIGN = "foreign"
 
 
@@ -54,7 +54,7 @@ class Contents:
         sample_options: Options of `sample` that the evaluation chose.
         log_prob_options: Options of `log_prob` that the evaluation chose.
         speed: None where it was not measured.
-        cost: What training took.
+        cost: What the training cost.
         provenance: Where the numbers come from.
         diverged_at: Number of training images after which the run diverged; None if it did not.
         evaluated_at: ISO 8601 time of the evaluation.

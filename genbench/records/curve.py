@@ -14,7 +14,7 @@ from genbench.system.typed import Natural, Range, read_value
 
 __all__ = ["POINTS", "Curve", "CurvePoint", "logged_curve", "logged_name"]
 
-# after every eighth of the budget
+# A curve has a point after every eighth of the budget.
 POINTS = 8
 
 
@@ -40,7 +40,7 @@ class Curve:
         images: Number of samples of the averaged weights, the same noise at every point.
         reference_images: Number of validation images that they were compared with.
         variant: The evaluation whose sampler drew them; empty for the default one.
-        points: By images seen, from the first on.
+        points: The points, in the order of the images seen.
     """
 
     metric: str
@@ -63,12 +63,12 @@ class Curve:
 
     @property
     def last(self) -> CurvePoint:
-        """The end of training."""
+        """The point at the end of training."""
         return self.points[-1]
 
 
 def logged_name(metric: str, images: int) -> str:
-    """Under which name a point of the curve is logged.
+    """The name under which a point of the curve is logged.
 
     Examples:
         >>> logged_name("fid", 256)

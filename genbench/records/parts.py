@@ -25,7 +25,7 @@ __all__ = [
     "variant_of",
 ]
 
-LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
+LONGEST_FILE_NAME = 255  # File systems in use allow this many bytes.
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 DEFAULT = "default"
 """Name of the plain evaluation, whose row has the name of the model alone."""
@@ -198,7 +198,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What training took.
+    """What the training of a run cost.
 
     Attributes:
         parameters: Number of parameters of the model.

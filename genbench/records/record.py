@@ -33,7 +33,7 @@ __all__ = ["SCHEMA", "Record", "content_digest", "record_id"]
 
 SCHEMA = 2
 
-# what a file holds around the fields of a record
+# A file holds these fields around the fields of a record.
 ENVELOPE = ("schema", "id", "digest")
 
 

@@ -66,7 +66,7 @@ def write_record(out: Path, record: Record) -> Path:
         The record's file.
     """
     path = record_path(out, record.dataset, record.model, record.variant, record.seed, record.id)
-    Record.from_dict(record.to_dict())  # what is written can be read
+    Record.from_dict(record.to_dict())  # This checks that what is written can be read.
     if not path.exists():
         write_once(path, record.to_json())
     return path

@@ -1,4 +1,4 @@
-"""Batch normalisation where nothing estimates what it evaluates by.
+"""A check that refuses batch normalisation where nothing estimates its statistics.
 
 `genbench.nets.norm.BatchNorm` evaluates by statistics that a model's `finalize` fills in; a model
 that does so is `batch_coupled`, and the trainer knows it. In another model the layer would evaluate

@@ -186,7 +186,8 @@ def open_run(name: str | Path | Run, trust: Sequence[str] = (), device: str = "c
             f"{run.path / 'state.json'} says {seen:,} images, but the newest of "
             f"{run.checkpoints} has seen {checkpoint['images_seen']:,}; restore it"
         )
-    del checkpoint  # nothing holds its tensors while the run is measured
+    # Nothing holds the checkpoint's tensors while the run is measured.
+    del checkpoint
     load_weights(model, run.weights, state["weights_hash"])
     return Loaded(run, config, data, model.eval().to(device))
 

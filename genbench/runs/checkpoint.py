@@ -125,14 +125,15 @@ def check_checkpoint(
 
 
 def check_noted(content: dict[str, Any], config: Config) -> None:
-    """Check that a checkpoint is of a configuration. One of a version that noted none is.
+    """Check that a checkpoint is of a configuration. A checkpoint of a version that noted no
+    configuration passes.
 
     Args:
         content: Content of the file.
         config: The configuration that a run is measured by.
 
     Raises:
-        InputError: It is of another one.
+        InputError: The checkpoint is of another configuration.
         ValueError: What it notes is no configuration.
     """
     noted = read_value(dict[str, Any] | None, content.get("config"), "config")
@@ -178,7 +179,8 @@ def _of_today(noted: dict[str, Any], config: Config) -> dict[str, Any]:
             set_key(tree, key, value)
         name = str(tree.pop("name", config.name))
         return check_config(tree, name, config.trust, "the checkpoint").decisive
-    except InputError:  # no configuration of today: the comparison says what differs
+    except InputError:
+        # It is no configuration of today; the comparison says what differs.
         return noted
 
 
@@ -218,10 +220,10 @@ def _check_optimizers(saved: list[dict[str, Any]], model: GenerativeModel) -> No
         groups = optimizer.state_dict()["param_groups"]
         try:
             optimizer.load_state_dict(copy.deepcopy(state))
-        except Exception as error:  # whatever torch, or the optimizer, makes of it
+        except Exception as error:  # Anything may be raised by torch or by the optimizer.
             raise ValueError(f"optimizers[{i}]: {one_line(str(error))[:200]}") from None
         for expected, group in zip(groups, state["param_groups"], strict=True):
-            # the learning rate is set at every step
+            # The learning rate is set at every step.
             for key in sorted((expected.keys() & group.keys()) - {"lr", "params"}):
                 if expected[key] != group[key]:
                     raise ValueError(

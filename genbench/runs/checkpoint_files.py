@@ -1,4 +1,5 @@
-"""The files of checkpoints: written whole, named by their content, and read with suspicion.
+"""The files of checkpoints: they are written whole, named by their content, and checked when they
+are read.
 
 A file is called `<images>-<hash>.ckpt`, with the first 16 digits of the SHA-256 of its content. The
 last two are kept, so that a damaged one can be replaced by the one before.
@@ -20,7 +21,7 @@ from genbench.system.files import file_digest, write_atomic
 __all__ = ["keep_two", "newest_checkpoint", "newest_contents", "save_checkpoint"]
 
 _ENTRIES = {"images_seen", "model", "optimizers", "ema", "keeper"}
-# these may stand beside them: versions that did not note them left them out
+# These entries may stand beside them. Versions that did not note them left them out.
 _ORIGIN = {"config", "data_hash", "needs"}
 
 
@@ -72,13 +73,13 @@ def newest_checkpoint(
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         try:
             return _read(path, check), lines
-        except FileNotFoundError:  # another process of this run set it aside
+        except FileNotFoundError:  # Another process of this run set it aside.
             continue
         except GenbenchError:
             raise
         except _Damaged as error:
             reason = str(error)
-        except Exception:  # whatever unpickling refuses: it was not made by genbench
+        except Exception:  # What unpickling refuses was not made by genbench.
             reason = "it is not a checkpoint of genbench"
         with suppress(FileNotFoundError):
             path.rename(path.with_suffix(".damaged"))
@@ -99,7 +100,8 @@ def newest_contents(folder: Path) -> dict[str, Any] | None:
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         try:
             return _read(path, lambda state: None)
-        except Exception:  # damaged, or removed by a training meanwhile: training says which
+        except Exception:
+            # It is damaged, or a training has removed it meanwhile. Training says which.
             continue
     return None
 

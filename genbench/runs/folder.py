@@ -108,15 +108,16 @@ class Run:
             self.write_state(**{**state, "config": config_tree(config)})
 
     def check_config_file(self) -> None:
-        """Refuse a config.yaml of other weights than those of the noted configuration.
+        """Refuse a config.yaml that decides other weights than the noted configuration.
 
-        What may change from one command to the next, and a larger budget, may differ: a training
-        that was killed between its two files leaves that.
+        Keys that may change from one command to the next, and a larger budget, may differ: a
+        training that was killed between writing the two files leaves such a difference.
 
         Raises:
             InputError: The line names what was changed.
         """
-        noted = self.state()["config"]  # first: config.yaml is written before it
+        # The file state.json is read first, since config.yaml is written before it.
+        noted = self.state()["config"]
         path = self.path / "config.yaml"
         if noted is None or not path.exists():
             return
@@ -217,7 +218,7 @@ class Run:
             InputError: One was trained again.
         """
         begun = self.state()["needs"]
-        # other names are those of another configuration, which is refused as such
+        # Other names are those of another configuration, which is refused as such.
         for name in sorted(begun.keys() & needs.keys()):
             if begun[name]["weights_hash"] != needs[name]["weights_hash"]:
                 raise InputError(
@@ -245,7 +246,7 @@ class Run:
         """
         state = self.state()
         done = state["status"] == "done" and state["images_seen"] >= budget
-        # lost or damaged weights are made again from the checkpoint
+        # Lost or damaged weights are made again from the checkpoint.
         return (
             done and self.weights.is_file() and file_digest(self.weights) == state["weights_hash"]
         )
@@ -288,9 +289,9 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written; for the owner of the lock."""
-        # `.lock.*.tmp` may be of another process
+        # A file `.lock.*.tmp` may be of another process.
         for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".[!l]*.tmp")):
-            # an evaluation, which takes no lock, may be writing `.wandb*`
+            # An evaluation, which takes no lock, may be writing `.wandb*`.
             if not path.name.startswith(".wandb"):
                 path.unlink(missing_ok=True)
 

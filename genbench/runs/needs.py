@@ -1,4 +1,4 @@
-"""What a model's constructor asks of finished runs, held against the runs that its recipe names."""
+"""A check that the runs which a recipe names are those that the model's constructor asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the weights of a run come from: its configuration, its images and the runs that it needs."""
+"""The origin of the weights of a run: its configuration, its images and the runs that it needs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ __all__ = ["State", "read_state", "write_state"]
 
 _CURE = "remove it, and training goes on from the checkpoint"
 
-# of every configuration that training has noted
+# Every configuration that training has noted has these sections.
 _SECTIONS = {
     "name": Text,
     "seed": Count,

@@ -5,8 +5,8 @@ Planning a suite builds every model, which takes ten seconds to learn that nothi
 tables and page, leaves a note in the suite's folder of runs: the files on which that depended, and
 one digest over their names and contents, the program, the suite and the environment. As long as all
 of that is the same, so is the answer. The note is no record of what was done: where it is missing,
-or anything differs, or a GPU or a module of the user's own is involved, the suite is planned as
-ever.
+or anything differs, or a GPU or a module of the user's own is involved, the suite is planned in the
+long way.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["depends_on", "is_complete", "note_complete", "program_digest"]
 
-# files of Linux that are there if torch could find a GPU: of NVIDIA, of AMD, under Windows
+# One of these files of Linux is there if torch could find a GPU of NVIDIA, of AMD or under Windows.
 _GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
-# what a leaderboard's folder holds besides runs, which may lie there too
+# A leaderboard's folder holds these folders besides runs, which may lie there too.
 _SHOWN = ("records", "pictures", "explore", "noise")
 
 

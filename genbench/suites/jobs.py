@@ -32,7 +32,7 @@ from genbench.suites.worker import Task
 
 __all__ = ["available_cores", "default_jobs", "perform_all"]
 
-# A worker must find the modules that this process finds, wherever it is run.
+# A worker must find the modules that this process finds, wherever the worker is started.
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[2:]; from genbench.suites.worker import work;"
     " work(int(sys.argv[1]))"
@@ -263,7 +263,8 @@ class Crew:
                 idle = Worker(self.reporter.beside())
                 self.workers.append(idle)
             idle.begin(plan, self.suite, self.trust)
-        if self.stopped is not None:  # it may have begun after the signal was handed on
+        # A worker may have begun after the signal was handed on.
+        if self.stopped is not None:
             for worker in self.workers:
                 worker.stop()
         elif not self.waiting:

@@ -139,7 +139,7 @@ def read_manifest(path: Path, trust: tuple[str, ...] = ()) -> Manifest:
     runs = []
     for k, run in enumerate(file.runs):
         config = check_config(run.config, run.name, trust, str(path))
-        # manifests of older versions have no name for the default evaluation
+        # Manifests of older versions have no name for the default evaluation.
         variants = tuple(variant or DEFAULT for variant in run.variants)
         for variant in variants:
             if variant not in config.evaluations:

@@ -83,9 +83,8 @@ class Plan:
     def trained(self) -> bool:
         """Whether there is nothing left to train, since it is finished or has diverged."""
         state = self.run.state()
-        noted = (
-            state["config"] is not None
-        )  # runs of older versions have noted no needs: training notes them, and does nothing else
+        # Runs of older versions have noted no needs: training notes them, and does nothing else.
+        noted = state["config"] is not None
         return noted and (state["status"] == "diverged" or self.run.is_done(self.budget))
 
 
@@ -114,7 +113,7 @@ def out_of_reach(plans: Sequence[Plan]) -> dict[Plan, str]:
     final; a line about each.
     """
     diverged: dict[Plan, Plan] = {}
-    for plan in plans:  # a needed run comes before those that need it
+    for plan in plans:  # A needed run comes before those that need it.
         for needed in needed_by(plan, plans):
             ended = diverged.get(needed) or (
                 needed if needed.run.state()["status"] == "diverged" else None
@@ -139,7 +138,7 @@ def lacking(plans: Sequence[Plan]) -> list[Plan]:
     missing = {id(plan) for plan in plans if plan.variants and not plan.done()} - {
         id(plan) for plan in out_of_reach(plans)
     }
-    for plan in reversed(plans):  # a needed run comes before those that need it
+    for plan in reversed(plans):  # A needed run comes before those that need it.
         if id(plan) in missing:
             missing |= {id(other) for other in needed_by(plan, plans) if not other.trained()}
     return [plan for plan in plans if id(plan) in missing]

@@ -8,19 +8,19 @@ __all__ = ["Reporter"]
 
 
 class Reporter(typing.Protocol):
-    """Who is told how a suite proceeds."""
+    """An object that is told how a suite proceeds."""
 
     def begin(self, steps: int) -> None:
-        """There are so many steps to do."""
+        """Take the number of steps that there are to do."""
 
     def step(self, what: str, images: int = 0) -> None:
-        """The next step begins: training so many images, or something else."""
+        """Note that the next step begins. It trains this number of images; 0 for any other step."""
 
     def progress(self, images: int, loss: float | None) -> None:
-        """Images seen by the run in training."""
+        """Take the images that the run in training has seen, and its loss."""
 
     def note(self, line: str) -> None:
-        """Something to know."""
+        """Take a line that the user should know."""
 
     def beside(self) -> Reporter:
         """Another reporter, for a run that goes on at the same time; it counts its steps among
@@ -28,4 +28,4 @@ class Reporter(typing.Protocol):
         """
 
     def end(self) -> None:
-        """The last step is over, and none follows for now."""
+        """Note that the last step is over, and that none follows for now."""

@@ -20,7 +20,7 @@ def one_by_one(
     Args:
         plans: Every run of the suite, a needed run before those that need it.
         suite: Name of the suite.
-        reporter: Who is told about it.
+        reporter: Is told about every step.
         trust: Modules outside genbench that configurations may name.
 
     Returns:
@@ -49,7 +49,7 @@ def noting_failure(plan: Plan, reporter: Reporter, failures: list[str]) -> Itera
 
     Args:
         plan: The run.
-        reporter: Who is told about it.
+        reporter: Takes the note.
         failures: Labels of the runs that failed, to which this one is added.
 
     Raises:
@@ -120,7 +120,8 @@ def train_plan(plan: Plan, suite: str, reporter: Reporter, trust: Sequence[str] 
         train(plan.config, reporter.progress, suite=suite)
     except Diverged as error:
         diverged = error
-    wait()  # the first process alone finishes a run, and may find there that it diverged
+    # The first process alone finishes a run, and may find there that it diverged.
+    wait()
     if agreed(diverged is not None):
         if rank() == 0 and plan.variants:
             record_divergence(plan.run, plan.out, trust, device)

@@ -21,8 +21,8 @@ from genbench.system.yaml12 import check_yaml_name
 
 __all__ = ["Entry", "Suite", "SuiteFile", "load_suite"]
 
-# bytes of a suite's name, so that names of files that begin with it, such as the folder of a
-# submission to SLURM, are possible everywhere
+# The name of a suite has at most this many bytes, so that names of files that begin with it, such
+# as the folder of a submission to SLURM, are possible everywhere.
 _LONGEST_NAME = 200
 
 Folder = Annotated[str, Pattern(r"[^\0]+", "a folder such as runs/mine")]
@@ -132,7 +132,8 @@ class Suite:
         needs: list[Override] = []
         for name, need in config.resolved["needs"].items():
             recipe = need["recipe"]
-            if recipe is None:  # the configuration of the needed run is written out in the recipe
+            if recipe is None:
+                # The recipe holds the configuration of the needed run, written out.
                 needs += [(f"needs.{name}.{key}", value) for key, value in self.overrides.items()]
                 continue
             other = by_recipe.get(find_config(recipe), Entry(recipe))

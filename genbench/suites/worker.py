@@ -1,12 +1,12 @@
 """A process of `genbench bench --jobs N`: it trains and scores the runs that its parent names, one
 after another.
 
-Both hold an end of a connection. The parent sends a Task, or None when there is nothing more to do;
-the worker answers with messages:
+Parent and worker each hold one end of a connection. The parent sends a Task, or None when there is
+nothing more to do; the worker answers with messages:
 
     ("step", what, images)      a step begins
     ("progress", images, loss)  images seen by the run in training
-    ("note", line)              something to know
+    ("note", line)              a line that the user should know
     ("end", outcome, line)      the task is over; outcome is done, diverged, stopped or failed
 
 A worker ends with its parent, however that ends: its end of the connection is closed then.
@@ -98,7 +98,7 @@ def work(descriptor: int) -> None:
     """Do what the parent sends over the connection with this file descriptor, until there is
     nothing more to do.
     """
-    # an interrupt from the keyboard reaches the parent too, which then sends SIGTERM
+    # An interrupt from the keyboard reaches the parent too, which then sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     messages = Messages(Connection(descriptor))
     tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()

@@ -45,10 +45,10 @@ __all__ = [
 
 log = logging.getLogger("genbench")
 
-# a text that may be part of a file name
+# A text that matches this may be part of a file name.
 NAME = re.compile(r"\w[\w.+-]*")
 
-# what numpy raises when it reads a damaged .npy or .npz file, whose header is Python code
+# Damaged .npy and .npz files, whose header is Python code, make numpy raise these errors.
 BROKEN_ARRAY = (
     ValueError,
     TypeError,
@@ -63,16 +63,16 @@ BROKEN_ARRAY = (
     tokenize.TokenError,
 )
 
-# names of temporary files and folders, as `temporary_path` makes them; and the age in seconds, a
-# day, at which their writer has surely ended
+# This matches the names of temporary files and folders, as `temporary_path` makes them. The writer
+# of one that is older than a day, in seconds, has surely ended.
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|once)", re.DOTALL)
 ABANDONED = 86_400.0
 
-# A temporary name begins with so many letters of the file's name. Even of four bytes each they fit
-# where a name may have 143 bytes (eCryptfs).
+# A temporary name begins with this many letters of the file's name. Even if each has four bytes,
+# they fit where a name may have 143 bytes (eCryptfs).
 _PREFIX_LETTERS = 32
 
-# no file of JSON that genbench writes is larger
+# No file of JSON that genbench writes is larger.
 _LARGEST_JSON = 2**24
 
 
@@ -278,7 +278,7 @@ def read_text(path: Path) -> str:
         ValueError: It is not UTF-8, or larger than any that genbench writes.
         OSError: It cannot be read.
     """
-    # O_NONBLOCK: a named pipe in its place reads as empty, and is not waited for
+    # With O_NONBLOCK a named pipe in place of the file reads as empty, and is not waited for.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         content = file.read(_LARGEST_JSON + 1)
     if len(content) > _LARGEST_JSON:
@@ -312,7 +312,7 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # numpy reports a short write without an error number
+        # A short write is reported by numpy without an error number.
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (
             error.errno is None and "written" in str(error)
         ):
@@ -335,6 +335,6 @@ def link(file: Path, target: Path) -> bool:
     try:
         os.link(file, target)
     except FileExistsError:
-        # NFS repeats a request whose answer was lost, and then finds the link that it has made
+        # NFS repeats a request whose answer was lost, and then finds the link that it has made.
         return file.stat().st_nlink == 2
     return True

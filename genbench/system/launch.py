@@ -1,4 +1,5 @@
-"""Which of how many processes this is, by what started it: srun, torchrun, or the command itself.
+"""The number of processes, and which of them this one is. They are started by srun, by torchrun, or
+by the command itself.
 
 This is read from the environment, so that it is known before torch is imported.
 """

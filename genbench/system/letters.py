@@ -1,10 +1,10 @@
-"""Signs beyond ASCII, and what takes their place where an output does not have them."""
+"""Signs beyond ASCII, and their replacements for an output whose encoding lacks them."""
 
 from __future__ import annotations
 
 __all__ = ["PLAIN", "with_letters_of"]
 
-# the signs that tables, messages and bars print
+# Tables, messages and bars print these signs.
 PLAIN = {
     "±": "+-",
     "×": "x",
@@ -32,7 +32,8 @@ PLAIN = {
 def with_letters_of(encoding: str, text: str) -> str:
     """A text in which every sign of `PLAIN` that an encoding lacks is replaced.
 
-    What is laid out in columns is replaced before, since a replacement may be wider than its sign.
+    In a table the signs are replaced before the columns are laid out, since a replacement may be
+    wider than its sign.
 
     Args:
         encoding: Name of the encoding.

@@ -10,7 +10,8 @@ from genbench.errors import InputError
 
 __all__ = ["checkout", "expand_home", "project_root", "shipped"]
 
-# bytes of a name, and of a path, which leave room for the names of files below it (PATH_MAX is 4,096)
+# A name and a path have at most this many bytes, which leaves room for the names of files below the
+# path (PATH_MAX is 4,096).
 _LONGEST_NAME = 255
 _LONGEST_PATH = 3_500
 

@@ -39,11 +39,11 @@ from genbench.system.typed import Range, read_value
 
 __all__ = ["in_use", "lock"]
 
-# seconds between two signs of life of a lock's owner
+# The owner of a lock gives a sign of life after every interval of this many seconds.
 _BEAT = 20.0
-# So many may be missing before an owner seems dead: shared file systems stand still for minutes.
+# An owner seems dead when this many signs are missing: shared file systems stand still for minutes.
 _SILENT = 15
-# So many are waited for before the lock of an owner who seems dead is taken over.
+# The lock of an owner who seems dead is taken over after a wait of this many intervals.
 _WATCHED = 3
 
 
@@ -77,7 +77,7 @@ def lock(folder: Path) -> Iterator[None]:
     finally:
         over.set()
         heart.join()
-        # The lock may have been removed by hand, and be another's by now.
+        # The lock may have been removed by hand, and may be another's by now.
         if path.is_file() and read_text(path) == owner_text:
             path.unlink(missing_ok=True)
 
@@ -96,10 +96,12 @@ def _live(path: Path, owner_text: str, over: threading.Event) -> None:
         owner_text: Content of the lock while this process holds it.
         over: Set when the lock is given back.
     """
-    # By the wall clock, which goes on while this process or its machine is suspended.
+    # Time is read from the wall clock, which goes on while this process or its machine is
+    # suspended.
     touched = time.time()
     while not over.wait(_BEAT):
-        with suppress(OSError):  # the file system does not answer: try again at the next beat
+        with suppress(OSError):
+            # If the file system does not answer, the next beat tries again.
             if not _is_held(path, owner_text, touched):
                 owner = "another process, which has ended"
                 with suppress(OSError):
@@ -183,7 +185,7 @@ def _remove_dead(path: Path) -> _Owner | None:
     lock is moved away, read once more, and put back if its owner lives.
 
     Returns:
-        The owner if he lives after all, else None.
+        The owner if it lives after all, else None.
     """
     away = _beside(path)
     try:
@@ -224,7 +226,7 @@ class _Owner(NamedTuple):
         content: Content of the lock.
         state: "lives", also where that is not certain; "dead"; or "silent": without a sign of life
             for long.
-        beat: Seconds between the owner's signs of life; 0 where he gives none.
+        beat: Seconds between the owner's signs of life; 0 where it gives none.
         seen: Time of the last sign of life.
     """
 
@@ -235,8 +237,8 @@ class _Owner(NamedTuple):
 
 
 def _living_owner(path: Path) -> _Owner | None:
-    """The owner of a lock, if he lives. A silent one is watched for a minute, since the file system
-    may have stood still, and not the owner.
+    """The owner of a lock, if it lives. A silent owner is watched for a minute, since the file
+    system may have stood still, and not the owner.
     """
     owner = _owner(path)
     if owner is None or owner.state == "dead":
@@ -262,10 +264,12 @@ def _owner(path: Path) -> _Owner | None:
     try:
         status = path.stat()
         seen = status.st_mtime
-        if not stat.S_ISREG(status.st_mode):  # reading a named pipe would wait for ever
+        # Reading a named pipe would wait for ever.
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError
         content = read_text(path)
-        if not content:  # its node lost its power
+        # A node that loses its power leaves an empty lock.
+        if not content:
             return _Owner(content, "silent", _BEAT, seen)
         owner: _Process = read_value(_Process, parse_json(content))
     except FileNotFoundError:
@@ -280,7 +284,7 @@ def _owner(path: Path) -> _Owner | None:
         start = _started(owner.pid)
         if start is not None and start == owner.started:
             return _Owner(content, "lives", beat, seen)
-        # A process that /proc hides, since it is another user's, is known by its signs of life.
+        # A process of another user, which /proc may hide, is known by its signs of life.
         if start != "unknown":
             return _Owner(content, "dead", beat, seen)
     if was_requeued(owner):
@@ -316,7 +320,8 @@ def _machine() -> str:
             + " "
             + str(Path("/proc/self/ns/pid").readlink())
         )
-    except OSError:  # no /proc on this system
+    except OSError:
+        # This system has no /proc.
         return ""
 
 
@@ -328,13 +333,14 @@ def _started(pid: int) -> str | None:
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        # a zombie has ended; only its exit code was not asked for yet
+        # A zombie has ended; only its exit code was not asked for yet.
         if fields[0] in "ZX":
             return None
         return fields[19]
     except (FileNotFoundError, ProcessLookupError):
         pass
-    try:  # no /proc on this system
+    # Without an entry in /proc, a signal tells whether there is such a process.
+    try:
         os.kill(pid, 0)
         return "unknown"
     except ProcessLookupError:

@@ -40,7 +40,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-# messages of a collective operation of torch.distributed when another process has ended
+# A collective operation of torch.distributed raises an error with such a message when another
+# process has ended.
 _ENDED = re.compile(r"[Cc]onnection (closed|reset|refused)|[Bb]roken pipe|NCCL|[Tt]imed out")
 
 
@@ -101,7 +102,8 @@ def join(devices: int, num_nodes: int, device: str) -> str:
     try:
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=num_nodes, strategy="ddp")
         fabric.launch()
-    except (ValueError, RuntimeError) as error:  # srun started another number of tasks
+    except (ValueError, RuntimeError) as error:
+        # Another number of tasks was started by srun.
         raise InputError(
             f"--devices {devices} --num-nodes {num_nodes}: {' '.join(str(error).split())}"
         ) from None
@@ -143,7 +145,7 @@ def stop_if_process_lost(what: str = "this command") -> Iterator[None]:
     becomes exit code 75.
 
     Args:
-        what: What the processes are of, for the message.
+        what: What the processes work on, such as the path of a run, for the message.
 
     Raises:
         Stopped: Another process ended; the same command goes on.

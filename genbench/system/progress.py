@@ -62,7 +62,7 @@ class Lines:
         )
 
     def progress(self, images: int, loss: float | None) -> None:
-        if self._pending:  # the losses are in the metrics file
+        if self._pending:  # The losses are in the metrics file.
             print(self._pending, file=sys.stderr)
             self._pending = ""
 
@@ -127,7 +127,7 @@ class Bars:
 
     Args:
         progress: The display of all bars.
-        suite: The bars whose step counts; None: these are they.
+        suite: The bars that count the steps; None: this object counts them itself.
     """
 
     def __init__(self, progress: Progress, suite: Bars | None = None) -> None:
@@ -161,7 +161,8 @@ class Bars:
 
     def progress(self, images: int, loss: float | None) -> None:
         assert self._run is not None
-        if self._first is None:  # images before a run was resumed do not count for its speed
+        # Images that were seen before a run was resumed do not count for its speed.
+        if self._first is None:
             self._first = images
             self._since = time.perf_counter()
         speed = (images - self._first) / max(time.perf_counter() - self._since, 1e-9)

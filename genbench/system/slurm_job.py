@@ -63,7 +63,8 @@ def job_is_over(owner: NotedJob) -> bool:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    if asked.returncode:  # the job ended some time ago, or the queue does not answer
+    # The job ended some time ago, or the queue does not answer.
+    if asked.returncode:
         return "Invalid job id" in asked.stderr
     return not any(
         _runs(line, owner.requeued) for line in asked.stdout.splitlines() if line.strip()

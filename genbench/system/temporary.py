@@ -43,7 +43,8 @@ def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes have left in a folder. What may
     be in use stays.
     """
-    with suppress(OSError):  # a folder that is not there, or not for reading
+    with suppress(OSError):
+        # The folder may be missing, or not be readable.
         for path in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
             with suppress(OSError):
                 if not _is_abandoned(path):
@@ -55,10 +56,11 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether the process that wrote a temporary file or folder has ended. Of a folder with a lock
-    the lock tells; anything else is abandoned when it is older than a day.
+    """Whether the process that wrote a temporary file or folder has ended. A folder with a lock is
+    in use as long as the lock says so; anything else is abandoned when it is older than a day.
     """
     if (path / "lock").is_file():
-        with suppress(InputError):  # a lock that another program wrote tells nothing
+        with suppress(InputError):
+            # A lock that another program wrote tells nothing.
             return not in_use(path)
     return abs(time.time() - path.lstat().st_mtime) > ABANDONED

@@ -64,9 +64,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-# more than any count of images, bytes or seconds, and still an integer of every file format
+# This is more than any count of images, bytes or seconds, and still an integer of every file
+# format.
 _LARGEST = 2**62 - 1
-# a hundred years: more than anything that is measured takes
+# This is a hundred years, longer than anything that is measured.
 _LONGEST_SECONDS = 100 * 365 * 24 * 3600
 
 
@@ -110,7 +111,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class OneLine:
-    """Texts that a terminal and a table show as they are: printable, on one line, and not endless."""
+    """Texts that a terminal and a table show as they are: printable, on one line, and not too long."""
 
     longest: int = 200
 
@@ -132,7 +133,8 @@ class Filled:
         return "a list of at least one"
 
 
-# two rules, of which a message names the one that is broken: the upper one hardly ever is
+# There are two rules, so that a message names only the one that is broken: the upper one hardly
+# ever is.
 Count = Annotated[int, Range(low=0), Range(high=_LARGEST)]
 Natural = Annotated[int, Range(low=1), Range(high=_LARGEST)]
 Amount = Annotated[float, Range(0)]
@@ -255,9 +257,8 @@ def one_line(text: str) -> str:
 
 def _read_annotated(kind: Any, rules: Sequence[Any], value: Any, where: str) -> Any:
     """A value of a type that also keeps every rule."""
-    if (
-        kind is str and written_text(value) is None
-    ):  # a rule about texts says more than that it is none
+    # The rule about texts says more than a message that the value is no text.
+    if kind is str and written_text(value) is None:
         _fail(where, str(rules[0]), value)
     result = read_value(kind, value, where)
     for rule in rules:
@@ -297,7 +298,8 @@ def _is_finite(value: float) -> bool:
     """Whether a number is a finite float."""
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond the floats
+    except OverflowError:
+        # The integer is too large for a float.
         return False
 
 
@@ -309,7 +311,7 @@ def _fail(where: str, wanted: str, value: Any) -> NoReturn:
 def _shown(value: Any) -> str:
     """A value as it may stand in a message."""
     value = plain(value)
-    # Python refuses to print an integer of more than 4,300 digits
+    # Python refuses to print an integer of more than 4,300 digits.
     if type(value) is int and value.bit_length() > 200:
         return "an integer of more than 60 digits"
     return _short(repr(value))

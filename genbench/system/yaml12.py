@@ -1,5 +1,5 @@
-"""YAML as genbench reads it: the core schema of YAML 1.2, without what is read as something else
-than it looks like.
+"""YAML as genbench reads it: the core schema of YAML 1.2, without values that are read as something
+else than they look like.
 
     text        on, off, yes, no, 1:30, 2026-11-28 and every key of a mapping
     numbers     decimal, so that 010 is 10; 0x1F and 0o17 as in YAML 1.2; 1e-3 is a number; 64_000 is 64000, an extension
@@ -35,12 +35,12 @@ __all__ = [
     "written_text",
 ]
 
-# YAML that is deeper is no configuration, and would exhaust the stack of whatever walks through it.
+# Deeper YAML is no configuration, and would exhaust the stack of the code that walks through it.
 _DEEPEST = 32
 _FILES_READ: set[Path] = set()
 _DIGITS = r"[0-9]+(_[0-9]+)*"
 
-# section 10.3.2 of YAML 1.2.2, with underscores between digits
+# This is the schema of section 10.3.2 of YAML 1.2.2, with underscores between digits.
 _SCHEMA = {
     "tag:yaml.org,2002:null": r"~|null|Null|NULL|",
     "tag:yaml.org,2002:bool": r"true|True|TRUE|false|False|FALSE",
@@ -128,7 +128,8 @@ class _Loader(yaml.SafeLoader):
         base = {"0o": 8, "0x": 16}.get(prefix, 10)
         try:
             number = Integer(int(text, base))
-        except ValueError:  # Python reads at most 4,300 digits
+        except ValueError:
+            # Python reads at most 4,300 digits.
             raise _Refused(
                 problem="a number of too many digits", problem_mark=node.start_mark
             ) from None
@@ -149,7 +150,8 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
-_Loader.yaml_implicit_resolvers = {}  # without those of YAML 1.1
+# The resolvers of YAML 1.1 are removed.
+_Loader.yaml_implicit_resolvers = {}
 
 
 for _tag, _pattern in _SCHEMA.items():
@@ -284,7 +286,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def written_text(value: Any) -> str | None:
     """The text that a value was read from; None for what is no scalar, or null."""
     if isinstance(value, str):
-        return str(value)  # of exactly that type, whatever wrapped it: YAML and JSON write no other
+        # The type is exactly str, whatever class the text had: YAML and JSON write no other.
+        return str(value)
     text = getattr(value, "text", None)
     if isinstance(text, str):
         return text

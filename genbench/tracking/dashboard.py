@@ -102,7 +102,8 @@ def workspace(entity: str, project: str, data: str) -> Any:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own, of pydantic's old style
+            # The old style of pydantic, which wandb-workspaces uses, raises warnings.
+            warnings.simplefilter("ignore")
             import wandb_workspaces.reports.v2 as panel
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
@@ -193,7 +194,7 @@ def curve(title: str, x: str, x_title: str, **which: Any) -> Any:
 def _curves(x: str, x_title: str) -> list[Any]:
     """The panels of the learning curves against one x-axis."""
     return [
-        # in a game, a loss has the name of its player in front, as in generator/loss
+        # In a game, the name of the player stands before a loss, as in generator/loss.
         curve("loss", x, x_title, metric_regex="(^|.*/)loss$"),
         curve(
             "bits/dim of the validation split, of each model's own kind",
@@ -299,7 +300,7 @@ def offline_runs(folder: Path) -> dict[Path, list[Path]]:
     for path in files_below(folder, "run-*.wandb"):
         if not fnmatch(path.parent.name, "offline-run-*") or path.parents[1].name != "wandb":
             continue
-        uploaded = path.with_name(f"{path.name}.synced").exists()  # wandb's own mark
+        uploaded = path.with_name(f"{path.name}.synced").exists()  # This is wandb's own mark.
         if path.stat().st_size and not uploaded:
             waiting.setdefault(path.parents[2], []).append(path.parent)
     return waiting
@@ -307,7 +308,7 @@ def offline_runs(folder: Path) -> dict[Path, list[Path]]:
 
 def _upload(segments: list[Path]) -> str:
     """Upload the parts of a run, and say why that failed; empty if it did not."""
-    # one command per run: wandb uploads the parts of one id one after the other
+    # There is one command per run, since wandb uploads the parts of one id one after the other.
     command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, segments)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "WANDB_SILENT": "false"}

@@ -37,7 +37,7 @@ class MetricsFile(Logger):
 
     @property
     def version(self) -> str:
-        """Nothing: a run has one file."""
+        """Empty, since a run has one file."""
         return ""
 
     def log_hyperparams(

@@ -42,7 +42,7 @@ def summary(record: Record, plain: bool = True) -> dict[str, Any]:
         }
     likelihood = record.likelihood
     if likelihood is not None:
-        # once more by its kind, since kinds do not share a panel
+        # The value is given once more under the name of its kind, since kinds do not share a panel.
         name = likelihood_name(likelihood.kind, likelihood.conditional)
         measured[name] = likelihood.bits_per_dim
     prefixes = []

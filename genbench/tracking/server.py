@@ -23,7 +23,8 @@ def has_login() -> bool:
     try:
         netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
         return urlparse(_server()).hostname in netrc.read_text().split()
-    except (OSError, RuntimeError, ValueError):  # no file, no home, no text, no address
+    except (OSError, RuntimeError, ValueError):
+        # There is no file, no home folder, no text or no address.
         return False
 
 
@@ -51,7 +52,7 @@ def reach_server(seconds: float = 5.0) -> None:
         except Exception as error:
             failures.append(error)
 
-    # The time limit of urlopen does not count while a name server is silent: hence a thread.
+    # The time limit of urlopen does not count while a name server is silent, hence the thread.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(seconds)
@@ -64,8 +65,8 @@ def reach_server(seconds: float = 5.0) -> None:
 def end_service(seconds: float) -> None:
     """End wandb's own process, or leave it alone if it does not end in time.
 
-    It keeps the id of a run that could not begin, and complains of a broken run at exit. The next
-    run of this process has another one.
+    That process keeps the id of a run that could not begin, and complains of a broken run at exit.
+    The next run of this process gets another process of wandb.
 
     Args:
         seconds: Time to end.

@@ -57,15 +57,15 @@ class WandbLog(Logger):
         suite: Name of the suite that asked for the run: a tag.
     """
 
-    # seconds that wandb's server may take to answer at all
+    # The server of wandb may take this many seconds to answer at all.
     _ANSWER = 5.0
-    # seconds that wandb may take to begin and to end a run; what was not uploaded stays on disk for
-    # `genbench wandb sync`
+    # A run may take this many seconds to begin on wandb, and as many to end; what was not uploaded
+    # stays on disk for `genbench wandb sync`.
     _PATIENCE = 30.0
-    # Least seconds between two points of losses: a call takes one to two milliseconds, and a step of
-    # a small model not much more.
+    # Two points of losses are at least this many seconds apart: a call takes one to two
+    # milliseconds, and a step of a small model not much more.
     _GAP = 0.5
-    # one wait for a server that does not answer is enough for a process
+    # A process waits only once for a server that does not answer.
     _unreachable = False
 
     def __init__(
@@ -285,7 +285,7 @@ class WandbLog(Logger):
         point["images"] = record.cost.images_seen
         self._run.log(point)
         self._run.summary.update(values)
-        # wandb allows letters, digits and . _ - in the name of an artifact
+        # The name of an artifact may only hold letters, digits and . _ - on wandb.
         name = re.sub(r"[^A-Za-z0-9_.-]", ".", f"{record.dataset}-{path.stem}")
         with staging_folder(self.folder):
             artifact = wandb.Artifact(name, type="record")

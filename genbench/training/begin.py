@@ -42,7 +42,7 @@ def find_needed(
         budget: Images at which the run is finished.
 
     Returns:
-        None of them for a run that is finished or diverged: they may be gone.
+        The models; no model for a run that is finished or diverged, whose needed runs may be gone.
 
     Raises:
         InputError: A needed run is missing or not finished.
@@ -108,7 +108,7 @@ def check_folder(
     checkpoint = newest_checkpoint(run, origin, model, data.batch_size)
     if checkpoint is None or final:
         return checkpoint
-    # one of a former version is believed where state.json notes what it is of
+    # A checkpoint of a former version is believed where state.json notes its origin.
     missing = [entry for entry in origin.in_checkpoint if checkpoint.get(entry) is None]
     if missing and state["config"] is None:
         raise InputError(
@@ -170,7 +170,8 @@ def begin(writer: StateWriter, done: bool) -> None:
     if not is_primary():
         return
     run.sweep()
-    run.write_config(config)  # what may change may have changed
+    # The settings that may change from one command to the next may have changed.
+    run.write_config(config)
     if done:
         run.note_config(config)
     else:

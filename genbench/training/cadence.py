@@ -1,4 +1,4 @@
-"""When something is due, counted in images."""
+"""The times at which something is due, counted in images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around the training step."""
+"""The callbacks around the training step."""
 
 from __future__ import annotations
 

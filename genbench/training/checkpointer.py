@@ -31,7 +31,8 @@ class Checkpointer(Callback):
         every: Images from one checkpoint to the next.
     """
 
-    # batches between two looks for a signal to any process, each of which costs a collective
+    # All processes agree once in this many batches whether any of them was asked to stop, since
+    # each time costs a collective operation.
     AGREE_EVERY = 16
 
     def __init__(
@@ -97,12 +98,12 @@ class Checkpointer(Callback):
 class Restore(Callback):
     """Brings optimizers, moving averages and counters to a checkpoint.
 
-    Done when training starts: the model is then on its device, and the optimizers exist.
+    This is done when training starts: the model is then on its device, and the optimizers exist.
 
     Args:
         state: Content of the checkpoint; None for a new run.
         ema: The moving averages.
-        divergence: Begins anew.
+        divergence: The check of the losses, which begins anew.
         metrics: The counters.
     """
 
@@ -128,4 +129,4 @@ class Restore(Callback):
         self.ema.begin(model, state["ema"])
         self.divergence.begin(model)
         self.metrics.begin(model, state["keeper"])
-        self.state = None  # its tensors are needed no more
+        self.state = None  # Its tensors are needed no more.

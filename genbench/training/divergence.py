@@ -28,7 +28,7 @@ class DivergenceCheck(Callback):
 
     def __init__(self) -> None:
         self.diverged_at: int | None = None
-        # on the training device; negative while every loss was finite
+        # This tensor lies on the training device. As long as it is negative, every loss was finite.
         self._first_bad: Tensor | None = None
 
     def begin(self, model: GenerativeModel) -> None:

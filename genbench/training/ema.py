@@ -65,7 +65,8 @@ class EMA(Callback):
     def applied(self, model: GenerativeModel) -> Iterator[None]:
         """Give the model its averaged weights inside the `with` block.
 
-        Afterwards it has its training weights again, and its buffers, which `finalize` may change.
+        Afterwards it has its training weights again, and its former buffers, since `finalize` may
+        change buffers.
 
         Args:
             model: The model that is trained.

@@ -17,13 +17,13 @@ __all__ = ["log_to_file"]
 def log_to_file(path: Path) -> Iterator[None]:
     """Write log messages to a file inside the `with` block.
 
-    Messages of libraries go there alone, those of genbench to the terminal as well.
+    Messages of libraries go to the file alone, and messages of genbench to the terminal as well.
 
     Args:
         path: The log file, which is appended to.
     """
     with stop_if_disk_full(path):
-        # one of several processes may come before the first, which makes the rest of the folder
+        # One of several processes may come before the first, which makes the rest of the folder.
         path.parent.mkdir(parents=True, exist_ok=True)
     handler = _Log(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))

@@ -62,23 +62,24 @@ def train(
         InputError: The folder holds a run of another configuration, a run that this one needs is
             not finished, or the layout does not fit.
         Stopped: Interrupted, disk full, or the folder is in use; the same command resumes.
-        Diverged: The loss became NaN or infinite. Final.
+        Diverged: The loss became NaN or infinite, which is final.
     """
     data, model = build(config)
-    # a model without players does everything in `finalize`
+    # A model without players does everything in `finalize`.
     budget = config.budget.images if model.players() else 0
     run = run_folder(config, data.name)
     check_fit(config, data, model)
     check_devices(config.trainer)
     run.refuse_links()
-    # these two refuse before anything is written
+    # The next two lines raise an error before anything is written, where something is missing.
     find_needed(run, config, data, budget)
     _ = data.folder
     with (
         lock(run.path) if is_primary() else contextlib.nullcontext(),
         log_to_file(run.path / "log.txt"),
     ):
-        # anew: another process may have changed the folder since then
+        # The run is looked at once more, since another process may have changed the folder before
+        # the lock was taken.
         done = run.is_done(budget)
         needed = find_needed(run, config, data, budget)
         origin = find_origin(run, config, data, budget)
@@ -94,7 +95,7 @@ def train(
         model.micro_batches = config.trainer.accumulate
         restore_model(run, model, checkpoint)
         callbacks = make_callbacks(writer, checkpoint, report)
-        del checkpoint  # nothing holds its tensors while training runs
+        del checkpoint  # Nothing holds its tensors while training runs.
         trainer = make_trainer(config, run, list(callbacks), loggers)
         stop = callbacks.checkpointer.stop
         metrics = callbacks.metrics
@@ -117,7 +118,7 @@ def train(
                 f"stopped at image {model.images_seen:,} of {budget:,}; "
                 "the same command goes on from there"
             )
-        stop.listen()  # `finalize` is not interrupted, and what follows it is
+        stop.listen()  # A signal does not interrupt `finalize`, only what follows it.
         try:
             finish(writer, data, model, callbacks, finalize_device(config.trainer))
         finally:
@@ -134,7 +135,8 @@ def _fit(trainer: Trainer, model: GenerativeModel, data: ImageData, run: Run) ->
     try:
         with stop_if_process_lost(str(run.path)):
             trainer.fit(model, datamodule=data, weights_only=True)
-    except SystemExit:  # Lightning's answer to an interrupt before the first batch
+    except SystemExit:
+        # Lightning answers so to an interrupt before the first batch.
         raise KeyboardInterrupt from None
 
 

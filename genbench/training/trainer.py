@@ -35,12 +35,12 @@ def make_trainer(
     strategy: DDPStrategy | str = "auto"
     if settings.devices * settings.num_nodes > 1:
         end_with_lost_process()
-        # gradients are reduced in the training step; the reducer of DDP is never armed
+        # Gradients are averaged in the training step, so the reducer of DDP is never armed.
         strategy = DDPStrategy(broadcast_buffers=False)
     plugins: list[Any] = []
     if taken_for_slurm():
-        # Lightning's own requeueing saves inside the signal handler and picks up other jobs'
-        # checkpoints
+        # Lightning's own requeueing saves inside the signal handler, and picks up the checkpoints
+        # of other jobs.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     trainer = Trainer(
         accelerator=accelerator(settings),
@@ -49,8 +49,8 @@ def make_trainer(
         strategy=strategy,
         callbacks=callbacks,
         logger=loggers,
-        # In a job of SLURM, Lightning loads any hpc_ckpt_<n>.ckpt that it finds in this folder. The
-        # default is the working directory.
+        # In a job of SLURM, Lightning loads any hpc_ckpt_<n>.ckpt that it finds in this folder,
+        # which is the working directory by default.
         default_root_dir=run.path / "lightning",
         max_epochs=1,
         use_distributed_sampler=False,
@@ -60,8 +60,9 @@ def make_trainer(
         inference_mode=False,
         plugins=plugins or None,
     )
-    # `StopRequest` handles signals: Lightning's handler raises in mid-loop, and its processes wait
-    # for one another, and for their devices, before every batch to learn of it (#21487)
+    # Signals are handled by `StopRequest`. Lightning's handler raises in mid-loop, and its
+    # processes wait for one another, and for their devices, before every batch to learn of a signal
+    # (#21487).
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
@@ -87,7 +88,7 @@ def finalize_device(settings: TrainerSettings) -> torch.device:
         settings: Kind of the devices.
     """
     kind = accelerator(settings)
-    # `finalize` adds up in float64, which mps does not have
+    # On mps there is no float64, in which `finalize` adds up.
     return torch.device("cpu" if kind == "mps" else kind)
 
 
@@ -111,7 +112,7 @@ def check_devices(settings: TrainerSettings) -> None:
         settings: Kind and number of the devices.
 
     Raises:
-        InputError: There are fewer, or another number of processes was started.
+        InputError: The machine has fewer devices, or another number of processes was started.
     """
     check_layout(settings.devices, settings.num_nodes)
     if settings.accelerator == "mps" and not torch.backends.mps.is_available():

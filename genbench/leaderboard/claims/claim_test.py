@@ -23,8 +23,8 @@ class ClaimTest(ABC):
 
     @abstractmethod
     def findings(self, entry: ClaimFile, evidence: Evidence) -> Iterator[Finding]:
-        """What the records say: per data set, also where records lack, and per further budget under
-        which the data set was measured.
+        """What the records say about each data set, also where records are missing, and about each
+        further budget under which the data set was measured.
 
         Args:
             entry: The file of the claim.

@@ -26,8 +26,8 @@ class Declared(RowTest):
     """Every model that is named declares a property.
 
     Args:
-        density: Whether there is a density: implicit, and then no likelihood on any board, or
-            explicit, in one of three kinds.
+        density: The property. implicit: the model has no density, and no likelihood on any board.
+            explicit: it has one. exact, bound or estimate: its likelihood is of this kind.
     """
 
     density: Literal["implicit", "explicit", "exact", "bound", "estimate"]

@@ -56,7 +56,7 @@ class Difference(PairTest):
         return value_cell(summary, self.info(board).digits).text
 
     def pair(self, board: Board, subject: Row, rival: Row) -> Pair:
-        """Subject over rival, or minus it."""
+        """The ratio of subject and rival, or their difference."""
         summaries = [self.summary(board, row) for row in (subject, rival)]
         a, b = (summary.values for summary in summaries if summary)
         compare = seed_ratio if self.scale == "ratio" else seed_difference

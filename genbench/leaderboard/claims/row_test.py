@@ -166,7 +166,9 @@ class PairTest(RowTest):
         """
 
     def measure(self, board: Board, subject: Row, rivals: Sequence[Row]) -> Measured | str:
-        """The rival against which the claim is least sure gives the effect."""
+        """Compare the subject with every rival. The effect is that of the rival against which the
+        claim is least sure.
+        """
         rows = (subject, *rivals)
         values = [self.value(board, row) for row in rows]
         without = [row.label for row, value in zip(rows, values) if value is None]

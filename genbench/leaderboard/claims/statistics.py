@@ -14,8 +14,8 @@ Spreads are compared by F of two variances with a smaller number of degrees of f
 
     F = s_A^2 / s_B^2,   (n - 1) / 2.5 each
 
-which are those of values with the kurtosis of a Laplace distribution (Box 1953): the plain F test
-takes heavy tails for a spread.
+which are right for values with the kurtosis of a Laplace distribution (Box 1953). The plain F test
+takes heavy tails for a larger spread.
 
 References:
     Holm (1979), A simple sequentially rejective multiple test procedure. Scand. J. Statist. 6
@@ -40,13 +40,14 @@ __all__ = [
     "holm",
 ]
 
-# probability that a page calls anything if no claim is true or false: family-wise
+# If no claim is true or false, a page resolves a claim with at most this probability (the
+# family-wise error rate).
 ERROR_RATE = 0.05
 
-# share of the way from n - 1 to Welch's degrees of freedom
+# The degrees of freedom lie at this share of the way from n - 1 to Welch's.
 WELCH_SHARE = 0.25
 
-# 1 + kurtosis / 2 for an excess kurtosis of 3, that of a Laplace distribution
+# This is 1 + kurtosis / 2 for an excess kurtosis of 3, which a Laplace distribution has.
 KURTOSIS_FACTOR = 2.5
 
 

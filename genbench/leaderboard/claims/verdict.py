@@ -13,7 +13,7 @@ __all__ = ["OUTCOMES", "OUTCOME_WORDS", "Outcome", "Verdict"]
 
 Outcome = Literal["contradicted", "supported", "not resolved", "not measured"]
 
-# in the order in which they are shown
+# The outcomes stand in the order in which they are shown.
 OUTCOMES: tuple[Outcome, ...] = ("contradicted", "supported", "not resolved", "not measured")
 
 OUTCOME_WORDS: dict[Outcome, str] = {

@@ -30,10 +30,10 @@ ANSWER_WIDTH = 84
 TALLEST_ROW = 114
 GAP = 4
 PADDING = 7
-LINE = 1.17  # distance of two baselines, over the size of the font
-# lines below the words of a cell that have room in the usual sizes
+LINE = 1.17  # distance of two baselines in units of the font size
+# There is room for this many lines in the usual sizes below the words of a cell.
 FEW_LINES = 3
-# what the back row has to read, and what stands below it
+# The back row of a lecture hall has to read words and numbers. Smaller text stands below them.
 WORD = 20
 NUMBER = 16
 SMALL = 14

@@ -12,7 +12,8 @@ from genbench.leaderboard.slide.panels import HEIGHT, PADDING, WIDTH, font, pane
 
 __all__ = ["slide_png"]
 
-# pixels of the picture over px of the slide, so that projectors of 2560 x 1440 show it sharp
+# A px of the slide becomes this many pixels of the picture, so that the picture is sharp on a
+# projector of 2560 x 1440.
 SCALE = 2
 CORNER = 4
 

@@ -16,10 +16,11 @@ from genbench.leaderboard.slide.panels import HEIGHT, LINE, PADDING, WIDTH, Pane
 
 __all__ = ["slide_pptx"]
 
-# English Metric Units of a px, of which 96 are an inch, and points of a px
+# A px is 1/96 of an inch, which is this many English Metric Units (EMU) and this many points.
 EMU = 9525
 POINTS = 0.75
-# what the file says instead of the time at which it was written
+# The file states this time instead of the time at which it was written, so that equal slides give
+# equal bytes.
 TIME = datetime(2000, 1, 1)
 ZIP_TIME = (2000, 1, 1, 0, 0, 0)
 
@@ -41,7 +42,7 @@ def slide_pptx(slide: Slide) -> bytes:
     deck = Presentation()
     deck.slide_width = Emu(WIDTH * EMU)
     deck.slide_height = Emu(HEIGHT * EMU)
-    page = deck.slides.add_slide(deck.slide_layouts[6])  # the empty layout
+    page = deck.slides.add_slide(deck.slide_layouts[6])  # Layout 6 is the empty one.
     for panel in panels(slide):
         add_panel(page.shapes, panel)
     properties = deck.core_properties

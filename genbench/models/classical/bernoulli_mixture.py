@@ -13,7 +13,7 @@ training images:
     M    mu_ki = (sum_n h_nk x_ni + a) / (N_k + 2 a),    pi_k = (N_k + a) / sum_j (N_j + a),    N_k = sum_n h_nk
 
 With a > 0 no pixel is certain, so that no image is impossible. It is the mode under priors Beta(1 +
-a, 1 + a) of every mu_ki and Dirichlet(1 + a) of pi; what never falls is
+a, 1 + a) of every mu_ki and Dirichlet(1 + a) of pi; each pass of EM increases, or keeps,
 
     L = sum_n log p(x_n) + a sum_k [ log pi_k + sum_i log mu_ki (1 - mu_ki) ]
 
@@ -21,8 +21,8 @@ EM starts from the means of k-means (`k_means.py`), half-way to a grey of 1/2.
 
 References:
     Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm. J.
-    R. Stat. Soc. B 39 Bishop (2006), Pattern recognition and machine learning, section 9.3.3.
-    Springer
+        R. Stat. Soc. B 39
+    Bishop (2006), Pattern recognition and machine learning, section 9.3.3. Springer
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from genbench.steps import Losses, Player
 
 __all__ = ["BernoulliMixture"]
 
-# images among which k-means++ looks for the first means
+# k-means++ looks for the first means among at least this many images, if there are so many.
 _SEEDS = 4096
 
 
@@ -92,7 +92,7 @@ class BernoulliMixture(GenerativeModel):
         return {}
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """-log p in nats; nobody steps on it."""
+        """-log p in nats. No optimizer takes steps on it."""
         return {"loss": -self.log_prob(x, y).mean()}
 
     def terms(

@@ -42,11 +42,12 @@ from genbench.steps import Losses, OptimizerFactory, Player
 
 __all__ = ["GMM"]
 
-# images among which k-means++ looks for the first means
+# k-means++ looks for the first means among at least this many images, if there are so many.
 _SEEDS = 4096
-# squared grey levels: less drowns in the rounding of the other variances
+# The floor is at least this many squared grey levels. A smaller one is lost in the rounding of the
+# other variances.
 _LEAST = 1e-9
-# elements of (images, components, pixels) whose masses are computed at once
+# The masses of about this many elements of (images, components, pixels) are computed at once.
 _MASSES = 2**22
 
 
@@ -129,7 +130,7 @@ class GMM(Dequantised):
         return self.to_pixels(v).unflatten(1, self.spec.shape)
 
     def dequantise(self, x: Tensor, y: Tensor | None, rng: Rng, k: int) -> tuple[Tensor, Tensor]:
-        """In float64, where covariances are factored."""
+        """As in `Dequantised`, in float64, since covariances are factored in float64."""
         return super().dequantise(x, y, rng.to(x.device, torch.float64), k)
 
     def _mass_by_class(self, x: Tensor) -> Tensor:
@@ -141,14 +142,14 @@ class GMM(Dequantised):
         return self._mixed(self.gaussians.log_density(v.flatten(1))).logsumexp(2)
 
     def _mixed(self, log_gaussians: Tensor) -> Tensor:
-        """Of every Gaussian, (B, C) -> with its log pi, (B, max(classes, 1), components)."""
+        """Add log pi of every Gaussian: (B, C) -> (B, max(classes, 1), components)."""
         return log_joint(log_gaussians, self.logits)
 
     def _log_masses(self, x: Tensor) -> Tensor:
-        """(B, C)."""
+        """Log mass of the cell of x under every Gaussian: (B, C)."""
         assert isinstance(self.gaussians, Diagonal)
-        # the cells are the bins around to_real(x), which is larger than v at a cell's centre by L /
-        # (L - 1)
+        # The cells are the bins around to_real(x), which is L / (L - 1) times the v of a cell's
+        # centre.
         unit = self.spec.levels / (self.spec.levels - 1)
         mean = self.gaussians.mean.double() * unit
         log_s = self.gaussians.log_s.double() + math.log(unit)

@@ -89,7 +89,7 @@ class RBM(GenerativeModel):
             )
         self.k = k
         self.ais = (ais_temperatures, ais_chains)
-        # small weights at first (Hinton 2010, A practical guide, section 8)
+        # The weights start small (Hinton 2010, A practical guide, section 8).
         self.W = nn.Parameter(0.01 * torch.randn(spec.dims, hidden))
         self.b = nn.Parameter(torch.zeros(spec.dims))
         self.c = nn.Parameter(torch.zeros(hidden))
@@ -175,14 +175,14 @@ class RBM(GenerativeModel):
         self.estimate(batches, rng, *self.ais)
 
     def finalize_preview(self, batches: Iterable[Batch], rng: Rng) -> None:
-        """The same by few chains of few temperatures."""
+        """As `finalize`, by few chains with few temperatures."""
         self.estimate(batches, rng, T=100, chains=64)
 
     @torch.no_grad()
     def estimate(self, batches: Iterable[Batch], rng: Rng, T: int, chains: int) -> None:
         """a, and log Z with its standard error, to first order the relative one of the mean weight."""
         images = torch.cat([self._flat(x) for x, _, _ in batches])
-        self.a.copy_(torch.logit((images.sum(0) + 1) / (len(images) + 2)))  # no pixel is certain
+        self.a.copy_(torch.logit((images.sum(0) + 1) / (len(images) + 2)))  # No pixel is certain.
         log_w = self.log_weights(Rng(int(rng.bits()), range(chains), rng.dtype, rng.device), T)
         log_Z_0 = len(self.c) * math.log(2) + F.softplus(self.a.double()).sum()
         w = (log_w - log_w.max()).exp()

@@ -126,8 +126,8 @@ class DDPM(GenerativeModel):
         for table, tensor in bound_tables(schedule.betas(T), variance).items():
             self.register_buffer(table, tensor, persistent=False)
         check_end(self.schedule.level(1.0), schedule)
-        # t in thousandths of the chain, or as a fraction of it: what features tell apart should not
-        # depend on T
+        # Features see t in thousandths of the chain, or as a fraction of it, so that the times that
+        # they tell apart do not depend on T.
         self.unit = (1000 if time == "sinusoidal" else 1) / T
         features = Sinusoidal(cond_width) if time == "sinusoidal" else Fourier(cond_width)
         self.denoiser = TimedNet(net, spec.shape, features, cond_width, self.classes)
@@ -174,7 +174,7 @@ class DDPM(GenerativeModel):
         """x0_hat by eps_tilde, inside [-1, 1] where `clip`, with the gradient of the unclipped one."""
         eps_hat = self.predict_noise(x_t, t, cond)
         if guidance:
-            # eq. 6 of Ho and Salimans
+            # This is eq. 6 of Ho and Salimans.
             eps_hat = eps_hat + guidance * (eps_hat - self.predict_noise(x_t, t))
         x_0 = self.schedule.from_noise(eps_hat, x_t, t / self.T)
         return pull_inside(x_0) if clip else x_0
@@ -204,8 +204,8 @@ class DDPM(GenerativeModel):
         eps_hat = self.schedule.noise_of(x0_hat, x_t, t / self.T)
         square = (eps - eps_hat) ** 2
         inner = expand(self.constant[t], x_0) + expand(self.weight[t], x_0) * square
-        # eq. 13; at t = 1 the posterior mean is x0_hat itself. x_0 elsewhere keeps the unused
-        # gradients finite
+        # This is eq. 13. At t = 1 the posterior mean is x0_hat itself. At other times, x_0 takes
+        # its place, to keep the gradients finite that are not used.
         mean = torch.where(first, x0_hat, x_0)
         log_s = 0.5 * self.sigma2[1].log().to(x_0.dtype)
         mass = gaussian_log_mass(x, self.spec.levels, mean, log_s)

@@ -49,8 +49,9 @@ from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["FlowMatching"]
 
-# radians that the fastest feature of time turns while t goes from 0 to 1; the slowest turns one. A
-# field that is rough in t would need more steps than the data do
+# The fastest feature of time turns by this many radians while t goes from 0 to 1, and the slowest
+# by about one. With faster features, the field could be so rough in t that samplers need more steps
+# than the data ask for.
 _TURNS = 100.0
 
 
@@ -118,13 +119,14 @@ class FlowMatching(ContinuousFlow):
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """Eq. 23, a mean square without unit."""
-        # in float64 the network sees the float that was drawn, 1 - t
+        # In float64, 1 - t gives back exactly the number that was drawn, and this is what the
+        # network sees.
         t = 1 - rng.uniform().double()
         eps = rng.normal(self.spec.shape)
         if self.teacher is None:
             image, _ = self.dequantise(x, y, rng, 0)
         else:
-            # the image of a pair of reflow: where the teacher carries eps
+            # Reflow makes the image of a pair: it is the point to which the teacher carries eps.
             image = self.teacher.transport(eps, y, self.reflow)
         x_t = self.schedule.diffuse(image, eps, t)
         v = self.velocity(x_t, t, self.condition(y))

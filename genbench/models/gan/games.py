@@ -129,7 +129,7 @@ class LeastSquares(Game):
     Args:
         fake_target: a, the target of the discriminator on generated images.
         real_target: b, its target on real images.
-        generator_target: c, what the generator wants the discriminator to believe.
+        generator_target: c, the target of the generator on generated images.
     """
 
     fake_target: float = 0.0

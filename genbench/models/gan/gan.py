@@ -55,7 +55,7 @@ from genbench.steps import Losses, OptimizerFactory, Player
 
 __all__ = ["GAN"]
 
-# Latents behind the batch-norm statistics of the averaged generator.
+# The batch-norm statistics of the averaged generator are computed from this many latents.
 _CALIBRATION = 4096
 
 
@@ -154,7 +154,7 @@ class GAN(GenerativeModel):
         """E [(||grad d(x^)||_2 - 1)^2] on lines between real and generated images (B, C, H, W)."""
         epsilon = rng.split("epsilon").uniform((1, 1, 1))
         with torch.enable_grad():
-            # Algorithm 1 of Gulrajani et al., lines 6 and 7
+            # These are lines 6 and 7 of Algorithm 1 of Gulrajani et al.
             x = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
             (gradient,) = torch.autograd.grad(self.D(x, cond).sum(), x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

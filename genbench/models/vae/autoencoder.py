@@ -44,11 +44,13 @@ from genbench.steps import Losses, OptimizerFactory, Player
 
 __all__ = ["Autoencoder"]
 
-# codes that one step of the mixture's fit takes at once
+# The fit of the mixture takes this many codes at once.
 _CODES = 4096
-# variance that every step adds, as a share of that of the codes: no component shrinks onto a point
+# Every step of the fit adds a variance, which is this share of the variance of the codes, so that
+# no component shrinks to a point.
 _FLOOR = 1e-3
-# and at least: codes may all be equal before the networks have learnt anything
+# The variance that is added is at least this, because all codes may be equal before the networks
+# have learnt anything.
 _LEAST = 1e-12
 
 

@@ -112,8 +112,7 @@ class VAE(GenerativeModel):
         )
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """The negative ELBO and its two parts, or the negative bound of K samples (eq.
-
+        """The negative ELBO and its two parts, or the negative bound of K samples (Burda et al., eq.
         8), in bits/dim.
         """
         parts = {

@@ -47,7 +47,8 @@ from genbench.steps import Losses, OptimizerFactory
 
 __all__ = ["VQVAE"]
 
-# training images whose codes are remembered, so that codes which none of them has can be counted
+# The codes of this many training images are remembered, so that codes which none of them has can be
+# counted.
 _WINDOW = 4_096
 
 
@@ -91,7 +92,8 @@ class VQVAE(GenerativeModel):
         C, H, W = spec.shape
         self.encoder = encoder(spec.shape, (d, *grid), 0)
         self.decoder = decoder((d, *grid), (2 * C, H, W), 0)
-        # small beside the vectors of the encoder, which then lie around all codes and not beside a few
+        # The codes start small compared with the vectors of the encoder. These vectors then lie
+        # around all codes, and not near a few of them.
         self.codebook = nn.Parameter(0.1 * torch.randn(K, d))
         self.recent = ImageBuffer(torch.full((_WINDOW, *grid), -1, dtype=torch.int32))
 
@@ -112,7 +114,7 @@ class VQVAE(GenerativeModel):
         z = self.nearest(z_e)
         self.recent.keep(rng, z)
         z_q = self.vectors(z)
-        # eq. 3, with the gradient of z_q handed to z_e
+        # This is eq. 3. The gradient of z_q is passed on to z_e.
         straight_through = z_e + (z_q - z_e).detach()
         parts = {
             "reconstruction": -self.log_mass(x, straight_through),
@@ -130,7 +132,7 @@ class VQVAE(GenerativeModel):
     def nearest(self, z_e: Tensor) -> Tensor:
         """z of eq. 1: vectors (B, d, h, w) -> codes, int64 (B, h, w)."""
         v = z_e.movedim(1, -1)
-        # ||v - e||^2 but for ||v||^2, which is the same for every e
+        # This is ||v - e||^2 without ||v||^2, which is the same for every e.
         distance = (self.codebook**2).sum(1) - 2 * v @ self.codebook.T
         return distance.argmin(-1)
 

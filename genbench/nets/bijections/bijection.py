@@ -60,5 +60,6 @@ class Chain(Bijection):
         return y
 
 
-# (shape, cond) -> bijection
+# A `BijectionFactory` makes a bijection from its shape and `cond`, the length of the conditioning
+# vector.
 BijectionFactory = Callable[[Shape, int], Bijection]

@@ -56,11 +56,11 @@ class AdditiveCoupling(Bijection):
         self.register_buffer("mask", mask.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        # NICE, section 3.2
+        # See NICE, section 3.2.
         return x + self._shift(x, cond), x.new_zeros(len(x))
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
-        # b y = b x, so the network sees the same
+        # Since b y = b x, the network sees the same entries as in `forward`.
         return y - self._shift(y, cond)
 
     def _shift(self, x: Tensor, cond: Tensor | None) -> Tensor:
@@ -79,7 +79,7 @@ class Scaling(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        # NICE, section 3.3
+        # See NICE, section 3.3.
         return x * torch.exp(self.log_scale), self.log_scale.sum().expand(len(x))
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -112,17 +112,17 @@ class AffineCoupling(Bijection):
         return cls(mask, net((C, H, W), (2 * C, H, W), cond))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        # eq. 9; s = t = 0 where b = 1
+        # This is eq. 9, since s = t = 0 where b = 1.
         s, t = self._scale_and_shift(x, cond)
         return x * torch.exp(s) + t, sum_dims(s)
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
-        # eq. 8; b y = b x, so the network sees the same
+        # This is eq. 8. Since b y = b x, the network sees the same entries as in `forward`.
         s, t = self._scale_and_shift(y, cond)
         return (y - t) * torch.exp(-s)
 
     def _scale_and_shift(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        # the network may run in a lower precision; the scale and its log-det do not
+        # The network may run in a lower precision, but the scale and its log-determinant do not.
         s, t = self.net(self.mask * x, cond).to(x.dtype).chunk(2, dim=1)
         free = 1 - self.mask
         return free * self.bound * torch.tanh(s), free * t
@@ -208,7 +208,7 @@ class Logit(Bijection):
         p = self.alpha + (1 - 2 * self.alpha) * x
         log_p = torch.log(p)
         log_q = torch.log1p(-p)
-        # dy/dv = (1 - 2 alpha) / (p (1 - p))
+        # The derivative is dy/dv = (1 - 2 alpha) / (p (1 - p)).
         return log_p - log_q, sum_dims(math.log(1 - 2 * self.alpha) - log_p - log_q)
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:

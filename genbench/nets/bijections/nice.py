@@ -6,9 +6,9 @@
 The masks b_i hold the entries of odd and of even index, in turn (section 5.1). Without the scaling
 every bijection of this kind would preserve volume.
 
-Not as in the paper: v is centred, and a = 2 pi gives uniform entries the variance of the logistic
-prior, pi^2 / 3, before any coupling. Networks that see entries of 1/4 in place of 2 find no detail:
-on points of the plane they end at the density of one blob.
+Unlike in the paper, v is centred, and a = 2 pi gives uniform entries the variance of the logistic
+prior, pi^2 / 3, before any coupling. Networks whose inputs are about 1/4 instead of about 2 learn
+no detail: for points of the plane, their density ends as one blob.
 
 References:
     Dinh, Krueger, Bengio (2014), NICE: Non-linear independent components estimation.
@@ -28,7 +28,7 @@ from genbench.spec import Shape
 
 __all__ = ["NICE"]
 
-# a, with which uniform entries have the variance of the prior, pi^2 / 3
+# This is a. With it, uniform entries have the variance of the prior, pi^2 / 3.
 _A = 2 * math.pi
 
 

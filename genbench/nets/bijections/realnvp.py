@@ -1,8 +1,9 @@
 """RealNVP: affine couplings with checkerboard and channel-wise masks, at several scales.
 
-Not as in the paper: group instead of batch normalisation, and only inside the networks, so that an
-image's density does not depend on its batch; the same number of couplings in every group, where the
-paper has 3, 3 and, at the last scale, 4.
+There are two differences from the paper. Group normalisation takes the place of batch
+normalisation, and only inside the networks, so that the density of an image does not depend on its
+batch. Every group has the same number of couplings, where the paper has 3, 3 and, at the last
+scale, 4.
 
 References:
     Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP. arXiv:1605.08803
