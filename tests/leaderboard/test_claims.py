@@ -112,6 +112,7 @@ def test_a_cell_of_the_slide_has_one_claim():
         (("scale: ratio", "scale: log"), "test.scale is 'log', not one of ratio, difference"),
         (("Difference", "Diference"), "test.class_path is .*Diference.*did you mean"),
         (("topic: made up\n", ""), "topic is missing"),
+        (("topic: made up", "source: made up"), "unknown key source; choose from: .*, topic, word"),
         (("compare:\n  digits: {subject: gan, rivals: [vae]}\n", ""), "compare is missing"),
     ],
 )
