@@ -2,7 +2,7 @@
 
     python benchmarks/data.py [--processes 2] [--batch 256] [--images 400000]
 
-On random images: what is measured is the dealing of batches, not a source. One process with one thread, and several that deal the
+On random images: what is measured is the dealing of batches, not a data set. One process with one thread, and several that deal the
 parts of as many ranks, as training does; each deals as many images before its time is taken.
 """
 

@@ -615,7 +615,7 @@ MUTATIONS = (
         "data/canonical.py",
         "return images, y[order].astype(np.int64)",
         "return images, y.astype(np.int64)",
-        ("data/test_data_sources.py::test_canonical_order_forgets_the_order_of_the_source",),
+        ("data/test_data_sources.py::test_canonical_order_forgets_the_order_of_the_files",),
     ),
     Mutation(
         "white pixels of binarised images are sometimes black",

@@ -11,10 +11,11 @@ for a model of p(x); z are latents, whose shape and prior a model with latents d
 from __future__ import annotations
 
 import math
+import typing
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, runtime_checkable
 
 from torch import Tensor
 
@@ -71,7 +72,7 @@ class Latent:
 
 
 @runtime_checkable
-class HasLatent(Protocol):
+class HasLatent(typing.Protocol):
     """Images come from latents, or have latents, of a declared shape and prior."""
 
     @property
@@ -79,21 +80,21 @@ class HasLatent(Protocol):
 
 
 @runtime_checkable
-class Encodes(Protocol):
+class Encodes(typing.Protocol):
     """Images have latents: the mean of q(z | x), or z = f(x)."""
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
 @runtime_checkable
-class Decodes(Protocol):
+class Decodes(typing.Protocol):
     """Latents have images: the mean of p(x | z), or x = f^{-1}(z), or G(z)."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
 @runtime_checkable
-class Completes(Protocol):
+class Completes(typing.Protocol):
     """Draws of the pixels that follow known ones: p(x_n, ... | x_0, ..., x_{n-1}), in raster order
     with the channels innermost. `known` is n; the pixels of x from index n on are not looked at.
     """
@@ -102,7 +103,7 @@ class Completes(Protocol):
 
 
 @runtime_checkable
-class Diffuses(Protocol):
+class Diffuses(typing.Protocol):
     """A forward process on reals, x_0 -> x_t at t = 0, ..., T. t: int64 (B,); eps: standard normal
     of the shape of x_0.
     """
@@ -113,7 +114,7 @@ class Diffuses(Protocol):
 
 
 @runtime_checkable
-class HasTrajectory(Protocol):
+class HasTrajectory(typing.Protocol):
     """A sampler whose steps can be seen: from standard normal x, the reals after every step, the
     last of which `to_pixels` makes an image. Its options are those of `sample`.
     """
@@ -143,7 +144,7 @@ def last_state(states: Iterator[Tensor], sampler: str) -> Tensor:
 
 
 @runtime_checkable
-class Transports(Protocol):
+class Transports(typing.Protocol):
     """Noise is carried to images along paths that it determines; no other noise is drawn."""
 
     @property
@@ -157,7 +158,7 @@ class Transports(Protocol):
 
 
 @runtime_checkable
-class Denoises(Protocol):
+class Denoises(typing.Protocol):
     """Reals in noise, x_t = alpha_t x + sigma_t eps with eps ~ N(0, I), have a mean E[x | x_t].
 
     eps, score and velocity follow from it by the methods of `schedule`.
@@ -179,7 +180,7 @@ class Denoises(Protocol):
 
 
 @runtime_checkable
-class Tokenizes(Protocol):
+class Tokenizes(typing.Protocol):
     """Images have codes, a grid of integers, and codes have images. z: int64 (B, h, w)."""
 
     @property
@@ -207,7 +208,7 @@ def is_capability(annotation: Any) -> bool:
         >>> is_capability(Transports), is_capability(Spec)
         (True, False)
     """
-    return Protocol in getattr(annotation, "__bases__", ())
+    return typing.Protocol in getattr(annotation, "__bases__", ())
 
 
 def members_of(capability: type) -> list[str]:

@@ -89,10 +89,10 @@ def lines() -> Iterator[str]:
     yield "models (genbench list --classes: class paths of models, data sets and networks):"
     yield f"  {'model':<17} {'family':<15} {'year':<5} paper"
     for paper in papers():
-        source = textwrap.shorten(
+        reference = textwrap.shorten(
             f"{short(paper.authors)}: {paper.title}", _WIDTH - 42, placeholder=" ..."
         )
-        yield f"  {paper.model:<17} {paper.family:<15} {paper.year:<5} {source}".rstrip()
+        yield f"  {paper.model:<17} {paper.family:<15} {paper.year:<5} {reference}".rstrip()
     yield "configurations (genbench train -c DATA/NAME):"
     recipes = defaultdict(list)
     for name in configs():

@@ -20,34 +20,34 @@ __all__ = ["add_train", "run_train"]
 
 def add_train(commands: Any) -> None:
     """Add the command train."""
-    train = commands.add_parser(
+    parser = commands.add_parser(
         "train",
         help="train a configuration; the same command again goes on",
         epilog="keys, each as --key=value:\n" + argument_table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="genbench train -c CONFIG [--a.b=value ...]",
     )
-    train.add_argument(
+    parser.add_argument(
         "-c",
         "--config",
         required=True,
         help="a YAML file, or a recipe such as digits/vae (see genbench list)",
     )
-    train.add_argument(
+    parser.add_argument(
         "--smoke", action="store_true", help="shrink the run to seconds, as the recipe says how"
     )
-    train.add_argument(
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="check and print the resolved configuration, and stop",
     )
-    train.add_argument(
+    parser.add_argument(
         "--out",
         type=path_argument,
         help="where a diverged run is recorded (runs, in the checkout or here)",
     )
-    train.set_defaults(act=run_train)
-    add_trust(train)
+    parser.set_defaults(act=run_train)
+    add_trust(parser)
 
 
 def run_train(arguments: Any) -> None:

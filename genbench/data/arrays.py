@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from genbench.data.decoded import array_dtype
-from genbench.data.labelling import NO_LABELS, Labels, numbered
+from genbench.data.labelling import NO_LABELS, PictureLabels, numbered
 from genbench.data.listing import LARGEST_BYTES
 from genbench.errors import InputError, reason
 from genbench.spec import MAX_LEVELS
@@ -47,7 +47,7 @@ class ArrayFile:
 
     images: np.ndarray
     levels: int
-    labels: Labels
+    labels: PictureLabels
 
 
 def read_arrays(path: Path, with_labels: bool) -> ArrayFile:
@@ -225,7 +225,7 @@ def _levels(levels: np.ndarray | None) -> int:
     return number
 
 
-def _labels(labels: np.ndarray | None, n: int) -> Labels:
+def _labels(labels: np.ndarray | None, n: int) -> PictureLabels:
     if labels is None:
         return NO_LABELS
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):

@@ -97,24 +97,26 @@ def hold_out(arrays: Arrays, n: int) -> tuple[Arrays, Arrays]:
     return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 
 
-def three_splits(train: Arrays, test: Arrays, held_out: int, origin: Path) -> dict[Split, Arrays]:
+def three_splits(
+    train_arrays: Arrays, test_arrays: Arrays, held_out: int, origin: Path
+) -> dict[Split, Arrays]:
     """Make three splits of two published ones, each in canonical order.
 
     The last images of those published for training become those for validation.
 
     Args:
-        train: Images and labels published for training.
-        test: Images and labels published for testing.
+        train_arrays: Images and labels published for training.
+        test_arrays: Images and labels published for testing.
         held_out: Number of images for validation.
         origin: The file of the training images, which an error names.
 
     Raises:
         InputError: No image would be left for training.
     """
-    if len(train[0]) <= held_out:
+    if len(train_arrays[0]) <= held_out:
         raise InputError(
-            f"{origin} has {len(train[0]):,} images; {held_out:,} are held out for validation, so "
+            f"{origin} has {len(train_arrays[0]):,} images; {held_out:,} are held out for validation, so "
             f"more than {held_out:,} are needed"
         )
-    rest, val = hold_out(canonical(*train), held_out)
-    return {"train": rest, "val": val, "test": canonical(*test)}
+    rest, val = hold_out(canonical(*train_arrays), held_out)
+    return {"train": rest, "val": val, "test": canonical(*test_arrays)}

@@ -10,8 +10,9 @@ They are read from whichever of these lies in root:
 
 All give the same images in the same order, hence one content hash.
 
-Source: Krizhevsky (2009), Learning multiple layers of features from tiny images. Technical report,
-    University of Toronto.
+References:
+    Krizhevsky (2009), Learning multiple layers of features from tiny images. Technical report,
+        University of Toronto.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class CIFAR10(ImageData):
     images.
 
     Args:
-        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else
+        root: Folder for source files and decoded arrays. Default: $GENBENCH_DATA, else
             ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
         flip: Whether a training image is flipped left to right with probability 1/2. A likelihood
@@ -73,7 +74,7 @@ class CIFAR10(ImageData):
         self.flip = flip
 
     @property
-    def sources(self) -> list[Path]:
+    def source_files(self) -> list[Path]:
         batches = [self.root / _FOLDER / name for name in _BATCHES]
         zips = [self.root / f"cifar10-32x32-{split}.zip" for split in ("train", "test")]
         choices = (batches, [self.root / _TAR], zips)
@@ -89,8 +90,8 @@ class CIFAR10(ImageData):
         return [Download((datasets.CIFAR10.url,), _TAR, datasets.CIFAR10.tgz_md5)]
 
     def decode(self) -> dict[Split, Arrays]:
-        train, test = self._parts()
-        return three_splits(train, test, self.sizes[1], self.sources[0])
+        train_arrays, test_arrays = self._parts()
+        return three_splits(train_arrays, test_arrays, self.sizes[1], self.source_files[0])
 
     @property
     def varies(self) -> bool:
@@ -103,15 +104,15 @@ class CIFAR10(ImageData):
 
     def _batches(self) -> dict[Path, bytes]:
         """The bytes of each pickled batch by its path."""
-        if self.sources[0].name == _TAR:
-            return read_archive(self.sources[0])
-        return {path: _batch(path) for path in self.sources}
+        if self.source_files[0].name == _TAR:
+            return read_archive(self.source_files[0])
+        return {path: _batch(path) for path in self.source_files}
 
     def _parts(self) -> tuple[Arrays, Arrays]:
         """The images and labels published for training, and those for testing."""
-        if self.sources[0].suffix == ".zip":
-            train, test = (read_zip(path) for path in self.sources)
-            return train, test
+        if self.source_files[0].suffix == ".zip":
+            train_arrays, test_arrays = (read_zip(path) for path in self.source_files)
+            return train_arrays, test_arrays
         contents = self._batches()
         md5s = _md5s()
         for path, content in contents.items():

@@ -110,13 +110,13 @@ def _state(data: ImageData) -> str:
     """Where the data lie, or the command that brings them."""
     if data.is_decoded:
         return f"here: {data.folder}"
-    if not data.sources:
+    if not data.source_files:
         return "comes with the package"
-    if all(path.exists() for path in data.sources):
-        return f"here, not decoded yet: {data.sources[0].parent}"
+    if all(path.exists() for path in data.source_files):
+        return f"here, not decoded yet: {data.source_files[0].parent}"
     if data.downloads:
         return f"genbench data fetch {data.name}"
-    return f"needs {data.sources[0]}"
+    return f"needs {data.source_files[0]}"
 
 
 def show(data: ImageData, out: Path | None = None) -> Iterator[str]:

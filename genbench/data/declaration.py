@@ -127,7 +127,7 @@ def check_sizes(owner: str, sizes: Sequence[int], arrays: dict[Split, Arrays]) -
 
     Args:
         owner: Class path of the data set.
-        sizes: Number of images for train, val and test; zero where only the source knows.
+        sizes: Number of images for train, val and test; zero where only the source files tell.
         arrays: Images and y of every split.
 
     Raises:
@@ -158,15 +158,15 @@ def check_held_out(owner: str, arrays: dict[Split, Arrays]) -> None:
     Raises:
         InputError: A split repeats training images.
     """
-    train, _ = arrays["train"]
+    train_images, _ = arrays["train"]
     held_out: tuple[Split, Split] = ("val", "test")
     for split in held_out:
-        if np.shares_memory(train, arrays[split][0]):
+        if np.shares_memory(train_images, arrays[split][0]):
             raise InputError(
                 f"{owner}: images for {split} are part of the array for train; images that are in "
                 "no other split are right"
             )
-    counts = Counter(_keys(train))
+    counts = Counter(_keys(train_images))
     for split in held_out:
         x, _ = arrays[split]
         if _is_rare(counts, len(x)) and all(key in counts for key in _keys(x)):

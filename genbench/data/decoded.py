@@ -1,5 +1,5 @@
-"""Decoded copies: a folder of arrays that a source was decoded into, with a card that holds their
-hash.
+"""Decoded copies: a folder of arrays that source files were decoded into, with a card that holds
+their hash.
 
     card.json          what decided the arrays, and the hash of their content
     train-images.npy   integers (N, C, H, W) of the type of their levels, `array_dtype`; val and test likewise
@@ -62,7 +62,7 @@ class Card:
     """The content of card.json.
 
     Args:
-        source: What decided the arrays, apart from the bytes of the source.
+        source: What decided the arrays, apart from the bytes of the source files.
         hash: SHA-256 of shape, levels, kind of y, images and y.
         digest: SHA-256 of `source` and `hash`; None in cards of older versions.
     """
@@ -150,14 +150,14 @@ def read_split(folder: Path, spec: Spec, split: Split) -> Arrays:
 def store(
     folder: Path, spec: Spec, source: dict[str, object], decode: Callable[[], dict[Split, Arrays]]
 ) -> None:
-    """Decode a source into a folder of arrays and their card, whole or not at all. Where another
+    """Decode source files into a folder of arrays and their card, whole or not at all. Where another
     process has finished the same meanwhile, its folder stays.
 
     Args:
         folder: The decoded copy.
         spec: Shape, levels and y of its images.
         source: What decides its arrays.
-        decode: Reads the source, and compares the arrays with what is declared.
+        decode: Reads the source files, and compares the arrays with what is declared.
 
     Raises:
         InputError: The place cannot be written, or the arrays are not what is declared.

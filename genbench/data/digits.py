@@ -5,7 +5,7 @@ They come with scikit-learn: there is no download. A grey level is the number of
 the 4 x 4 pixels of a scan in black and white. So a binary pixel b ~ Bernoulli(x / 16) is one of the
 16, drawn at random: the binarisation by sampling that is usual for MNIST has a literal meaning here.
 
-Sources:
+References:
     Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning
         Repository (its test part)
     Salakhutdinov, Murray (2008), On the quantitative analysis of deep belief networks. ICML
@@ -46,10 +46,18 @@ class Digits(ImageData):
 
         digits = load_digits()
         y = digits.target.astype(np.int64)
-        rest, test = train_test_split(np.arange(len(y)), test_size=719, stratify=y, random_state=0)
-        train, val = train_test_split(rest, test_size=180, stratify=y[rest], random_state=0)
+        rest, test_rows = train_test_split(
+            np.arange(len(y)), test_size=719, stratify=y, random_state=0
+        )
+        train_rows, val_rows = train_test_split(
+            rest, test_size=180, stratify=y[rest], random_state=0
+        )
         x = digits.images.astype(np.uint8)[:, None]
-        return {"train": (x[train], y[train]), "val": (x[val], y[val]), "test": (x[test], y[test])}
+        return {
+            "train": (x[train_rows], y[train_rows]),
+            "val": (x[val_rows], y[val_rows]),
+            "test": (x[test_rows], y[test_rows]),
+        }
 
 
 class BinaryDigits(ImageData):

@@ -23,7 +23,7 @@ _BLOCK_BYTES = 2**20
 
 
 def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
-    """Bring the source of a data set into its root.
+    """Bring the source files of a data set into its root.
 
     Args:
         data: The data set.
@@ -37,10 +37,10 @@ def fetch(data: ImageData, mirror: str | None = None) -> Iterator[str]:
         InputError: It has no download, no address answers, or a file has another hash.
     """
     mirror = mirror or os.environ.get("GENBENCH_MIRROR")
-    if not data.downloads and data.sources:
-        folder = data.sources[0].parent
+    if not data.downloads and data.source_files:
+        folder = data.source_files[0].parent
         raise InputError(
-            f"{data.name} has no published hash, so is not fetched: put {data.sources[0].name} and "
+            f"{data.name} has no published hash, so is not fetched: put {data.source_files[0].name} and "
             f"the like into {folder}"
         )
     if not data.downloads:
@@ -125,11 +125,11 @@ def _download(url: str, path: Path, expected: str, algorithm: str) -> None:
     try:
         with (
             errors_about(path),
-            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source,
+            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
             stop_if_disk_full(path),
             beside.open("wb") as target,
         ):
-            while block := source.read(_BLOCK_BYTES):
+            while block := response.read(_BLOCK_BYTES):
                 content.update(block)
                 target.write(block)
         if not content.hexdigest().startswith(expected):

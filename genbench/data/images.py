@@ -1,8 +1,8 @@
 """The data module that every data set is: integer images in three splits, decoded once, with what
 comes with them.
 
-A data set says how its source is decoded (`decode`); everything else has a default. The decoded copy
-is `genbench.data.stored`, the order of training images `genbench.data.dealing`.
+A data set says how its source files are decoded (`decode`); everything else has a default. The
+decoded copy is `genbench.data.stored`, the order of training images `genbench.data.dealing`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ImageData(StoredImages):
     """Integer images in three splits.
 
     Args:
-        root: Folder for sources and decoded arrays. Arrays of a read-only one go to the default
+        root: Folder for source files and decoded arrays. Arrays of a read-only one go to the default
             folder. Default: $GENBENCH_DATA, else ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
 
@@ -146,8 +146,8 @@ class ImageData(StoredImages):
         """The training set for `GenerativeModel.finalize`, on the device of the model."""
 
         def dealer() -> Dealer:
-            train = self.tensors("train", model.device)
-            return Dealer(*train, self.seed, self.batch_size, model.dtype)
+            tensors = self.tensors("train", model.device)
+            return Dealer(*tensors, self.seed, self.batch_size, model.dtype)
 
         return Passes(dealer)
 

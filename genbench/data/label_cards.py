@@ -12,7 +12,7 @@ from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from genbench.data.labelling import NO_LABELS, Labels, as_word, composed, numbered, printable
+from genbench.data.labelling import NO_LABELS, PictureLabels, as_word, composed, numbered, printable
 from genbench.errors import InputError
 from genbench.system.json_files import parse_json
 from genbench.system.typed import read_value
@@ -28,7 +28,7 @@ _CARD_BYTES_EACH = 2**10
 
 def card_labels(
     origin: Path, cards: dict[str, Callable[[], bytes]], names: Sequence[str]
-) -> Labels:
+) -> PictureLabels:
     """Classes of pictures by the cards of a container. Each card names pictures below its folder.
 
     Args:

@@ -27,7 +27,7 @@ from genbench.errors import InputError
 
 __all__ = [
     "NO_LABELS",
-    "Labels",
+    "PictureLabels",
     "Place",
     "as_word",
     "composed",
@@ -59,7 +59,7 @@ class Place(NamedTuple):
     folders: tuple[str, ...]
 
 
-class Labels(NamedTuple):
+class PictureLabels(NamedTuple):
     """Classes of pictures.
 
     Attributes:
@@ -73,7 +73,7 @@ class Labels(NamedTuple):
     note: str = ""
 
 
-NO_LABELS = Labels({}, ())
+NO_LABELS = PictureLabels({}, ())
 
 
 def printable(name: str) -> str:
@@ -202,7 +202,7 @@ def _refuse_hidden_splits(origin: Path, folders: dict[str, tuple[str, ...]]) -> 
     )
 
 
-def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
+def folder_labels(origin: Path, places: dict[str, Place]) -> PictureLabels:
     """Classes of pictures by the first folder that each lies in. There are none where the pictures
     lie in no folder, or all in one.
 
@@ -243,7 +243,7 @@ def folder_labels(origin: Path, places: dict[str, Place]) -> Labels:
             f" (--leave-out {as_word(folder)}), or read all without classes (--no-classes)"
         )
     number = {name: label for label, name in enumerate(classes)}
-    return Labels(
+    return PictureLabels(
         {name: number[place.folders[0]] for name, place in inside.items()},
         classes,
         _merged_folders([place.folders for place in inside.values()]),
@@ -267,7 +267,7 @@ def _merged_folders(folders: Iterable[tuple[str, ...]]) -> str:
     return f"folders below a class are merged into it: {_list(merged)}"
 
 
-def numbered(classes: dict[str, Any]) -> Labels:
+def numbered(classes: dict[str, Any]) -> PictureLabels:
     """Number the classes that occur as 0, 1, ... The numbers that they have become their names.
 
     Args:
@@ -289,7 +289,7 @@ def numbered(classes: dict[str, Any]) -> Labels:
             f"classes are the {len(occurring):,} numbers from {occurring[0]:,} to {occurring[-1]:,}"
             " that occur; labels count from 0"
         )
-    return Labels(
+    return PictureLabels(
         {name: number[k] for name, k in classes.items()}, tuple(map(str, occurring)), note
     )
 

@@ -1,4 +1,4 @@
-"""The folder that holds the sources and the decoded arrays of data, and the addresses of published sources."""
+"""The folder that holds source files and decoded arrays, and the addresses of published files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Download:
-    """A file of a source.
+    """A published source file.
 
     Args:
         urls: Addresses where it is published; the next one is tried where one fails.

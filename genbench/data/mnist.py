@@ -12,7 +12,7 @@ Four data sets are called MNIST; likelihoods of one say nothing about another:
                       <root>/binarized_mnist: another fixed draw, another split (50,000 / 10,000 /
                       10,000), no labels
 
-Sources:
+References:
     LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition.
         Proc. IEEE 86
     Xiao, Rasul, Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking.
@@ -75,7 +75,7 @@ class MNIST(ImageData):
     images.
 
     Args:
-        root: Folder for sources and decoded arrays. Default: $GENBENCH_DATA, else
+        root: Folder for source files and decoded arrays. Default: $GENBENCH_DATA, else
             ~/.cache/genbench.
         batch_size: Images per optimizer step, over all processes.
         binarisation: none: 256 grey levels; static: one fixed draw; dynamic: a fresh draw per
@@ -116,7 +116,7 @@ class MNIST(ImageData):
         return "likelihood"
 
     @property
-    def sources(self) -> list[Path]:
+    def source_files(self) -> list[Path]:
         if self.binarisation == "larochelle":
             folder = self.root / "binarized_mnist"
             return [folder / f"binarized_mnist_{part}.amat" for part in _AMAT.values()]
@@ -133,7 +133,7 @@ class MNIST(ImageData):
             return decode_idx(self.root / "MNIST", self.sizes[1])
         splits: dict[Split, Arrays] = {}
         if self.binarisation == "larochelle":
-            for split, path in zip(_AMAT, self.sources, strict=True):
+            for split, path in zip(_AMAT, self.source_files, strict=True):
                 splits[split] = (read_amat(path), None)
             return splits
         for split in get_args(Split):
@@ -178,7 +178,7 @@ class FashionMNIST(ImageData):
         return "images"
 
     @property
-    def sources(self) -> list[Path]:
+    def source_files(self) -> list[Path]:
         return idx_files(self.root / "FashionMNIST")
 
     @property

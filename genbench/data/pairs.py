@@ -89,8 +89,8 @@ class Pairs(ImageData):
         return f"{self.images.protocol}-pairs"
 
     @property
-    def sources(self) -> list[Path]:
-        return self.images.sources
+    def source_files(self) -> list[Path]:
+        return self.images.source_files
 
     @property
     def downloads(self) -> list[Download]:

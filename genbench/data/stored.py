@@ -1,4 +1,4 @@
-"""A data set as arrays: what it declares, how its source is decoded, and the copy that is read.
+"""A data set as arrays: what it declares, how its files are decoded, and the copy that is read.
 
 Where data lie is `genbench.data.location`, how arrays are kept `genbench.data.decoded`, what is
 compared with the declaration `genbench.data.declaration`.
@@ -35,14 +35,14 @@ class StoredImages(LightningDataModule, ABC):
     """Integer images in three splits, decoded once.
 
     Attributes:
-        root: Folder for sources and decoded arrays.
+        root: Folder for source files and decoded arrays.
         name: Name of the data set, which no other has.
         spec: Shape, levels, y and looks of its images.
-        sizes: Number of images for training, validation and testing; zeros where only the source
-            knows. Of data that are downloaded these are the published numbers, which other files in
-            their place need not have; all other data are compared with them.
+        sizes: Number of images for training, validation and testing; zeros where only the
+            source files tell. Of data that are downloaded these are the published numbers, which
+            other files in their place need not have; all other data are compared with them.
         published: Content hash of what was published under this name, if anything was.
-        needs_folder: Whether there must be a folder for the source. Data that come with the
+        needs_folder: Whether there must be a folder for source files. Data that come with the
             package, or are computed, need none: without a home folder, each process decodes them
             into a temporary one of its own.
     """
@@ -56,7 +56,7 @@ class StoredImages(LightningDataModule, ABC):
     _file_hashes: ClassVar[dict[str, str | None]] = {}
 
     @property
-    def sources(self) -> list[Path]:
+    def source_files(self) -> list[Path]:
         """The files that `decode` reads; none where the data comes with a package."""
         return []
 
@@ -67,19 +67,19 @@ class StoredImages(LightningDataModule, ABC):
 
     @abstractmethod
     def decode(self) -> dict[Split, Arrays]:
-        """Read the source.
+        """Read the source files.
 
         Returns:
             For every split, integer images (N, C, H, W) and y as `spec.y` says, or None.
 
         Raises:
-            InputError: The source is not there, or damaged.
+            InputError: A source file is not there, or damaged.
         """
 
     @property
     def source(self) -> dict[str, object]:
-        """What decides the arrays, apart from the bytes of the source and from the code: a plain
-        JSON value. A class whose arguments change its images adds them here or to its name.
+        """What decides the arrays, apart from the bytes of the source files and from the code: a
+        plain JSON value. A class whose arguments change its images adds them here or to its name.
         """
         y = None if self.spec.y is None else asdict(self.spec.y)
         return {"name": self.name, "shape": self.spec.shape, "levels": self.spec.levels, "y": y}
@@ -117,8 +117,8 @@ class StoredImages(LightningDataModule, ABC):
         """The decoded copy, which is made when it is first asked for.
 
         Raises:
-            InputError: The source is not there or damaged, its images are not what is declared, or
-                the copy cannot be written.
+            InputError: A source file is not there or damaged, its images are not what is declared,
+                or the copy cannot be written.
             Stopped: The disk is full.
         """
         self.check_declared()
@@ -164,7 +164,7 @@ class StoredImages(LightningDataModule, ABC):
             Images, integers (N, C, H, W), and y as `spec.y` says, or None.
 
         Raises:
-            InputError: The source is not there, or the decoded copy is damaged.
+            InputError: A source file is not there, or the decoded copy is damaged.
         """
         _ = self._card  # This verifies the copy, once.
         return read_split(self.folder, self.spec, split)
@@ -180,8 +180,8 @@ class StoredImages(LightningDataModule, ABC):
         return images, torch.tensor(np.asarray(y), device=device)
 
     def _store(self) -> None:
-        """Decode the source into its copy."""
-        for path in self.sources:
+        """Decode the source files into their copy."""
+        for path in self.source_files:
             if not path.exists():
                 raise InputError(
                     f"no {path}; genbench data fetch {self.name}, or data.root: the folder that "

@@ -31,7 +31,7 @@ def neighbours(subject: Subject) -> Drawing:
     """
     subject.need_pictures()
     x, _, _ = subject.samples
-    train, _ = subject.data.tensors("train", subject.device)
+    train_images, _ = subject.data.tensors("train", subject.device)
     test, _ = subject.held_out(500)
     title = subject.title("Nearest training images", f"n = {len(x)}")
     white = subject.spec.levels - 1
@@ -42,9 +42,9 @@ def neighbours(subject: Subject) -> Drawing:
     parts = [shown[:, None]]
     distances = {}
     for name, embed in spaces.items():
-        references = embed(train).cpu()
+        references = embed(train_images).cpu()
         _, rows = nearest_rows(embed(shown).cpu(), references, k)
-        parts.append(train[rows.to(train.device)])
+        parts.append(train_images[rows.to(train_images.device)])
         distances[name] = [
             nearest_rows(embed(images).cpu(), references, 1)[0][:, 0].numpy()
             for images in (x, test)
@@ -54,7 +54,7 @@ def neighbours(subject: Subject) -> Drawing:
         for name, (a, b) in distances.items()
     )
     caption = (
-        f"Samples and the {k} nearest of {len(train):,} training images. Median distance to the "
+        f"Samples and the {k} nearest of {len(train_images):,} training images. Median distance to the "
         "nearest, samples against "
         f"{len(test)} held-out images: {medians}. Samples much nearer than held-out images would "
         "be copies."

@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 
 from genbench.errors import InputError
 from genbench.leaderboard.board import Board
+from genbench.leaderboard.row_provenance import Link
 from genbench.leaderboard.rows import Row
-from genbench.leaderboard.sources import Link
 from genbench.records.store import picture_path
 from genbench.system.files import open_regular
 from genbench.system.json_files import read_json

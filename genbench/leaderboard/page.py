@@ -28,10 +28,10 @@ from genbench.leaderboard.orders import EXPLANATION, ORDERS, TITLE, orders_table
 from genbench.leaderboard.plots import environment, plots
 from genbench.leaderboard.published import published_entries, published_figures
 from genbench.leaderboard.reproductions import LIST, reproductions_text
+from genbench.leaderboard.row_provenance import row_provenance
 from genbench.leaderboard.sampling_plot import sampling_plot, samplings_of_claims
 from genbench.leaderboard.seeds import SEPARATOR, seed_values
 from genbench.leaderboard.slide.html import slide_globals, slide_part
-from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import (
     COMMAND,
     LEGEND,
@@ -188,13 +188,13 @@ def board_fields(board: Board, anchor: str, out: Path) -> dict[str, Any]:
         "curves": curve_sentence(board),
         "grids": shown,
         "seeds": sorted({picture.seed for grid in shown for picture in grid.pictures}),
-        "sources": [
+        "provenances": [
             {
                 "anchor": f"{anchor}r{i}",
                 "label": row.label,
                 "family": row.family,
                 "floor": row in board.floor,
-                "from": source(row),
+                "provenance": row_provenance(row),
             }
             for i, row in enumerate((*board.rows, *board.floor))
         ],

@@ -22,12 +22,12 @@ class PublishedFigure:
 
     Attributes:
         text: The figure with the sign of its kind.
-        source: Who printed it, and under which conditions it was reached.
-        link: Address of the source.
+        details: Who printed it, and under which conditions it was reached.
+        link: Address of the publication.
     """
 
     text: str
-    source: str
+    details: str
     link: str
 
 
@@ -67,5 +67,5 @@ def is_of(entry: Entry, row: Row) -> bool:
 
 def published_figure(other: Published) -> PublishedFigure:
     """A figure of published.yaml as the page prints it."""
-    source = f"{other.source.strip()}: {other.conditions.strip()}"
-    return PublishedFigure(published_text(other), source, other.link)
+    details = f"{other.publication.strip()}: {other.conditions.strip()}"
+    return PublishedFigure(published_text(other), details, other.link)

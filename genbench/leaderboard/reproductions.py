@@ -15,8 +15,8 @@ The list:
         variant: iw                        optional: which of its evaluations
         method: ...                        what is reproduced, and where it was published
         unit: nats                         or bits/dim
-        published:                         [] where no figure was found whose source could be read
-          - {value: 86.76, figure: bound, conditions: ..., source: ..., link: ...}
+        published:                         [] where no figure was found whose publication could be read
+          - {value: 86.76, kind: bound, conditions: ..., publication: ..., link: ...}
         difference: ...                    why ours and theirs differ
     not_reproduced:
       - {method: ..., reason: ...}
@@ -41,11 +41,11 @@ from genbench.system.typed import Text, read_yaml_as
 __all__ = [
     "LIST",
     "Entry",
-    "Figure",
     "NotReproduced",
+    "OwnFigure",
     "Published",
     "PublishedList",
-    "figure",
+    "own_figure",
     "published_text",
     "read_list",
     "reproductions_text",
@@ -70,7 +70,7 @@ _INTRODUCTION = """\
 Likelihoods that papers and other projects report too, as this project reaches them on one CPU core. Figures are -log p of test \
 images, per image in nats or per dimension in bits: 2.94 exact, <= 3.12 an upper bound, ~ 2.99 an estimate. ± is the standard \
 deviation over training seeds, or for one seed the standard error over the test images. Train s is wall time, in part beside other \
-work. A published figure stands here only where its source was read; none is from memory."""
+work. A published figure stands here only where its publication was read; none is from memory."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,16 @@ class Published:
 
     Attributes:
         value: In the entry's unit.
-        figure: What kind of number it is.
+        kind: What kind of number it is.
         conditions: Under which it was reached.
-        source: Who printed it, and where it was read.
-        link: Address of the source.
+        publication: Who printed it, and where it was read.
+        link: Address of the publication.
     """
 
     value: float
-    figure: LikelihoodKind
+    kind: LikelihoodKind
     conditions: Text
-    source: Text
+    publication: Text
     link: Text
 
 
@@ -121,7 +121,7 @@ class PublishedList:
 
 
 @dataclass(frozen=True)
-class Figure:
+class OwnFigure:
     """A likelihood that this project measured.
 
     Attributes:
@@ -162,7 +162,7 @@ def reproductions_text(boards: Sequence[Board], path: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def figure(row: Row, unit: Unit) -> Figure | None:
+def own_figure(row: Row, unit: Unit) -> OwnFigure | None:
     """The likelihood of a row in a unit; None where no run has one."""
     likelihoods = row.likelihoods
     if not likelihoods:
@@ -179,7 +179,7 @@ def figure(row: Row, unit: Unit) -> Figure | None:
     elif first.stderr is not None:
         error = first.stderr * scale
     seeds = tuple(record.seed for record in row.records if record.likelihood)
-    return Figure(mean, error, first.kind, meaning_words(first), seeds, first.images)
+    return OwnFigure(mean, error, first.kind, meaning_words(first), seeds, first.images)
 
 
 def read_list(path: Path) -> PublishedList:
@@ -241,9 +241,9 @@ def table_line(entry: Entry, row: Row | None) -> str:
         entry: The entry.
         row: What was measured; None where nothing was.
     """
-    measured = figure(row, entry.unit) if row else None
+    measured = own_figure(row, entry.unit) if row else None
     values = [published_text(other) for other in entry.published]
-    published = ", ".join(values) or "no checked source"
+    published = ", ".join(values) or "no checked publication"
     cells = [evaluation_name(entry), "not measured", published, entry.unit, *"–––––"]
     if row is not None and measured is not None:
         cells[1] = figure_text(measured, entry.unit)
@@ -278,7 +278,7 @@ def section(entry: Entry, row: Row | None) -> str:
 
 def measured_facts(entry: Entry, row: Row | None) -> list[str]:
     """What this project measured, and what training took."""
-    measured = figure(row, entry.unit) if row else None
+    measured = own_figure(row, entry.unit) if row else None
     if row is None or measured is None:
         return ["Ours: not measured"]
     cost = row.first.cost
@@ -293,18 +293,18 @@ def measured_facts(entry: Entry, row: Row | None) -> list[str]:
 
 
 def published_facts(entry: Entry) -> list[str]:
-    """Published figures, each with its conditions and its source."""
+    """Published figures, each with its conditions and its publication."""
     facts = []
     for other in entry.published:
         value = f"{published_text(other)} {entry.unit}"
-        source = f"[{other.source.strip()}]({other.link})"
-        facts.append(f"Published: {value}, {other.conditions.strip()}. {source}")
-    return facts or ["Published: no checked source"]
+        publication = f"[{other.publication.strip()}]({other.link})"
+        facts.append(f"Published: {value}, {other.conditions.strip()}. {publication}")
+    return facts or ["Published: no checked publication"]
 
 
 def published_text(other: Published) -> str:
     """A published figure with the sign of its kind."""
-    return f"{_SIGN[other.figure]}{other.value:g}"
+    return f"{_SIGN[other.kind]}{other.value:g}"
 
 
 def evaluation_name(entry: Entry) -> str:
@@ -314,7 +314,7 @@ def evaluation_name(entry: Entry) -> str:
     return f"{entry.recipe}@{entry.variant}"
 
 
-def figure_text(measured: Figure, unit: Unit) -> str:
+def figure_text(measured: OwnFigure, unit: Unit) -> str:
     """A measured figure with its kind and error."""
     digits = _DIGITS[unit]
     text = f"{_SIGN[measured.kind]}{measured.value:.{digits}f}"

@@ -35,8 +35,8 @@ __all__ = [
     "density_cell",
     "empty_floor",
     "family_cell",
+    "family_words",
     "judged_cell",
-    "kind_words",
     "likelihood_cell",
     "likelihood_meaning",
     "metric_cell",
@@ -121,7 +121,7 @@ def empty_floor(makers: list[Maker]) -> Line:
     return Line(tuple(cells), "-", floor=True)
 
 
-def kind_words(row: Row) -> str:
+def family_words(row: Row) -> str:
     """The family of a model, and whether it is told labels."""
     if row.conditional:
         return f"{row.family}, given labels"

@@ -35,8 +35,8 @@ from genbench.leaderboard.row_cells import (
     density_cell,
     empty_floor,
     family_cell,
+    family_words,
     judged_cell,
-    kind_words,
     likelihood_cell,
     metric_cell,
     name_cell,
@@ -238,7 +238,7 @@ def comparison_columns(board: Board) -> list[Maker]:
     """The columns of the comparison."""
 
     def model(row: Row) -> Cell:
-        return Cell(row.label, row.label, note=kind_words(row))
+        return Cell(row.label, row.label, note=family_words(row))
 
     columns: list[Maker] = [(Column("Model", words=True), model)]
     aspects = {

@@ -38,7 +38,7 @@ from genbench.system.discover import leaf_classes
 from genbench.system.files import file_digest, write_atomic
 from genbench.system.locations import shipped
 
-__all__ = ["Classifier", "ResidualClassifier", "accuracy", "augment", "main", "train"]
+__all__ = ["Classifier", "ResidualClassifier", "accuracy", "augment", "fit_classifier", "main"]
 
 
 class Classifier(nn.Module):
@@ -133,7 +133,7 @@ def augment(v: Tensor, recipe: Recipe, rng: Rng) -> Tensor:
     return F.grid_sample(v + 1, grid, align_corners=False) - 1
 
 
-def train(net: nn.Module, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> None:
+def fit_classifier(net: nn.Module, x: Tensor, y: Tensor, levels: int, recipe: Recipe) -> None:
     """Train in place, from the recipe's own initial weights.
 
     Args:
@@ -194,7 +194,7 @@ def main(card: Path) -> None:
     x_test, y_test = data.tensors("test")
     if y is None or y_test is None or not data.spec.classes:
         raise InputError(f"{card}: a classifier learns from labels; {data.name} has none")
-    train(net, x, y, levels, plan.recipe)
+    fit_classifier(net, x, y, levels, plan.recipe)
     weights = shipped(plan.weights)
     write_atomic(weights, save(net.state_dict()))
     print(f"sha256: {file_digest(weights)}")

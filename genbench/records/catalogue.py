@@ -8,7 +8,7 @@ A metric is one file of `genbench/metrics/`, which declares it and measures it:
 
 Nothing else lists the names of metrics. Tables and protocols need the declarations alone, and must
 start without torch, which the files of metrics import. This module therefore reads the
-declarations from the source text.
+declarations from the text of the code.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ log = logging.getLogger("genbench")
 # A text that matches this may be part of a file name.
 NAME = re.compile(r"\w[\w.+-]*")
 
-# Damaged .npy and .npz files, whose header is Python source, make numpy raise these errors.
+# Damaged .npy and .npz files, whose header is Python code, make numpy raise these errors.
 BROKEN_ARRAY = (
     ValueError,
     TypeError,
@@ -322,19 +322,19 @@ def stop_if_disk_full(path: Path) -> Iterator[None]:
         raise
 
 
-def link(source: Path, target: Path) -> bool:
+def link(file: Path, target: Path) -> bool:
     """Give a file a second name, which is atomic on shared file systems too.
 
     Args:
-        source: The file.
+        file: The file.
         target: The second name.
 
     Returns:
         Whether the name was given; False where the target existed already.
     """
     try:
-        os.link(source, target)
+        os.link(file, target)
     except FileExistsError:
         # NFS repeats a request whose answer was lost, and then finds the link that it has made.
-        return source.stat().st_nlink == 2
+        return file.stat().st_nlink == 2
     return True

@@ -276,12 +276,12 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
     optional = {
         f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING
     }
-    for name in names:
-        if name not in value and name not in optional:
-            raise ValueError(f"{prefix}{name} is missing")
     for key in value:
         if key not in names:
             raise ValueError(f"unknown key {prefix}{_short(str(key))}; {nearest(str(key), names)}")
+    for name in names:
+        if name not in value and name not in optional:
+            raise ValueError(f"{prefix}{name} is missing")
     hints = get_type_hints(kind, include_extras=True)
     contents = {
         name: read_value(hints[name], value[name], prefix + name) for name in names if name in value

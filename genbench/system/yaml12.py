@@ -54,19 +54,19 @@ _SCHEMA = {
 class Integer(int):
     """A whole number, and the text that it was read from."""
 
-    source: str
+    text: str
 
 
 class Decimal(float):
     """A number with a point or an exponent, and the text that it was read from."""
 
-    source: str
+    text: str
 
 
 class Truth(int):
     """True or false, and the text that it was read from."""
 
-    source: str
+    text: str
 
 
 class _Refused(yaml.MarkedYAMLError):
@@ -133,20 +133,20 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(
                 problem="a number of too many digits", problem_mark=node.start_mark
             ) from None
-        number.source = node.value
+        number.text = node.value
         return number
 
     def decimal(self, node: yaml.ScalarNode) -> Decimal:
         """A number with a point or an exponent, an infinity, or NaN."""
         text = node.value.replace("_", "").lower()
         number = Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
-        number.source = node.value
+        number.text = node.value
         return number
 
     def truth(self, node: yaml.ScalarNode) -> Truth:
         """True or false."""
         value = Truth(node.value.lower() == "true")
-        value.source = node.value
+        value.text = node.value
         return value
 
 
@@ -196,7 +196,7 @@ def check_yaml_name(path: Path, kind: str, shipped_ones: str) -> None:
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a YAML text; its numbers and truth values know their `source`.
+    """The value of a YAML text; its numbers and truth values know their `text`.
 
     Args:
         text: One document.
@@ -233,7 +233,7 @@ def files_read() -> list[Path]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; its numbers and truth values know their `source`.
+    """A YAML file that holds a mapping; its numbers and truth values know their `text`.
 
     Raises:
         InputError: It cannot be read, is not YAML, or holds something else.
@@ -288,7 +288,7 @@ def written_text(value: Any) -> str | None:
     if isinstance(value, str):
         # The type is exactly str, whatever class the text had: YAML and JSON write no other.
         return str(value)
-    text = getattr(value, "source", None)
+    text = getattr(value, "text", None)
     if isinstance(text, str):
         return text
     return None

@@ -130,7 +130,7 @@ def test_one_set_of_images_has_one_hash_and_one_order_in_every_container(tmp_pat
                 np.array_equal(a, b)
                 for a, b in zip(other.arrays(split), expected[split], strict=True)
             )
-    # and the splits are those of the source: nothing lost, nothing twice
+    # and the splits are those of the source files: nothing lost, nothing twice
     keys = [canonical_key(x, y) for split in SPLITS for x, y in zip(*expected[split], strict=True)]
     assert sorted(keys[:60]) == sorted(
         canonical_key(x, y) for x, y in zip(X[:60], Y[:60], strict=True)
@@ -144,7 +144,7 @@ def canonical_key(x, y):
     return hashlib.sha256(x.tobytes() + struct.pack("<q", y)).digest()
 
 
-def test_canonical_order_forgets_the_order_of_the_source():
+def test_canonical_order_forgets_the_order_of_the_files():
     order = np.random.default_rng(2).permutation(80)
     (x, y), (x2, y2) = canonical(X, Y), canonical(X[order], Y[order])
     assert np.array_equal(x, x2)
@@ -296,7 +296,7 @@ def test_too_few_images_to_hold_some_out_are_refused_and_not_stored(
         InputError, match=f"has 60 images; {held_out:,} are held out for validation"
     ) as error:
         data.arrays("train")
-    assert str(data.sources[0]) in one_line(error)
+    assert str(data.source_files[0]) in one_line(error)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -1889,7 +1889,7 @@ def test_what_torchvision_publishes_is_what_is_read(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
         assert data.downloads
-        assert all(path.exists() for path in data.sources)
+        assert all(path.exists() for path in data.source_files)
 
 
 def zip_with(path, entries):

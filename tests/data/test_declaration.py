@@ -256,7 +256,7 @@ def without_files() -> list[tuple[str, ImageData]]:
     for path in leaf_classes("data", "ImageData"):
         module, _, name = path.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        sets += [(f"{name}-{data.name}", data) for data in kind.offered() if not data.sources]
+        sets += [(f"{name}-{data.name}", data) for data in kind.offered() if not data.source_files]
     return sets
 
 

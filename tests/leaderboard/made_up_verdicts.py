@@ -23,7 +23,7 @@ def verdict(
     """A verdict on a claim of one's own choice."""
     entry = ClaimFile(
         says=f"the lectures say {id}",
-        source="a lecture",
+        topic="a lecture",
         quantity="a distance",
         support="It is lower.",
         contradiction="It is higher.",

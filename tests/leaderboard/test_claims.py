@@ -52,7 +52,7 @@ HIGH = (40.0, 44.0, 41.0, 43.0, 42.0)
 FID = f"{TESTS}.difference.Difference, metric: fid, scale: ratio"
 ENTRY = """\
 says: one is better than the other
-source: made up
+topic: made up
 quantity: a number
 compare:
   digits: {{subject: {subject}, rivals: [{rivals}]}}
@@ -111,7 +111,8 @@ def test_a_cell_of_the_slide_has_one_claim():
         (("metric: fid", "metrik: fid"), "unknown key test.metrik|test.metric is missing"),
         (("scale: ratio", "scale: log"), "test.scale is 'log', not one of ratio, difference"),
         (("Difference", "Diference"), "test.class_path is .*Diference.*did you mean"),
-        (("source: made up\n", ""), "source is missing"),
+        (("topic: made up\n", ""), "topic is missing"),
+        (("topic: made up", "source: made up"), "unknown key source; choose from: .*, topic, word"),
         (("compare:\n  digits: {subject: gan, rivals: [vae]}\n", ""), "compare is missing"),
     ],
 )
@@ -407,7 +408,7 @@ def test_what_models_declare_needs_one_seed(tmp_path):
 def test_a_demonstration_decides_by_its_numbers(tmp_path, passed):
     path = tmp_path / "one.yaml"
     path.write_text(
-        "says: exact\nsource: s\nquantity: q\nsupport: y\ncontradiction: n\n"
+        "says: exact\ntopic: s\nquantity: q\nsupport: y\ncontradiction: n\n"
         f"test: {{class_path: {TESTS}.demonstrated.Demonstrated, name: sums}}\n"
     )
     (before,) = verdicts(tmp_path, [read_claim(path)], SETTINGS)

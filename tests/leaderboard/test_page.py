@@ -25,8 +25,8 @@ from genbench.leaderboard.formats import load_boards
 from genbench.leaderboard.gallery import TEXT_PIXELS, strip
 from genbench.leaderboard.page import page_text
 from genbench.leaderboard.plots import diversity_plot
+from genbench.leaderboard.row_provenance import row_provenance
 from genbench.leaderboard.seeds import seed_text, seed_values
-from genbench.leaderboard.sources import source
 from genbench.leaderboard.table import board_table, comparison_table
 from genbench.records.store import picture_path
 from genbench.system.locations import project_root
@@ -115,7 +115,7 @@ def test_seed_text_needs_no_exponent(value, text):
 
 def test_commands_name_recipe_seed_and_variant_and_survive_a_shell():
     (board,) = boards(lecture())
-    found = {row.label: source(row) for row in (*board.rows, *board.floor)}
+    found = {row.label: row_provenance(row) for row in (*board.rows, *board.floor)}
     assert found["ddpm@ddim50"].commands.splitlines()[2:4] == [
         "genbench train -c digits/ddpm --seed=1",
         "genbench evaluate runs/digits/ddpm/s1 --variant ddim50",
@@ -126,7 +126,7 @@ def test_commands_name_recipe_seed_and_variant_and_survive_a_shell():
     assert found["noise-floor"].commands == ""
     assert found["vae"].commits == ("f" * 10,)
     (evil,) = boards(make("a b; rm -rf $HOME"))
-    assert source(evil.rows[0]).commands.startswith(
+    assert row_provenance(evil.rows[0]).commands.startswith(
         "genbench train -c 'digits/a b; rm -rf $HOME' --seed=0"
     )
 
@@ -135,7 +135,7 @@ def test_commands_parse():
     from genbench.cli.main import build_parser
 
     (board,) = boards(lecture())
-    lines = source(board.rows[0]).commands.splitlines()
+    lines = row_provenance(board.rows[0]).commands.splitlines()
     assert len(lines) > 3
     for line in lines:
         _, rest = build_parser().parse_known_args(line.split()[1:])
@@ -511,7 +511,7 @@ def test_everything_can_be_done_from_the_keyboard(at):
 
 
 def test_a_row_leads_to_its_commands_and_copies_them(at):
-    assert not css(at, ".sources pre")[0].is_displayed()
+    assert not css(at, ".provenance pre")[0].is_displayed()
     click(at, css(at, "tr[data-family=vae] th a")[0])
     block = active(at)
     assert block.tag_name == "section" and block.is_displayed()

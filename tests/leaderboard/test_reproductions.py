@@ -14,7 +14,7 @@ from test_leaderboard import PROTOCOL, make, write
 from genbench.errors import InputError
 from genbench.leaderboard import build
 from genbench.leaderboard.board import boards
-from genbench.leaderboard.reproductions import LIST, figure, read_list, reproductions_text
+from genbench.leaderboard.reproductions import LIST, own_figure, read_list, reproductions_text
 
 ENTRY = {
     "recipe": "digits/vae",
@@ -23,9 +23,9 @@ ENTRY = {
     "published": [
         {
             "value": 86.76,
-            "figure": "bound",
+            "kind": "bound",
             "conditions": "the paper's",
-            "source": "a README",
+            "publication": "a README",
             "link": "https://x",
         }
     ],
@@ -40,7 +40,7 @@ def listed(path: Path, *entries: dict, **more) -> Path:
 
 
 def of(records, unit):
-    return figure(boards(records)[0].rows[0], unit)
+    return own_figure(boards(records)[0].rows[0], unit)
 
 
 def test_the_figure_of_several_seeds_is_their_mean_and_spread():
@@ -87,7 +87,7 @@ def test_the_document_says_what_the_records_and_the_list_say(tmp_path):
 def test_what_was_not_measured_or_not_published_is_said(tmp_path):
     path = listed(tmp_path / LIST, ENTRY | {"published": []}, ENTRY | {"recipe": "digits/realnvp"})
     text = reproductions_text(boards(make(kind="exact", bits=(1.5,))), path)
-    assert "no checked source" in text
+    assert "no checked publication" in text
     assert "| digits/realnvp | not measured | <= 86.76 |" in text
 
 
@@ -110,12 +110,12 @@ def test_two_rows_of_a_recipe_are_not_chosen_between(tmp_path):
             r"entries\[0\]\.published\[0\]\.value is '86', not a finite number",
         ),
         (
-            {"published": [ENTRY["published"][0] | {"figure": "guess"}]},
-            r"published\[0\]\.figure is 'guess', not one of exact, bound, estimate",
+            {"published": [ENTRY["published"][0] | {"kind": "guess"}]},
+            r"published\[0\]\.kind is 'guess', not one of exact, bound, estimate",
         ),
         (
-            {"published": [{"value": 86.0, "figure": "bound", "conditions": "x", "link": "y"}]},
-            r"published\[0\]\.source is missing",
+            {"published": [{"value": 86.0, "kind": "bound", "conditions": "x", "link": "y"}]},
+            r"published\[0\]\.publication is missing",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_build_writes_the_document_where_there_is_a_list(tmp_path):
 
 
 def test_the_committed_document_prints_no_figure_of_its_own():
-    """Every published figure is in the list, with a source and an address; nothing is left to be filled in."""
+    """Every published figure is in the list, with a publication and an address; nothing is left to be filled in."""
     content = read_list(COMMITTED / LIST)
     entries = content.entries
     text = (COMMITTED / "reproductions.md").read_text()

@@ -31,7 +31,7 @@ entries:
     unit: nats
     difference: a difference
     published:
-      - {value: 86.76, figure: bound, conditions: by 5000 samples, source: "Burda & others", link: "https://arxiv.org/abs/1509.00519"}
+      - {value: 86.76, kind: bound, conditions: by 5000 samples, publication: "Burda & others", link: "https://arxiv.org/abs/1509.00519"}
 """
 
 
@@ -194,8 +194,8 @@ def test_published_figures_stand_apart_with_their_source(wide):
     assert link.get_attribute("title") == "Burda & others: by 5000 samples"
     assert link.get_attribute("href") == "https://arxiv.org/abs/1509.00519"
     wide.execute_script("arguments[0].focus({focusVisible: true})", link)
-    source = link.find_element("css selector", "span")
-    assert source.size["height"] > 10  # written out for the keyboard
+    details = link.find_element("css selector", "span")
+    assert details.size["height"] > 10  # written out for the keyboard
     assert len(css(wide, "th.published")) == 1
 
 

@@ -12,7 +12,7 @@ from genbench.data.digits import Digits
 from genbench.errors import InputError
 from genbench.metrics import classifier, extractor
 from genbench.metrics.card import Recipe
-from genbench.metrics.classifier import Classifier, accuracy, augment, train
+from genbench.metrics.classifier import Classifier, accuracy, augment, fit_classifier
 from genbench.metrics.extractor import load_extractor
 from genbench.rng import Rng
 from genbench.system.files import file_digest
@@ -182,7 +182,7 @@ def test_classifier_of_other_shapes_and_levels_learns():
     x[y == 0, :, :, :6] += 127
     x[y == 1, :, :, 6:] += 127
     net = Classifier((3, 9, 12), 2, width=4, features=8)
-    train(net, x, y, 256, Recipe(images=2000, batch_size=32, rotation=5, shift=0.5))
+    fit_classifier(net, x, y, 256, Recipe(images=2000, batch_size=32, rotation=5, shift=0.5))
     assert accuracy(net, x, y, 256) == 1
 
 

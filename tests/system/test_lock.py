@@ -174,9 +174,9 @@ def test_a_link_whose_answer_was_lost_is_made(tmp_path, monkeypatch):
     """NFS sends the request once more, and says that the target exists."""
     link = os.link
 
-    def repeated(source: Path, target: Path) -> None:
-        link(source, target)
-        link(source, target)
+    def repeated(file: Path, target: Path) -> None:
+        link(file, target)
+        link(file, target)
 
     monkeypatch.setattr(os, "link", repeated)
     with lock(tmp_path):

@@ -4,7 +4,7 @@ r"""The entries of configs/claims/, one a claim.
     says: a GAN draws samples fast          the lecture's words, in ours
     family: gan                             row of the slide, or none
     word: sampling speed                    column of the slide, or none
-    source: generative adversarial networks   topic of the lecture
+    topic: generative adversarial networks  what the lecture is about
     quantity: images per second on one core
     compare:                                who is compared with whom, per data set
       digits: {subject: gan, rivals: [autoregressive, diffusion]}

@@ -32,7 +32,7 @@ class ClaimFile:
 
     Args:
         says: The lecture's words, in ours.
-        source: Topic of the lecture.
+        topic: Topic of the lecture.
         quantity: What is measured.
         support: What counts as support.
         contradiction: What counts as contradiction.
@@ -47,7 +47,7 @@ class ClaimFile:
     """
 
     says: Text
-    source: Text
+    topic: Text
     quantity: Text
     support: Text
     contradiction: Text

@@ -215,7 +215,7 @@ def claim_table(claims: Sequence[Claim]) -> str:
     lines = [
         (
             claim.id,
-            claim.entry.source,
+            claim.entry.topic,
             claim.entry.quantity,
             claim.entry.support,
             claim.entry.contradiction,

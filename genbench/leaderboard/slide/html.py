@@ -11,10 +11,10 @@ from genbench.leaderboard.cells import join_words, range_text
 from genbench.leaderboard.claims import Outcome, Verdict
 from genbench.leaderboard.claims.text import number
 from genbench.leaderboard.claims.verdict import OUTCOMES
+from genbench.leaderboard.row_provenance import Link, record_address
 from genbench.leaderboard.slide.colours import MARKS
 from genbench.leaderboard.slide.grid import anchor, effect_text, interval_text, make_slide
 from genbench.leaderboard.slide.plan import representatives, slide_plan
-from genbench.leaderboard.sources import Link, record_address
 
 __all__ = ["slide_datasets", "slide_globals", "slide_part"]
 

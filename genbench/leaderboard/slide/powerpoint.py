@@ -99,11 +99,11 @@ def without_times(content: bytes) -> bytes:
     """A zip file whose entries all have one time, so that equal slides are equal bytes."""
     written = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(content)) as source,
-        zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as target,
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+        zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as copy,
     ):
-        for name in source.namelist():
+        for name in archive.namelist():
             entry = zipfile.ZipInfo(name, ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            target.writestr(entry, source.read(name))
+            copy.writestr(entry, archive.read(name))
     return written.getvalue()

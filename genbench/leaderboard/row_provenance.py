@@ -15,7 +15,7 @@ from genbench.records.parts import DEFAULT
 from genbench.records.record import Record
 from genbench.records.store import record_path
 
-__all__ = ["Link", "Source", "record_address", "source"]
+__all__ = ["Link", "RowProvenance", "record_address", "row_provenance"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Source:
+class RowProvenance:
     """Where the figures of a row come from.
 
     Attributes:
@@ -49,14 +49,15 @@ class Source:
     records: tuple[Link, ...]
 
 
-def source(row: Row) -> Source:
+def row_provenance(row: Row) -> RowProvenance:
     """Where the figures of a row come from."""
     commits = sorted({commit_text(record) for record in row.records})
     lines: list[str] = []
     if row.first.model != NOISE_FLOOR:
         lines = [line for record in row.records for line in commands_of(record)]
     links = tuple(Link(record.seed, record_address(record)) for record in row.records)
-    return Source("\n".join(lines), row.first.provenance.config_hash[:12], tuple(commits), links)
+    config_hash = row.first.provenance.config_hash[:12]
+    return RowProvenance("\n".join(lines), config_hash, tuple(commits), links)
 
 
 def commands_of(record: Record) -> list[str]:
@@ -65,8 +66,8 @@ def commands_of(record: Record) -> list[str]:
         known = ["--data", record.dataset, "--name", record.model, f"--seed={record.seed}"]
         return [shlex.join(["genbench", "evaluate", "--samples", "PATH", *known])]
     name = f"{record.dataset}/{record.model}"
-    train = ["genbench", "train", "-c", name, f"--seed={record.seed}"]
-    evaluate = [
+    training = ["genbench", "train", "-c", name, f"--seed={record.seed}"]
+    evaluation = [
         "genbench",
         "evaluate",
         f"runs/{name}/s{record.seed}",
@@ -74,8 +75,8 @@ def commands_of(record: Record) -> list[str]:
         record.variant or DEFAULT,
     ]
     if record.status == "diverged":
-        return [shlex.join(train)]
-    return [shlex.join(train), shlex.join(evaluate)]
+        return [shlex.join(training)]
+    return [shlex.join(training), shlex.join(evaluation)]
 
 
 def commit_text(record: Record) -> str:
