@@ -1143,7 +1143,9 @@ MUTATIONS = (
         "metrics/reconstruction.py",
         "apart = to_real(x, levels, x.dtype) - to_real(back, levels, x.dtype)",
         "apart = x - back",
-        ("metrics/test_reconstruction.py::test_black_for_white_is_four_and_one_level_of_seventeen_an_eighth_squared",),
+        (
+            "metrics/test_reconstruction.py::test_black_for_white_is_four_and_one_level_of_seventeen_an_eighth_squared",
+        ),
     ),
     Mutation(
         "classes of a mixture are equally frequent",

@@ -1,6 +1,6 @@
 """One affine map, and the map with its transposed matrix.
 
-    x -> a(W x + b)             z -> W^T z + c
+x -> a(W x + b)             z -> W^T z + c
 """
 
 from __future__ import annotations

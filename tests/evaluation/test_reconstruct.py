@@ -40,7 +40,9 @@ def test_the_error_is_that_of_all_test_images(tiny, protocol, tmp_path):
     assert record.metrics["reconstruction"].error > 0
 
 
-def test_a_model_without_codes_images_of_others_and_the_noise_floor_have_none(tiny, protocol, tmp_path):
+def test_a_model_without_codes_images_of_others_and_the_noise_floor_have_none(
+    tiny, protocol, tmp_path
+):
     run = train(tiny("digits/gmm", f"protocol={protocol}"))
     assert read_record(evaluate(run, "default", tmp_path)).metrics == {}
     data = open_run(run).data

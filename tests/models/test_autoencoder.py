@@ -353,7 +353,10 @@ def test_another_density_of_codes_is_refused():
 
 
 def test_weights_are_tied_to_linear_encoders_alone():
-    with pytest.raises(ValueError, match="decoder is null, for tied weights, where the encoder is a Linear, not MLP"):
+    with pytest.raises(
+        ValueError,
+        match="decoder is null, for tied weights, where the encoder is a Linear, not MLP",
+    ):
         Autoencoder(SPEC, NARROW, None, ADAM)
-    with pytest.raises(ValueError, match="weight_penalty is 0 for tied weights, not 0.5"):
+    with pytest.raises(ValueError, match=r"weight_penalty is 0 for tied weights, not 0\.5"):
         Autoencoder(SPEC, Linear, None, ADAM, weight_penalty=0.5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.decomposition import PCA as Oracle
+from sklearn import decomposition
 
 from genbench.batch import Batch
 from genbench.models.classical.pca import PCA
@@ -40,9 +40,9 @@ def fitted(x: torch.Tensor, size: int = 64, **options) -> PCA:
     return model
 
 
-def oracle(x: torch.Tensor, latent: int = 2) -> Oracle:
+def oracle(x: torch.Tensor, latent: int = 2) -> decomposition.PCA:
     """Scikit-learn's, of variances over n and not n - 1, and with the variance of the noise in a cell."""
-    result = Oracle(latent).fit(centres(x).numpy())
+    result = decomposition.PCA(latent).fit(centres(x).numpy())
     n = len(x)
     result.explained_variance_ = result.explained_variance_ * (n - 1) / n + FLOOR
     result.noise_variance_ = result.noise_variance_ * (n - 1) / n + FLOOR

@@ -73,9 +73,7 @@ class PCA(Dequantised):
         if not 1 <= latent <= most:
             raise ValueError(f"latent is 1 to {most} for {spec.dims} pixels, not {latent}")
         if not 0 < floor < math.inf:
-            raise ValueError(
-                f"floor is above 0, or constant pixels have no density; not {floor:g}"
-            )
+            raise ValueError(f"floor is above 0, or constant pixels have no density; not {floor:g}")
         self.probabilistic = probabilistic
         if not probabilistic:
             self.likelihood = None
