@@ -1100,6 +1100,54 @@ MUTATIONS = (
         ("models/test_autoencoder.py::test_the_penalties_are_those_of_the_paper",),
     ),
     Mutation(
+        "denoising with noise twice as large",
+        "models/vae/autoencoder.py",
+        "noisy = v + self.noise * rng",
+        "noisy = v + 2 * self.noise * rng",
+        (
+            "models/test_autoencoder.py::test_a_linear_denoiser_is_wieners_filter_and_its_residual_the_score",
+        ),
+    ),
+    Mutation(
+        "a denoising autoencoder learns the noisy image",
+        "models/vae/autoencoder.py",
+        "error = (v - self.D(z))",
+        "error = (noisy - self.D(z))",
+        (
+            "models/test_autoencoder.py::test_a_linear_denoiser_is_wieners_filter_and_its_residual_the_score",
+        ),
+    ),
+    Mutation(
+        "the noise of probabilistic PCA is the sum of the variances that are left out",
+        "models/classical/pca.py",
+        "lambdas[d:].mean()",
+        "lambdas[d:].sum()",
+        ("models/test_pca.py::test_no_other_plane_and_no_other_noise_is_likelier",),
+    ),
+    Mutation(
+        "the codes of PCA are not drawn towards 0",
+        "models/classical/pca.py",
+        "gain = self._signal().sqrt() / self.lambdas.double()",
+        "gain = self._signal().rsqrt()",
+        ("models/test_pca.py::test_the_probabilistic_code_is_the_mean_of_the_posterior",),
+    ),
+    Mutation(
+        "W has the variances of the noise in it",
+        "models/classical/pca.py",
+        "return (self.lambdas.double() - self.variance.double()).clamp(min=0)",
+        "return self.lambdas.double()",
+        ("models/test_pca.py::test_no_other_plane_and_no_other_noise_is_likelier",),
+    ),
+    Mutation(
+        "reconstructions are compared in grey levels",
+        "metrics/reconstruction.py",
+        "apart = to_real(x, levels, x.dtype) - to_real(back, levels, x.dtype)",
+        "apart = x - back",
+        (
+            "metrics/test_reconstruction.py::test_black_for_white_is_four_and_one_level_of_seventeen_an_eighth_squared",
+        ),
+    ),
+    Mutation(
         "classes of a mixture are equally frequent",
         "models/classical/gmm.py",
         "self.log_prior.copy_((counts / counts.sum()).log())",

@@ -45,9 +45,10 @@ _CHAINS = {
 NEUTRAL = {"optimization.schedule": None}
 # Each class is mapped to its arguments that came later, with such values.
 _CONV = {"strided": True, "hidden": 0}
-NEUTRAL_ARGUMENTS = {
+NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
     "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
+    "genbench.models.vae.autoencoder.Autoencoder": {"noise": 0.0, "sparsity": 0.0},
 }
 
 

@@ -7,7 +7,7 @@ command but for the last five, which are used once per variant:
     runs/build.py              `open_run`: configuration, data, model with the recorded weights
     evaluation/resolve.py      protocol, extractor, identity, and the file of every record
     evaluation/reference.py    features of the reference images
-    evaluation/draw.py         samples
+    evaluation/draw.py         samples; reconstruct.py images of the codes of images
     evaluation/score.py        their metrics, by metrics/measure.py; metrics/likelihood.py the likelihood
     evaluation/pending.py      the scores wait in the run's folder until the speed is measured
     metrics/speed.py           the speed
@@ -35,6 +35,7 @@ from genbench.config.instantiate import with_objects
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
+from genbench.evaluation.reconstruct import reconstructions
 from genbench.evaluation.resolve import RunEvaluation, Target, device_class, resolve_run
 from genbench.evaluation.score import score_samples
 from genbench.metrics.likelihood import log_scores, log_table, measure_likelihood
@@ -158,7 +159,8 @@ def scores_of(run: RunEvaluation, target: Target) -> Record:
             if "known probabilities" in inputs:
                 log_q = log_scores(model, data, options.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
-        metrics = score_samples(images, run.resolved, table, truth, log_q)
+        back = reconstructions(model, data, protocol, device)
+        metrics = score_samples(images, run.resolved, table, truth, log_q, back)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:

@@ -27,6 +27,7 @@ def score_samples(
     log_table: np.ndarray | None = None,
     truth: Tensor | None = None,
     log_scores: Tensor | None = None,
+    reconstructions: Tensor | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -39,6 +40,8 @@ def score_samples(
         truth: The true image of the pair whose y each image was given, integers (N, C, H, W). Without
             it, metrics of pairs are left out.
         log_scores: log q of the first images of the protocol's split, for the estimate of KL.
+        reconstructions: decode(encode(x)) of every image x of the protocol's split, integers
+            (M, C, H, W). Without them, their metrics are left out.
     """
     protocol = resolved.protocol
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
@@ -51,6 +54,7 @@ def score_samples(
         generated=generated,
         images=images,
         truth=None if truth is None else truth[order],
+        reconstructions=reconstructions,
         levels=resolved.data.spec.levels,
         components=resolved.data.known_components,
         log_table=log_table,
@@ -63,6 +67,8 @@ def score_samples(
         missing.add("density")
     if truth is None:
         missing.add("pairs")
+    if reconstructions is None:
+        missing.add("reconstructions")
     names = [
         name for name in protocol.metrics if not missing.intersection(metric_info(name).inputs)
     ]

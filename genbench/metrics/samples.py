@@ -43,6 +43,8 @@ class Samples:
         reference_images: Reference images, integers (m, C, H, W).
         truth: The image that each generated one is to be compared with, where both were given one
             y, integers (n, C, H, W).
+        reconstructions: decode(encode(x)) of each reference image x, where the model has both,
+            integers (m, C, H, W).
         levels: Number of values of a pixel.
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.
@@ -59,6 +61,7 @@ class Samples:
     images: Tensor | None = None
     reference_images: Tensor | None = None
     truth: Tensor | None = None
+    reconstructions: Tensor | None = None
     levels: int | None = None
     components: np.ndarray | None = None
     log_table: np.ndarray | None = None

@@ -44,6 +44,7 @@ Input = Literal[
     "labels",
     "training images",
     "pairs",
+    "reconstructions",
     "known distribution",
     "known probabilities",
     "density",
@@ -68,7 +69,7 @@ class MetricInfo:
         inputs: What the metric needs besides the generated images: the features of an extractor,
             its class scores, the reference images themselves (not only the mean and covariance of
             their features), their labels, the training images, pairs of images x and y, so that
-            each sample of p(x | y) has a true x, the true distribution of the data as a table of
+            each sample of p(x | y) has a true x, reconstructions of the reference images, the true distribution of the data as a table of
             all images, or log p of single images, the density of the model.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.

@@ -127,6 +127,10 @@ def in_metrics(record: Contents) -> Iterator[str]:
         # It is not known for which y the images of the noise floor and foreign images stand.
         is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
+        # a record does not say whether its model encodes
+        if "reconstructions" in info.inputs and record.density != "-":
+            continue
+        is_absent = is_absent or "reconstructions" in info.inputs
         if (name in record.metrics) == is_absent:
             state = "there" if is_absent else "missing"
             about = f"density is {record.density!r}, model {record.model}"

@@ -185,6 +185,7 @@ def without_alpha(by_score):
 
 # what is replaced in a demonstration, and by which mistake of the thing that was there
 MISTAKES = {
+    "ae_pca": ("squared_error", lambda _: lambda x, y: (x - y).abs().sum(1).mean()),
     "jensen": ("gap", lambda gap: lambda X, p: -gap(X, p)),
     "elbo_gap": ("gaussian_kl", reversed_kl),
     "elbo_derivations": ("kl", lambda kl: lambda q, p: kl(p, q)),

@@ -10,35 +10,23 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
-from torch import nn
 
 from genbench.batch import Batch
 from genbench.formulas.gaussians import Full
 from genbench.formulas.mixtures import FittedMixture, em_start, em_step
 from genbench.models.vae import autoencoder
 from genbench.models.vae.autoencoder import Autoencoder
+from genbench.nets.linear import Linear
 from genbench.nets.mlp import MLP
-from genbench.nets.net import Net
 from genbench.rng import Rng
 from genbench.runs.build import build
 from genbench.spec import Spec
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 SPEC = Spec((1, 2, 3), 64)
-
-
-class Linear(Net):
-    """One affine map."""
-
-    def __init__(self, inputs, outputs, cond=0):
-        super().__init__()
-        self.outputs = outputs
-        self.map = nn.Linear(math.prod(inputs), math.prod(outputs))
-
-    def forward(self, x, cond=None):
-        return self.map(x.flatten(1)).unflatten(1, self.outputs)
 
 
 def images(n: int, seed: int = 0) -> torch.Tensor:
@@ -53,6 +41,23 @@ def batches(x: torch.Tensor, size: int = 64) -> list[Batch]:
     return [Batch(x[rows], None, Rng(0, rows)) for rows in torch.arange(len(x)).split(size)]
 
 
+def trained(model: Autoencoder, x: torch.Tensor, steps: int = 200) -> float:
+    """The loss after quasi-Newton steps on all images at once, with the same noise in each."""
+    optimizer = torch.optim.LBFGS(
+        model.players()["model"].parameters, max_iter=steps, tolerance_change=1e-12, tolerance_grad=1e-9,
+        line_search_fn="strong_wolfe", history_size=50,
+    )  # fmt: skip
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model.loss(x, None, Rng(0, range(len(x)), torch.float64))["loss"]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return closure().item()
+
+
 NARROW = partial(MLP, width=8)
 
 
@@ -63,29 +68,78 @@ def small(net=NARROW, **options) -> Autoencoder:
 # --- the loss -------------------------------------------------------------------------------------------------------------
 
 
-def test_linear_networks_find_the_principal_components(double):
+@pytest.mark.parametrize("tied", [False, True])
+def test_linear_networks_find_the_principal_components(double, tied):
     """Of the squared error: D spans their plane, and the error is the variance outside it (Baldi & Hornik 1989)."""
     x = images(200)
-    model = small(Linear, latent=2, beta=0.0)
-    optimizer = torch.optim.LBFGS(
-        model.players()["model"].parameters, max_iter=200, tolerance_change=1e-12, tolerance_grad=1e-9,
-        line_search_fn="strong_wolfe", history_size=50,
-    )  # fmt: skip
-
-    def closure():
-        optimizer.zero_grad()
-        loss = model.loss(x, None, Rng(0, range(200)))["loss"]
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    model = Autoencoder(SPEC, Linear, None if tied else Linear, ADAM, latent=2, beta=0.0).double()
+    loss = trained(model, x)
     v = model.to_real(x).flatten(1).numpy()
     oracle = PCA(2).fit(v)
-    basis, _ = np.linalg.qr(model.D.map.weight.detach().numpy())
-    cosines = np.linalg.svd(basis.T @ oracle.components_.T, compute_uv=False)
-    assert cosines == pytest.approx(1, abs=1e-5)
+    W = model.E.map.weight.T if tied else model.D.map.weight
+    assert subspace_angles(W.detach().numpy(), oracle.components_.T).max() < 0.005
     outside = np.square(v - oracle.inverse_transform(oracle.transform(v))).sum(1).mean()
-    assert closure().item() == pytest.approx(outside, rel=1e-6)
+    assert loss == pytest.approx(outside, rel=1e-6)
+
+
+def test_tied_weights_are_orthonormal(double):
+    """Of W^T W x the nearest one to x is a projection."""
+    model = Autoencoder(SPEC, Linear, None, ADAM, latent=2, beta=0.0).double()
+    trained(model, images(200))
+    W = model.E.map.weight.detach()
+    torch.testing.assert_close(W @ W.T, torch.eye(2), rtol=1e-3, atol=1e-3)
+    assert set(model.state_dict()) >= {"E.map.weight", "E.map.bias", "D.c"}
+    assert not any(name.startswith("D.") and "weight" in name for name in model.state_dict())
+
+
+def test_a_linear_denoiser_is_wieners_filter_and_its_residual_the_score(double):
+    """Of Gaussian images: E[x | x~] = mu + S (S + sigma^2 I)^{-1} (x~ - mu), and the score of x~ is
+    (S + sigma^2 I)^{-1} (mu - x~)."""
+    sigma = 0.3
+    x = images(100).repeat(40, 1, 1, 1)
+    model = Autoencoder(SPEC, Linear, Linear, ADAM, latent=6, beta=0.0, noise=sigma).double()
+    trained(model, x, steps=60)
+    v = model.to_real(x).flatten(1)
+    mu, S = v.mean(0), torch.cov(v.T, correction=0)
+    noisy = v[:300] + sigma * Rng(1, range(300), torch.float64).normal((6,))
+    score = torch.linalg.solve(S + sigma**2 * torch.eye(6), (mu - noisy).T).T
+    with torch.no_grad():
+        residual = model.D(model.E(noisy.view(-1, *SPEC.shape))).flatten(1) - noisy
+    # a fit to 4,000 draws of noise
+    apart = (residual / sigma**2 - score).square().mean().sqrt()
+    assert apart < 0.08 * score.square().mean().sqrt()
+
+
+def test_noise_is_a_function_of_the_streams_alone_and_only_training_has_it(double):
+    x = images(5)
+    plain, noisy = small(), small(noise=0.5)
+    noisy.load_state_dict(plain.state_dict())
+    assert torch.equal(plain.encode(x), noisy.encode(x))
+    losses = [noisy.loss(x, None, Rng(seed, range(5)))["loss"].item() for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    assert plain.loss(x, None, Rng(0, range(5)))["loss"].item() != losses[0]
+
+
+def test_sparsity_empties_codes_and_a_relu_keeps_them_from_being_negative(double):
+    """A dictionary whose atoms are non-negative combinations: the sum of the codes' sizes is paid."""
+    x = images(100)
+    encoder = partial(Linear, activation="relu")
+    sizes = []
+    for sparsity in (0.0, 0.3):
+        model = Autoencoder(
+            SPEC, encoder, Linear, ADAM, latent=6, beta=0.0, sparsity=sparsity, weight_penalty=1e-2
+        ).double()
+        with torch.no_grad():
+            for i, p in enumerate([*model.E.parameters(), *model.D.parameters()]):
+                p.copy_(0.3 * Rng(i, [0], torch.float64).normal(p.shape)[0])
+        trained(model, x, steps=80)
+        z = model.encode(x).detach()
+        assert (z >= 0).all()
+        sizes.append(float((z == 0).double().mean()))
+        losses = model.loss(x, None, Rng(0, range(100)))
+        parts = losses["reconstruction"] + 1e-2 * losses["weights"]
+        assert losses["loss"].item() == pytest.approx((parts + sparsity * z.sum(1).mean()).item())
+    assert sizes[1] > sizes[0] + 0.2
 
 
 def test_the_penalties_are_those_of_the_paper(double):
@@ -284,6 +338,8 @@ def test_the_weights_are_the_two_networks_and_the_fit_is_kept(tiny):
         ({"passes": 0}, "at least 1"),
         ({"beta": -1.0}, "beta and weight_penalty are at least 0, not -1.0 and 0.0"),
         ({"weight_penalty": math.nan}, "at least 0"),
+        ({"noise": -1.0}, "noise and sparsity are at least 0, not -1.0 and 0.0"),
+        ({"sparsity": math.inf}, "noise and sparsity are at least 0"),
     ],
 )
 def test_impossible_options_are_named(options, message):
@@ -294,3 +350,13 @@ def test_impossible_options_are_named(options, message):
 def test_another_density_of_codes_is_refused():
     with pytest.raises(ValueError, match="density is 'mixture' or 'gaussian', not 'flow'"):
         small().sample(Rng(0, range(2), torch.float64), density="flow")
+
+
+def test_weights_are_tied_to_linear_encoders_alone():
+    with pytest.raises(
+        ValueError,
+        match="decoder is null, for tied weights, where the encoder is a Linear, not MLP",
+    ):
+        Autoencoder(SPEC, NARROW, None, ADAM)
+    with pytest.raises(ValueError, match=r"weight_penalty is 0 for tied weights, not 0\.5"):
+        Autoencoder(SPEC, Linear, None, ADAM, weight_penalty=0.5)
