@@ -26,6 +26,7 @@ def score_samples(
     log_table: np.ndarray | None = None,
     truth: Tensor | None = None,
     log_scores: Tensor | None = None,
+    log_joint: Tensor | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -38,6 +39,8 @@ def score_samples(
         truth: The true image of the pair whose y each image was given, integers (N, C, H, W). Without
             it, metrics of pairs are left out.
         log_scores: log q of the first images of the protocol's split, for the estimate of KL.
+        log_joint: log q of the same images and every class. Without it, metrics of classification are
+            left out.
     """
     protocol = resolved.protocol
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
@@ -54,12 +57,15 @@ def score_samples(
         components=resolved.data.known_components,
         log_table=log_table,
         log_scores=log_scores,
+        log_joint=log_joint,
         known_log_prob=resolved.data.known_log_prob,
         **resolved.reference,
     )
     missing = set()
     if log_table is None and log_scores is None:
         missing.add("density")
+    if log_joint is None:
+        missing.add("joint density")
     if truth is None:
         missing.add("pairs")
     names = [

@@ -47,6 +47,7 @@ class Samples:
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.
         log_scores: log q of the first reference images, (s,) float64, nats.
+        log_joint: log q(x, y) of the first reference images and every class y, (s, K) float64, nats.
         known_log_prob: log p of images under the true distribution, in nats.
     """
 
@@ -63,6 +64,7 @@ class Samples:
     components: np.ndarray | None = None
     log_table: np.ndarray | None = None
     log_scores: Tensor | None = None
+    log_joint: Tensor | None = None
     known_log_prob: Callable[[Tensor], Tensor | None] | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)
 

@@ -126,6 +126,8 @@ def in_metrics(record: Contents) -> Iterator[str]:
         # nobody says of which y the noise floor and foreign images are
         is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
+        is_joint = record.likelihood is not None and record.likelihood.conditional
+        is_absent = is_absent or ("joint density" in info.inputs and not is_joint)
         if (name in record.metrics) == is_absent:
             state = "there" if is_absent else "missing"
             about = f"density is {record.density!r}, model {record.model}"
