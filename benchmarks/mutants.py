@@ -1621,23 +1621,23 @@ MUTATIONS = (
     ),
     Mutation(
         "the sum of a Boltzmann machine begins at another constant",
-        "models/classical/rbm.py",
-        "log_Z_0 = len(self.c) * math.log(2) + ",
-        "log_Z_0 = ",
+        "formulas/boltzmann.py",
+        "log_z_0 = self.c.shape[-1] * math.log(2) + ",
+        "log_z_0 = ",
         ("models/test_rbm.py::test_probabilities_add_up_as_well_as_Z_is_known",),
     ),
     Mutation(
         "annealed weights by the state after the sweep",
-        "models/classical/rbm.py",
-        "gain = (now - before) * (v @ (self.b - self.a)) + ratio.sum(1)",
-        "gain = (now - before) * (self._draw_v(inputs, rng, now) @ (self.b - self.a)) + ratio.sum(1)",
+        "formulas/boltzmann.py",
+        "gain = (now - before) * _dot(v, self.b - self.a) + ratio.sum(1)",
+        "gain = (now - before) * _dot(self.sweep(v, rng, now), self.b - self.a) + ratio.sum(1)",
         ("models/test_rbm.py::test_annealing_is_unbiased_in_Z",),
     ),
     Mutation(
         "persistent chains are set back to the images",
         "models/classical/rbm.py",
-        "chain = v if self.chains is None else self.chains.read(rng).to(v)",
-        "chain = v",
+        "chain = state if self.chains is None else self.chains.read(rng).to(v)",
+        "chain = state",
         ("models/test_rbm.py::test_chains_persist_and_contrastive_divergence_has_none",),
     ),
     Mutation(
@@ -1797,15 +1797,15 @@ MUTATIONS = (
     Mutation(
         "samples of a Boltzmann machine begin at its biases",
         "models/classical/rbm.py",
-        "torch.special.ndtr(x.flatten(1)) < torch.sigmoid(self.a)",
-        "torch.special.ndtr(x.flatten(1)) < torch.sigmoid(self.b)",
+        "torch.special.ndtr(x.flatten(1)) < torch.sigmoid(machine.a)",
+        "torch.special.ndtr(x.flatten(1)) < torch.sigmoid(machine.b)",
         ("models/test_rbm.py::test_samples_begin_at_the_base_rates",),
     ),
     Mutation(
         "the number of temperatures is ignored",
         "models/classical/rbm.py",
-        "self.anneal(v, rng, steps)",
-        "self.anneal(v, rng, 200)",
+        "machine.anneal(v, rng, steps)",
+        "machine.anneal(v, rng, 200)",
         ("models/test_rbm.py::test_a_trajectory_has_a_state_for_every_temperature",),
     ),
     Mutation(
@@ -1818,8 +1818,8 @@ MUTATIONS = (
     Mutation(
         "log Z is kept in float32",
         "models/classical/rbm.py",
-        '"log_z", torch.zeros((), dtype=torch.float64)',
-        '"log_z", torch.zeros((), dtype=torch.float32)',
+        '"log_z", torch.zeros(groups, dtype=torch.float64)',
+        '"log_z", torch.zeros(groups, dtype=torch.float32)',
         ("models/test_rbm.py::test_log_Z_of_a_model_in_float32_has_the_digits_of_float64",),
     ),
     Mutation(

@@ -45,6 +45,7 @@ _CONV = {"strided": True, "hidden": 0}
 NEUTRAL_ARGUMENTS = {
     "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
     "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
+    "genbench.models.classical.rbm.RBM": {"conditional": False},
 }
 
 
