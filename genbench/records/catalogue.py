@@ -48,6 +48,7 @@ Input = Literal[
     "known probabilities",
     "density",
     "joint density",
+    "codes",
 ]
 
 ANY_NUMBER = Range()
@@ -71,7 +72,8 @@ class MetricInfo:
             their features), their labels, the training images, pairs of images x and y, so that
             each sample of p(x | y) has a true x, the true distribution of the data as a table of
             all images, or log p of single images, the density of the model, or that of images
-            with their labels, which a model of p(x | y) with a density has.
+            with their labels, which a model of p(x | y) with a density has, the codes of an encoder
+            that is not given y.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         largest: What the number K of classes that the extractor tells apart says about the largest

@@ -123,8 +123,9 @@ def in_metrics(record: Contents) -> Iterator[str]:
         info = metric_info(name)
         # the samples of the noise floor are training images
         is_absent = record.is_noise_floor and "training images" in info.inputs
-        # nobody says of which y the noise floor and foreign images are
-        is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
+        # nobody says of which y the noise floor and foreign images are, and no model encodes for them
+        is_run = record.density != "-"
+        is_absent = is_absent or (not is_run and not {"pairs", "codes"}.isdisjoint(info.inputs))
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
         is_joint = record.likelihood is not None and record.likelihood.conditional
         is_absent = is_absent or ("joint density" in info.inputs and not is_joint)

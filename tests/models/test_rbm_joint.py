@@ -181,7 +181,7 @@ def test_finalize_knows_the_constant_of_every_class_with_its_error():
         z.append((model.log_z - right) / model.log_z_error)
         assert float(model.log_z_error.max()) < 0.3
     spread = torch.stack(z).square().mean(0).sqrt()
-    assert (0.4 < spread).all() and (spread < 1.9).all()
+    assert (spread > 0.4).all() and (spread < 1.9).all()
     assert len(torch.cat(z).unique()) == 12 * K
     x = torch.cat([batch.x for batch in some_batches()]).flatten(1).double()
     y = torch.cat([batch.y for batch in some_batches()])
