@@ -1641,6 +1641,88 @@ MUTATIONS = (
         ("models/test_rbm.py::test_chains_persist_and_contrastive_divergence_has_none",),
     ),
     Mutation(
+        "label units do not reach hidden units",
+        "models/classical/rbm.py",
+        "self.c + e @ self.U, e @ self.a)",
+        "self.c + 0 * e @ self.U, e @ self.a)",
+        ("models/test_rbm_joint.py::test_the_free_energy_sums_over_the_hidden_units",),
+    ),
+    Mutation(
+        "chains keep the labels of the data",
+        "models/classical/rbm.py",
+        "return torch.cat((v, F.one_hot(y, self.classes).to(v)), 1)",
+        "return torch.cat((v, e), 1)",
+        (
+            "models/test_rbm_joint.py::test_a_sweep_of_all_units_leaves_the_joint_distribution_invariant",
+        ),
+    ),
+    Mutation(
+        "the biases of labels are left out of their constants",
+        "models/classical/rbm.py",
+        "log_z + (self.d[k] if self.conditional else 0)",
+        "log_z",
+        (
+            "models/test_rbm_joint.py::test_finalize_knows_the_constant_of_every_class_with_its_error",
+        ),
+    ),
+    Mutation(
+        "chains of all classes draw the same numbers",
+        "models/classical/rbm.py",
+        "range(k * chains, (k + 1) * chains)",
+        "range(chains)",
+        ("models/test_rbm_joint.py::test_chains_of_classes_have_streams_of_their_own",),
+    ),
+    Mutation(
+        "Bayes' rule without the frequencies of the classes",
+        "metrics/likelihood.py",
+        "joint[:, k] = log_q + math.log(p)",
+        "joint[:, k] = log_q",
+        (
+            "metrics/test_accuracy.py::test_the_joint_density_is_the_frequency_of_a_class_times_the_density_given_it",
+        ),
+    ),
+    Mutation(
+        "every record of a model with a density has an accuracy",
+        "records/consistency.py",
+        "is_joint = record.likelihood is not None and record.likelihood.conditional",
+        "is_joint = record.likelihood is not None",
+        (
+            "metrics/test_accuracy.py::test_a_record_has_the_accuracy_of_a_model_that_is_told_labels_and_of_no_other",
+        ),
+    ),
+    Mutation(
+        "a probe chooses its penalty by the test images",
+        "metrics/probe.py",
+        "(val == y.val).double().mean() for val, _ in fits",
+        "(test == y.test).double().mean() for _, test in fits",
+        ("metrics/test_probe.py::test_the_penalty_is_chosen_on_the_validation_images",),
+    ),
+    Mutation(
+        "a probe scales every entry by itself",
+        "metrics/probe.py",
+        "(z.train - mean).square().mean().sqrt()",
+        "(z.train - mean).square().mean(0).sqrt()",
+        ("metrics/test_probe.py::test_entries_are_scaled_together",),
+    ),
+    Mutation(
+        "all draws of a probe have the same labelled images",
+        "metrics/probe.py",
+        ".bits((len(y),)).argsort(dim=1, stable=True)",
+        ".bits((len(y),))[:1].expand(_DRAWS, -1).argsort(dim=1, stable=True)",
+        (
+            "metrics/test_probe.py::test_labelled_images_are_as_many_of_each_class_and_others_in_every_draw",
+        ),
+    ),
+    Mutation(
+        "a metric is held against the easiest other one",
+        "leaderboard/claims/within.py",
+        "hardest = max(tests",
+        "hardest = min(tests",
+        (
+            "leaderboard/test_claims.py::test_a_metric_is_held_against_every_other_one_of_the_same_runs",
+        ),
+    ),
+    Mutation(
         "a prior of codes draws images where their means are asked for",
         "models/autoregressive/latent_prior.py",
         'rng.split("image"), decoder)',

@@ -203,6 +203,19 @@ def test_densities_add_up_as_well_as_Z_is_known():
     torch.testing.assert_close(p, joint(model).sum(0), atol=0.02, rtol=0)
 
 
+def test_chains_of_classes_have_streams_of_their_own():
+    """Classes of the same weights and base rates get other errors."""
+    model = machine(ais_chains=40, ais_temperatures=4)
+    with torch.no_grad():
+        model.U.copy_(model.U[:1].expand(K, -1))
+        model.d.zero_()
+    x = IMAGES.repeat(K, 1, 1, 1)
+    y = torch.arange(K).repeat_interleave(64)
+    model.finalize([Batch(x, y, streams(64 * K))], Rng(0, [0], torch.float64))
+    assert float((model.a - model.a[0]).abs().max()) < 1e-12
+    assert len(model.log_z.unique()) == K
+
+
 def test_samples_of_a_class_have_its_probabilities():
     model = machine().eval()
     p = joint(model)
