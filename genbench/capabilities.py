@@ -25,6 +25,7 @@ from genbench.rng import Rng
 from genbench.spec import Shape, Spec
 
 __all__ = [
+    "Classifies",
     "Completes",
     "Decodes",
     "Denoises",
@@ -91,6 +92,18 @@ class Decodes(typing.Protocol):
     """Latents have images: the mean of p(x | z), or x = f^{-1}(z), or G(z)."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Classifies(typing.Protocol):
+    """A joint density of images and labels: log p(x, y) of every class y, (B, K) nats, or of the only
+    one, (B, 1), for a model of p(x). `rng` has one stream per image; default: fixed ones.
+
+    log p(y | x) is its `log_softmax(1)`, and log p(x) its `logsumexp(1)`. Any other model of p(x | y)
+    gets its joint density by the frequencies of the classes: `genbench.metrics.likelihood.log_joint`.
+    """
+
+    def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor: ...
 
 
 @runtime_checkable

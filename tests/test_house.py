@@ -65,6 +65,7 @@ ARROWS = {
     },
     "leaderboard": {"config", "errors", "records", "system"},
     "metrics": {
+        "capabilities",
         "config",
         "data",
         "errors",

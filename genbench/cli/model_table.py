@@ -41,6 +41,7 @@ _CAPABILITIES = {
     "codes": capabilities.Tokenizes,
     "steps of sampling": capabilities.HasTrajectory,
     "denoising": capabilities.Denoises,
+    "classes": capabilities.Classifies,
 }
 _CONDITIONS = {Labels: "labels", Image: "images", Tokens: "texts"}
 # A class names an author like this: "(Mao et al., equation 2)".

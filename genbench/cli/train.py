@@ -70,7 +70,7 @@ def run_train(arguments: Any) -> None:
     from genbench.config.protocol import load_protocol
     from genbench.errors import Diverged
     from genbench.evaluation.evaluate import record_divergence
-    from genbench.evaluation.resolve import check_protocol
+    from genbench.evaluation.resolve import check_model, check_protocol
     from genbench.runs.find import run_folder
     from genbench.system.launch import is_primary
     from genbench.system.locations import project_root
@@ -80,6 +80,7 @@ def run_train(arguments: Any) -> None:
     check_fit(config, data, model)
     protocol = load_protocol(config.resolved["protocol"] or data.protocol)
     check_protocol(protocol, data)
+    check_model(protocol, model)
     if arguments.dry_run:
         from genbench.system.yaml12 import dump_yaml
 

@@ -49,6 +49,7 @@ NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
     "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
     "genbench.models.vae.autoencoder.Autoencoder": {"noise": 0.0, "sparsity": 0.0},
+    "genbench.models.classical.rbm.RBM": {"conditional": False},
 }
 
 

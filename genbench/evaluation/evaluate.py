@@ -38,7 +38,8 @@ from genbench.evaluation.provenance import new_provenance, now, portable_tree
 from genbench.evaluation.reconstruct import reconstructions
 from genbench.evaluation.resolve import RunEvaluation, Target, device_class, resolve_run
 from genbench.evaluation.score import score_samples
-from genbench.metrics.likelihood import log_scores, log_table, measure_likelihood
+from genbench.metrics.codes import encoded
+from genbench.metrics.likelihood import log_joint, log_scores, log_table, measure_likelihood
 from genbench.metrics.speed import measure_speed
 from genbench.records.catalogue import curve_metric, metric_info
 from genbench.records.curve import Curve, logged_curve
@@ -150,17 +151,23 @@ def scores_of(run: RunEvaluation, target: Target) -> Record:
         likelihood = None
         table = None
         log_q = None
+        joint = None
+        codes = None
+        infos = [metric_info(name) for name in protocol.metrics]
+        if any("codes" in info.inputs for info in infos):
+            codes = encoded(model, data, protocol, device)
         if model.likelihood is not None:
             likelihood = measure_likelihood(model, data, options.log_prob, protocol, device)
-            infos = [metric_info(name) for name in protocol.metrics]
             inputs = {need for info in infos if info.of_likelihood for need in info.inputs}
+            if model.classes and any("joint density" in info.inputs for info in infos):
+                joint = log_joint(model, data, options.log_prob, protocol, device)
             if "known distribution" in inputs:
                 table = log_table(model, data, options.log_prob, protocol, device)
             if "known probabilities" in inputs:
                 log_q = log_scores(model, data, options.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
         back = reconstructions(model, data, protocol, device)
-        metrics = score_samples(images, run.resolved, table, truth, log_q, back)
+        metrics = score_samples(images, run.resolved, table, truth, log_q, back, joint, codes)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:

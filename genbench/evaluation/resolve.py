@@ -23,7 +23,9 @@ from genbench.data.images import ImageData
 from genbench.errors import InputError, nearest
 from genbench.evaluation.reference import moments_of, reference_of
 from genbench.metrics.card import Card, card_file, read_card
+from genbench.metrics.codes import check_encodes
 from genbench.metrics.extractor import Extractor, check_levels, load_extractor
+from genbench.model import GenerativeModel
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import ProtocolIdentity, variant_of
 from genbench.records.record import record_id
@@ -35,6 +37,7 @@ __all__ = [
     "ResolvedProtocol",
     "RunEvaluation",
     "Target",
+    "check_model",
     "check_protocol",
     "device_class",
     "resolve_protocol",
@@ -113,6 +116,21 @@ def check_protocol(protocol: Protocol, data: ImageData) -> None:
             )
     check_inputs(protocol, data, card)
     check_statistics(protocol, data, card)
+
+
+def check_model(protocol: Protocol, model: GenerativeModel) -> None:
+    """Check that a model has what the protocol's metrics ask every model for.
+
+    Args:
+        protocol: How it will be judged.
+        model: The model, which may be untrained.
+
+    Raises:
+        InputError: The protocol measures codes, and the model has none.
+    """
+    for name in protocol.metrics:
+        if "codes" in metric_info(name).inputs:
+            check_encodes(model, f"protocol {protocol.name} measures {name}, which")
 
 
 def check_statistics(
@@ -248,6 +266,7 @@ def resolve_run(
         variants = list(config.evaluations)
     evaluations = {name: evaluation_of(loaded, name) for name in variants}
     protocol = protocol_of(loaded)
+    check_model(protocol, loaded.model)
     resolved = resolve_protocol(protocol, data, device)
     config_hash = row_hash(loaded, out)
     targets = []

@@ -9,7 +9,7 @@ from genbench.data.canonical import content_order
 from genbench.evaluation.reference import features_of
 from genbench.evaluation.resolve import ResolvedProtocol
 from genbench.metrics.measure import measure
-from genbench.metrics.samples import Samples
+from genbench.metrics.samples import Encoded, Samples
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import Metric
 from genbench.rng import Rng
@@ -28,6 +28,8 @@ def score_samples(
     truth: Tensor | None = None,
     log_scores: Tensor | None = None,
     reconstructions: Tensor | None = None,
+    log_joint: Tensor | None = None,
+    encoded: dict[str, Encoded] | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -42,6 +44,9 @@ def score_samples(
         log_scores: log q of the first images of the protocol's split, for the estimate of KL.
         reconstructions: decode(encode(x)) of every image x of the protocol's split, integers
             (M, C, H, W). Without them, their metrics are left out.
+        log_joint: log q of the same images and every class. Without it, metrics of classification are
+            left out.
+        encoded: Labelled images with their codes, for probes, which are left out without.
     """
     protocol = resolved.protocol
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
@@ -59,12 +64,18 @@ def score_samples(
         components=resolved.data.known_components,
         log_table=log_table,
         log_scores=log_scores,
+        log_joint=log_joint,
+        encoded=encoded,
         known_log_prob=resolved.data.known_log_prob,
         **resolved.reference,
     )
     missing = set()
     if log_table is None and log_scores is None:
         missing.add("density")
+    if log_joint is None:
+        missing.add("joint density")
+    if encoded is None:
+        missing.add("codes")
     if truth is None:
         missing.add("pairs")
     if reconstructions is None:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genbench.capabilities import Classifies
 from genbench.config.protocol import Protocol
 from genbench.data.images import ImageData
 from genbench.errors import GenbenchError, InputError
@@ -35,6 +36,8 @@ from genbench.rng import Rng
 from genbench.system.processes import chunks, collected
 
 __all__ = [
+    "by_bayes",
+    "log_joint",
     "log_scores",
     "log_table",
     "marginal_log_prob",
@@ -226,26 +229,95 @@ def marginal_log_prob(
     Returns:
         (N,) float64 on the CPU, in nats.
     """
-    repeats = 1 if model.likelihood_kind(**options) == "exact" else protocol.repeats
-
-    def of_class(y: int) -> Tensor:
-        labels = torch.full((len(x),), y, device=device)
-        score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **options)}  # noqa: E731
-        log_q = torch.stack(
-            [_scored(score, x, labels, model, protocol, device, r)["q"] for r in range(repeats)]
-        ).mean(0)
-        _check_finite(-log_q, name)
-        return log_q
-
     if not model.conditional:
-        return of_class(0)
+        return _averaged(model, x, None, options, protocol, device, name)
     if not model.classes:
         raise InputError(f"p(x) sums p(x | y) over labels; y of {data.name} is none")
+    return by_bayes(model, data, x, options, protocol, device, name).logsumexp(1)
+
+
+def log_joint(
+    model: GenerativeModel,
+    data: ImageData,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+) -> Tensor:
+    """log q(x, y) of the images of the protocol's split that are scored and every class y, (s, K)
+    float64 on the CPU: by the model's own joint density where it has one (`Classifies`) and
+    `log_prob` no options, else by `by_bayes`.
+
+    Args:
+        model: Of p(x | y) of labels y, with a density.
+        data: Whose images they are.
+        options: Options of the model's `log_prob`.
+        protocol: Split, images, chunks, evaluation seed, repeats.
+        device: Where the model is.
+
+    Raises:
+        GenbenchError: A log-probability is NaN or infinite; the line names the image.
+    """
+    x, _ = data.tensors(protocol.split, device)
+    x = x[: protocol.scored_images]
+    name = lambda n: f"{protocol.split} image {n}"  # noqa: E731
+    if options or not isinstance(model, Classifies):
+        return by_bayes(model, data, x, options, protocol, device, name)
+    classes = range(model.classes)
+
+    def score(x: Tensor, y: Tensor | None, rng: Rng) -> dict[str, Tensor]:
+        return dict(zip(map(str, classes), model.log_joint(x, rng).unbind(1), strict=True))
+
+    scores = _scored(score, x, None, model, protocol, device, 0)
+    joint = torch.stack([scores[str(k)] for k in classes], 1)
+    _check_finite(-joint.logsumexp(1), name)
+    return joint
+
+
+def by_bayes(
+    model: GenerativeModel,
+    data: ImageData,
+    x: Tensor,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+    name: Callable[[int], str],
+) -> Tensor:
+    """log p(y) + log q(x | y) of images and every class y, p(y) by the training frequencies. By Bayes'
+    rule its `log_softmax(1)` is log q(y | x).
+
+    The arguments are those of `marginal_log_prob`.
+
+    Returns:
+        (N, K) float64 on the CPU, in nats; minus infinity for a class without training images.
+    """
     _, labels = data.arrays("train")
     assert labels is not None
-    frequency = np.bincount(labels, minlength=model.classes) / len(labels)
-    log_joint = [of_class(y) + math.log(p) for y, p in enumerate(frequency) if p > 0]
-    return torch.stack(log_joint).logsumexp(0)
+    frequencies = np.bincount(labels, minlength=model.classes) / len(labels)
+    joint = torch.full((len(x), model.classes), -torch.inf, dtype=torch.float64)
+    for k, p in enumerate(frequencies):
+        if p > 0:
+            y = torch.full((len(x),), k, device=device)
+            log_q = _averaged(model, x, y, options, protocol, device, name)
+            joint[:, k] = log_q + math.log(p)
+    return joint
+
+
+def _averaged(
+    model: GenerativeModel,
+    x: Tensor,
+    y: Tensor | None,
+    options: dict[str, Any],
+    protocol: Protocol,
+    device: str,
+    name: Callable[[int], str],
+) -> Tensor:
+    """log q(x), or log q(x | y), the mean over the protocol's repeats: (N,) float64 on the CPU."""
+    repeats = 1 if model.likelihood_kind(**options) == "exact" else protocol.repeats
+    score = lambda x, y, rng: {"q": model.log_prob(x, y, rng, **options)}  # noqa: E731
+    runs = [_scored(score, x, y, model, protocol, device, r)["q"] for r in range(repeats)]
+    log_q = torch.stack(runs).mean(0)
+    _check_finite(-log_q, name)
+    return log_q
 
 
 @contextmanager

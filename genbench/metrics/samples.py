@@ -15,7 +15,7 @@ from genbench.metrics.finite import require_finite
 from genbench.metrics.resampling import Estimate, half_sample_error
 from genbench.rng import Rng
 
-__all__ = ["Features", "Samples"]
+__all__ = ["Encoded", "Features", "Samples"]
 
 T = TypeVar("T")
 
@@ -25,6 +25,14 @@ class Features(NamedTuple):
 
     features: Tensor
     logits: Tensor
+
+
+class Encoded(NamedTuple):
+    """Images of a split, integers (N, C, H, W), their labels, int64 (N,), and codes, float64 (N, d)."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +57,8 @@ class Samples:
         components: The true distribution as weighted components w_k p_k, (K, L, L).
         log_table: log q of every possible image, in the order of the components' cells.
         log_scores: log q of the first reference images, (s,) float64, nats.
+        log_joint: log q(x, y) of the first reference images and every class y, (s, K) float64, nats.
+        encoded: The training, validation and test images with their codes, under these names.
         known_log_prob: log p of images under the true distribution, in nats.
     """
 
@@ -66,6 +76,8 @@ class Samples:
     components: np.ndarray | None = None
     log_table: np.ndarray | None = None
     log_scores: Tensor | None = None
+    log_joint: Tensor | None = None
+    encoded: dict[str, Encoded] | None = None
     known_log_prob: Callable[[Tensor], Tensor | None] | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)
 

@@ -48,6 +48,8 @@ Input = Literal[
     "known distribution",
     "known probabilities",
     "density",
+    "joint density",
+    "codes",
 ]
 
 ANY_NUMBER = Range()
@@ -69,8 +71,10 @@ class MetricInfo:
         inputs: What the metric needs besides the generated images: the features of an extractor,
             its class scores, the reference images themselves (not only the mean and covariance of
             their features), their labels, the training images, pairs of images x and y, so that
-            each sample of p(x | y) has a true x, reconstructions of the reference images, the true distribution of the data as a table of
-            all images, or log p of single images, the density of the model.
+            each sample of p(x | y) has a true x, reconstructions of the reference images, the true
+            distribution of the data as a table of all images, or log p of single images, the
+            density of the model, or that of images with their labels, which a model of p(x | y)
+            with a density has, the codes of an encoder that is not given y.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         largest: The largest value, where it follows from the number K of classes that the extractor

@@ -124,13 +124,17 @@ def in_metrics(record: Contents) -> Iterator[str]:
         info = metric_info(name)
         # The samples of the noise floor are training images.
         is_absent = record.is_noise_floor and "training images" in info.inputs
-        # It is not known for which y the images of the noise floor and foreign images stand.
-        is_absent = is_absent or (record.density == "-" and "pairs" in info.inputs)
-        is_absent = is_absent or (info.of_likelihood and not is_explicit)
-        # a record does not say whether its model encodes
-        if "reconstructions" in info.inputs and record.density != "-":
+        # It is not known for which y the images of the noise floor and foreign images stand, and no
+        # model encodes or reconstructs for them.
+        is_run = record.density != "-"
+        # A record does not say whether its model encodes and decodes.
+        if "reconstructions" in info.inputs and is_run:
             continue
-        is_absent = is_absent or "reconstructions" in info.inputs
+        of_runs = {"pairs", "codes", "reconstructions"}
+        is_absent = is_absent or (not is_run and not of_runs.isdisjoint(info.inputs))
+        is_absent = is_absent or (info.of_likelihood and not is_explicit)
+        is_joint = record.likelihood is not None and record.likelihood.conditional
+        is_absent = is_absent or ("joint density" in info.inputs and not is_joint)
         if (name in record.metrics) == is_absent:
             state = "there" if is_absent else "missing"
             about = f"density is {record.density!r}, model {record.model}"

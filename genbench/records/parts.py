@@ -29,7 +29,7 @@ LONGEST_FILE_NAME = 255  # File systems in use allow this many bytes.
 LikelihoodKind = Literal["exact", "bound", "estimate"]
 DEFAULT = "default"
 """Name of the plain evaluation, whose row has the name of the model alone."""
-LATER_METRICS = frozenset({"mind"})
+LATER_METRICS = frozenset({"accuracy", "mind"})
 """Metrics that a protocol may begin to ask for while its older records hold. A metric never changes
 the value of another, so that records with it and without it share a table."""
 

@@ -20,6 +20,7 @@ from scipy.stats import chi2, norm
 from scipy.stats import t as student
 from torch import Tensor, nn
 
+from genbench.capabilities import Classifies
 from genbench.model import GenerativeModel
 from genbench.nets.bijections.coupling import Bijection
 from genbench.rng import Rng
@@ -642,14 +643,18 @@ def labels_reach_all_methods_alike(
 
 
 def touched_weights(model: GenerativeModel, x: Tensor) -> list[Tensor]:
-    """Where the loss of images x, all of one class, has a gradient: bool (classes, *shape) for every parameter of every player."""
+    """Where the loss of images x, all of one class, has a gradient: bool (classes, *shape) for every parameter of every player.
+
+    The loss of a model that learns p(y) too draws labels of its own, which are of every class: there it is that of log p(x | y).
+    """
     masks = []
     for player in model.players().values():
         rows = []
         for c in range(model.classes):
-            loss = player.loss(x, torch.full((len(x),), c), Rng(8, range(len(x)), model.dtype))[
-                "loss"
-            ]
+            y = torch.full((len(x),), c)
+            rng = Rng(8, range(len(x)), model.dtype)
+            joint = isinstance(model, Classifies)
+            loss = -model.log_prob(x, y).mean() if joint else player.loss(x, y, rng)["loss"]
             gradients = torch.autograd.grad(loss, player.parameters, allow_unused=True)
             rows.append(
                 [

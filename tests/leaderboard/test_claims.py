@@ -250,6 +250,31 @@ def test_a_value_is_larger_or_smaller_whichever_direction_is_better(tmp_path):
     assert smaller.finding.p_support == larger.finding.p_contradiction
 
 
+def test_a_metric_is_held_against_every_other_one_of_the_same_runs(tmp_path):
+    """Values of one run move together, and their differences hardly."""
+    records = make("dcgan", LOW, "gan")
+    for record, shift in zip(records, (0.0, 0.2, 0.1, 0.3, -0.1), strict=True):
+        noise = 0.01 * (record.seed % 2)
+        for name, value in (("precision", 0.5), ("recall", 0.45), ("coverage", 0.3)):
+            value = value + shift + noise * (name != "precision")
+            record.metrics[name] = replace(record.metrics[name], value=value)
+    within = f"{TESTS}.within.Within, metric: precision, others: [recall, coverage]"
+    verdict = judge(tmp_path, records, test=within, rivals="")
+    assert verdict.outcome == "supported"
+    assert verdict.effect == pytest.approx(0.05 - 0.004)
+    assert verdict.interval[0] < verdict.effect < verdict.interval[1] < 0.06
+    assert "the effect is against recall" in verdict.sentence
+    p = compare_paired([0.5] * 5, [0.45 + 0.01 * (seed % 2) for seed in range(5)])
+    assert verdict.finding.p_support == pytest.approx(p.above)
+    # one of two that is larger contradicts; each by itself
+    between = f"{TESTS}.within.Within, metric: recall, others: [precision, coverage]"
+    contradicted = judge(tmp_path, [], test=between, rivals="")
+    assert contradicted.outcome == "contradicted"
+    assert contradicted.finding.p_contradiction == pytest.approx(2 * p.above)
+    lacking = f"{TESTS}.within.Within, metric: precision, others: [psnr]"
+    assert "psnr: not measured for dcgan" in judge(tmp_path, [], test=lacking, rivals="").sentence
+
+
 @pytest.mark.parametrize(
     ("kind", "share", "outcome"),
     [

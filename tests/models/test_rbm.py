@@ -112,7 +112,7 @@ def test_gibbs_leaves_the_tempered_distribution_invariant(t):
     for place in (0, 21, 63):
         start = universe(SPEC.dims)[place].expand(n, -1)
         counts = torch.bincount(
-            numbers(model.sweep(start, streams(n, place), t)), minlength=2**SPEC.dims
+            numbers(model.machine().sweep(start, streams(n, place), t)), minlength=2**SPEC.dims
         )
         expected = n * kernel[place]
         often = expected >= 10
@@ -128,7 +128,7 @@ def test_annealing_is_unbiased_in_Z():
     log_Z = float(log_joint(model).detach().logsumexp((0, 1)))
     log_Z_0 = float(log_joint(model, 0.0).detach().logsumexp((0, 1)))
     n = 40_000
-    log_w = model.log_weights(streams(n), 3)
+    log_w = model.machine().log_weights(streams(n), 3)
     ratio = (log_w - (log_Z - log_Z_0)).exp()
     error = float(ratio.std()) / math.sqrt(n)
     assert ratio.std() > 0.2
@@ -226,7 +226,7 @@ def test_log_Z_of_a_model_in_float32_has_the_digits_of_float64():
     torch.set_default_dtype(torch.float32)
     model = machine()
     model.estimate(some_batches(), Rng(0, [0]), T=5, chains=20)
-    log_w = model.log_weights(Rng(int(Rng(0, [0]).bits()), range(20)), 5)
+    log_w = model.machine().log_weights(Rng(int(Rng(0, [0]).bits()), range(20)), 5)
     log_Z_0 = HIDDEN * math.log(2) + torch.nn.functional.softplus(model.a.double()).sum()
     expected = log_Z_0 + log_w.logsumexp(0) - math.log(20)
     torch.testing.assert_close(model.log_z, expected, rtol=1e-12, atol=0)
