@@ -846,8 +846,8 @@ MUTATIONS = (
     Mutation(
         "MADE's hidden mask is strict",
         "nets/made.py",
-        "_MaskedLinear(m[:, None] >= m)",
-        "_MaskedLinear(m[:, None] > m)",
+        "MaskedLinear(m[:, None] >= m)",
+        "MaskedLinear(m[:, None] > m)",
         ("models/test_autoregressive.py::test_units_of_made_see_those_of_their_own_number",),
     ),
     Mutation(

@@ -42,9 +42,17 @@ _CHAINS = {
 NEUTRAL = {"optimization.schedule": None}
 # class -> its arguments that came later, with such values
 _CONV = {"strided": True, "hidden": 0}
-NEUTRAL_ARGUMENTS = {
+NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genbench.nets.conv.ConvEncoder": {**_CONV, "activation": "leaky_relu"},
     "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
+    "genbench.models.vae.vae.VAE": {
+        "sigma": "pixel",
+        "posterior": None,
+        "prior": None,
+        "N": 1,
+        "free_bits": 0.0,
+        "kl_warmup_images": 0,
+    },
 }
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from genbench.formulas.pixel_laws import pixel_law
 from genbench.formulas.pixels import to_real
 from genbench.models.vae.vae import VAE
 from genbench.nets.mlp import MLP
@@ -444,7 +445,7 @@ def test_the_bound_of_K_samples_has_no_beta(K, beta):
 def test_scales_far_narrower_than_a_bin_are_kept(kind, log_s):
     """The mass of a bin of 256 levels whose centre is the mean, and of the next one, by scipy."""
     model, _ = linear_gaussian(s=math.exp(log_s))
-    model.likelihood_model = kind
+    model.pixels = pixel_law(kind, "pixel", model.spec)
     x = torch.tensor([[[[100, 101, 100, 99]]]], dtype=torch.uint8)
     with torch.no_grad():
         model.decoder.A.zero_()
