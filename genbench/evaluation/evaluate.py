@@ -8,6 +8,7 @@ command but for the last five, which are used once per variant:
     evaluation/resolve.py      protocol, extractor, identity, and the file of every record
     evaluation/reference.py    features of the reference images
     evaluation/draw.py         samples
+    evaluation/encodings.py    latents of the reference images, where a metric asks for them
     evaluation/score.py        their metrics, by metrics/measure.py; metrics/likelihood.py the likelihood
     evaluation/pending.py      the scores wait in the run's folder until the speed is measured
     metrics/speed.py           the speed
@@ -33,6 +34,7 @@ import torch
 
 from genbench.config.instantiate import with_objects
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
+from genbench.evaluation.encodings import encodings_of
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
 from genbench.evaluation.resolve import RunEvaluation, Target, device_class, resolve_run
@@ -155,7 +157,8 @@ def scores_of(run: RunEvaluation, target: Target) -> Record:
             if "known probabilities" in inputs:
                 log_q = log_scores(model, data, options.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
-        metrics = score_samples(images, run.resolved, table, truth, log_q)
+        latents = encodings_of(model, data, protocol, device)
+        metrics = score_samples(images, run.resolved, table, truth, log_q, latents)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from torch import Tensor
 
@@ -26,6 +28,7 @@ def score_samples(
     log_table: np.ndarray | None = None,
     truth: Tensor | None = None,
     log_scores: Tensor | None = None,
+    latents: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -38,8 +41,10 @@ def score_samples(
         truth: The true image of the pair whose y each image was given, integers (N, C, H, W). Without
             it, metrics of pairs are left out.
         log_scores: log q of the first images of the protocol's split, for the estimate of KL.
+        latents: What `encodings_of` gives. Metrics of what is not there are left out.
     """
     protocol = resolved.protocol
+    latents = latents or {}
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
     images = images[order]
     generated = None
@@ -54,10 +59,12 @@ def score_samples(
         components=resolved.data.known_components,
         log_table=log_table,
         log_scores=log_scores,
+        encodings=latents.get("encodings"),
+        divergences=latents.get("divergences"),
         known_log_prob=resolved.data.known_log_prob,
         **resolved.reference,
     )
-    missing = set()
+    missing = {"encodings", "divergences"} - set(latents)
     if log_table is None and log_scores is None:
         missing.add("density")
     if truth is None:

@@ -37,7 +37,7 @@ from genbench.spec import Spec
 
 __all__ = ["Bernoulli", "Gaussian", "Logistic", "PixelLaw", "pixel_law"]
 
-Sigma = float | Literal["pixel", "one"]
+Sigma = Literal["pixel", "one"] | float
 
 
 class PixelLaw(nn.Module, ABC):

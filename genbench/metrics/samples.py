@@ -48,6 +48,8 @@ class Samples:
         log_table: log q of every possible image, in the order of the components' cells.
         log_scores: log q of the first reference images, (s,) float64, nats.
         known_log_prob: log p of images under the true distribution, in nats.
+        encodings: E[z | x] of the reference images, (m, d).
+        divergences: KL(q(z|x) || p(z)) of the reference images, (m,) nats.
     """
 
     rng: Rng
@@ -64,6 +66,8 @@ class Samples:
     log_table: np.ndarray | None = None
     log_scores: Tensor | None = None
     known_log_prob: Callable[[Tensor], Tensor | None] | None = None
+    encodings: Tensor | None = None
+    divergences: Tensor | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -47,6 +47,8 @@ Input = Literal[
     "known distribution",
     "known probabilities",
     "density",
+    "encodings",
+    "divergences",
 ]
 
 ANY_NUMBER = Range()
@@ -69,7 +71,8 @@ class MetricInfo:
             its class scores, the reference images themselves (not only the mean and covariance of
             their features), their labels, the training images, pairs of images x and y, so that
             each sample of p(x | y) has a true x, the true distribution of the data as a table of
-            all images, or log p of single images, the density of the model.
+            all images, or log p of single images, the density of the model, the encodings of the
+            reference images or the divergences of their posteriors from the prior.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         largest: What the number K of classes that the extractor tells apart says about the largest

@@ -14,9 +14,7 @@ from genbench.rng import Rng
 from genbench.spec import Spec
 
 pytestmark = pytest.mark.usefixtures("double")
-CASES = [
-    (kind, sigma, 5) for kind in ("gaussian", "logistic") for sigma in ("pixel", "one", 0.3)
-]
+CASES = [(kind, sigma, 5) for kind in ("gaussian", "logistic") for sigma in ("pixel", "one", 0.3)]
 cases = pytest.mark.parametrize(("kind", "sigma", "levels"), [*CASES, ("bernoulli", "pixel", 2)])
 
 

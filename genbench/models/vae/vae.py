@@ -95,7 +95,7 @@ class VAE(GenerativeModel):
         beta: float = 1.0,
         K: int = 1,
         conditional: bool = False,
-        sigma: float | Literal["pixel", "one"] = "pixel",
+        sigma: Literal["pixel", "one"] | float = "pixel",
         posterior: PosteriorFactory | None = None,
         prior: LearntPriorFactory | None = None,
         N: int = 1,
