@@ -85,7 +85,7 @@ MUTATIONS = (
     Mutation(
         "batch normalisation is taken by any model",
         "runs/batch_norms.py",
-        "if isinstance(module, BatchNorm) and not model.batch_coupled:",
+        "if isinstance(module, BatchNorm) and not model.gathers_batch:",
         "if False:",
         (
             "runs/test_batch_norms.py::test_a_vae_with_batch_norm_would_evaluate_by_the_statistics_it_began_with",

@@ -28,6 +28,7 @@ from genbench.formulas.priors import Reals
 from genbench.nets.bijections.bijection import Chain
 from genbench.nets.bijections.coupling import AffineCoupling, parity_mask
 from genbench.nets.net import NetFactory
+from genbench.nets.posteriors import GaussianPosterior, Parts, Posterior
 from genbench.rng import Rng
 from genbench.spec import Shape
 
@@ -40,8 +41,8 @@ __all__ = [
     "VampPrior",
 ]
 
-# images u, reals (C, *shape) -> mean and log standard deviation of q(z|u), (C, d) each
-Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+# images u, reals (C, *shape) -> what q(z|u) is made of, (C, ...) each
+Encode = Callable[[Tensor], Parts]
 # draws by which quantiles and norm of a flow are estimated
 _DRAWS = 10_000
 
@@ -51,19 +52,21 @@ class LearntPrior(nn.Module, ABC):
 
     The constructor of every prior begins with `(shape: Shape, latent: int)`: the model gives these
     two, the configuration gives the rest.
-
-    Attributes:
-        encodes: Whether p(z) is made of q(z|u), which must then have a density at any z.
     """
-
-    encodes: bool = False
 
     @abstractmethod
     def law(self, encode: Encode) -> Reals:
         """p(z) with the parameters of now, through which gradients go.
 
         Args:
-            encode: Reals (C, *shape) -> mean and log standard deviation of q(z|u), (C, d) each.
+            encode: Reals (C, *shape) -> what q(z|u) is made of.
+        """
+
+    def check(self, posterior: Posterior) -> None:
+        """Check that this prior can be learnt beside a posterior.
+
+        Raises:
+            ValueError: It needs more of q(z|x) than that offers.
         """
 
 
@@ -96,8 +99,6 @@ class VampPrior(LearntPrior):
         components: Number of pseudo-inputs.
     """
 
-    encodes = True
-
     def __init__(self, shape: Shape, latent: int, components: int = 50) -> None:
         super().__init__()
         _check_components(components)
@@ -107,6 +108,13 @@ class VampPrior(LearntPrior):
         # u within the range of pixels
         mean, log_s = encode(torch.tanh(self.w))
         return DiagonalMixture(mean, log_s, mean.new_full((len(mean),), -math.log(len(mean))))
+
+    def check(self, posterior: Posterior) -> None:
+        if not isinstance(posterior, GaussianPosterior):
+            raise ValueError(
+                "posterior: VampPrior needs q(z|x) at any z, which Diagonal and Isotropic have, not"
+                f" {type(posterior).__name__}"
+            )
 
 
 def _check_components(components: int) -> None:

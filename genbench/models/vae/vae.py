@@ -47,7 +47,7 @@ from genbench.formulas.pixels import bits_per_dim
 from genbench.formulas.priors import Normal, Reals
 from genbench.model import GenerativeModel
 from genbench.nets.net import NetFactory
-from genbench.nets.posteriors import Diagonal, GaussianPosterior, Parts, PosteriorFactory
+from genbench.nets.posteriors import Diagonal, Parts, PosteriorFactory
 from genbench.nets.priors import LearntPriorFactory
 from genbench.records.parts import LikelihoodKind
 from genbench.rng import Rng
@@ -127,30 +127,22 @@ class VAE(GenerativeModel):
         self.encoder = encoder(spec.shape, (self.posterior.numbers,), self.classes)
         self.decoder = decoder((latent,), (self.pixels.channels, H, W), self.classes)
         self.prior = None if prior is None else prior(spec.shape, latent)
-        encodes = self.prior is not None and self.prior.encodes
-        if encodes and not isinstance(self.posterior, GaussianPosterior):
-            raise ValueError(
-                f"posterior: {type(self.prior).__name__} needs q(z|x) at any z, which Diagonal and"
-                f" Isotropic have, not {type(self.posterior).__name__}"
-            )
+        if self.prior is not None:
+            self.prior.check(self.posterior)
 
     @property
     def law(self) -> Reals:
         """p(z) with the parameters of now."""
-        if self.prior is None:
-            return Normal()
-        return self.prior.law(self.encode_pseudo)
+        return Normal() if self.prior is None else self.prior.law(self.encode_pseudo)
 
     @property
     def latent(self) -> Latent:
         """d entries of p(z)."""
         return Latent((self.d,), self.law)
 
-    def encode_pseudo(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """m and log s of q(z|u) of images u of reals; of p(x | y), the labels take turns."""
-        y = torch.arange(len(u), device=u.device) % max(self.classes, 1)
-        m, log_s = self.infer(u, y)
-        return m, log_s
+    def encode_pseudo(self, u: Tensor) -> Parts:
+        """What q(z|u) is made of, of images u of reals; of p(x | y), the labels take turns."""
+        return self.infer(u, torch.arange(len(u), device=u.device) % max(self.classes, 1))
 
     def infer(self, v: Tensor, y: Tensor | None) -> Parts:
         """What q(z|x) is made of, from reals v."""
