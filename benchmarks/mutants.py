@@ -85,7 +85,7 @@ MUTATIONS = (
     Mutation(
         "batch normalisation is taken by any model",
         "runs/batch_norms.py",
-        "if isinstance(module, BatchNorm) and not model.batch_coupled:",
+        "if isinstance(module, BatchNorm) and not model.gathers_batch:",
         "if False:",
         (
             "runs/test_batch_norms.py::test_a_vae_with_batch_norm_would_evaluate_by_the_statistics_it_began_with",
@@ -747,8 +747,8 @@ MUTATIONS = (
     Mutation(
         "importance weights without the prior",
         "models/vae/vae.py",
-        "prior - gaussian_log_density(z, m, log_s)",
-        "-gaussian_log_density(z, m, log_s)",
+        "log_ratio(log_prior, log_q())",
+        "log_ratio(0 * log_prior, log_q())",
         (
             "models/test_vae.py::test_importance_weights_are_the_likelihood_where_the_encoder_is_the_posterior",
         ),
@@ -762,7 +762,7 @@ MUTATIONS = (
     ),
     Mutation(
         "samples of the Gaussian decoder have half of its scale",
-        "models/vae/vae.py",
+        "formulas/pixel_laws.py",
         "math.sqrt(2) * torch.erfinv(2 * u - 1)",
         "math.sqrt(0.5) * torch.erfinv(2 * u - 1)",
         ("models/test_vae.py::test_samples_have_the_model_s_frequencies",),
@@ -774,6 +774,82 @@ MUTATIONS = (
         '        return "bound"',
         (
             "models/test_vae.py::test_beta_is_for_training_alone_and_annealed_weights_are_an_estimate",
+        ),
+    ),
+    Mutation(
+        "the squared error of one fixed scale counts twice",
+        "formulas/pixel_laws.py",
+        "gaussian_log_density(v, *self.location_and_scale(theta)) + width",
+        "2 * gaussian_log_density(v, *self.location_and_scale(theta)) + width",
+        (
+            "models/test_vae.py::test_the_loss_of_one_fixed_scale_is_the_autoencoders_a_constant_and_the_kl",
+        ),
+    ),
+    Mutation(
+        "free bits of the mean over the latents",
+        "models/vae/vae.py",
+        "clamp(min=least).sum()",
+        "clamp(min=least).mean()",
+        ("models/test_vae.py::test_free_bits_are_not_pushed_below_their_number",),
+    ),
+    Mutation(
+        "the divergence by samples has its sign turned",
+        "models/vae/vae.py",
+        "kl = -torch.stack(ratios).mean(0)",
+        "kl = torch.stack(ratios).mean(0)",
+        ("models/test_vae.py::test_every_variant_scores_the_integral_over_its_prior",),
+    ),
+    Mutation(
+        "a step of IAF without its determinant",
+        "nets/posteriors.py",
+        "log_q = log_q - F.logsigmoid(g)",
+        "log_q = log_q - 0 * F.logsigmoid(g)",
+        ("nets/test_posteriors.py::test_log_q_is_that_of_the_jacobian_of_autograd",),
+    ),
+    Mutation(
+        "an entry of the masked network of reals sees itself",
+        "nets/masked_mlp.py",
+        "MaskedLinear(m[:, None] > entry)",
+        "MaskedLinear(m[:, None] >= entry)",
+        (
+            "nets/test_posteriors.py::test_an_entry_of_the_masked_network_sees_earlier_ones_and_the_condition_alone",
+        ),
+    ),
+    Mutation(
+        "a planar step without the slope of tanh in its determinant",
+        "nets/posteriors.py",
+        "torch.log1p((1 - t**2) * (u * w)",
+        "torch.log1p((1 - t) * (u * w)",
+        ("nets/test_posteriors.py::test_log_q_is_that_of_the_jacobian_of_autograd",),
+    ),
+    Mutation(
+        "a VampPrior whose pseudo-inputs weigh one each",
+        "nets/priors.py",
+        "mean.new_full((len(mean),), -math.log(len(mean)))",
+        "mean.new_full((len(mean),), 0.0)",
+        ("nets/test_learnt_priors.py::test_a_density_integrates_to_one",),
+    ),
+    Mutation(
+        "a flow prior without its determinant",
+        "nets/priors.py",
+        "(sum_dims(gaussian_log_density(eps, zero, zero)) + log_det)[:, None]",
+        "(sum_dims(gaussian_log_density(eps, zero, zero)) - log_det)[:, None]",
+        ("nets/test_learnt_priors.py::test_a_density_integrates_to_one",),
+    ),
+    Mutation(
+        "draws of a mixture without its weights",
+        "formulas/mixtures.py",
+        "cdf = self.log_pi.exp().cumsum(0)",
+        "cdf = torch.ones_like(self.log_pi).div(len(self.log_pi)).cumsum(0)",
+        ("nets/test_learnt_priors.py::test_draws_have_the_density",),
+    ),
+    Mutation(
+        "active are latents of a variance above a tenth",
+        "metrics/active_units.py",
+        "_ACTIVE = 0.01",
+        "_ACTIVE = 0.1",
+        (
+            "metrics/test_active_units.py::test_active_are_latents_whose_mean_varies_by_more_than_a_hundredth",
         ),
     ),
     Mutation(
@@ -846,8 +922,8 @@ MUTATIONS = (
     Mutation(
         "MADE's hidden mask is strict",
         "nets/made.py",
-        "_MaskedLinear(m[:, None] >= m)",
-        "_MaskedLinear(m[:, None] > m)",
+        "MaskedLinear(m[:, None] >= m)",
+        "MaskedLinear(m[:, None] > m)",
         ("models/test_autoregressive.py::test_units_of_made_see_those_of_their_own_number",),
     ),
     Mutation(

@@ -50,6 +50,14 @@ NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genbench.nets.conv.ConvDecoder": {**_CONV, "activation": "relu"},
     "genbench.models.vae.autoencoder.Autoencoder": {"noise": 0.0, "sparsity": 0.0},
     "genbench.models.classical.rbm.RBM": {"conditional": False},
+    "genbench.models.vae.vae.VAE": {
+        "sigma": "pixel",
+        "posterior": None,
+        "prior": None,
+        "N": 1,
+        "free_bits": 0.0,
+        "kl_warmup_images": 0,
+    },
 }
 
 

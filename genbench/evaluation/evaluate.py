@@ -7,7 +7,8 @@ command but for the last five, which are used once per variant:
     runs/build.py              `open_run`: configuration, data, model with the recorded weights
     evaluation/resolve.py      protocol, extractor, identity, and the file of every record
     evaluation/reference.py    features of the reference images
-    evaluation/draw.py         samples; reconstruct.py images of the codes of images
+    evaluation/draw.py         samples
+    evaluation/outputs.py      what the model says of other images, where a metric asks for it
     evaluation/score.py        their metrics, by metrics/measure.py; metrics/likelihood.py the likelihood
     evaluation/pending.py      the scores wait in the run's folder until the speed is measured
     metrics/speed.py           the speed
@@ -33,15 +34,14 @@ import torch
 
 from genbench.config.instantiate import with_objects
 from genbench.evaluation.draw import draw_samples, record_picture, save_picture
+from genbench.evaluation.outputs import model_outputs
 from genbench.evaluation.pending import discard_pending, read_pending, write_pending
 from genbench.evaluation.provenance import new_provenance, now, portable_tree
-from genbench.evaluation.reconstruct import reconstructions
 from genbench.evaluation.resolve import RunEvaluation, Target, device_class, resolve_run
 from genbench.evaluation.score import score_samples
-from genbench.metrics.codes import encoded
-from genbench.metrics.likelihood import log_joint, log_scores, log_table, measure_likelihood
+from genbench.metrics.likelihood import measure_likelihood
 from genbench.metrics.speed import measure_speed
-from genbench.records.catalogue import curve_metric, metric_info
+from genbench.records.catalogue import curve_metric
 from genbench.records.curve import Curve, logged_curve
 from genbench.records.parts import Cost, Need, Speed, variant_of
 from genbench.records.record import Record
@@ -149,25 +149,11 @@ def scores_of(run: RunEvaluation, target: Target) -> Record:
     with torch.no_grad():
         images = draw_samples(run.loaded, options, protocol, device)
         likelihood = None
-        table = None
-        log_q = None
-        joint = None
-        codes = None
-        infos = [metric_info(name) for name in protocol.metrics]
-        if any("codes" in info.inputs for info in infos):
-            codes = encoded(model, data, protocol, device)
         if model.likelihood is not None:
             likelihood = measure_likelihood(model, data, options.log_prob, protocol, device)
-            inputs = {need for info in infos if info.of_likelihood for need in info.inputs}
-            if model.classes and any("joint density" in info.inputs for info in infos):
-                joint = log_joint(model, data, options.log_prob, protocol, device)
-            if "known distribution" in inputs:
-                table = log_table(model, data, options.log_prob, protocol, device)
-            if "known probabilities" in inputs:
-                log_q = log_scores(model, data, options.log_prob, protocol, device)
         truth = data.truth_of_samples(len(images), protocol.split, device)
-        back = reconstructions(model, data, protocol, device)
-        metrics = score_samples(images, run.resolved, table, truth, log_q, back, joint, codes)
+        outputs = model_outputs(model, data, options.log_prob, protocol, device)
+        metrics = score_samples(images, run.resolved, truth, outputs)
     scores = replace(blank, metrics=metrics, likelihood=likelihood, evaluated_at=now())
     with first_alone() as first:
         if first:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from torch import Tensor
 
 from genbench.data.canonical import content_order
+from genbench.evaluation.outputs import NO_OUTPUTS, ModelOutputs
 from genbench.evaluation.reference import features_of
 from genbench.evaluation.resolve import ResolvedProtocol
 from genbench.metrics.measure import measure
-from genbench.metrics.samples import Encoded, Samples
+from genbench.metrics.samples import Samples
 from genbench.records.catalogue import metric_info
 from genbench.records.parts import Metric
 from genbench.rng import Rng
@@ -24,12 +24,8 @@ _DRAWS = 50
 def score_samples(
     images: Tensor,
     resolved: ResolvedProtocol,
-    log_table: np.ndarray | None = None,
     truth: Tensor | None = None,
-    log_scores: Tensor | None = None,
-    reconstructions: Tensor | None = None,
-    log_joint: Tensor | None = None,
-    encoded: dict[str, Encoded] | None = None,
+    outputs: ModelOutputs = NO_OUTPUTS,
 ) -> dict[str, Metric]:
     """The protocol's sample metrics of images, whoever made them: a function of the images and of
     the seed, not of their order.
@@ -38,15 +34,9 @@ def score_samples(
         images: integers (N, C, H, W).
         resolved: The protocol with its extractor and reference. Its seed orders the images (the
             splits of IS follow from their order) and draws the halves for the errors.
-        log_table: log q of every image of a small universe, for KL alone.
         truth: The true image of the pair whose y each image was given, integers (N, C, H, W). Without
             it, metrics of pairs are left out.
-        log_scores: log q of the first images of the protocol's split, for the estimate of KL.
-        reconstructions: decode(encode(x)) of every image x of the protocol's split, integers
-            (M, C, H, W). Without them, their metrics are left out.
-        log_joint: log q of the same images and every class. Without it, metrics of classification are
-            left out.
-        encoded: Labelled images with their codes, for probes, which are left out without.
+        outputs: What the model says of other images. Metrics of what is not there are left out.
     """
     protocol = resolved.protocol
     order = content_order(images.cpu().numpy(), protocol.evaluation_seed).to(images.device)
@@ -59,27 +49,15 @@ def score_samples(
         generated=generated,
         images=images,
         truth=None if truth is None else truth[order],
-        reconstructions=reconstructions,
         levels=resolved.data.spec.levels,
         components=resolved.data.known_components,
-        log_table=log_table,
-        log_scores=log_scores,
-        log_joint=log_joint,
-        encoded=encoded,
+        **vars(outputs),
         known_log_prob=resolved.data.known_log_prob,
         **resolved.reference,
     )
-    missing = set()
-    if log_table is None and log_scores is None:
-        missing.add("density")
-    if log_joint is None:
-        missing.add("joint density")
-    if encoded is None:
-        missing.add("codes")
+    missing = outputs.missing()
     if truth is None:
         missing.add("pairs")
-    if reconstructions is None:
-        missing.add("reconstructions")
     names = [
         name for name in protocol.metrics if not missing.intersection(metric_info(name).inputs)
     ]

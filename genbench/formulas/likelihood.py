@@ -29,6 +29,7 @@ __all__ = [
     "gaussian_log_mass",
     "importance_weighted",
     "location_and_scale",
+    "log_ratio",
     "logistic_log_mass",
     "sum_dims",
 ]
@@ -42,6 +43,21 @@ def sum_dims(v: Tensor) -> Tensor:
         [64.0, 64.0]
     """
     return v.flatten(1).sum(1)
+
+
+def log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """log p / q in nats, (B, n), from the parts of log p, (B, n), and those of log q, (B, m): part by
+    part where n = m, which rounds less, else in one part.
+
+    Examples:
+        >>> log_ratio(torch.tensor([[3.0, 2.0]]), torch.tensor([[1.0, 1.0]])).tolist()
+        [[2.0, 1.0]]
+        >>> log_ratio(torch.tensor([[5.0]]), torch.tensor([[1.0, 1.0]])).tolist()
+        [[3.0]]
+    """
+    if log_p.shape == log_q.shape:
+        return log_p - log_q
+    return (sum_dims(log_p) - sum_dims(log_q))[:, None]
 
 
 def importance_weighted(K: int, log_w: Callable[[int], Tensor]) -> Tensor:

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from genbench.formulas.gaussians import Full, Gaussians, Sums
 from genbench.formulas.k_means import k_means
+from genbench.formulas.likelihood import gaussian_log_density
 from genbench.formulas.priors import Reals
 from genbench.rng import Rng
 
-__all__ = ["FittedMixture", "draw_points", "em_start", "em_step", "log_joint"]
+__all__ = ["DiagonalMixture", "FittedMixture", "draw_points", "em_start", "em_step", "log_joint"]
 
 # After this many halvings, an interval that holds a quantile is as short as float64 can tell.
 _HALVINGS = 80
@@ -143,8 +144,8 @@ class FittedMixture(Reals):
         self.name = f"a mixture of {logits.shape[1]} Gaussians"
 
     def log_density(self, z: Tensor) -> Tensor:
-        """log p(z), nats: float64 (B, D) -> (B,)."""
-        return log_joint(self.gaussians.log_density(z), self.logits).logsumexp((1, 2))
+        """log p(z), nats: float64 (B, D) -> (B, 1)."""
+        return log_joint(self.gaussians.log_density(z), self.logits).logsumexp((1, 2))[:, None]
 
     def draw(self, rng: Rng, shape: tuple[int, ...]) -> Tensor:
         group = torch.zeros(len(rng), dtype=torch.int64, device=rng.device)
@@ -161,24 +162,79 @@ class FittedMixture(Reals):
         return mean, torch.einsum("k,kij->ij", pi, L @ L.mT) + (pi * apart.T) @ apart
 
     def quantiles(self, score: Tensor, dims: int) -> Tensor:
-        # Every entry by itself follows a mixture of Gaussians. Its quantiles are found by halving
-        # intervals.
         pi = self.logits.double().softmax(1)[0]
         mean = self.gaussians.mean.double()
         L = torch.stack([self.gaussians.L(k) for k in range(len(mean))])
-        sd = L.square().sum(2).sqrt()
-        share = torch.special.ndtr(score.double())[:, None]
-        reach = 1 + score.double().abs().max()
-        low = (mean - reach * sd).amin(0).expand(len(score), dims)
-        high = (mean + reach * sd).amax(0).expand(len(score), dims)
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            below = torch.special.ndtr((middle[:, None] - mean) / sd)  # (n, K, D)
-            is_low = torch.einsum("k,nkd->nd", pi, below) < share
-            low = torch.where(is_low, middle, low)
-            high = torch.where(is_low, high, middle)
-        return (low + high) / 2
+        return marginal_quantiles(score, pi, mean, L.square().sum(2).sqrt())
 
     def norm(self, dims: int) -> float:
         mean, covariance = self.moments()
         return math.sqrt(float(mean.square().sum() + covariance.trace()))
+
+
+class DiagonalMixture(Reals):
+    """sum_k pi_k N(z; mu_k, diag s_k^2), as the prior of latents, in the floating type of its
+    parameters, through which gradients go.
+
+    Args:
+        mean: mu, (K, D).
+        log_s: log s, (K, D).
+        log_pi: log pi, (K,).
+
+    Examples:
+        Equal Gaussians are one of them, -log(2 pi) / 2 nats at its mean:
+
+        >>> prior = DiagonalMixture(torch.zeros(4, 1), torch.zeros(4, 1), torch.full((4,), -math.log(4)))
+        >>> round(prior.log_density(torch.zeros(1, 1)).item(), 4)
+        -0.9189
+    """
+
+    def __init__(self, mean: Tensor, log_s: Tensor, log_pi: Tensor) -> None:
+        self.name = f"a mixture of {len(mean)} Gaussians"
+        self.mean = mean
+        self.log_s = log_s
+        self.log_pi = log_pi
+
+    def log_density(self, z: Tensor) -> Tensor:
+        parts = gaussian_log_density(z[:, None], self.mean, self.log_s).sum(2)
+        return (parts + self.log_pi).logsumexp(1, keepdim=True)
+
+    def draw(self, rng: Rng, shape: tuple[int, ...]) -> Tensor:
+        cdf = self.log_pi.exp().cumsum(0)
+        k = (cdf < rng.uniform((1,))).sum(1).clamp(max=len(cdf) - 1)
+        e = rng.normal(self.mean.shape[1:])
+        return (self.mean[k] + self.log_s[k].exp() * e).unflatten(1, shape)
+
+    def quantiles(self, score: Tensor, dims: int) -> Tensor:
+        mean = self.mean.detach().double()
+        return marginal_quantiles(
+            score, self.log_pi.detach().double().exp(), mean, self.log_s.detach().double().exp()
+        )
+
+    def norm(self, dims: int) -> float:
+        squares = (self.mean.square() + (2 * self.log_s).exp()).sum(1)
+        return math.sqrt(float(self.log_pi.exp() @ squares))
+
+
+def marginal_quantiles(score: Tensor, pi: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    """Quantiles of every entry of a mixture by itself, which is a mixture of Gaussians too, by halving
+    an interval: (n, D), float64.
+
+    Args:
+        score: Places of the quantiles as those of N(0, 1), (n,).
+        pi: Weights, float64 (K,).
+        mean: Means, float64 (K, D).
+        sd: Standard deviations, float64 (K, D).
+    """
+    score = score.to(pi)
+    share = torch.special.ndtr(score)[:, None]
+    reach = 1 + score.abs().max()
+    low = (mean - reach * sd).amin(0).expand(len(score), -1)
+    high = (mean + reach * sd).amax(0).expand(len(score), -1)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = torch.special.ndtr((middle[:, None] - mean) / sd)  # (n, K, D)
+        is_low = torch.einsum("k,nkd->nd", pi, below) < share
+        low = torch.where(is_low, middle, low)
+        high = torch.where(is_low, high, middle)
+    return (low + high) / 2

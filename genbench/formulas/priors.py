@@ -6,7 +6,8 @@ r"""Priors of latents z, of which a decoder makes images.
     bits        z in {0, 1}, fair
     codes       z in {0, ..., K - 1}, of equal probability
 
-The entries are independent.
+The entries are independent. Mixtures of Gaussians are in `mixtures.py`, priors that are learnt with
+a model in `genbench.nets.priors`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ class Reals(Prior):
     """A distribution of vectors of reals."""
 
     @abstractmethod
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z) in nats of independent parts, which add up: (B, d) -> (B, d) where the entries
+        are independent, else (B, 1).
+        """
+
+    @abstractmethod
     def quantiles(self, score: Tensor, dims: int) -> Tensor:
         """Quantiles of every entry by itself.
 
@@ -78,10 +85,6 @@ class Monotone(Reals):
     @abstractmethod
     def to_normal(self, z: Tensor) -> Tensor:
         """Inverse of `from_normal`."""
-
-    @abstractmethod
-    def log_density(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, elementwise."""
 
     def draw(self, rng: Rng, shape: tuple[int, ...]) -> Tensor:
         return self.from_normal(rng.normal(shape))

@@ -60,6 +60,8 @@ class Samples:
         log_joint: log q(x, y) of the first reference images and every class y, (s, K) float64, nats.
         encoded: The training, validation and test images with their codes, under these names.
         known_log_prob: log p of images under the true distribution, in nats.
+        encodings: E[z | x] of the reference images, (m, d).
+        divergences: KL(q(z|x) || p(z)) of the reference images, (m,) nats.
     """
 
     rng: Rng
@@ -79,6 +81,8 @@ class Samples:
     log_joint: Tensor | None = None
     encoded: dict[str, Encoded] | None = None
     known_log_prob: Callable[[Tensor], Tensor | None] | None = None
+    encodings: Tensor | None = None
+    divergences: Tensor | None = None
     results: dict[Callable[[Samples], Any], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ from genbench.nets.autoregressive import AutoregressiveNet
 from genbench.rng import Rng
 from genbench.spec import Shape
 
-__all__ = ["MADE"]
+__all__ = ["MADE", "MaskedLinear"]
 
 
 class MADE(AutoregressiveNet):
@@ -60,9 +60,9 @@ class MADE(AutoregressiveNet):
         pixel = torch.arange(dims)
         lowest = 0 if cond else 1
         m = lowest + torch.arange(width) % max(1, dims - lowest)
-        self.first = _MaskedLinear((m[:, None] > pixel).repeat_interleave(levels - 1, dim=1))
-        self.hidden = nn.ModuleList(_MaskedLinear(m[:, None] >= m) for _ in range(depth - 1))
-        self.last = _MaskedLinear((pixel[:, None] >= m).repeat_interleave(levels, dim=0))
+        self.first = MaskedLinear((m[:, None] > pixel).repeat_interleave(levels - 1, dim=1))
+        self.hidden = nn.ModuleList(MaskedLinear(m[:, None] >= m) for _ in range(depth - 1))
+        self.last = MaskedLinear((pixel[:, None] >= m).repeat_interleave(levels, dim=0))
         self.shifts = nn.ModuleList(
             nn.Linear(cond, width, bias=False) for _ in range(depth if cond else 0)
         )
@@ -84,7 +84,7 @@ class MADE(AutoregressiveNet):
         return steps.flatten(1).to(self.first.weight.dtype)
 
 
-class _MaskedLinear(nn.Linear):
+class MaskedLinear(nn.Linear):
     """A linear layer some of whose weights are zero; mask of shape (outputs, inputs)."""
 
     mask: Tensor

@@ -50,6 +50,8 @@ Input = Literal[
     "density",
     "joint density",
     "codes",
+    "encodings",
+    "divergences",
 ]
 
 ANY_NUMBER = Range()
@@ -74,7 +76,8 @@ class MetricInfo:
             each sample of p(x | y) has a true x, reconstructions of the reference images, the true
             distribution of the data as a table of all images, or log p of single images, the
             density of the model, or that of images with their labels, which a model of p(x | y)
-            with a density has, the codes of an encoder that is not given y.
+            with a density has, the codes of an encoder that is not given y, the encodings of the
+            reference images or the divergences of their posteriors from the prior.
         range: Values that the metric can take. An unbiased estimate of a distance may be negative,
             and rounding takes a distance of 0 a little below 0.
         largest: The largest value, where it follows from the number K of classes that the extractor

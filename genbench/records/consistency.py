@@ -120,6 +120,7 @@ def subject(record: Contents) -> str:
 def in_metrics(record: Contents) -> Iterator[str]:
     """Contradictions about which metrics and likelihoods a finished run has."""
     is_explicit = record.density == "explicit"
+    of_encoders = {"reconstructions", "encodings", "divergences"}
     for name in record.protocol.metrics:
         info = metric_info(name)
         # The samples of the noise floor are training images.
@@ -128,9 +129,9 @@ def in_metrics(record: Contents) -> Iterator[str]:
         # model encodes or reconstructs for them.
         is_run = record.density != "-"
         # A record does not say whether its model encodes and decodes.
-        if "reconstructions" in info.inputs and is_run:
+        if is_run and not of_encoders.isdisjoint(info.inputs):
             continue
-        of_runs = {"pairs", "codes", "reconstructions"}
+        of_runs = {"pairs", "codes", *of_encoders}
         is_absent = is_absent or (not is_run and not of_runs.isdisjoint(info.inputs))
         is_absent = is_absent or (info.of_likelihood and not is_explicit)
         is_joint = record.likelihood is not None and record.likelihood.conditional

@@ -1,7 +1,7 @@
 """A check that refuses batch normalisation where nothing estimates its statistics.
 
 `genbench.nets.norm.BatchNorm` evaluates by statistics that a model's `finalize` fills in; a model
-that does so is `batch_coupled`, and the trainer knows it. In another model the layer would evaluate
+that does so `gathers_batch`, and the trainer knows it. In another model the layer would evaluate
 by the mean 0 and the variance 1 that it began with. PyTorch's own layers keep averages on the side,
 which belong to no weights in particular and differ between processes.
 """
@@ -31,7 +31,7 @@ def check_batch_norms(model: GenerativeModel) -> None:
                 " GroupNorm or LayerNorm, or genbench.nets.norm.BatchNorm in a model that"
                 " calibrates it"
             )
-        if isinstance(module, BatchNorm) and not model.batch_coupled:
+        if isinstance(module, BatchNorm) and not model.gathers_batch:
             raise InputError(
                 f"{layer}, and the model never estimates the statistics that it evaluates by; "
                 "right is norm 'group' or 'none'"

@@ -13,10 +13,14 @@ from scipy import stats
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from genbench.formulas.pixel_laws import pixel_law
 from genbench.formulas.pixels import to_real
+from genbench.models.vae.autoencoder import Autoencoder
 from genbench.models.vae.vae import VAE
 from genbench.nets.mlp import MLP
 from genbench.nets.net import Net
+from genbench.nets.posteriors import IAF, Isotropic, Planar
+from genbench.nets.priors import FlowPrior, GaussianMixture, VampPrior
 from genbench.rng import Rng
 from genbench.spec import Labels, Spec
 
@@ -444,7 +448,7 @@ def test_the_bound_of_K_samples_has_no_beta(K, beta):
 def test_scales_far_narrower_than_a_bin_are_kept(kind, log_s):
     """The mass of a bin of 256 levels whose centre is the mean, and of the next one, by scipy."""
     model, _ = linear_gaussian(s=math.exp(log_s))
-    model.likelihood_model = kind
+    model.pixels = pixel_law(kind, "pixel", model.spec)
     x = torch.tensor([[[[100, 101, 100, 99]]]], dtype=torch.uint8)
     with torch.no_grad():
         model.decoder.A.zero_()
@@ -471,3 +475,169 @@ def test_beta_is_for_training_alone_and_annealed_weights_are_an_estimate():
         "bound",
         "estimate",
     ]
+
+
+# --- one fixed scale ----------------------------------------------------------------------------------------------------------
+
+
+class Fixed(Net):
+    """Codes that are given, whatever x is."""
+
+    def __init__(self, z):
+        super().__init__()
+        self.z = nn.Parameter(z)
+
+    def forward(self, x, cond=None):
+        return self.z
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0])
+def test_the_loss_of_one_fixed_scale_is_the_autoencoders_a_constant_and_the_kl(sigma):
+    """The autoencoder's codes are the VAE's draws z, and its decoder is the VAE's."""
+    spec = Spec((1, 2, 2), 17)
+    net = partial(MLP, width=8)
+    model = VAE(spec, net, net, ADAM, latent=3, likelihood_model="gaussian", sigma=sigma)
+    x = Rng(0, range(6)).integers(17, spec.shape).to(torch.uint8)
+    rng = lambda: Rng(3, range(6), torch.float64)  # noqa: E731
+    m, log_s = model.encoder(model.to_real(x)).chunk(2, 1)
+    z = m + log_s.exp() * rng().normal((3,))
+    decoder = lambda inputs, outputs, cond: model.decoder  # noqa: E731
+    plain = Autoencoder(spec, lambda *shapes: Fixed(z), decoder, ADAM, latent=3, beta=0)
+    squared = plain.loss(x, None, rng())["loss"]
+    kl = kl_divergence(Normal(m, log_s.exp()), Normal(torch.zeros(3), torch.ones(3))).sum(1).mean()
+    constant = 4 * (math.log(sigma) + 0.5 * math.log(2 * math.pi) - math.log(2 / 16))
+    expected = (squared / (2 * sigma**2) + constant + kl) / (4 * math.log(2))
+    loss = model.loss(x, None, rng())["loss"]
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-6)
+
+
+# --- what training minimises --------------------------------------------------------------------------------------------------
+
+
+def streams(n=3, seed=3):
+    return Rng(seed, range(n), torch.float64)
+
+
+@torch.no_grad()
+def test_N_samples_are_averaged_and_the_divergence_is_in_closed_form():
+    model = linear_gaussian(off=0.3)[0]
+    model.N = 4
+    losses = model.loss(IMAGES, None, streams())
+    assert (model.encoder.calls, model.decoder.calls) == (1, 4)
+    rng = streams()
+    m, log_s = model.encoder(model.to_real(IMAGES)).chunk(2, 1)
+    draws = [m + log_s.exp() * rng.normal((2,)) for _ in range(4)]
+    errors = [-model.log_likelihood(IMAGES, z).mean() / (4 * math.log(2)) for z in draws]
+    torch.testing.assert_close(losses["reconstruction"], torch.stack(errors).mean())
+    torch.testing.assert_close(losses["kl"], model.loss(IMAGES, None, streams(seed=8))["kl"])
+
+
+def test_free_bits_are_not_pushed_below_their_number():
+    """sum_j max(lambda, mean of KL_j): a latent under lambda has no gradient by its KL."""
+    model = linear_gaussian()[0]
+    m, log_s = model.encoder(model.to_real(IMAGES)).chunk(2, 1)
+    each = kl_divergence(Normal(m, log_s.exp()), Normal(torch.zeros(2), torch.ones(2))).mean(0)
+    free = float(each.mean().detach())
+    assert each.min() < free < each.max()
+    model.free_bits = free
+    losses = model.loss(IMAGES, None, streams())
+    expected = each.clamp(min=free).sum() / (4 * math.log(2))
+    torch.testing.assert_close(losses["loss"] - losses["reconstruction"], expected)
+    torch.testing.assert_close(losses["kl"], each.sum() / (4 * math.log(2)))
+    net = partial(MLP, width=4)
+    assert VAE(Spec((1, 1, 4), 256), net, net, ADAM, free_bits=0.1).batch_coupled
+    assert not model.batch_coupled
+
+
+def test_the_weight_of_the_kl_rises_with_the_images():
+    model = linear_gaussian()[0]
+    model.beta = 2.0
+    model.kl_warmup_images = 100
+    for images, weight in ((0, 0.0), (25, 0.5), (100, 2.0), (1000, 2.0)):
+        model.resume_at(images)
+        losses = model.loss(IMAGES, None, streams())
+        expected = losses["reconstruction"] + weight * losses["kl"]
+        torch.testing.assert_close(losses["loss"], expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"N": 0}, "N is at least 1"),
+        ({"free_bits": -1.0}, "free_bits and kl_warmup_images at least 0"),
+        ({"K": 2, "N": 2}, "are of the ELBO: K is 1, not 2"),
+        ({"K": 2, "free_bits": 0.1}, "are of the ELBO: K is 1, not 2"),
+        ({"posterior": IAF, "prior": VampPrior}, "posterior: VampPrior needs .* not IAF"),
+        ({"sigma": -1.0}, "sigma is a finite number above 0"),
+    ],
+)
+def test_wrong_variants(wrong, line):
+    with pytest.raises(ValueError, match=line):
+        VAE(Spec((1, 8, 8), 17), MLP, MLP, ADAM, **wrong)
+
+
+# --- posteriors and priors ----------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_the_likelihood_under_a_mixture_of_gaussians_is_a_mixture_of_gaussians():
+    """p(x) = sum_k pi_k N(x; W mu_k + b, W diag s_k^2 W^T + s^2 I)."""
+    s = 0.4
+    model = linear_gaussian(s, wide=0.3)[0]
+    prior = GaussianMixture((1, 1, 4), 2, components=3)
+    prior.mean.copy_(torch.tensor([[0.5, -0.4], [-0.8, 0.2], [0.1, 0.9]]))
+    prior.log_s.copy_(torch.tensor([[-0.3, 0.1], [0.0, -0.2], [-0.5, 0.2]]))
+    prior.logits.copy_(torch.tensor([0.1, -0.4, 0.6]))
+    model.prior = prior
+    W, b = model.decoder.A[:4], model.decoder.c[:4]
+    parts = []
+    for mean, log_s, log_pi in zip(prior.mean, prior.log_s, prior.logits.log_softmax(0)):
+        covariance = W @ torch.diag((2 * log_s).exp()) @ W.T + s**2 * torch.eye(4)
+        parts.append(log_pi + exact(MultivariateNormal(W @ mean + b, covariance)))
+    log_p = torch.stack(parts).logsumexp(0)
+    n = 3_000
+    draws = model.log_prob(repeated(IMAGES, n), rng=streams(3 * n), K=2).view(3, n).exp()
+    error = draws.std(1) / math.sqrt(n)
+    assert bool((error < 0.03 * log_p.exp()).all())
+    assert bool(((draws.mean(1) - log_p.exp()).abs() < 5 * error).all())
+    assert model.likelihood_kind(K=40, ais=12) == "estimate"
+
+
+VARIANTS = {
+    "isotropic": {"posterior": Isotropic},
+    "iaf": {"posterior": partial(IAF, width=8, context=3)},
+    "planar": {"posterior": Planar},
+    "mixture": {"prior": partial(GaussianMixture, components=3)},
+    "vamp": {"prior": partial(VampPrior, components=3)},
+    "flow": {"prior": partial(FlowPrior, net=partial(MLP, width=8))},
+    "iaf and flow": {
+        "posterior": partial(IAF, width=8, context=3),
+        "prior": partial(FlowPrior, net=partial(MLP, width=8)),
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "labels"), [*((name, None) for name in VARIANTS), ("vamp", 3)])
+@torch.no_grad()
+def test_every_variant_scores_the_integral_over_its_prior(name, labels):
+    """Two latents: sum_z p(x|z) p(z) over a grid is the mean of importance weights; the ELBO is below, annealing between."""
+    spec = Spec((1, 1, 2), 16, y=labels and Labels(labels))
+    net = partial(MLP, width=8, depth=1)
+    model = VAE(spec, net, net, ADAM, latent=2, conditional=labels is not None, **VARIANTS[name])
+    for i, p in enumerate(model.parameters()):
+        p.copy_(0.4 * Rng(i, [0], torch.float64).split("weights").normal(p.shape)[0])
+    n = 400
+    x = torch.tensor([[[[3, 9]]]], dtype=torch.uint8)
+    label = lambda n: None if labels is None else torch.full((n,), 1)  # noqa: E731
+    line = torch.linspace(-7, 7, 101)
+    z = torch.cartesian_prod(line, line)
+    log_prior = model.law.log_density(z).sum(1) + 2 * math.log(0.14)
+    likelihood = model.log_likelihood(x.expand(len(z), -1, -1, -1), z, label(len(z)))
+    log_p = float((log_prior + likelihood).logsumexp(0))
+    images = x.expand(n, -1, -1, -1)
+    w = model.log_prob(images, label(n), streams(n), K=10).exp()
+    assert abs(float(w.mean()) - math.exp(log_p)) < 5 * float(w.std()) / math.sqrt(n)
+    elbo = model.log_prob(images, label(n), streams(n))
+    assert float(elbo.mean()) < log_p
+    annealed = model.log_prob(images[:20], label(20), streams(20), K=2, ais=6)
+    assert float(elbo.mean()) < float(annealed.mean()) < log_p + 0.1

@@ -15,8 +15,12 @@ def test_a_vae_with_batch_norm_would_evaluate_by_the_statistics_it_began_with():
     encoder = "model.encoder.class_path=genbench.nets.conv.ConvEncoder"
     for norm in ("group", "none"):
         build(load_config("digits/vae", [encoder, f"model.encoder.norm={norm}"], smoke=True))
-    with pytest.raises(InputError, match=r"VAE: \S+ is a BatchNorm, .*right is norm 'group'"):
-        build(load_config("digits/vae", [encoder, "model.encoder.norm=batch"], smoke=True))
+    # free bits couple the images of a batch, and estimate nothing
+    for more in ([], ["model.free_bits=0.1"]):
+        with pytest.raises(InputError, match=r"VAE: \S+ is a BatchNorm, .*right is norm 'group'"):
+            build(
+                load_config("digits/vae", [encoder, "model.encoder.norm=batch", *more], smoke=True)
+            )
 
 
 @pytest.mark.parametrize("recipe", ["points2d/vae", "digits/gan"])

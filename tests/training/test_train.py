@@ -800,19 +800,17 @@ def test_a_batch_that_cannot_be_split_is_refused(name, override, line, tiny, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_couples_images_is_not_shared_unless_it_gathers_them(
-    tiny, tmp_path, monkeypatch
-):
+def test_a_loss_that_couples_images_is_not_shared_unless_it_gathers_them(tiny, tmp_path):
     """Batch normalisation is over all processes; a model that couples its images otherwise is refused on several."""
     data, model = build(tiny("digits/gan", "trainer.devices=2"))
     check_fit(tiny("digits/gan", "trainer.devices=2"), data, model)
-    monkeypatch.setattr(VAE, "batch_coupled", True)
+    coupled = "model.free_bits=0.1"
     with pytest.raises(
         InputError, match="ask for 2 processes, but this loss couples the images of a batch"
     ):
-        train(tiny(EXAMPLE, "trainer.devices=2"))
+        train(tiny(EXAMPLE, "trainer.devices=2", coupled))
     assert not (tmp_path / "run").exists()
-    assert train(tiny(EXAMPLE, "budget.images=32")).state()["status"] == "done"
+    assert train(tiny(EXAMPLE, "budget.images=32", coupled)).state()["status"] == "done"
 
 
 def test_a_preview_leaves_training_as_it_was(tiny):
