@@ -29,6 +29,7 @@ __all__ = [
     "Denoises",
     "Diffuses",
     "Encodes",
+    "HasEnergy",
     "HasLatent",
     "HasTrajectory",
     "Latent",
@@ -90,6 +91,13 @@ class Decodes(Protocol):
     """Latents have images: the mean of p(x | z), or x = f^{-1}(z), or G(z)."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class HasEnergy(Protocol):
+    """Images have energies, (B,) nats: log p(x) = -energy(x) - log Z, where nobody needs to know Z."""
+
+    def energy(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ _CAPABILITIES = {
     "codes": capabilities.Tokenizes,
     "steps of sampling": capabilities.HasTrajectory,
     "denoising": capabilities.Denoises,
+    "energy": capabilities.HasEnergy,
 }
 _CONDITIONS = {Labels: "labels", Image: "images", Tokens: "texts"}
 # an author whom a class names, such as "(Mao et al., equation 2)"
@@ -130,8 +131,6 @@ def answers_of(model: type) -> Iterator[str]:
     for word, capability in _CAPABILITIES.items():
         if capabilities.class_offers(model, capability):
             yield word
-    if hasattr(model, "free_energy"):
-        yield "energy"
     conditions = getattr(model, "conditions", ())
     arguments = " or ".join(_CONDITIONS[kind] for kind in conditions)
     if "conditional" in inspect.signature(model).parameters or Labels not in conditions:

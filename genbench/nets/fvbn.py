@@ -43,20 +43,15 @@ class FVBN(AutoregressiveNet):
         cond: Length of the conditioning vector.
     """
 
-    mask: Tensor
-
     def __init__(self, inputs: Shape, outputs: Shape, cond: int = 0) -> None:
         super().__init__(inputs, outputs)
         units = math.prod(inputs) * (self.levels - 1)
-        pixel = torch.arange(units) // (self.levels - 1)
-        # [(i, k), (j, t)]
-        self.W = nn.Parameter(torch.zeros(units, units))
         self.b = nn.Parameter(torch.zeros(units))
+        self.earlier = _Earlier(math.prod(inputs), self.levels - 1)
         self.of_cond = nn.Linear(cond, units, bias=False) if cond else None
-        self.register_buffer("mask", pixel[:, None] > pixel, persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
-        steps = thermometer(x.movedim(1, -1).flatten(1), self.levels).to(self.W.dtype)
+        steps = thermometer(x.movedim(1, -1).flatten(1), self.levels).to(self.b.dtype)
         return raster(self.regress(steps, cond), self.inputs)
 
     def regress(self, steps: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -66,19 +61,17 @@ class FVBN(AutoregressiveNet):
             steps: 1[x_j >= t], (B, D, levels - 1).
             cond: (B, cond), or None.
         """
-        a = F.linear(steps.flatten(1), self.W * self.mask) + self._bias(cond)
+        a = self._bias(cond) + self.earlier(steps.flatten(1), slice(None))
         return F.pad(a.unflatten(1, (-1, self.levels - 1)), (1, 0))
 
     @torch.no_grad()
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
-        a = self._bias(cond).expand(batch, -1).clone()
+        a = self._bias(cond).expand(batch, -1)
         values = []
         for i in range(math.prod(self.inputs)):
-            first = i * (self.levels - 1)
-            later = first + self.levels - 1
-            value = choose(F.pad(a[:, first:later], (1, 0)), i)
-            steps = thermometer(value, self.levels).to(a)
-            a[:, later:] += steps @ self.W[later:, first:later].T
+            own = slice(i * (self.levels - 1), (i + 1) * (self.levels - 1))
+            value = choose(F.pad(a[:, own], (1, 0)), i)
+            a = a + self.earlier(thermometer(value, self.levels).to(a), own)
             values.append(value)
         return image_of(values, self.inputs)
 
@@ -87,3 +80,24 @@ class FVBN(AutoregressiveNet):
         if cond is None or self.of_cond is None:
             return self.b[None]
         return self.b + self.of_cond(cond)
+
+
+class _Earlier(nn.Module):
+    """sum_{jt} W_{ik, jt} 1[x_j >= t] over some (j, t), for all (i, k), by weights with j < i alone.
+
+    Args:
+        dims: D.
+        steps: Values of k and of t.
+    """
+
+    mask: Tensor
+
+    def __init__(self, dims: int, steps: int) -> None:
+        super().__init__()
+        pixel = torch.arange(dims * steps) // steps
+        self.W = nn.Parameter(torch.zeros(dims * steps, dims * steps))
+        self.register_buffer("mask", pixel[:, None] > pixel, persistent=False)
+
+    def forward(self, steps: Tensor, some: slice) -> Tensor:
+        """(B, n) of n places (j, t) -> (B, D steps)."""
+        return F.linear(steps, self.W[:, some] * self.mask[:, some])

@@ -52,8 +52,7 @@ class NADE(AutoregressiveNet):
         steps = self.levels - 1
         self.W = nn.Parameter(torch.randn(dims, steps, width) / math.sqrt(dims * steps))
         self.c = nn.Parameter(torch.zeros(width))
-        self.V = nn.Parameter(torch.randn(dims, steps, width) / math.sqrt(width))
-        self.b = nn.Parameter(torch.zeros(dims, steps))
+        self.out = _Regressions(dims, steps, width)
         self.of_cond = nn.Linear(cond, width, bias=False) if cond else None
 
     def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
@@ -70,15 +69,14 @@ class NADE(AutoregressiveNet):
         added = torch.einsum("bjt,jth->bjh", steps, self.W)
         before = F.pad(added[:, :-1], (0, 0, 1, 0)).cumsum(1)
         h = torch.sigmoid(before + self._bias(cond)[:, None])
-        logits = torch.einsum("bih,ikh->bik", h, self.V) + self.b
-        return F.pad(logits, (1, 0))
+        return F.pad(self.out(h, slice(None)), (1, 0))
 
     @torch.no_grad()
     def generate(self, choose: Choose, batch: int, cond: Tensor | None = None) -> Tensor:
         a = self._bias(cond).expand(batch, -1)
         values = []
         for i in range(math.prod(self.inputs)):
-            logits = torch.sigmoid(a) @ self.V[i].T + self.b[i]
+            logits = self.out(torch.sigmoid(a)[:, None], slice(i, i + 1))[:, 0]
             value = choose(F.pad(logits, (1, 0)), i)
             a = a + thermometer(value, self.levels).to(a) @ self.W[i]
             values.append(value)
@@ -89,3 +87,22 @@ class NADE(AutoregressiveNet):
         if cond is None or self.of_cond is None:
             return self.c[None]
         return self.c + self.of_cond(cond)
+
+
+class _Regressions(nn.Module):
+    """b_i + V_i h_i of some positions i.
+
+    Args:
+        dims: D.
+        steps: Entries of b_i.
+        width: H.
+    """
+
+    def __init__(self, dims: int, steps: int, width: int) -> None:
+        super().__init__()
+        self.V = nn.Parameter(torch.randn(dims, steps, width) / math.sqrt(width))
+        self.b = nn.Parameter(torch.zeros(dims, steps))
+
+    def forward(self, h: Tensor, some: slice) -> Tensor:
+        """(B, n, H) of n positions -> (B, n, steps)."""
+        return torch.einsum("bih,ikh->bik", h, self.V[some]) + self.b[some]

@@ -106,11 +106,15 @@ class RBM(GenerativeModel):
         """F(v) of binary reals v, (B, D) -> (B,) nats."""
         return -v @ self.b - F.softplus(self.c + v @ self.W).sum(1)
 
+    def energy(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """F(v) of integer images, (B,) nats."""
+        return self.free_energy(self._flat(x))
+
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
     ) -> dict[str, Tensor]:
         """-log p(x) = F(v) + log Z, (B,) nats each."""
-        return {"free_energy": self.free_energy(self._flat(x)), "log_Z": self.log_z.expand(len(x))}
+        return {"free_energy": self.energy(x), "log_Z": self.log_z.expand(len(x))}
 
     def shared_error(self) -> float:
         """Standard error of log Z, nats."""
