@@ -27,7 +27,7 @@ _WIDTH = 100
 
 # The beginning of an entry of a section References: authors (year), title. place of publication
 _REFERENCE = re.compile(
-    r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. (?:arXiv:(?P<arxiv>[\d.]+\d))?"
+    r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)(?:\.|(?<=\?)) (?:arXiv:(?P<arxiv>[\d.]+\d))?"
 )
 
 

@@ -29,7 +29,7 @@ def energy_model(spec: Spec = PIXEL, **arguments) -> EnergyModel:
     """With a network that is far from constant."""
     torch.manual_seed(0)
     make = lambda inputs, outputs, cond: MLP(inputs, outputs, cond, width=16, depth=2)  # noqa: E731
-    model = EnergyModel(spec, make, torch.optim.Adam, **{"scale": 0.7, **arguments})
+    model = EnergyModel(spec, make, torch.optim.Adam, **{"scale": 0.7, "temperature": 0.8, **arguments})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
@@ -60,7 +60,7 @@ def draws_of_the_density(model: EnergyModel, n: int) -> torch.Tensor:
 def test_the_energy_is_the_network_and_the_gaussian():
     model = energy_model()
     v = streams(5).normal(PIXEL.shape)
-    expected = model.net(v)[:, 0] + v.flatten() ** 2 / (2 * 0.49)
+    expected = model.net(v)[:, 0] / 0.8 + v.flatten() ** 2 / (2 * 0.49)
     torch.testing.assert_close(model.energy_of_reals(v), expected)
     x = torch.tensor([0, 15], dtype=torch.uint8).view(2, 1, 1, 1)
     ends = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
@@ -79,7 +79,7 @@ def test_gradient_is_that_of_the_likelihood_where_the_chains_have_reached_it():
     right = torch.autograd.grad(data + log_Z(model), parameters)
     model.chains.rows.copy_(draws_of_the_density(model, n))
     loss = model.loss(x, None, streams(n))["loss"]
-    gradients = torch.autograd.grad(loss, parameters)
+    gradients = torch.autograd.grad(loss / 0.8, parameters)
     exact = torch.cat([g.flatten() for g in right])
     difference = torch.cat([g.flatten() for g in gradients]) - exact
     assert exact.abs().max() > 0.2
@@ -96,21 +96,21 @@ def test_the_squares_of_both_energies_are_weighed_by_alpha():
     weighed.chains.write(1)
     width = 2 / 15
     v = plain.to_real(x) + width * (streams(16).uniform(PIXEL.shape) - 0.5)
-    data = plain.energy_of_reals(v)
-    model = plain.energy_of_reals(weighed.chains.rows)
+    data = plain.net(v)
+    model = plain.net(weighed.chains.rows)
     squares = (data.square() + model.square()).mean()
     torch.testing.assert_close(losses[1]["loss"], losses[1]["difference"] + 0.3 * squares)
     torch.testing.assert_close(losses[1]["difference"], data.mean() - model.mean())
 
 
 def test_data_fill_their_cells():
-    """With chains that stand where they are, data of one level have the mean energy of its cell."""
+    """Data of one level have the mean f of its cell."""
     n = 20_000
     model = energy_model(chains=n)
     x = torch.full((n, 1, 1, 1), 7, dtype=torch.uint8)
     found = model.loss(x, None, streams(n))["data"].item()
     cell = -1 / 15 + torch.linspace(-1, 1, 2_001) / 15
-    energies = model.energy_of_reals(cell.view(-1, 1, 1, 1)).detach()
+    energies = model.net(cell.view(-1, 1, 1, 1)).detach()
     assert abs(found - energies.mean().item()) < 4.5 * energies.std().item() / math.sqrt(n)
     # an end of the cell is rounded to its level
     assert model.to_pixels(cell[[1, -2]]).tolist() == [7, 7]
@@ -169,18 +169,19 @@ def test_samples_of_a_constant_network_are_those_of_the_gaussian():
 
 def test_it_learns_two_levels():
     """Samples lie at both levels of the data."""
-    model = energy_model(eps=4e-3, steps=10, chains=64, alpha=0.01)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    model = energy_model(eps=6e-3, steps=5, chains=64, alpha=0.1)
+    optimizer = torch.optim.Adam(model.parameters())
     x = torch.tensor([3, 12], dtype=torch.uint8).view(2, 1, 1, 1).repeat(32, 1, 1, 1)
-    for step in range(100):
+    for step in range(160):
+        optimizer.param_groups[0]["lr"] = 2e-2 * (1 - step / 160)
         rng = Rng(1, range(64 * step, 64 * step + 64), torch.float64)
         optimizer.zero_grad()
         model.loss(x, None, rng)["loss"].backward()
         optimizer.step()
         model.chains.write(1)
-    samples = model.sample(Rng.of_samples(0, range(400), torch.float64), steps=150).flatten()
+    samples = model.sample(Rng.of_samples(0, range(400), torch.float64), steps=100).flatten()
     near = ((samples.int() - 3).abs() <= 2) | ((samples.int() - 12).abs() <= 2)
-    assert near.double().mean() > 0.85
+    assert near.double().mean() > 0.8
     assert 0.2 < (samples < 8).double().mean() < 0.8
 
 
@@ -193,7 +194,8 @@ def test_it_offers_an_energy_and_a_trajectory_and_no_density():
 def test_the_figure_of_points_normalises_the_energy_over_all_cells(trained):
     torch.set_default_dtype(torch.float32)
     subject = Subject(open_run(trained("points2d/ebm", "data.levels=16")))
-    table = density_table(subject)
+    with torch.no_grad():
+        table = density_table(subject)
     assert table.sum() == pytest.approx(1)
     x = torch.tensor([[3, 9], [12, 5]], dtype=torch.uint8).view(2, 1, 1, 2)
     energies = subject.model.energy(x).detach()
@@ -205,7 +207,7 @@ def test_the_figure_of_points_normalises_the_energy_over_all_cells(trained):
     ("option", "message"),
     [
         ("model.steps=0", "steps and chains are at least 1, not 0 and 2000"),
-        ("model.eps=0.0", "eps and scale are positive and alpha is not negative, not 0, 1 and"),
+        ("model.eps=0.0", "eps, temperature and scale are positive and alpha is not negative, not 0, 1, 1"),
         ("model.restart=1.5", "restart is a probability, not 1.5"),
     ],
 )

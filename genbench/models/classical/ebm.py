@@ -1,17 +1,18 @@
 r"""Energy model: a density of reals whose logarithm is a network, but for a constant.
 
-    p(v) = exp(-E(v)) / Z,    E(v) = f(v) + |v|^2 / (2 s^2)              v in R^D;  f a network with one output
+    p(v) = exp(-E(v)) / Z,    E(v) = f(v) / T + |v|^2 / (2 s^2)          v in R^D;  f a network with one output
 
-The second term is a Gaussian that f tilts: with it Z is finite as long as f falls no faster. An integer pixel fills its cell, of
-width 2 / (levels - 1) around its real.
+The second term is a Gaussian that f tilts: with it Z is finite as long as f falls no faster. Energies
+of images are steep, and with a small T a network of moderate outputs has them. An integer pixel fills
+its cell, of width 2 / (levels - 1) around its real.
 
 Nobody computes Z. Its gradient is a mean over p, of which chains of Langevin (`genbench.formulas.langevin`) are draws, nearly:
 
-    -d log p(v) = dE(v) - E_{v' ~ p} dE(v'),   by loss = E(v) - E(v') + alpha (E(v)^2 + E(v')^2)       (Du & Mordatch, section 3)
+    -d log p(v) = dE(v) - E_{v' ~ p} dE(v'),   by loss = f(v) - f(v') + alpha (f(v)^2 + f(v')^2)
 
     v'      after `steps` steps of size eps from where the chain was at a batch before; now and then one begins anew,
-            in uniform noise on [-1, 1]^D                                                       (Du & Mordatch, algorithm 1)
-    alpha   keeps E near 0, where gradients are moderate: p does not depend on a constant in E
+            in uniform noise on [-1, 1]^D                                      (Du & Mordatch, algorithm 1)
+    alpha   keeps f near 0, where gradients are moderate: p does not depend on a constant in f
 
 Chains of so few steps do not reach p where it has far modes, and they have a finite eps. What is learnt
 is an E whose short chains end at the data (Nijkamp et al.); samples are the ends of such chains from
@@ -52,8 +53,9 @@ class EnergyModel(GenerativeModel):
         steps: Langevin steps of a chain between two batches.
         eps: Size of a step, in the square of the unit of the reals: about the square of the finest
             detail, and less.
+        temperature: T.
         scale: s, the standard deviation of the Gaussian.
-        alpha: Weight of the squares of the energies.
+        alpha: Weight of the squares of f.
         chains: Persistent Markov chains, at least as many as a batch has images. They are saved and
             resumed.
         restart: Probability that a chain begins anew.
@@ -68,6 +70,7 @@ class EnergyModel(GenerativeModel):
         optimizer: OptimizerFactory,
         steps: int = 20,
         eps: float = 1e-3,
+        temperature: float = 1.0,
         scale: float = 1.0,
         alpha: float = 0.01,
         chains: int = 2_000,
@@ -76,16 +79,17 @@ class EnergyModel(GenerativeModel):
         super().__init__(spec, optimizer)
         if min(steps, chains) < 1:
             raise ValueError(f"steps and chains are at least 1, not {steps} and {chains}")
-        if min(eps, scale) <= 0 or alpha < 0:
+        if min(eps, temperature, scale) <= 0 or alpha < 0:
             raise ValueError(
-                "eps and scale are positive and alpha is not negative, not"
-                f" {eps:g}, {scale:g} and {alpha:g}"
+                "eps, temperature and scale are positive and alpha is not negative, not"
+                f" {eps:g}, {temperature:g}, {scale:g} and {alpha:g}"
             )
         if not 0 <= restart <= 1:
             raise ValueError(f"restart is a probability, not {restart:g}")
         self.net = net(spec.shape, (1,), 0)
         self.steps = steps
         self.eps = eps
+        self.T = temperature
         self.scale = scale
         self.alpha = alpha
         self.restart = restart
@@ -97,11 +101,11 @@ class EnergyModel(GenerativeModel):
 
     def energy_of_reals(self, v: Tensor) -> Tensor:
         """E(v), (B, C, H, W) -> (B,) nats."""
-        return self.net(v)[:, 0] + sum_dims(v.square()) / (2 * self.scale**2)
+        return self.net(v)[:, 0] / self.T + sum_dims(v.square()) / (2 * self.scale**2)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """E(v) - E(v') and alpha times their squares, whose gradient is that of -log p where alpha is 0
-        and the chains have reached p.
+        """f(v) - f(v') and alpha times their squares, whose gradient is T times that of -log p where
+        alpha is 0 and the chains have reached p: the Gaussian has nothing to learn.
         """
         width = 2 / (self.spec.levels - 1)
         v = self.to_real(x) + width * (rng.uniform(self.spec.shape) - 0.5)
@@ -111,8 +115,8 @@ class EnergyModel(GenerativeModel):
         for z in rng.normal((self.steps, *self.spec.shape)).unbind(1):
             chain = langevin_step(self.energy_of_reals, chain, self.eps, z)
         self.chains.keep(rng, chain)
-        data = self.energy_of_reals(v)
-        model = self.energy_of_reals(chain)
+        data = self.net(v)[:, 0]
+        model = self.net(chain)[:, 0]
         squares = (data.square() + model.square()).mean()
         difference = data.mean() - model.mean()
         return {
