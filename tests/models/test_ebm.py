@@ -29,7 +29,9 @@ def energy_model(spec: Spec = PIXEL, **arguments) -> EnergyModel:
     """With a network that is far from constant."""
     torch.manual_seed(0)
     make = lambda inputs, outputs, cond: MLP(inputs, outputs, cond, width=16, depth=2)  # noqa: E731
-    model = EnergyModel(spec, make, torch.optim.Adam, **{"scale": 0.7, "temperature": 0.8, **arguments})
+    model = EnergyModel(
+        spec, make, torch.optim.Adam, **{"scale": 0.7, "temperature": 0.8, **arguments}
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
@@ -207,7 +209,10 @@ def test_the_figure_of_points_normalises_the_energy_over_all_cells(trained):
     ("option", "message"),
     [
         ("model.steps=0", "steps and chains are at least 1, not 0 and 2000"),
-        ("model.eps=0.0", "eps, temperature and scale are positive and alpha is not negative, not 0, 1, 1"),
+        (
+            "model.eps=0.0",
+            "eps, temperature and scale are positive and alpha is not negative, not 0, 1, 1",
+        ),
         ("model.restart=1.5", "restart is a probability, not 1.5"),
     ],
 )
