@@ -31,6 +31,7 @@ __all__ = [
     "Denoises",
     "Diffuses",
     "Encodes",
+    "HasEnergy",
     "HasLatent",
     "HasTrajectory",
     "Latent",
@@ -104,6 +105,13 @@ class Classifies(typing.Protocol):
     """
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class HasEnergy(typing.Protocol):
+    """Images have energies, (B,) nats: log p(x) = -energy(x) - log Z, where Z may be unknown."""
+
+    def energy(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
 @runtime_checkable

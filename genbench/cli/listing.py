@@ -27,7 +27,7 @@ _WIDTH = 100
 
 # An entry of a section References begins like this: authors (year), title. place of publication.
 _REFERENCE = re.compile(
-    r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)\. (?:arXiv:(?P<arxiv>[\d.]+\d))?"
+    r"(?P<authors>[^()]+) \((?P<year>\d{4})\), (?P<title>.+?)(?:\.|(?<=\?)) (?:arXiv:(?P<arxiv>[\d.]+\d))?"
 )
 
 

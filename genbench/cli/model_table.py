@@ -42,6 +42,7 @@ _CAPABILITIES = {
     "steps of sampling": capabilities.HasTrajectory,
     "denoising": capabilities.Denoises,
     "classes": capabilities.Classifies,
+    "energy": capabilities.HasEnergy,
 }
 _CONDITIONS = {Labels: "labels", Image: "images", Tokens: "texts"}
 # A class names an author like this: "(Mao et al., equation 2)".
@@ -131,8 +132,6 @@ def answers_of(model: type) -> Iterator[str]:
     for word, capability in _CAPABILITIES.items():
         if capabilities.class_offers(model, capability):
             yield word
-    if hasattr(model, "free_energy"):
-        yield "energy"
     conditions = getattr(model, "conditions", ())
     arguments = " or ".join(_CONDITIONS[kind] for kind in conditions)
     if "conditional" in inspect.signature(model).parameters or Labels not in conditions:

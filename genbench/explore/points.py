@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
+from torch import Tensor
 
+from genbench.capabilities import HasEnergy
 from genbench.explore.drawing import Drawing
 from genbench.explore.sheet import PALETTE, panel, sheet
 from genbench.explore.subject import NotPossible, Subject
@@ -45,11 +47,18 @@ def points(subject: Subject) -> Drawing:
         log_truth = np.log(np.where(truth > 0, truth, 1))
         log_model = np.log(np.maximum(model, 1e-300))
         kl = float((truth * (log_truth - log_model)).sum())
-        kind = str(subject.model.likelihood_kind(**subject.log_prob_options))
-        sign = {"exact": "=", "bound": "<="}.get(kind, "~")
-        caption += (
-            f" KL(p || model) {sign} {kl:.3f} nats; the model's table sums to {model.sum():.3f}."
-        )
+        if subject.model.likelihood is None:
+            caption += (
+                " The model's is exp(-energy) over its sum over all cells:"
+                f" KL(p || model) = {kl:.3f} nats."
+            )
+        else:
+            kind = str(subject.model.likelihood_kind(**subject.log_prob_options))
+            sign = {"exact": "=", "bound": "<="}.get(kind, "~")
+            caption += (
+                f" KL(p || model) {sign} {kl:.3f} nats; the model's table sums to"
+                f" {model.sum():.3f}."
+            )
     figure = sheet(title, caption)
     look: dict[str, Any] = {
         "origin": "lower",
@@ -86,12 +95,14 @@ def density_table(subject: Subject) -> np.ndarray | None:
 
     For a model of p(x | y) it is the mixture over the training frequencies of the labels.
 
+    An energy is normalised here, over all cells; the samples of its model may have another density.
+
     Returns:
-        float64 (L, L); None for a model without a density.
+        float64 (L, L); None for a model without a density and without an energy.
     """
     model = subject.model
     L = subject.spec.levels
-    if model.likelihood is None:
+    if model.likelihood is None and not isinstance(model, HasEnergy):
         return None
     cells = torch.cartesian_prod(torch.arange(L), torch.arange(L))
     x = cells.to(subject.spec.dtype).view(-1, 1, 1, 2).to(subject.device)
@@ -108,9 +119,20 @@ def density_table(subject: Subject) -> np.ndarray | None:
             y = None
             if model.conditional:
                 y = torch.full((len(part),), k, device=subject.device)
-            parts.append(model.log_prob(part, y, **subject.log_prob_options))
-        table += weight * torch.cat(parts).double().exp().cpu().numpy()
+            parts.append(_log_mass(subject, part, y))
+        log_p = torch.cat(parts).double()
+        if model.likelihood is None:
+            log_p = log_p.log_softmax(0)
+        table += weight * log_p.exp().cpu().numpy()
     return table.reshape(L, L)
+
+
+def _log_mass(subject: Subject, x: Tensor, y: Tensor | None) -> Tensor:
+    """log p of images, or minus their energies, of a model that has no density."""
+    model = subject.model
+    if model.likelihood is None and isinstance(model, HasEnergy):
+        return -model.energy(x, y)
+    return model.log_prob(x, y, **subject.log_prob_options)
 
 
 def _plane(axes: Axes, title: str, levels: int) -> None:

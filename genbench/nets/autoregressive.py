@@ -29,6 +29,9 @@ __all__ = [
     "Choose",
     "chain_rule",
     "draw_in_order",
+    "image_of",
+    "raster",
+    "thermometer",
 ]
 
 # A `Choose` function maps the logits of position i, (B, levels), and i to pixel values x_i, int64
@@ -93,6 +96,28 @@ class AutoregressiveNet(Net):
             column = i // channels % width
             x[:, channel, row, column] = choose(self(x, cond)[:, :, channel, row, column], i)
         return x
+
+
+def thermometer(x: Tensor, levels: int) -> Tensor:
+    """1[x >= t] for t = 1, ..., levels - 1: integers (...) -> bool (..., levels - 1).
+
+    Examples:
+        >>> thermometer(torch.tensor([0, 2, 3]), 4).int().tolist()
+        [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+    """
+    return x[..., None] >= torch.arange(1, levels, device=x.device)
+
+
+def raster(logits: Tensor, inputs: Shape) -> Tensor:
+    """Logits of the positions in order, (B, D, levels) -> (B, levels, C, H, W)."""
+    channels, height, width = inputs
+    return logits.unflatten(1, (height, width, channels)).permute(0, 4, 3, 1, 2)
+
+
+def image_of(values: list[Tensor], inputs: Shape) -> Tensor:
+    """Pixels of the positions in order, (B,) each -> (B, C, H, W)."""
+    channels, height, width = inputs
+    return torch.stack(values, 1).unflatten(1, (height, width, channels)).movedim(-1, 1)
 
 
 # An `AutoregressiveNetFactory` makes a network from its `inputs`, `outputs` and `cond`.

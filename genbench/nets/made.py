@@ -10,7 +10,8 @@ m(k) pixels:
 
 (the paper counts positions from 1). The numbers go round 1, ..., D - 1 in place of random ones, the
 same in all layers, so that a layer may be residual. A conditioning vector is for all to see: it
-adds units of number 0, which carry it to the first pixel.
+adds units of number 0, which carry it to the first pixel. Without hidden layers the logits of i see
+the pixels before it, 1[i > j], and are one layer of logistic regressions (`fvbn.py`).
 
 A pixel enters as a "thermometer", 1[x >= t] for t = 1, ..., levels - 1: p(x_1 | x_0) may change at any level of x_0, which a
 smooth function of the real value can hardly follow, while neighbouring levels share all steps but
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.nets.autoregressive import AutoregressiveNet
+from genbench.nets.autoregressive import AutoregressiveNet, raster, thermometer
 from genbench.rng import Rng
 from genbench.spec import Shape
 
@@ -46,42 +47,52 @@ class MADE(AutoregressiveNet):
         cond: Length of the conditioning vector, added in every hidden layer.
         width: Hidden units per layer; with fewer than D - 1 of them a pixel does not see all
             earlier ones.
-        depth: Hidden layers, at least one.
+        depth: Hidden layers; 0: logistic regressions on the earlier pixels, as of `FVBN`, to whose
+            logits the conditioning vector is added.
     """
 
     def __init__(
         self, inputs: Shape, outputs: Shape, cond: int = 0, width: int = 256, depth: int = 2
     ) -> None:
         super().__init__(inputs, outputs)
-        if width < 1 or depth < 1:
-            raise ValueError(f"MADE: width and depth are at least 1, not {width} and {depth}")
+        if width < 1 or depth < 0:
+            raise ValueError(
+                f"MADE: width is at least 1 and depth at least 0, not {width} and {depth}"
+            )
         dims = math.prod(inputs)
         levels = self.levels
         pixel = torch.arange(dims)
         lowest = 0 if cond else 1
         m = lowest + torch.arange(width) % max(1, dims - lowest)
-        self.first = MaskedLinear((m[:, None] > pixel).repeat_interleave(levels - 1, dim=1))
+        self.first: MaskedLinear | None = None
+        self.direct: nn.Linear | None = None
+        known = (pixel[:, None] > pixel).repeat_interleave(levels - 1, dim=1)
+        if depth:
+            self.first = MaskedLinear((m[:, None] > pixel).repeat_interleave(levels - 1, dim=1))
+            known = pixel[:, None] >= m
+        elif cond:
+            self.direct = nn.Linear(cond, dims * levels, bias=False)
         self.hidden = nn.ModuleList(MaskedLinear(m[:, None] >= m) for _ in range(depth - 1))
-        self.last = MaskedLinear((pixel[:, None] >= m).repeat_interleave(levels, dim=0))
+        self.last = MaskedLinear(known.repeat_interleave(levels, dim=0))
         self.shifts = nn.ModuleList(
             nn.Linear(cond, width, bias=False) for _ in range(depth if cond else 0)
         )
 
     def forward(self, x: Tensor, cond: Tensor | None = None, rng: Rng | None = None) -> Tensor:
-        channels, height, width = self.inputs
         h = self._features(x.movedim(1, -1).flatten(1))
-        for i, layer in enumerate((self.first, *self.hidden)):
+        layers = () if self.first is None else (self.first, *self.hidden)
+        for i, layer in enumerate(layers):
             shift = self.shifts[i](cond) if cond is not None else 0
             step = F.silu(layer(h) + shift)
             h = h + step if i else step
-        return (
-            self.last(h).unflatten(1, (height, width, channels, self.levels)).permute(0, 4, 3, 1, 2)
-        )
+        logits = self.last(h)
+        if self.direct is not None and cond is not None:
+            logits = logits + self.direct(cond)
+        return raster(logits.unflatten(1, (-1, self.levels)), self.inputs)
 
     def _features(self, x: Tensor) -> Tensor:
         """Pixels (B, D) -> thermometers (B, D * (levels - 1))."""
-        steps = x[..., None] >= torch.arange(1, self.levels, device=x.device)
-        return steps.flatten(1).to(self.first.weight.dtype)
+        return thermometer(x, self.levels).flatten(1).to(self.last.weight.dtype)
 
 
 class MaskedLinear(nn.Linear):

@@ -7,11 +7,14 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from genbench.models.autoregressive.autoregressive import Autoregressive
 from genbench.nets.autoregressive import AutoregressiveNet
+from genbench.nets.fvbn import FVBN
 from genbench.nets.made import MADE
 from genbench.nets.mlp import MLP
+from genbench.nets.nade import NADE
 from genbench.nets.pixelcnn import GatedPixelCNN
 from genbench.nets.transformer import Transformer
 from genbench.rng import Rng
@@ -21,8 +24,12 @@ UNIVERSES = [((1, 1, 2), 16), ((1, 2, 2), 3), ((2, 1, 2), 3), ((1, 2, 1), 5), ((
 MAKERS = {
     "pixelcnn": lambda i, o, c: GatedPixelCNN(i, o, c, width=6, layers=3),
     "made": lambda i, o, c: MADE(i, o, c, width=12, depth=2),
+    "made without hidden layers": lambda i, o, c: MADE(i, o, c, depth=0),
+    "fvbn": FVBN,
+    "nade": lambda i, o, c: NADE(i, o, c, width=12),
     "transformer": lambda i, o, c: Transformer(i, o, c, width=16, depth=2, heads=2),
 }
+INCREMENTAL = ("fvbn", "nade")
 
 
 def adam(parameters):
@@ -262,7 +269,7 @@ def test_each_label_gets_its_own_images(kind):
         torch.arange(64) % 2,
     )
     x = torch.where(y == 0, 1, 3).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).to(torch.uint8)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-2)
     for _ in range(60):
         optimizer.zero_grad()
         model.loss(x, y, Rng(0, range(64)))["loss"].backward()
@@ -292,6 +299,120 @@ def test_an_image_does_not_depend_on_its_batch(double, kind):
     assert torch.equal(x, torch.cat([model.sample(rng[i : i + 1]) for i in range(6)]))
     alone = torch.cat([model.log_prob(x[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(model.log_prob(x), alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "levels"), [((1, 2, 3), 2), ((2, 2, 1), 4)])
+@pytest.mark.parametrize("labels", [None, 3])
+def test_made_without_hidden_layers_is_a_fully_visible_belief_network(
+    double, shape, levels, labels
+):
+    """The same weights, those of the first level of each pixel zero, have the same log-probabilities."""
+    fvbn = random_model("fvbn", shape, levels, labels)
+    made = random_model("made without hidden layers", shape, levels, labels)
+    dims = math.prod(shape)
+    rows = lambda weight: weight.unflatten(0, (dims, levels))[:, 1:]  # noqa: E731
+    of_levels = lambda weight: weight.unflatten(0, (dims, levels - 1))  # noqa: E731
+    with torch.no_grad():
+        for parameter in made.net.parameters():
+            parameter.zero_()
+        rows(made.net.last.weight).copy_(of_levels(fvbn.net.earlier.W))
+        rows(made.net.last.bias).copy_(of_levels(fvbn.net.b))
+        if labels:
+            rows(made.net.direct.weight).copy_(of_levels(fvbn.net.of_cond.weight))
+    x = universe(shape, levels)
+    y = None if labels is None else torch.arange(len(x)) % labels
+    torch.testing.assert_close(made.log_prob(x, y), fvbn.log_prob(x, y), rtol=0, atol=1e-12)
+    assert fvbn.log_prob(x, y).std() > 0.3
+
+
+def test_a_fully_visible_belief_network_is_a_chain_of_logistic_regressions(double):
+    """log p(x) of binary pixels by sigmoids, one after the other."""
+    model = random_model("fvbn", (1, 1, 4), 2)
+    x = universe((1, 1, 4), 2)
+    v = x.flatten(1).double()
+    total = torch.zeros(16)
+    for i in range(4):
+        p = torch.sigmoid(model.net.b[i] + v[:, :i] @ model.net.earlier.W[i, :i])
+        total = total + torch.where(v[:, i] == 1, p, 1 - p).log()
+    torch.testing.assert_close(model.log_prob(x), total)
+
+
+def test_nade_has_the_hidden_units_of_its_equation(double):
+    """h_i = sigma(c + sum_{j < i} W_j x_j) of every position by itself."""
+    model = random_model("nade", (1, 1, 4), 2)
+    net = model.net
+    x = universe((1, 1, 4), 2)
+    v = x.flatten(1).double()
+    total = torch.zeros(16)
+    for i in range(4):
+        h = torch.sigmoid(net.c + v[:, :i] @ net.W[:i, 0])
+        p = torch.sigmoid(net.out.b[i, 0] + h @ net.out.V[i, 0])
+        total = total + torch.where(v[:, i] == 1, p, 1 - p).log()
+    torch.testing.assert_close(model.log_prob(x), total)
+
+
+@pytest.mark.parametrize("kind", INCREMENTAL)
+def test_logits_have_a_triangular_jacobian(double, kind):
+    """By the thermometers of pixels in order, of which the logits are a smooth function."""
+    net = randomise(MAKERS[kind]((2, 2, 2), (3, 2, 2, 2), 0))
+    smooth = net.regress if kind == "fvbn" else net.estimate
+    steps = Rng(0, range(2), torch.float64).uniform((8, 2))
+    mixture = torch.linspace(-1, 2, 3)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda steps: (smooth(steps) * mixture).sum((0, 2)), steps
+    )
+    assert torch.equal(jacobian.abs().sum((1, 3)) > 0, strictly_later(8))
+
+
+@pytest.mark.parametrize("kind", INCREMENTAL)
+@pytest.mark.parametrize(("shape", "levels", "cond"), [((1, 5, 4), 2, 0), ((3, 2, 3), 5, 3)])
+def test_incremental_generation_equals_the_naive_one(double, kind, shape, levels, cond):
+    net = randomise(MAKERS[kind](shape, (levels, *shape), cond))
+    vector = Rng(1, range(3), torch.float64).normal((cond,)) if cond else None
+    values = Rng(0, range(3)).integers(levels, (math.prod(shape),))
+    images, logits = [], []
+    for generate in (net.generate, lambda *arguments: AutoregressiveNet.generate(net, *arguments)):
+        met = []
+
+        def choose(logits, i, met=met):
+            met.append(logits)
+            return values[:, i]
+
+        images.append(generate(choose, 3, vector))
+        logits.append(torch.stack(met))
+    assert torch.equal(*images)
+    torch.testing.assert_close(*logits, rtol=0, atol=1e-12)
+
+
+def storage(value):
+    return value.untyped_storage().data_ptr() if isinstance(value, torch.Tensor) else None
+
+
+class Entries(TorchDispatchMode):
+    """Counts the entries of all results, views apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and storage(result) not in map(storage, args):
+            self.number += result.numel()
+        return result
+
+
+def test_an_image_of_nade_is_drawn_in_time_linear_in_its_pixels():
+    """And the one of a fully visible belief network in quadratic time, where the naive ways take D times as long."""
+    cost = {}
+    for kind in INCREMENTAL:
+        for dims in (50, 100):
+            net = MAKERS[kind]((1, 1, dims), (2, 1, 1, dims), 0)
+            with Entries() as entries:
+                net.generate(lambda logits, i: torch.zeros(4, dtype=torch.int64), 4)
+            cost[kind, dims] = entries.number
+    assert cost["nade", 100] < 2.1 * cost["nade", 50]
+    assert cost["fvbn", 100] < 4.2 * cost["fvbn", 50]
 
 
 def test_impossible_levels_are_never_drawn(double):
@@ -337,7 +458,8 @@ def test_labels_and_streams_leave_the_likelihood_alone():
         (lambda: GatedPixelCNN((1, 2, 2), (3, 1, 2, 2), kernel=4), "kernel is odd"),
         (lambda: GatedPixelCNN((1, 2, 2), (3, 1, 2, 2), layers=0), "layers are at least 1"),
         (lambda: GatedPixelCNN((1, 2, 2), (1, 2, 2)), "outputs"),
-        (lambda: MADE((1, 2, 2), (3, 1, 2, 2), depth=0), "depth are at least 1"),
+        (lambda: MADE((1, 2, 2), (3, 1, 2, 2), depth=-1), "depth at least 0, not 256 and -1"),
+        (lambda: NADE((1, 2, 2), (3, 1, 2, 2), width=0), "width is at least 1, not 0"),
         (lambda: MADE((4,), (3, 4)), r"\(C, H, W\)"),
         (lambda: Autoregressive(Spec((1, 2, 2), 3), MLP, adam), "not MLP"),
     ],

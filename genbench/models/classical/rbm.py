@@ -125,13 +125,17 @@ class RBM(GenerativeModel):
         energy = self.machine(e).free_energy(v)
         return energy if e is None else energy - e @ self.d
 
+    def energy(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """F(v), or F(v, y), of integer images, (B,) nats."""
+        return self.free_energy(self._flat(x), self.condition(y))
+
     def terms(
         self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None
     ) -> dict[str, Tensor]:
         """-log p(x) = F(v) + log Z, or -log p(x | y) = F(v, y) + log Z_y, (B,) nats each."""
         e = self.condition(y)
         log_z = self.log_z.expand(len(x)) if e is None else e.double() @ self.log_z
-        return {"free_energy": self.free_energy(self._flat(x), e), "log_Z": log_z}
+        return {"free_energy": self.energy(x, y), "log_Z": log_z}
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor:
         """log p(x, y) = -F(v, y) - log Z of every class, (B, K) nats. Its softmax, p(y | x), is exact:
