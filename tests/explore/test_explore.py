@@ -177,6 +177,7 @@ def made(lines):
         ("digits/pixelcnn", PICTURES),
         ("points2d/vae", {"points", "encodings"}),
         ("points2d/ddpm", {"points", "forward", "reverse"}),
+        ("points2d/ebm", {"points", "reverse"}),
     ],
 )
 def test_a_run_gets_the_figures_of_what_it_offers(trained, tmp_path, recipe, expected):
