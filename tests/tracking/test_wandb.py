@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import warm
 
 from genbench.cli.main import main
 from genbench.evaluation.evaluate import evaluate
@@ -247,10 +248,15 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     (folder / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    given, jobs = os.pipe()
+    answers, wanted = os.pipe()
     command = [sys.executable, str(Path(__file__).parents[1] / "workers" / "wandb_worker.py")]
-    with subprocess.Popen(
-        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
+    process = warm.Popen(
+        [*command, str(given), str(wanted)], env=environment, pass_fds=(given, wanted)
+    )
+    os.close(given)
+    os.close(wanted)
+    with os.fdopen(jobs, "w", buffering=1) as to, os.fdopen(answers) as back:
 
         def act(run: Path, environment: dict, do: str | None = None) -> tuple[int, str]:
             netrc = {"NETRC": str(folder / "netrc")}
@@ -260,13 +266,14 @@ def node(tmp_path_factory):
                 "environment": {**NO_WANDB, **netrc, **environment},
                 "do": do,
             }
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline()), Path(f"{run}.txt").read_text()
+            to.write(json.dumps(job) + "\n")
+            answer = back.readline()
+            assert answer, process.communicate()
+            return json.loads(answer), Path(f"{run}.txt").read_text()
 
         act.temporary = folder / "tmp"
         yield act
-        process.stdin.close()
+    process.wait()
 
 
 def ended(run: Path) -> dict:

@@ -1,6 +1,7 @@
 """Trains and evaluates in children that have never met wandb and end as Python ends: what wandb does at exit is part of a run.
 
-python wandb_worker.py      a job per line of JSON on stdin, its exit code on stdout; what it said goes to <run>.txt
+python wandb_worker.py JOBS ANSWERS     two file descriptors: a job per line of JSON from the one, its exit code to the other; what it
+                                        said goes to <run>.txt
 
 {"run": folder, "overrides": [...], "environment": {name: value, or null for none}, "do": null or one of
  "hide wandb"         it is not installed
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pydantic._internal._fields
 import torch
 from layout_worker import small
 from resume_worker import SPEED, evaluate
@@ -81,8 +83,10 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def main() -> None:
+def main(given: int, wanted: int) -> None:
     torch.set_num_threads(1)
+    # the classes of wandb's client search their sources for words about each field, which takes a child a second
+    pydantic._internal._fields.extract_docstrings_from_cls = lambda *_, **__: {}
     genbench.evaluation.evaluate.measure_speed = lambda *_, **__: {
         **SPEED,
         "peak_memory_bytes": 1,
@@ -90,8 +94,8 @@ def main() -> None:
     }
     genbench.evaluation.resolve.protocol_of = lambda loaded: small(loaded.data, 16)
     assert "wandb" not in sys.modules
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    for line in sys.stdin:
+    answers = os.fdopen(wanted, "w", buffering=1)
+    for line in os.fdopen(given):
         job = json.loads(line)
         number = os.fork()
         if not number:
@@ -105,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

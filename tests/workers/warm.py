@@ -141,6 +141,7 @@ def _become(
         os.dup2(output.detach(), number)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # that of its own TMPDIR
     os.chdir(cwd)
     numbers = {former: str(descriptor.detach()) for former, descriptor in passed.items()}
     first, *arguments = [numbers.get(word, word) for word in command]
