@@ -26,6 +26,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import (
     Annotated,
@@ -281,7 +282,7 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
     for key in value:
         if key not in names:
             raise ValueError(f"unknown key {prefix}{_short(str(key))}; {nearest(str(key), names)}")
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     contents = {
         name: read_value(hints[name], value[name], prefix + name) for name in names if name in value
     }
@@ -291,6 +292,12 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
         if not where:
             raise
         raise ValueError(f"{where}: {error}") from None
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. To find them takes longer than to read a record by them."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def _is_finite(value: float) -> bool:
