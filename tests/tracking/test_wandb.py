@@ -248,15 +248,8 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     (folder / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
-    given, jobs = os.pipe()
-    answers, wanted = os.pipe()
     command = [sys.executable, str(Path(__file__).parents[1] / "workers" / "wandb_worker.py")]
-    process = warm.Popen(
-        [*command, str(given), str(wanted)], env=environment, pass_fds=(given, wanted)
-    )
-    os.close(given)
-    os.close(wanted)
-    with os.fdopen(jobs, "w", buffering=1) as to, os.fdopen(answers) as back:
+    with warm.Server(command, environment) as server:
 
         def act(run: Path, environment: dict, do: str | None = None) -> tuple[int, str]:
             netrc = {"NETRC": str(folder / "netrc")}
@@ -266,14 +259,12 @@ def node(tmp_path_factory):
                 "environment": {**NO_WANDB, **netrc, **environment},
                 "do": do,
             }
-            to.write(json.dumps(job) + "\n")
-            answer = back.readline()
-            assert answer, process.communicate()
-            return json.loads(answer), Path(f"{run}.txt").read_text()
+            code = server.ask(job)
+            assert code is not None, server.errors()
+            return code, Path(f"{run}.txt").read_text()
 
         act.temporary = folder / "tmp"
         yield act
-    process.wait()
 
 
 def ended(run: Path) -> dict:

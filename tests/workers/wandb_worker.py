@@ -1,7 +1,6 @@
 """Trains and evaluates in children that have never met wandb and end as Python ends: what wandb does at exit is part of a run.
 
-python wandb_worker.py JOBS ANSWERS     two file descriptors: a job per line of JSON from the one, its exit code to the other; what it
-                                        said goes to <run>.txt
+A `warm.Server` runs it: it answers a job by its exit code, and what the job said goes to <run>.txt
 
 {"run": folder, "overrides": [...], "environment": {name: value, or null for none}, "do": null or one of
  "hide wandb"         it is not installed
@@ -12,7 +11,6 @@ python wandb_worker.py JOBS ANSWERS     two file descriptors: a job per line of 
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import signal
 import sys
@@ -23,6 +21,7 @@ from typing import Any, NoReturn
 
 import pydantic._internal._fields
 import torch
+import warm
 from layout_worker import small
 from resume_worker import SPEED, evaluate
 
@@ -83,7 +82,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def main(given: int, wanted: int) -> None:
+def main() -> None:
     torch.set_num_threads(1)
     # the classes of wandb's client search their sources for words about each field, which takes a child a second
     pydantic._internal._fields.extract_docstrings_from_cls = lambda *_, **__: {}
@@ -94,9 +93,7 @@ def main(given: int, wanted: int) -> None:
     }
     genbench.evaluation.resolve.protocol_of = lambda loaded: small(loaded.data, 16)
     assert "wandb" not in sys.modules
-    answers = os.fdopen(wanted, "w", buffering=1)
-    for line in os.fdopen(given):
-        job = json.loads(line)
+    for job, answer in warm.jobs():
         number = os.fork()
         if not number:
             leave(child(job))
@@ -105,8 +102,8 @@ def main(given: int, wanted: int) -> None:
             if time.monotonic() > deadline:
                 os.kill(number, signal.SIGKILL)
             time.sleep(0.01)
-        answers.write(json.dumps(os.waitstatus_to_exitcode(ended[1])) + "\n")
+        answer(os.waitstatus_to_exitcode(ended[1]))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()
