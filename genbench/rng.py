@@ -30,6 +30,8 @@ __all__ = ["Rng", "philox"]
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+# From this many entries on, torch shares them out to its threads.
+_SHARED = 2**15
 
 # The last counter word says what a block is for, so that keys, children and draws never collide.
 _STREAM = 0
@@ -57,8 +59,10 @@ def philox(
         >>> [f"{int(word):08x}" for word in philox((zero, 0, 0, 0), (0, 0))]
         ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
+    c0, c1, c2, c3, k0, k1 = words = (*counter, *key)
+    by_numpy = _is_for_numpy(words)
+    if by_numpy:
+        c0, c1, c2, c3, k0, k1 = (w.numpy() if isinstance(w, Tensor) else w for w in words)
     for _ in range(10):
         # Products of int64 wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the
         # sign of the shift.
@@ -70,7 +74,21 @@ def philox(
         c3 = p0 & _WORD
         k0 = (k0 + _WEYL[0]) & _WORD
         k1 = (k1 + _WEYL[1]) & _WORD
+    if by_numpy:
+        c0, c1, c2, c3 = (torch.from_numpy(word) for word in (c0, c1, c2, c3))
     return torch.as_tensor(c0), torch.as_tensor(c1), torch.as_tensor(c2), torch.as_tensor(c3)
+
+
+def _is_for_numpy(words: Sequence[Tensor | int]) -> bool:
+    """Whether numpy is faster, and gives the same bits: on the CPU in one thread, where it takes a
+    third of the time of torch for few entries, and half of it for many.
+    """
+    tensors = [word for word in words if isinstance(word, Tensor)]
+    # A single number of numpy warns of a product that wraps; an array does not.
+    if not all(type(word) is Tensor and word.is_cpu and word.ndim > 0 for word in tensors):
+        return False
+    entries = math.prod(torch.broadcast_shapes(*[word.shape for word in tensors]))
+    return entries < _SHARED or torch.get_num_threads() == 1
 
 
 class Rng:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from genbench.rng import Rng, philox
+from genbench.rng import Rng, _is_for_numpy, philox
 
 # Random123's kat_vectors, philox4x32 of 10 rounds: counter, key, output
 KNOWN = [
@@ -57,6 +57,31 @@ def test_philox_broadcasts_counters_against_keys():
     ]
     table = torch.stack(philox(counter, key), dim=-1)
     assert [table[i, i].tolist() for i in range(3)] == [words(known[2]) for known in KNOWN]
+
+
+@pytest.mark.parametrize("numpy_is_faster", [True, False])
+def test_numpy_and_torch_give_the_same_bits(numpy_is_faster, monkeypatch):
+    """The known answers, by both, in tensors that either may take; and tensors that neither may change stay as they are."""
+    monkeypatch.setattr("genbench.rng._is_for_numpy", lambda words: numpy_is_faster)
+    for counter, key, out in KNOWN:
+        given = [torch.tensor([[w, 0]]) for w in (*words(counter), *words(key))]
+        result = philox(given[:4], given[4:])
+        assert [int(w[0, 0]) for w in result] == words(out)
+        assert all(w.dtype == torch.int64 and w.shape == (1, 2) for w in result)
+        assert [int(w[0, 0]) for w in given] == words(f"{counter} {key}")
+
+
+@pytest.mark.parametrize(
+    ("threads", "entries", "numpy_is_faster"),
+    [(1, 2**16, True), (2, 2**16, False), (2, 2**14, True)],
+)
+def test_many_entries_are_left_to_the_threads_of_torch(
+    threads, entries, numpy_is_faster, monkeypatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert _is_for_numpy([torch.arange(entries // 16), torch.zeros(16, 1)]) == numpy_is_faster
+    assert not _is_for_numpy([torch.zeros((), dtype=torch.int64), 0])
+    assert not _is_for_numpy([torch.zeros(2, device="meta"), 0])
 
 
 @draws

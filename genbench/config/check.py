@@ -29,6 +29,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from genbench.config.annotations import GROUPS, settled
@@ -111,7 +112,7 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     try:
         for key in sorted(injected & tree["model"].keys()):
             raise ValueError(f"Option '{key}' is not accepted")
-        parsed = parse(parser, tree).as_dict()
+        parsed = _parsed(parser, tree)
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{origin}: {explain(str(error), tree)}") from None
     resolved = without_neutral(flatten(json.loads(json.dumps(parsed))))
@@ -134,6 +135,16 @@ def check_config(tree: dict[str, Any], name: str, trust: Sequence[str], origin: 
     except (ValueError, TypeError, InputError) as error:
         raise InputError(f"{origin}: {error}") from None
     return config
+
+
+def _parsed(parser: Any, tree: dict[str, Any]) -> dict[str, Any]:
+    """A tree as jsonargparse reads it. A folder is taken as it is: runs that differ by theirs alone
+    are parsed once.
+    """
+    folder = tree.get("run_dir")
+    if not isinstance(folder, str) or not Path(folder).is_absolute():
+        return dict(parse(parser, tree).as_dict())
+    return {**parse(parser, {**tree, "run_dir": None}).as_dict(), "run_dir": folder}
 
 
 def _expand_folders(tree: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def parse(parser: Any, tree: dict[str, Any]) -> Any:
     return _parsed(parser, tree)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _parsed_before(parser: Any, text: str) -> Any:
     return _parsed(parser, json.loads(text))
 

@@ -10,6 +10,7 @@ made.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from genbench.leaderboard.formats import board_text, load_boards
 from genbench.leaderboard.gallery import figures, grids, strip
 from genbench.leaderboard.noise_study import FOLDER, noise_text
 from genbench.leaderboard.orders import EXPLANATION, ORDERS, TITLE, orders_table, orders_text
-from genbench.leaderboard.plots import environment, plots
+from genbench.leaderboard.plots import new_environment, plots
 from genbench.leaderboard.published import published_entries, published_figures
 from genbench.leaderboard.reproductions import LIST, reproductions_text
 from genbench.leaderboard.row_provenance import row_provenance
@@ -95,10 +96,17 @@ def write_page(out: Path) -> Path:
     return out / "index.html"
 
 
+@cache
+def _environment() -> Any:
+    """Jinja with what the templates of the page call, made once."""
+    jinja = new_environment()
+    jinja.globals |= {"style": family_class, "outline": marker, **slide_globals()}
+    return jinja
+
+
 def page_text(boards: Sequence[Board], out: Path) -> str:
     """The content of index.html."""
-    jinja = environment()
-    jinja.globals |= {"style": family_class, "outline": marker, **slide_globals()}
+    jinja = _environment()
     datasets = [
         dataset_fields(name, f"d{i}", group, out)
         for i, (name, group) in enumerate(by_dataset(boards))

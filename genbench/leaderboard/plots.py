@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from genbench.leaderboard.axes import Axis, make_axis
@@ -81,7 +82,13 @@ class Line:
     points: tuple[tuple[Summary, Summary], ...]
 
 
+@cache
 def environment() -> Any:
+    """As `new_environment`, made once, so that every template is compiled once; to use, not to change."""
+    return new_environment()
+
+
+def new_environment() -> Any:
     """Jinja with the templates of this folder. Every value is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

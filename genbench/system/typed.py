@@ -26,6 +26,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import (
     Annotated,
@@ -282,7 +283,7 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
     for name in names:
         if name not in value and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     contents = {
         name: read_value(hints[name], value[name], prefix + name) for name in names if name in value
     }
@@ -292,6 +293,12 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
         if not where:
             raise
         raise ValueError(f"{where}: {error}") from None
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. To find them takes longer than to read a record by them."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def _is_finite(value: float) -> bool:

@@ -12,6 +12,7 @@ A number or a truth value keeps the text that it was read from, since a text may
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -206,13 +207,30 @@ def parse_yaml(text: str, origin: str) -> Any:
         InputError: It is not YAML, or holds what is not taken.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _copied(_value_of(text))
     except yaml.YAMLError as error:
         if isinstance(error, _Refused) and error.problem_mark is not None:
             raise InputError(
                 f"{origin}, line {error.problem_mark.line + 1}: {error.problem}"
             ) from None
         raise InputError(f"{origin} is not YAML: {_in_words(error)}") from None
+
+
+@lru_cache(maxsize=512)
+def _value_of(text: str) -> Any:
+    """The value of a YAML text, read once: recipes, claims and the configuration of a run are asked
+    for again and again. To copy, not to change.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
+def _copied(value: Any) -> Any:
+    """A copy of mappings and lists; numbers and texts are never changed."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
 
 
 def _in_words(error: yaml.YAMLError) -> str:

@@ -34,11 +34,9 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    started = Worker(tmp_path_factory.mktemp("worker"))
-    yield started
-    with started.process:  # closes its input, which ends it
-        pass
+def worker():
+    with Worker() as started:
+        yield started
 
 
 def run_of(worker: Worker, recipe: Path, name: str, parts: list[tuple[int, int]]) -> Run:
@@ -53,7 +51,7 @@ def run_of(worker: Worker, recipe: Path, name: str, parts: list[tuple[int, int]]
             processes=processes,
             cut=cut,
         )
-        assert codes[0] == (-9 if killed_at else 0), worker.errors.read_text()[-2000:]
+        assert codes[0] == (-9 if killed_at else 0), worker.errors()[-2000:]
     return Run(path)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import warm
 from conftest import BY_CLASS, DISTINCT, PUPILS
 from safetensors.torch import load
 
@@ -29,21 +29,16 @@ OFTEN = (f"budget.images={BUDGET}", f"data.batch_size={BATCH}", "trainer.log_eve
 CODES = {"SIGTERM": [75], "SIGUSR1": [75], "SIGKILL": [-9], "disk full": [75]}
 
 
-class Worker:
+class Worker(warm.Server):
     """Children on demand; see resume_worker.py."""
 
-    def __init__(self, folder: Path) -> None:
-        self.errors = folder / "errors.txt"
-        command = [sys.executable, str(Path(__file__).parents[1] / "workers" / "resume_worker.py")]
-        with self.errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-            )
+    def __init__(self) -> None:
+        super().__init__(
+            [sys.executable, str(Path(__file__).parents[1] / "workers" / "resume_worker.py")]
+        )
 
     def __call__(self, **job: Any) -> list[int]:
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline() or "[]")
+        return self.ask(job) or []
 
     def train(
         self, run: Path, name: str, *overrides: str, processes: int = 1, cut: Any = None
@@ -55,7 +50,7 @@ class Worker:
     def end(self, run: Path, name: str, *overrides: str, processes: int = 1) -> dict[str, Any]:
         """Train to the end, and everything that the run ends with, times aside."""
         assert self.train(run, name, *overrides, processes=processes) == [0] * processes, (
-            self.errors.read_text()[-2000:]
+            self.errors()[-2000:]
         )
         state, damaged = Run(run).newest_checkpoint()
         if state is not None:
@@ -69,7 +64,7 @@ class Worker:
 
     def record(self, run: Path) -> dict[str, Any]:
         """Evaluate a run: its record, times aside."""
-        assert self(evaluate=[str(run), str(run / "out")]) == [0], self.errors.read_text()[-2000:]
+        assert self(evaluate=[str(run), str(run / "out")]) == [0], self.errors()[-2000:]
         (record,) = records_in(run / "out")
         return timeless(record)
 
@@ -94,18 +89,16 @@ def deviation(a: Any, b: Any) -> float:
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    started = Worker(tmp_path_factory.mktemp("worker"))
-    yield started
-    with started.process:  # closes its input, which ends it
-        pass
+def worker():
+    with Worker() as started:
+        yield started
 
 
 def taught(worker: Worker, folder: Path, name: str) -> list[str]:
     """Overrides that name what a configuration learns from, trained."""
     overrides = []
     for need, needed in PUPILS.get(name, {}).items():
-        assert worker.train(folder / need, needed) == [0], worker.errors.read_text()[-2000:]
+        assert worker.train(folder / need, needed) == [0], worker.errors()[-2000:]
         overrides += [
             f"needs.{need}.{override}" for override in (f"run_dir={folder / need}", *OFTEN)
         ]
@@ -142,7 +135,7 @@ def test_a_run_that_was_cut_ends_like_one_that_was_not(name, worker, tmp_path, s
     needs = taught(worker, tmp_path, name)
     for how, images in zip(draw.sample(list(CODES), len(CODES)), points):
         codes = worker.train(tmp_path / "cut", name, *needs, cut=[how, images, 0])
-        assert codes == CODES[how], worker.errors.read_text()[-2000:]
+        assert codes == CODES[how], worker.errors()[-2000:]
     runs = (tmp_path / "cut", tmp_path / "whole")
     cut, whole = ({**worker.end(run, name, *needs), "record": worker.record(run)} for run in runs)
     apart = {part: deviation(cut[part], whole[part]) for part in ("state", "metrics", "record")}
@@ -173,8 +166,8 @@ def test_two_processes_of_which_one_was_killed_end_like_two_that_were_not(
     codes = worker.train(
         tmp_path / "cut", name, *needs, processes=2, cut=["SIGKILL", killed_at, killed]
     )
-    assert codes == ([-9, 75] if killed == 0 else [75, -9]), worker.errors.read_text()[-2000:]
-    assert "another process of" in worker.errors.read_text()
+    assert codes == ([-9, 75] if killed == 0 else [75, -9]), worker.errors()[-2000:]
+    assert "another process of" in worker.errors()
     assert worker.train(
         tmp_path / "cut", name, *needs, processes=2, cut=["SIGTERM", warned_at, warned]
     ) == [75, 75]
@@ -234,7 +227,7 @@ def test_a_suite_survives_fifty_kills(worker, tmp_path, said):
         (folder / "suite.yaml").write_text(f"out: {folder}/out\n{SUITE}")
     while kills < KILLS:
         codes = worker(bench=str(folders[0] / "suite.yaml"), kill_at=draw.randrange(1, 90))
-        assert codes == [-9], f"ended after {kills} kills: {worker.errors.read_text()[-2000:]}"
+        assert codes == [-9], f"ended after {kills} kills: {worker.errors()[-2000:]}"
         kills += 1
         for path, content in records.items():
             assert path.read_bytes() == content  # nothing is done twice
@@ -243,9 +236,7 @@ def test_a_suite_survives_fifty_kills(worker, tmp_path, said):
         }
     said(f"{kills} kills, after which {len(records)} records were there")
     for folder in folders:
-        assert worker(bench=str(folder / "suite.yaml"), kill_at=0) == [0], (
-            worker.errors.read_text()[-2000:]
-        )
+        assert worker(bench=str(folder / "suite.yaml"), kill_at=0) == [0], worker.errors()[-2000:]
     killed, whole = (suite_end(folder / "out") for folder in folders)
     assert records and all(path.read_bytes() == content for path, content in records.items())
     assert killed.keys() == whole.keys()

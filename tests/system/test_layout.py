@@ -6,12 +6,11 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import warm
-from conftest import BY_CLASS
+from conftest import BY_CLASS, tiny_in
 from layout_worker import CHUNKS
 
 from genbench.errors import InputError
@@ -33,8 +32,7 @@ def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("layout")
     for name in BY_CLASS:
         kind = "first" if name in FIRST else "others"
-        config = _smoke(name, folder / "runs" / kind / name.replace("/", "-"))
-        train(config)
+        train(tiny_in(folder / "runs" / kind)(name, folder=name.replace("/", "-")))
     found: dict[tuple[int, int, str], tuple[Record, torch.Tensor]] = {}
     for world in WORLDS:
         _evaluate_all(folder / "runs", folder / str(world), world)
@@ -44,12 +42,6 @@ def records(tmp_path_factory):
                 (record,) = records_in(out)
                 found[world, chunk, name] = record, torch.load(out / "images.pt", weights_only=True)
     return found
-
-
-def _smoke(name: str, run_dir: Path) -> Any:
-    from genbench.config.recipe import load_config
-
-    return load_config(name, [f"run_dir={run_dir}", "wandb.mode=disabled"], smoke=True)
 
 
 def _evaluate_all(runs: Path, out: Path, world: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import warm
 
 from genbench.cli.main import main
 from genbench.evaluation.evaluate import evaluate
@@ -248,9 +249,7 @@ def node(tmp_path_factory):
     (folder / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     command = [sys.executable, str(Path(__file__).parents[1] / "workers" / "wandb_worker.py")]
-    with subprocess.Popen(
-        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
+    with warm.Server(command, environment) as server:
 
         def act(run: Path, environment: dict, do: str | None = None) -> tuple[int, str]:
             netrc = {"NETRC": str(folder / "netrc")}
@@ -260,13 +259,12 @@ def node(tmp_path_factory):
                 "environment": {**NO_WANDB, **netrc, **environment},
                 "do": do,
             }
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline()), Path(f"{run}.txt").read_text()
+            code = server.ask(job)
+            assert code is not None, server.errors()
+            return code, Path(f"{run}.txt").read_text()
 
         act.temporary = folder / "tmp"
         yield act
-        process.stdin.close()
 
 
 def ended(run: Path) -> dict:

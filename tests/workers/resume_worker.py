@@ -1,6 +1,6 @@
 """Trains and evaluates in children that may be killed; what they import is imported once.
 
-python resume_worker.py      a job per line of JSON on stdin, the exit codes of its processes on stdout
+A `warm.Server` runs it: it answers a job by the exit codes of its processes.
 
 {"train": [name, override, ...], "processes": 1, "cut": [how, images, rank] or null}; also "trust": [module, ...], "double": true
 {"evaluate": [run folder, out]}
@@ -11,7 +11,6 @@ python resume_worker.py      a job per line of JSON on stdin, the exit codes of 
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import warm
 from layout_worker import small
 
 import genbench.evaluation.evaluate
@@ -144,13 +144,11 @@ def main() -> None:
         "device": "-",
     }
     genbench.evaluation.resolve.protocol_of = lambda loaded: small(loaded.data, 16)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    for line in sys.stdin:
-        job = json.loads(line)
+    for job, answer in warm.jobs():
         waiting = children(job)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in waiting]
-        answers.write(json.dumps(codes) + "\n")
+        answer(codes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains and evaluates in children that have never met wandb and end as Python ends: what wandb does at exit is part of a run.
 
-python wandb_worker.py      a job per line of JSON on stdin, its exit code on stdout; what it said goes to <run>.txt
+A `warm.Server` runs it: it answers a job by its exit code, and what the job said goes to <run>.txt
 
 {"run": folder, "overrides": [...], "environment": {name: value, or null for none}, "do": null or one of
  "hide wandb"         it is not installed
@@ -11,7 +11,6 @@ python wandb_worker.py      a job per line of JSON on stdin, its exit code on st
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pydantic._internal._fields
 import torch
+import warm
 from layout_worker import small
 from resume_worker import SPEED, evaluate
 
@@ -83,6 +84,8 @@ def leave(code: int) -> NoReturn:
 
 def main() -> None:
     torch.set_num_threads(1)
+    # the classes of wandb's client search their sources for words about each field, which takes a child a second
+    pydantic._internal._fields.extract_docstrings_from_cls = lambda *_, **__: {}
     genbench.evaluation.evaluate.measure_speed = lambda *_, **__: {
         **SPEED,
         "peak_memory_bytes": 1,
@@ -90,9 +93,7 @@ def main() -> None:
     }
     genbench.evaluation.resolve.protocol_of = lambda loaded: small(loaded.data, 16)
     assert "wandb" not in sys.modules
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    for line in sys.stdin:
-        job = json.loads(line)
+    for job, answer in warm.jobs():
         number = os.fork()
         if not number:
             leave(child(job))
@@ -101,7 +102,7 @@ def main() -> None:
             if time.monotonic() > deadline:
                 os.kill(number, signal.SIGKILL)
             time.sleep(0.01)
-        answers.write(json.dumps(os.waitstatus_to_exitcode(ended[1])) + "\n")
+        answer(os.waitstatus_to_exitcode(ended[1]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Python itself is tested by, such as another folder of packages, is started by `s
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import runpy
@@ -15,14 +16,15 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import genbench
 
-__all__ = ["Popen", "run"]
+__all__ = ["Popen", "Server", "jobs", "run"]
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
@@ -112,6 +114,51 @@ class Popen:
         self.send_signal(signal.SIGKILL)
 
 
+class Server(Popen):
+    """A process that is given jobs, a line of JSON each, and answers each by a line of JSON.
+
+    Args:
+        command: As `Popen` takes it; two arguments are added, the descriptors of the jobs and of the answers.
+        env: As `Popen` takes it.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        given, jobs = os.pipe()
+        answers, wanted = os.pipe()
+        super().__init__([*command, str(given), str(wanted)], env, pass_fds=(given, wanted))
+        os.close(given)
+        os.close(wanted)
+        self._jobs = os.fdopen(jobs, "w", buffering=1)
+        self._answers = os.fdopen(answers)
+
+    def ask(self, job: Any) -> Any:
+        """The answer; None where the process has ended."""
+        self._jobs.write(json.dumps(job) + "\n")
+        return json.loads(self._answers.readline() or "null")
+
+    def errors(self) -> str:
+        """What it wrote to its second output so far."""
+        number = self._said[1].fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Without further jobs it ends."""
+        self._jobs.close()
+        self.wait()
+        self._answers.close()
+
+
+def jobs() -> Iterator[tuple[Any, Callable[[Any], None]]]:
+    """Within a process that `Server` started: each job, and a function that answers it."""
+    given, wanted = map(int, sys.argv[-2:])
+    with os.fdopen(wanted, "w", buffering=1) as answers:
+        for line in os.fdopen(given):
+            yield json.loads(line), lambda answer: print(json.dumps(answer), file=answers)
+
+
 def run(
     command: Sequence[str],
     env: Mapping[str, str] | None = None,
@@ -141,6 +188,7 @@ def _become(
         os.dup2(output.detach(), number)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # that of its own TMPDIR
     os.chdir(cwd)
     numbers = {former: str(descriptor.detach()) for former, descriptor in passed.items()}
     first, *arguments = [numbers.get(word, word) for word in command]
