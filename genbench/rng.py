@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,10 +60,18 @@ def philox(
         >>> [f"{int(word):08x}" for word in philox((zero, 0, 0, 0), (0, 0))]
         ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
-    c0, c1, c2, c3, k0, k1 = words = (*counter, *key)
-    by_numpy = _is_for_numpy(words)
-    if by_numpy:
-        c0, c1, c2, c3, k0, k1 = (w.numpy() if isinstance(w, Tensor) else w for w in words)
+    words = (*counter, *key)
+    if _is_for_numpy(words):
+        blocks = _rounds([w.numpy() if isinstance(w, Tensor) else w for w in words])
+        c0, c1, c2, c3 = (torch.from_numpy(block) for block in blocks)
+    else:
+        c0, c1, c2, c3 = (torch.as_tensor(block) for block in _rounds(words))
+    return c0, c1, c2, c3
+
+
+def _rounds(words: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds on four words of a counter and two of a key, arrays of torch or of numpy."""
+    c0, c1, c2, c3, k0, k1 = words
     for _ in range(10):
         # Products of int64 wrap modulo 2^64, which leaves their 64 bits right; the mask undoes the
         # sign of the shift.
@@ -74,9 +83,7 @@ def philox(
         c3 = p0 & _WORD
         k0 = (k0 + _WEYL[0]) & _WORD
         k1 = (k1 + _WEYL[1]) & _WORD
-    if by_numpy:
-        c0, c1, c2, c3 = (torch.from_numpy(word) for word in (c0, c1, c2, c3))
-    return torch.as_tensor(c0), torch.as_tensor(c1), torch.as_tensor(c2), torch.as_tensor(c3)
+    return c0, c1, c2, c3
 
 
 def _is_for_numpy(words: Sequence[Tensor | int]) -> bool:

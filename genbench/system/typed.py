@@ -64,9 +64,10 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+# To find the types of a dataclass's fields takes longer than to read a record by them.
+_type_hints = cache(get_type_hints)
 
-# This is more than any count of images, bytes or seconds, and still an integer of every file
-# format.
+# This is more than any count of images, bytes or seconds, and an integer of every file format.
 _LARGEST = 2**62 - 1
 # This is a hundred years, longer than anything that is measured.
 _LONGEST_SECONDS = 100 * 365 * 24 * 3600
@@ -283,7 +284,7 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
     for name in names:
         if name not in value and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")
-    hints = _hints(kind)
+    hints = _type_hints(kind, include_extras=True)
     contents = {
         name: read_value(hints[name], value[name], prefix + name) for name in names if name in value
     }
@@ -295,18 +296,11 @@ def _read_fields(kind: Any, value: Any, where: str, known: Mapping[str, Any]) ->
         raise ValueError(f"{where}: {error}") from None
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    """The types of a dataclass's fields. To find them takes longer than to read a record by them."""
-    return get_type_hints(kind, include_extras=True)
-
-
 def _is_finite(value: float) -> bool:
     """Whether a number is a finite float."""
     try:
         return math.isfinite(value)
-    except OverflowError:
-        # The integer is too large for a float.
+    except OverflowError:  # The integer is too large for a float.
         return False
 
 
