@@ -1798,7 +1798,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Bayes' rule without the frequencies of the classes",
-        "metrics/likelihood.py",
+        "metrics/log_densities.py",
         "joint[:, k] = log_q + math.log(p)",
         "joint[:, k] = log_q",
         (

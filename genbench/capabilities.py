@@ -101,7 +101,7 @@ class Classifies(typing.Protocol):
     one, (B, 1), for a model of p(x). `rng` has one stream per image; default: fixed ones.
 
     log p(y | x) is its `log_softmax(1)`, and log p(x) its `logsumexp(1)`. Any other model of p(x | y)
-    gets its joint density by the frequencies of the classes: `genbench.metrics.likelihood.log_joint`.
+    gets its joint density by the frequencies of the classes: `genbench.metrics.log_densities.log_joint`.
     """
 
     def log_joint(self, x: Tensor, rng: Rng | None = None) -> Tensor: ...

@@ -215,9 +215,8 @@ class GenerativeModel(LightningModule, ABC):
         return defaults_of(getattr(self, self.options_method(method)), overrides)
 
     def players(self) -> dict[str, Player]:
-        """The players by their names, in the order in which they take steps. A model has one
-        player, which minimises `loss`, unless the method is a game. It has none where `finalize`
-        does everything.
+        """The players by name, in the order of their steps. There is one, which minimises `loss`,
+        unless the method is a game, and none where `finalize` does everything.
         """
         return {"model": Player(list(self.parameters()), self.loss)}
 
@@ -308,8 +307,7 @@ class GenerativeModel(LightningModule, ABC):
         """Move or convert this model and those that it learns from; Lightning notes the place."""
         super()._apply(fn, recurse)
         for model in self.needed():
-            # A model on the device meta has no weights: only its training needed them.
-            if model.device.type != "meta":
+            if model.device.type != "meta":  # There it has no weights: training alone needs them.
                 model.to(device=self.device, dtype=self.dtype)
         return self
 
@@ -342,8 +340,7 @@ class GenerativeModel(LightningModule, ABC):
         if not isinstance(optimizers, list):
             optimizers = [optimizers]
         self._images_seen += images
-        # Images are counted over all players, so that learning rates do not depend on whose turn it
-        # is when a run is resumed.
+        # Counted over all players: rates must not depend on whose turn it is at a resume.
         start = self._images_seen - images
         set_rates(optimizers, rate_factor(self.optimization, start, self._images_seen, self.budget))
         optimizers[turn].step()

@@ -13,7 +13,7 @@ from genbench.data.images import ImageData
 from genbench.evaluation.encodings import encodings_of
 from genbench.evaluation.reconstruct import reconstructions
 from genbench.metrics.codes import encoded
-from genbench.metrics.likelihood import log_joint, log_scores, log_table
+from genbench.metrics.log_densities import log_joint, log_scores, log_table
 from genbench.metrics.samples import Encoded
 from genbench.model import GenerativeModel
 from genbench.records.catalogue import Input, metric_info

@@ -263,8 +263,7 @@ class Crew:
                 idle = Worker(self.reporter.beside())
                 self.workers.append(idle)
             idle.begin(plan, self.suite, self.trust)
-        # A worker may have begun after the signal was handed on.
-        if self.stopped is not None:
+        if self.stopped is not None:  # A worker may have begun after the signal came.
             for worker in self.workers:
                 worker.stop()
         elif not self.waiting:

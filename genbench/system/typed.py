@@ -15,8 +15,8 @@ added; a field's type says what its value may be:
     OneLine()                  a text that can be printed on one line
     Filled()                   a list that is not empty
 
-Where YAML has a number or a truth value and a text is wanted, the text is what the file says,
-letter by letter: `name: 010` is "010". What depends on several fields is for `__post_init__`.
+Where YAML has a number and a text is wanted, the text is that of the file: `name: 010` is "010".
+What depends on several fields is for `__post_init__`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-# To find the types of a dataclass's fields takes longer than to read a record by them.
-_type_hints = cache(get_type_hints)
+_type_hints = cache(get_type_hints)  # This takes longer than to read a record.
 
 # This is more than any count of images, bytes or seconds, and an integer of every file format.
 _LARGEST = 2**62 - 1

@@ -18,7 +18,8 @@ from genbench.data.points2d import Points2d
 from genbench.errors import GenbenchError, InputError
 from genbench.formulas.ais import _hamiltonian, _with_slope, annealed_importance, temperatures
 from genbench.formulas.likelihood import gaussian_log_mass, importance_weighted
-from genbench.metrics.likelihood import log_table, measure_likelihood, network_rows
+from genbench.metrics.likelihood import measure_likelihood, network_rows
+from genbench.metrics.log_densities import log_table
 from genbench.model import GenerativeModel
 from genbench.models.flow.flow import Flow
 from genbench.models.vae.vae import VAE

@@ -13,7 +13,7 @@ from genbench.config.protocol import load_protocol
 from genbench.config.recipe import load_config
 from genbench.errors import GenbenchError, InputError
 from genbench.evaluation.evaluate import evaluate
-from genbench.metrics.likelihood import by_bayes, log_joint, marginal_log_prob
+from genbench.metrics.log_densities import by_bayes, log_joint, marginal_log_prob
 from genbench.metrics.measure import measure
 from genbench.metrics.samples import Samples
 from genbench.records.consistency import contradictions

@@ -27,7 +27,7 @@ from genbench.evaluation.draw import model_samples
 from genbench.evaluation.foreign import read_samples
 from genbench.formulas.pixels import in_cell, quantise, to_pixels, to_real
 from genbench.metrics.extractor import load_extractor
-from genbench.metrics.likelihood import log_table
+from genbench.metrics.log_densities import log_table
 from genbench.model import GenerativeModel
 from genbench.models.autoregressive.autoregressive import Autoregressive
 from genbench.models.classical.gmm import GMM
