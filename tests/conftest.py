@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from genbench.runs.folder import Run
 
 torch.set_num_threads(1)
+# no test cuts the power, and waiting for the disk takes a core as long as a tenth of the work
+os.fsync = lambda file: None
 
 CONFIGS = configs()
 
@@ -180,22 +182,24 @@ def pytest_sessionfinish(session):
 
 def write_stand_ins(root: Path) -> None:
     """MNIST's idx files and CIFAR-10's zips, 5,240 training images (of which 5,000 are held out) and 64 test images each."""
-    from sklearn.datasets import load_digits
+    parts = {"train": 5_240, "test": 64}
+    if all((root / f"cifar10-32x32-{part}.zip").exists() for part in parts):
+        return
+    from sklearn.datasets import load_digits  # takes a second
 
     digits = load_digits()
-    for part, n in (("train", 5_240), ("test", 64)):
+    for part, n in parts.items():
         rows = np.arange(n) % len(digits.target)
         y = digits.target[rows].astype(np.uint8)
         x = np.kron(digits.images[rows] * 15, np.ones((1, 3, 3))).astype(np.uint8)
         x[:, 0, 0] = np.arange(n) % 251  # no two alike
         grey = np.pad(x, ((0, 0), (2, 2), (2, 2)))
         idx = root / "MNIST" / "raw" / f"{'t10k' if part == 'test' else part}"
-        if not (root / f"cifar10-32x32-{part}.zip").exists():
-            write_atomic(idx.with_name(f"{idx.name}-images-idx3-ubyte"), _idx(grey))
-            write_atomic(idx.with_name(f"{idx.name}-labels-idx1-ubyte"), _idx(y))
-            write_atomic(
-                root / f"cifar10-32x32-{part}.zip", _zip(np.pad(grey, ((0, 0), (2, 2), (2, 2))), y)
-            )
+        write_atomic(idx.with_name(f"{idx.name}-images-idx3-ubyte"), _idx(grey))
+        write_atomic(idx.with_name(f"{idx.name}-labels-idx1-ubyte"), _idx(y))
+        write_atomic(
+            root / f"cifar10-32x32-{part}.zip", _zip(np.pad(grey, ((0, 0), (2, 2), (2, 2))), y)
+        )
 
 
 def _idx(array: np.ndarray) -> bytes:
