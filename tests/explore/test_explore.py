@@ -506,6 +506,13 @@ def test_a_conditional_model_shows_classes_and_exchanges_them(trained):
     assert "y = 3" in captions["manifold"]["caption"]
 
 
+def declare(model, latent):
+    """Make a model declare other latents; None: it declares none."""
+    kind = type(model)
+    declared = property(lambda self: self.undeclared if latent is None else latent)
+    model.__class__ = type(kind.__name__, (kind,), {"latent": declared})
+
+
 def of_latents(trained, latent, recipe="digits/vae"):
     """A run whose model declares other latents, and the latents that it is made to decode."""
     subject = Subject(open_run(trained(recipe, f"model.latent={latent.dims}")))
@@ -516,7 +523,7 @@ def of_latents(trained, latent, recipe="digits/vae"):
         decoded.append(z)
         return decode(z.flatten(1), y)
 
-    subject.model.latent = latent
+    declare(subject.model, latent)
     subject.model.decode = flat
     if hasattr(subject.model, "encode"):
         encode = subject.model.encode
@@ -580,14 +587,14 @@ def test_latents_that_are_no_reals_get_no_walks(trained, prior):
 
 def test_a_model_whose_latents_are_others_than_it_declares_is_named(trained):
     subject = Subject(open_run(trained("digits/vae")))
-    subject.model.latent = Latent((5,), Normal())
+    declare(subject.model, Latent((5,), Normal()))
     with pytest.raises(ValueError, match=r"VAE encodes into \(12,\) and declares \(5,\)"):
         FIGURES["reconstructions"](subject)
 
 
 def test_a_model_that_does_not_declare_its_latents_has_no_figures_of_them(trained):
     subject = Subject(open_run(trained("digits/vae")))
-    del subject.model.latent
+    declare(subject.model, None)
     with pytest.raises(NotPossible, match="VAE does not declare its latents"):
         FIGURES["manifold"](subject)
 

@@ -99,6 +99,8 @@ class HelmholtzMachine(GenerativeModel):
             rng: One stream per image.
             K: Importance weights per image.
         """
+        if K < 1:
+            raise ValueError(f"K is at least 1, not {K}")
         rng = rng or self.fixed_rng(x)
         v = self._flat(x)
         log_p = importance_weighted(K, lambda k: log_weight(self.p, self.q, v, rng))
