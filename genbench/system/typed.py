@@ -66,8 +66,7 @@ __all__ = [
 T = TypeVar("T")
 _type_hints = cache(get_type_hints)  # This takes longer than to read a record.
 
-# This is more than any count of images, bytes or seconds, and an integer of every file format.
-_LARGEST = 2**62 - 1
+_LARGEST = 2**62 - 1  # More than any count of images, bytes or seconds.
 # This is a hundred years, longer than anything that is measured.
 _LONGEST_SECONDS = 100 * 365 * 24 * 3600
 
