@@ -1871,7 +1871,7 @@ MUTATIONS = (
         "a Helmholtz machine sleeps on the images",
         "models/classical/helmholtz.py",
         "dreams = self.p.draw(rng)",
-        "dreams = self.q.draw(self._flat(x), rng)[::-1]",
+        "dreams = self.q.draw(self.flat(x), rng)[::-1]",
         (
             "models/test_helmholtz.py::test_each_phase_follows_the_gradient_of_its_objective",
             "models/test_helmholtz.py::test_dreams_do_not_depend_on_the_images",
@@ -1907,8 +1907,8 @@ MUTATIONS = (
     Mutation(
         "chains of an energy model begin anew at every batch",
         "models/classical/ebm.py",
-        "anew = rng.uniform((1, 1, 1)) < self.restart",
-        "anew = rng.uniform((1, 1, 1)) < 1",
+        "restarts = rng.uniform((1, 1, 1)) < self.restart",
+        "restarts = rng.uniform((1, 1, 1)) < 1",
         ("models/test_ebm.py::test_chains_go_on_where_they_were_unless_they_begin_anew",),
     ),
     Mutation(

@@ -32,7 +32,7 @@ POINTS = 100
 STEPS = 400
 RATE = 0.02
 MOMENTUM = 0.9
-# standard deviations of the points along axes that are then rotated
+# The points have these standard deviations along axes that are then rotated.
 SPREAD = torch.tensor([2.0, 1.5, 0.8, 0.6, 0.5, 0.4], dtype=torch.float64)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 __all__ = ["Energy", "langevin_step"]
 
-# x -> E(x): (B, ...) -> (B,) nats, each row by itself
+# An energy maps x, (B, ...), to E(x), (B,) nats, each row by itself.
 Energy = Callable[[Tensor], Tensor]
 
 

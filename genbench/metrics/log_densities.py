@@ -54,11 +54,8 @@ def log_scores(
     Raises:
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
-    x, _ = data.tensors(protocol.split, device)
-    name = lambda n: f"{protocol.split} image {n}"  # noqa: E731
-    return marginal_log_prob(
-        model, data, x[: protocol.scored_images], options, protocol, device, name
-    )
+    x, name = _scored_images(data, protocol, device)
+    return marginal_log_prob(model, data, x, options, protocol, device, name)
 
 
 def marginal_log_prob(
@@ -112,9 +109,7 @@ def log_joint(
     Raises:
         GenbenchError: A log-probability is NaN or infinite; the line names the image.
     """
-    x, _ = data.tensors(protocol.split, device)
-    x = x[: protocol.scored_images]
-    name = lambda n: f"{protocol.split} image {n}"  # noqa: E731
+    x, name = _scored_images(data, protocol, device)
     if options or not isinstance(model, Classifies):
         return by_bayes(model, data, x, options, protocol, device, name)
     classes = range(model.classes)
@@ -155,6 +150,14 @@ def by_bayes(
             log_q = _averaged(model, x, y, options, protocol, device, name)
             joint[:, k] = log_q + math.log(p)
     return joint
+
+
+def _scored_images(
+    data: ImageData, protocol: Protocol, device: str
+) -> tuple[Tensor, Callable[[int], str]]:
+    """The first images of the protocol's split, (s, C, H, W), and what errors call the n-th one."""
+    x, _ = data.tensors(protocol.split, device)
+    return x[: protocol.scored_images], lambda n: f"{protocol.split} image {n}"
 
 
 def _averaged(

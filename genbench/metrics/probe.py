@@ -59,7 +59,7 @@ class Parts(NamedTuple):
     test: Tensor
 
 
-# images with codes -> the entries that are probed
+# A view maps images with codes to the entries that are probed.
 View = Callable[[dict[str, Encoded]], Parts]
 
 

@@ -70,7 +70,7 @@ class Transposed(nn.Module):
 
     def __init__(self, net: Linear) -> None:
         super().__init__()
-        # within a tuple it is no module of this one, or W would be stored twice
+        # In a tuple the layer does not become a module of this one: W would be stored twice.
         self.owner = (net,)
         self.c = nn.Parameter(torch.zeros(math.prod(net.inputs)))
 

@@ -46,13 +46,13 @@ __all__ = [
     "PosteriorFactory",
 ]
 
-# what h consists of, the mean m first, (B, ...) each
+# These are what h consists of, the mean m first, (B, ...) each.
 Parts = tuple[Tensor, ...]
-# () -> log q(z|x) of a draw, by its parts
+# This function without arguments gives log q(z|x) of a draw, by its parts.
 LogDensity = Callable[[], Tensor]
-# an untrained step of IAF keeps sigmoid(2) = 0.88 of z
+# An untrained step of IAF keeps sigmoid(2) = 0.88 of z.
 _KEPT = 2.0
-# w . u of a planar step: above -1 by more than rounding
+# w . u of a planar step stays above -1 by more than rounding.
 _LEAST_PRODUCT = -0.999
 
 
@@ -203,7 +203,7 @@ class Planar(Posterior):
             u = invertible(u, w)
             t = torch.tanh((w * z).sum(1, keepdim=True) + b)
             z = z + u * t
-            # eqs. 11 and 12: psi = tanh' w, |det| = |1 + u . psi|
+            # Eqs. 11 and 12: psi = tanh' w, |det| = |1 + u . psi|
             log_q = log_q - torch.log1p((1 - t**2) * (u * w).sum(1, keepdim=True))
         return z, lambda: log_q
 
@@ -220,10 +220,10 @@ def invertible(u: Tensor, w: Tensor) -> Tensor:
     """
     product = (w * u).sum(1, keepdim=True)
     length = w.square().sum(1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
-    # m(a) = -1 + log(1 + e^a), shifted so that m(0) = 0: u = 0 stays no flow
-    right = _LEAST_PRODUCT + F.softplus(product + math.log(math.expm1(-_LEAST_PRODUCT)))
-    return u + (right - product) * w / length
+    # m(a) = -1 + log(1 + e^a) is shifted so that m(0) = 0: u = 0 stays no flow.
+    bounded = _LEAST_PRODUCT + F.softplus(product + math.log(math.expm1(-_LEAST_PRODUCT)))
+    return u + (bounded - product) * w / length
 
 
-# latent -> posterior
+# A factory makes q(z|x) for a number of latents.
 PosteriorFactory = Callable[[int], Posterior]

@@ -41,9 +41,9 @@ __all__ = [
     "VampPrior",
 ]
 
-# images u, reals (C, *shape) -> what q(z|u) is made of, (C, ...) each
+# An encoder maps images u, reals (C, *shape), to what q(z|u) is made of, (C, ...) each.
 Encode = Callable[[Tensor], Parts]
-# draws by which quantiles and norm of a flow are estimated
+# Quantiles and norm of a flow are estimated by this many draws.
 _DRAWS = 10_000
 
 
@@ -105,7 +105,7 @@ class VampPrior(LearntPrior):
         self.w = nn.Parameter(torch.randn(components, *shape))
 
     def law(self, encode: Encode) -> Reals:
-        # u within the range of pixels
+        # u lies within the range of pixels.
         mean, log_s = encode(torch.tanh(self.w))
         return DiagonalMixture(mean, log_s, mean.new_full((len(mean),), -math.log(len(mean))))
 
@@ -186,14 +186,14 @@ class _Transformed(Reals):
             return self.draw(rng, (self.d,))
 
     def quantiles(self, score: Tensor, dims: int) -> Tensor:
-        """Those of 10,000 draws: no closed form is known."""
+        """Quantiles of 10,000 draws, since no closed form is known."""
         share = torch.special.ndtr(score).to(self._drawn)
         return torch.quantile(self._drawn, share, dim=0)
 
     def norm(self, dims: int) -> float:
-        """That of 10,000 draws."""
+        """The norm of 10,000 draws, the root of the mean of |z|^2."""
         return math.sqrt(float(self._drawn.square().sum(1).mean()))
 
 
-# (shape of an image, latent) -> prior
+# A factory makes p(z) for the shape of an image and a number of latents.
 LearntPriorFactory = Callable[[Shape, int], LearntPrior]

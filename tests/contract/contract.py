@@ -643,9 +643,10 @@ def labels_reach_all_methods_alike(
 
 
 def touched_weights(model: GenerativeModel, x: Tensor) -> list[Tensor]:
-    """Where the loss of images x, all of one class, has a gradient: bool (classes, *shape) for every parameter of every player.
+    """Which weights the images x of one class touch: whether the loss has a gradient there, bool (classes, *shape) for every parameter of
+    every player.
 
-    The loss of a model that learns p(y) too draws labels of its own, which are of every class: there it is that of log p(x | y).
+    The loss of a model of p(x, y) draws labels of every class, so that log p(x | y) takes its place.
     """
     masks = []
     for player in model.players().values():

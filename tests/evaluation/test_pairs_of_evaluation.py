@@ -6,11 +6,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import warm
 from PIL import Image
+from without_a_model import metrics_without_a_model
 
 from genbench.cli.main import main
 from genbench.config.protocol import load_protocol
@@ -18,8 +18,6 @@ from genbench.data.digits import Digits
 from genbench.errors import InputError
 from genbench.evaluation.draw import draw
 from genbench.evaluation.evaluate import evaluate
-from genbench.evaluation.foreign import evaluate_samples
-from genbench.evaluation.noise_floor import noise_floor
 from genbench.evaluation.resolve import resolve_protocol
 from genbench.explore.command import explore
 from genbench.records.store import read_record
@@ -82,14 +80,7 @@ def test_two_processes_write_the_same_metrics_of_pairs(run, tmp_path):
 
 
 def test_images_without_a_y_have_no_metrics_of_pairs(protocol, tmp_path, run):
-    data = open_run(run).data
-    floor = read_record(noise_floor(data, 0, tmp_path, protocol_name=str(protocol)))
-    assert floor.metrics == {}
-    np.savez(tmp_path / "x.npz", images=data.arrays("val")[0][:40], levels=17)
-    foreign = evaluate_samples(
-        tmp_path / "x.npz", data, "others", tmp_path, protocol_name=str(protocol)
-    )
-    assert read_record(foreign).metrics == {}
+    assert metrics_without_a_model(open_run(run).data, protocol, tmp_path, 40) == {}
 
 
 def test_metrics_of_pairs_are_refused_for_data_of_labels(protocol, tmp_path):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from without_a_model import metrics_without_a_model
 
 from genbench.config.protocol import load_protocol
 from genbench.evaluation.evaluate import evaluate
-from genbench.evaluation.foreign import evaluate_samples
-from genbench.evaluation.noise_floor import noise_floor
 from genbench.evaluation.reconstruct import reconstructions
 from genbench.records.store import read_record
 from genbench.runs.build import build, open_run
@@ -45,14 +43,7 @@ def test_a_model_without_codes_images_of_others_and_the_noise_floor_have_none(
 ):
     run = train(tiny("digits/gmm", f"protocol={protocol}"))
     assert read_record(evaluate(run, "default", tmp_path)).metrics == {}
-    data = open_run(run).data
-    floor = read_record(noise_floor(data, 0, tmp_path, protocol_name=str(protocol)))
-    assert floor.metrics == {}
-    np.savez(tmp_path / "x.npz", images=data.arrays("val")[0][:8], levels=17)
-    foreign = evaluate_samples(
-        tmp_path / "x.npz", data, "others", tmp_path, protocol_name=str(protocol)
-    )
-    assert read_record(foreign).metrics == {}
+    assert metrics_without_a_model(open_run(run).data, protocol, tmp_path, 8) == {}
 
 
 def test_a_model_given_labels_is_given_those_of_the_images(tiny, protocol):

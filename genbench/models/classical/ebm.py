@@ -110,8 +110,8 @@ class EnergyModel(GenerativeModel):
         width = 2 / (self.spec.levels - 1)
         v = self.to_real(x) + width * (rng.uniform(self.spec.shape) - 0.5)
         chain = self.chains.read(rng).to(v)
-        anew = rng.uniform((1, 1, 1)) < self.restart
-        chain = torch.where(anew, 2 * rng.uniform(self.spec.shape) - 1, chain)
+        restarts = rng.uniform((1, 1, 1)) < self.restart
+        chain = torch.where(restarts, 2 * rng.uniform(self.spec.shape) - 1, chain)
         for z in rng.normal((self.steps, *self.spec.shape)).unbind(1):
             chain = langevin_step(self.energy_of_reals, chain, self.eps, z)
         self.chains.keep(rng, chain)

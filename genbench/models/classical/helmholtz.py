@@ -12,9 +12,9 @@ Waking follows the gradient of the bound
 
     log p(x)  >=  E_{h ~ q} log w,    w = p(x, h) / q(h | x);    of K draws  E log 1/K sum_k w_k
 
-with respect to p. Sleeping minimises KL(p(h | x) || q(h | x)) over dreamt images, and not KL(q || p)
-over the data, which the bound has: no gradient passes through a draw, and the two together follow the
-gradient of no one function.
+with respect to p; `models/sigmoid_belief.py` scores and samples by it. Sleeping minimises
+KL(p(h | x) || q(h | x)) over dreamt images, and not KL(q || p) over the data, which the bound has: no
+gradient passes through a draw, and the two together follow the gradient of no one function.
 
 References:
     Hinton, Dayan, Frey, Neal (1995), The wake-sleep algorithm for unsupervised neural networks.
@@ -27,10 +27,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.formulas.likelihood import importance_weighted
 from genbench.formulas.pixels import bits_per_dim
-from genbench.model import GenerativeModel
-from genbench.nets.sigmoid_layers import log_weight, nets_both_ways
+from genbench.models.sigmoid_belief import SigmoidBelief
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory, Player
@@ -38,7 +36,7 @@ from genbench.steps import Losses, OptimizerFactory, Player
 __all__ = ["HelmholtzMachine"]
 
 
-class HelmholtzMachine(GenerativeModel):
+class HelmholtzMachine(SigmoidBelief):
     """Binary images below layers of binary units, learnt by wake-sleep; log_prob is a lower bound.
 
     Args:
@@ -47,17 +45,10 @@ class HelmholtzMachine(GenerativeModel):
         hidden: Units of h_1, ..., h_L, the layer above the pixels first.
     """
 
-    likelihood = "bound"
-
     def __init__(
         self, spec: Spec, optimizer: OptimizerFactory, hidden: tuple[int, ...] = (100, 50)
     ) -> None:
-        super().__init__(spec, optimizer)
-        if spec.levels != 2:
-            raise ValueError(
-                f"a Helmholtz machine needs data of 2 levels, as BinaryDigits has, not {spec.levels}"
-            )
-        self.p, self.q = nets_both_ways(spec.dims, hidden)
+        super().__init__(spec, optimizer, hidden)
 
     def players(self) -> dict[str, Player]:
         """The generative net wakes, then the recognition net sleeps."""
@@ -67,12 +58,12 @@ class HelmholtzMachine(GenerativeModel):
         }
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
-        """That of the generative net."""
+        """The loss of the generative net, as `wake` gives it."""
         return self.wake(x, y, rng)
 
     def wake(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """-log p(x, h) of h ~ q(h | x), and the bound, in bits/dim."""
-        states = self.q.draw(self._flat(x), rng)
+        states = self.q.draw(self.flat(x), rng)
         log_p = self.p.log_prob(states[::-1])
         with torch.no_grad():
             log_w = log_p - self.q.log_prob(states)
@@ -87,29 +78,3 @@ class HelmholtzMachine(GenerativeModel):
         dreams = self.p.draw(rng)
         log_q = self.q.log_prob(dreams[::-1])
         return {"loss": bits_per_dim(log_q, self.spec.dims).mean()}
-
-    def terms(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
-    ) -> dict[str, Tensor]:
-        """The negative bound of K weights, (B,) nats.
-
-        Args:
-            x: integers (B, C, H, W).
-            y: Not looked at.
-            rng: One stream per image.
-            K: Importance weights per image.
-        """
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
-        rng = rng or self.fixed_rng(x)
-        v = self._flat(x)
-        log_p = importance_weighted(K, lambda k: log_weight(self.p, self.q, v, rng))
-        return {"importance-weighted": -log_p}
-
-    def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
-        """A dream's image, from the top layer down to the pixels."""
-        return self.p.draw(rng)[-1].to(self.spec.dtype).unflatten(1, self.spec.shape)
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """Integer images -> binary reals, (B, D)."""
-        return x.flatten(1).to(self.dtype)

@@ -165,7 +165,7 @@ class PCA(Dequantised):
         lambdas, vectors = torch.linalg.eigh(S)
         lambdas = lambdas.flip(0)
         U = vectors.flip(1)[:, :d]
-        # a vector and its negative are as good: the largest entry shall be positive
+        # A vector and its negative are as good. The one whose largest entry is positive is taken.
         largest = U.gather(0, U.abs().argmax(0)[None])
         self.mu.copy_(mu)
         self.U.copy_(U * largest.sign())
@@ -175,7 +175,7 @@ class PCA(Dequantised):
 
     def _signal(self) -> Tensor:
         """Lambda - sigma^2 I, float64 (d,)."""
-        # rounding of the two may make it negative where they are equal
+        # Rounding may make the difference negative where the two are equal.
         return (self.lambdas.double() - self.variance.double()).clamp(min=0)
 
     def _mean(self, z: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ what it would have been without them (VIMCO, Mnih & Rezende). Nothing is learnt 
     gradient    E sum_k (L - L_{-k}) d log q(h_k | x) + sum_k w~_k d log w_k,    w~_k = w_k / sum_j w_j
     L_{-k}      L with the geometric mean of the other weights in the place of w_k
 
-L_{-k} does not depend on h_k, which leaves the gradient unbiased.
+L_{-k} does not depend on h_k, which leaves the gradient unbiased. Scores and samples are those of
+`models/sigmoid_belief.py`.
 
 References:
     Neal (1992), Connectionist learning of belief networks. Artificial Intelligence 56
@@ -28,10 +29,8 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.formulas.likelihood import importance_weighted
 from genbench.formulas.pixels import bits_per_dim
-from genbench.model import GenerativeModel
-from genbench.nets.sigmoid_layers import log_weight, nets_both_ways
+from genbench.models.sigmoid_belief import SigmoidBelief
 from genbench.rng import Rng
 from genbench.spec import Spec
 from genbench.steps import Losses, OptimizerFactory
@@ -39,7 +38,7 @@ from genbench.steps import Losses, OptimizerFactory
 __all__ = ["SBN"]
 
 
-class SBN(GenerativeModel):
+class SBN(SigmoidBelief):
     """Binary images below layers of binary units; log_prob is a lower bound.
 
     Args:
@@ -49,8 +48,6 @@ class SBN(GenerativeModel):
         K: Draws of q for each image in the training loss, at least two.
     """
 
-    likelihood = "bound"
-
     def __init__(
         self,
         spec: Spec,
@@ -58,54 +55,22 @@ class SBN(GenerativeModel):
         hidden: tuple[int, ...] = (100, 50),
         K: int = 5,
     ) -> None:
-        super().__init__(spec, optimizer)
-        if spec.levels != 2:
-            raise ValueError(
-                "a sigmoid belief network needs data of 2 levels, as BinaryDigits has, not"
-                f" {spec.levels}"
-            )
+        super().__init__(spec, optimizer, hidden)
         if K < 2:
             raise ValueError(f"K is at least 2, since draws are compared, not {K}")
         self.K = K
-        self.p, self.q = nets_both_ways(spec.dims, hidden)
 
     def loss(self, x: Tensor, y: Tensor | None, rng: Rng) -> Losses:
         """-L in bits/dim, with the gradient of VIMCO."""
-        v = self._flat(x)[:, None].expand(-1, self.K, -1)
+        v = self.flat(x)[:, None].expand(-1, self.K, -1)
         states = self.q.draw(v, rng)
         log_q = self.q.log_prob(states)
         log_w = self.p.log_prob(states[::-1]) - log_q
         L = log_w.logsumexp(1) - math.log(self.K)
         signal = L.detach()[:, None] - baselines(log_w.detach())
-        # of value 0, and of the gradient of its second factor
+        # Its value is 0, and its gradient is that of the second factor.
         credit = (signal * (log_q - log_q.detach())).sum(1)
         return {"loss": bits_per_dim(L + credit, self.spec.dims).mean()}
-
-    def terms(
-        self, x: Tensor, y: Tensor | None = None, rng: Rng | None = None, K: int = 1
-    ) -> dict[str, Tensor]:
-        """The negative bound of K weights, (B,) nats.
-
-        Args:
-            x: integers (B, C, H, W).
-            y: Not looked at.
-            rng: One stream per image.
-            K: Importance weights per image.
-        """
-        if K < 1:
-            raise ValueError(f"K is at least 1, not {K}")
-        rng = rng or self.fixed_rng(x)
-        v = self._flat(x)
-        log_p = importance_weighted(K, lambda k: log_weight(self.p, self.q, v, rng))
-        return {"importance-weighted": -log_p}
-
-    def sample(self, rng: Rng, y: Tensor | None = None) -> Tensor:
-        """From the top layer down to the pixels."""
-        return self.p.draw(rng)[-1].to(self.spec.dtype).unflatten(1, self.spec.shape)
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """Integer images -> binary reals, (B, D)."""
-        return x.flatten(1).to(self.dtype)
 
 
 def baselines(log_w: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ from genbench.steps import Losses, OptimizerFactory, warmup_factor
 
 __all__ = ["VAE"]
 
-# log p(x|theta) of a decoder's numbers, (B,) nats
+# A score maps images and a decoder's numbers theta to log p(x|theta), (B,) nats.
 PixelScore = Callable[[Tensor, Tensor], Tensor]
 
 
